@@ -1,0 +1,499 @@
+"""What a recipe is made of: the dataclasses, strict YAML in and out, every problem reported at once.
+
+A recipe is the whole experiment. It is read from a packaged name or a YAML file, changed by ``section.key`` overrides,
+checked as a whole, and written into the run folder, from which alone the run can be repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from talewright.errors import UserError
+
+HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
+EOT = "<|endoftext|>"
+PROMPTS = ("Once upon a time", "One day, a small dog found a", "The little rabbit was very hungry")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    kind: Literal["bpe", "gpt2", "gpt2-top"] = "bpe"
+    """bpe: byte-level BPE trained on the training stories. gpt2: GPT-2's own. gpt2-top: GPT-2's most frequent tokens. Its size is model.vocab_size."""
+    source: str = "openai-community/gpt2"
+    """Where GPT-2's files are: a name on the hub, or a folder with vocab.json and merges.txt."""
+
+    def problems(self) -> Iterator[str]:
+        return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    source: str = HUB_TINYSTORIES
+    """The stories: `bundled`, `hub:OWNER/NAME`, or a file, folder or glob of .txt, .jsonl, .json, .csv, .parquet (also .gz, .zst)."""
+    valid: str | None = None
+    """A source of its own for the validation stories."""
+    test: str | None = None
+    """A source of its own for the test stories."""
+    splits: tuple[float, ...] | None = None
+    """Shares of train, validation and test, by a hash of each story. Unset: the source's own splits, else 95/5."""
+    limit: int | None = None
+    """Read at most this many stories of the source."""
+    valid_limit: int | None = None
+    """Read at most this many stories of the validation source."""
+    text_key: str = "text"
+    """The column or key that holds the story, in .jsonl, .json, .csv, .parquet and on the hub."""
+    separator: str = EOT
+    """The line that ends a story in a .txt file."""
+    min_chars: int = 20
+    """Shorter stories are counted and left out."""
+    layout: Literal["packed", "rows"] = "packed"
+    """packed: stories in one stream, cut into windows. rows: one story a row, padded."""
+    stride: int | None = None
+    """Tokens between the starts of two windows. Unset: the context length."""
+
+    def problems(self) -> Iterator[str]:
+        if self.splits is not None and (
+            len(self.splits) not in (2, 3) or min(self.splits) < 0 or self.splits[0] <= 0 or sum(self.splits) <= 0
+        ):
+            yield f"data.splits is {list(self.splits)}; it holds two or three shares, such as [95, 5] or [70, 20, 10]"
+        for name in ("limit", "valid_limit", "stride"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                yield f"data.{name} is {value}; it counts from 1 up"
+        if self.min_chars < 0:
+            yield f"data.min_chars is {self.min_chars}; it counts characters, so 0 or more"
+        if not self.separator.strip():
+            yield "data.separator is blank; it is the text of the line that ends a story"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    n_layers: int = 4
+    """Number of transformer blocks."""
+    n_heads: int = 4
+    """Attention heads in each block."""
+    n_kv_heads: int | None = None
+    """Heads of keys and values, shared by groups of query heads. Unset: as many as n_heads."""
+    d_model: int = 128
+    """Width of the residual stream."""
+    d_ff: int = 512
+    """Width of the feed-forward layer."""
+    vocab_size: int = 8000
+    """Number of token ids; the tokenizer is made to fit it."""
+    context_length: int = 256
+    """Most tokens that the model sees at once."""
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    """Kind of normalisation."""
+    norm_placement: Literal["pre", "post"] = "pre"
+    """Before each sub-layer (GPT-2), or after its residual sum (the first transformer). A last norm follows either way."""
+    norm_eps: float = 1e-5
+    """Added to the variance before its root."""
+    qk_norm: bool = False
+    """Normalise queries and keys per head (RMSNorm) before they meet."""
+    positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
+    """How the model is told where a token stands."""
+    rotary_base: float = 10000.0
+    """Base of the rotary angles."""
+    embedding_scaled: bool = False
+    """Multiply token embeddings by sqrt(d_model), as the first transformer did."""
+    activation: Literal["gelu_tanh", "gelu", "relu2", "swiglu"] = "gelu_tanh"
+    """Non-linearity of the feed-forward layer: GELU by its tanh formula, exact GELU, ReLU squared, or SwiGLU."""
+    bias: tuple[Literal["qkv", "out", "mlp"], ...] = ("qkv", "out", "mlp")
+    """The projections that have a bias."""
+    attention: tuple[Literal["global", "local"], ...] = ("global",)
+    """Reach of attention, repeated over the layers: [global, local] alternates."""
+    window: int = 256
+    """Tokens that a local layer sees, the token itself counted."""
+    attention_scaled: bool = True
+    """Divide attention scores by sqrt(head width); GPT-Neo does not."""
+    tied: bool = True
+    """The output layer shares the token embedding's weights."""
+    dropout: float = 0.0
+    """Probability of dropping a value while training, at the dropout_sites."""
+    dropout_sites: tuple[Literal["embedding", "attention", "residual", "mlp"], ...] = ("embedding", "attention", "residual")
+    """Where dropout acts; mlp is inside the feed-forward layer, after its activation."""
+    init_std: float = 0.02
+    """Standard deviation of the initial weights; residual projections have it divided by sqrt(2 n_layers)."""
+
+    @property
+    def kv_heads(self) -> int:
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_model // self.n_heads
+
+    def layer_window(self, layer: int) -> int | None:
+        """Tokens that layer `layer` sees, or None where it sees all before it."""
+        return self.window if self.attention[layer % len(self.attention)] == "local" else None
+
+    def problems(self) -> Iterator[str]:
+        for name in ("n_layers", "n_heads", "d_model", "d_ff", "context_length", "window"):
+            if getattr(self, name) < 1:
+                yield f"model.{name} is {getattr(self, name)}; it counts from 1 up"
+        if self.vocab_size < 2:
+            yield f"model.vocab_size is {self.vocab_size}; it counts tokens, so 2 or more"
+        if min(self.n_heads, self.d_model) > 0:
+            yield from self._head_problems()
+        if not 0 <= self.dropout < 1:
+            yield f"model.dropout is {self.dropout}; it is a probability, from 0 to below 1"
+        if not self.attention:
+            yield "model.attention is empty; [global] or [global, local] would do"
+        for name in ("norm_eps", "rotary_base", "init_std"):
+            if not 0 < getattr(self, name) < float("inf"):
+                yield f"model.{name} is {getattr(self, name)}; it must be above 0"
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            yield f"model.d_model is {self.d_model}; sinusoidal positions need an even width"
+
+    def _head_problems(self) -> Iterator[str]:
+        if self.d_model % self.n_heads:
+            fits = [n for n in range(1, self.d_model + 1) if self.d_model % n == 0]
+            near = ", ".join(map(str, sorted(sorted(fits, key=lambda n: abs(n - self.n_heads))[:4])))
+            yield f"model.n_heads is {self.n_heads}, which does not divide model.d_model {self.d_model}; {near} would"
+        elif self.positions == "rotary" and self.head_dim % 2:
+            yield f"model.d_model / model.n_heads is {self.head_dim}; rotary positions need an even head width"
+        if self.kv_heads < 1 or self.n_heads % self.kv_heads:
+            yield f"model.n_kv_heads is {self.n_kv_heads}, which does not divide model.n_heads {self.n_heads}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    kind: Literal["adamw"] = "adamw"
+    """The optimiser."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay of the running means of the gradient and of its square."""
+    weight_decay: float = 0.1
+    """Decoupled decay of the matrices; norms, biases and vectors have none."""
+    clip: float | None = 1.0
+    """Largest norm of the whole gradient. Unset (null): no clipping."""
+
+    def problems(self) -> Iterator[str]:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            yield f"optimizer.betas is {list(self.betas)}; each is from 0 to below 1"
+        if self.weight_decay < 0:
+            yield f"optimizer.weight_decay is {self.weight_decay}; 0 or more"
+        if self.clip is not None and self.clip <= 0:
+            yield f"optimizer.clip is {self.clip}; it is above 0, or null for none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    kind: Literal["constant", "cosine", "linear"] = "cosine"
+    """Shape of the learning rate after the warm-up."""
+    warmup_steps: int = 0
+    """Optimiser steps over which the learning rate rises from 0."""
+    final_fraction: float = 0.1
+    """Learning rate at the end, as a fraction of its peak."""
+
+    def problems(self) -> Iterator[str]:
+        if self.warmup_steps < 0:
+            yield f"schedule.warmup_steps is {self.warmup_steps}; it counts steps, so 0 or more"
+        if not 0 <= self.final_fraction <= 1:
+            yield f"schedule.final_fraction is {self.final_fraction}; it is a fraction of the peak, from 0 to 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    micro_batch: int = 16
+    """Windows (or rows) in one forward pass."""
+    accumulation: int = 1
+    """Forward passes summed into one optimiser step."""
+    max_steps: int | None = None
+    """Stop after this many optimiser steps."""
+    max_epochs: float | None = None
+    """Stop after this many passes over the training stories."""
+    max_tokens: int | None = None
+    """Stop after this many training tokens."""
+    max_minutes: float | None = None
+    """Stop after this many minutes of training; the schedule then ends with them."""
+    evaluate_every: int = 500
+    """Optimiser steps between evaluations; the last step is always evaluated."""
+    evaluate_stories: int | None = None
+    """Validation stories scored each time, the first so many. Unset: all."""
+    checkpoint_every: int = 500
+    """Optimiser steps between checkpoints; the last step always has one."""
+    keep: int = 2
+    """Newest checkpoints kept beside the best."""
+    patience: int | None = None
+    """Stop after this many evaluations without a better loss. Unset: never."""
+    prompts: tuple[str, ...] = PROMPTS
+    """Beginnings of the sample stories told at each evaluation, in turn."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the matrix products; weights stay fp32. auto: bf16 where the machine has it."""
+    compile: Literal["auto"] | bool = "auto"
+    """Compile the model with torch.compile. auto: where the run is long enough to win the compile time back."""
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+    devices: int = 1
+    """Processes (one for each device) on each node."""
+    nodes: int = 1
+    """Machines."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files beside log.jsonl."""
+
+    def problems(self) -> Iterator[str]:
+        for name in ("micro_batch", "accumulation", "evaluate_every", "checkpoint_every", "keep", "devices", "nodes"):
+            if getattr(self, name) < 1:
+                yield f"train.{name} is {getattr(self, name)}; it counts from 1 up"
+        budgets = ("max_steps", "max_epochs", "max_tokens", "max_minutes")
+        for name in (*budgets, "patience", "evaluate_stories"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                yield f"train.{name} is {value}; it must be above 0"
+        if all(getattr(self, name) is None for name in budgets):
+            yield "train has no budget; set one of " + ", ".join(f"train.{name}" for name in budgets)
+        if not 0 < self.learning_rate < float("inf"):
+            yield f"train.learning_rate is {self.learning_rate}; it must be above 0"
+        processes = self.devices * self.nodes
+        if processes > 0 and self.accumulation % processes and self.micro_batch % processes:
+            yield (
+                f"train.devices x train.nodes is {processes}, which divides neither train.accumulation "
+                f"{self.accumulation} nor train.micro_batch {self.micro_batch}; a batch is shared out evenly"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole experiment: tokenizer, data, model, optimiser, schedule, budget, seed."""
+
+    name: str = "recipe"
+    """What the run is called."""
+    about: str = ""
+    """One line on what it is for."""
+    seed: int = 0
+    """Seeds the weights, the order of the data, dropout and the sample stories."""
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def problems(self) -> Iterator[str]:
+        if not 0 <= self.seed < 2**63:
+            yield f"seed is {self.seed}; it is a whole number from 0 up"
+        for name in ("tokenizer", "data", "model", "optimizer", "schedule", "train"):
+            yield from getattr(self, name).problems()
+        stride = self.data.stride
+        if stride is not None and stride > self.model.context_length:
+            yield f"data.stride is {stride}, beyond model.context_length {self.model.context_length}; tokens would be left out"
+        if self.tokenizer.kind == "bpe" and 2 <= self.model.vocab_size < 257:
+            yield f"model.vocab_size is {self.model.vocab_size}; a byte-level BPE needs 257 or more (256 bytes and {EOT})"
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def recipe_names() -> list[str]:
+    """Names of the packaged recipes, smallest first by name order of their files."""
+    folder = resources.files("talewright") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe of that packaged name, or of a YAML file, with ``section.key`` overrides given as YAML scalars.
+
+    Raises UserError, naming every problem at once.
+    """
+    text = _recipe_text(str(name_or_path))
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{name_or_path} is not YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise UserError(f"{name_or_path} holds {_kind(values)}; a recipe is a mapping, such as `model: {{n_layers: 4}}`")
+    if "name" not in values:
+        values["name"] = Path(str(name_or_path)).stem
+    problems = _override(values, overrides or {})
+    return recipe_from_dict(values, problems, where=str(name_or_path))
+
+
+def recipe_from_dict(values: Mapping[str, Any], problems: list[str] | None = None, where: str = "the recipe") -> Recipe:
+    """A checked recipe of nested plain values. Raises UserError, naming every problem at once."""
+    problems = list(problems or [])
+    recipe = _build(Recipe, values, "", problems)
+    if recipe is not None:
+        problems += recipe.problems()
+    if problems or recipe is None:
+        raise UserError(_listing(where, problems))
+    return recipe
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML that `load_recipe` reads back to an equal one; every value stands in it."""
+    return yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True, width=120)
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested plain values (tuples become lists)."""
+    return cast("dict[str, Any]", _plain(dataclasses.asdict(recipe)))
+
+
+def _recipe_text(name: str) -> str:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise UserError(f"no recipe file {name} here") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{name} cannot be read as a recipe: {error}") from None
+    names = recipe_names()
+    if name not in names:
+        near = difflib.get_close_matches(name.lower(), names, 1)
+        hint = f"did you mean {near[0]}?" if near else "`talewright recipes` lists them; a file's name ends in .yaml."
+        raise UserError(f"no recipe {name}; {hint}")
+    return (resources.files("talewright") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _listing(where: str, problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    return f"{where} has {len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> list[str]:
+    problems = []
+    for key, text in overrides.items():
+        *sections, last = key.replace("-", "_").split(".")
+        here = values
+        for section in sections:
+            if here.get(section) is None:
+                here[section] = {}
+            here = here[section]
+            if not isinstance(here, dict):
+                break
+        if not isinstance(here, dict):
+            problems.append(f"{'.'.join(sections)} is {_kind(here)}; it is a section of settings")
+            continue
+        try:
+            here[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            here[last] = text
+        if here[last] is not None and isinstance(here[last], (dict, list)) and not text.lstrip().startswith(("[", "{")):
+            here[last] = text
+    return problems
+
+
+def _build(cls: type, values: Any, path: str, problems: list[str]) -> Any:
+    """An instance of the dataclass from plain values; None and a longer list of problems where it cannot be made."""
+    if not isinstance(values, Mapping):
+        problems.append(f"{path.rstrip('.')} is {_kind(values)}; it is a section of settings")
+        return None
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in dataclasses.fields(cls)]
+    made, before = {}, len(problems)
+    for key, value in values.items():
+        if key not in known:
+            problems.append(f"no setting {path}{key}" + _nearest(f"{path}{key}"))
+        elif dataclasses.is_dataclass(hints[key]):
+            made[key] = _build(cast(type, hints[key]), {} if value is None else value, f"{path}{key}.", problems)
+        else:
+            try:
+                made[key] = _convert(hints[key], value)
+            except ValueError as error:
+                problems.append(f"{path}{key} is {_show(value)}; {error}")
+    return None if len(problems) > before else cls(**made)
+
+
+def setting_names(cls: type = Recipe, path: str = "") -> Iterator[str]:
+    """Every setting's dotted name, as a recipe and the command line spell it."""
+    hints = typing.get_type_hints(cls)
+    for f in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[f.name]):
+            yield from setting_names(cast(type, hints[f.name]), f"{path}{f.name}.")
+        else:
+            yield f"{path}{f.name}"
+
+
+def _nearest(name: str) -> str:
+    names = list(setting_names())
+    near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
+    if not near:  # the right last word under a wrong section
+        near = [n for n in names if n.split(".")[-1] == name.split(".")[-1]]
+    return f"; did you mean {near[0]}?" if near else f"; the settings are {', '.join(names)}"
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    """The value as the type says, or ValueError with what would be right."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(arguments, value)
+    if origin is Literal:
+        if not isinstance(value, bool) and value in arguments:
+            return value
+        raise ValueError("it is one of " + ", ".join(map(str, arguments)))
+    if origin is tuple:
+        return _convert_tuple(arguments, value)
+    return _convert_scalar(hint, value)
+
+
+def _convert_union(arguments: tuple[Any, ...], value: Any) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    reasons = []
+    for argument in arguments:
+        if argument is type(None):
+            continue
+        try:
+            return _convert(argument, value)
+        except ValueError as error:
+            reasons.append(str(error))
+    if type(None) in arguments:
+        reasons.append("null leaves it unset")
+    raise ValueError("; or ".join(reasons))
+
+
+def _convert_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if Ellipsis in arguments:
+        return tuple(_convert(arguments[0], item) for item in items)
+    if len(items) != len(arguments):
+        raise ValueError(f"it is a list of {len(arguments)}")
+    return tuple(_convert(kind, item) for kind, item in zip(arguments, items, strict=True))
+
+
+def _convert_scalar(kind: type, value: Any) -> Any:
+    words = {int: "it is a whole number", float: "it is a number", bool: "it is true or false", str: "it is a text"}
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    if kind in (int, float) and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)  # YAML 1.1 reads 3e-4 as a text
+        except (ValueError, OverflowError):
+            raise ValueError(words[kind]) from None
+        if number != number or (kind is int and (number in (float("inf"), float("-inf")) or number != int(number))):
+            raise ValueError(words[kind])
+        return (value if isinstance(value, int) else int(number)) if kind is int else number
+    raise ValueError(words[kind])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", dict: "a section"}
+    return names.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)[:80]
