@@ -28,7 +28,7 @@ PROMPTS = ("Once upon a time", "One day, a small dog found a", "The little rabbi
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
     kind: Literal["bpe", "gpt2", "gpt2-top"] = "bpe"
-    """bpe: byte-level BPE trained on the training stories. gpt2: GPT-2's own. gpt2-top: GPT-2's most frequent tokens. Its size is model.vocab_size."""
+    """bpe: byte-level BPE trained on the training stories. gpt2: GPT-2's own. gpt2-top: its most frequent here."""
     source: str = "openai-community/gpt2"
     """Where GPT-2's files are: a name on the hub, or a folder with vocab.json and merges.txt."""
 
@@ -39,7 +39,7 @@ class TokenizerConfig:
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     source: str = HUB_TINYSTORIES
-    """The stories: `bundled`, `hub:OWNER/NAME`, or a file, folder or glob of .txt, .jsonl, .json, .csv, .parquet (also .gz, .zst)."""
+    """`bundled`, `hub:OWNER/NAME`, or file, folder or glob of .txt, .jsonl, .json, .csv, .parquet (also .gz, .zst)."""
     valid: str | None = None
     """A source of its own for the validation stories."""
     test: str | None = None
@@ -58,15 +58,17 @@ class DataConfig:
     """Shorter stories are counted and left out."""
     layout: Literal["packed", "rows"] = "packed"
     """packed: stories in one stream, cut into windows. rows: one story a row, padded."""
+    sequence_length: int | None = None
+    """Tokens in a training window or row. Unset: the model's context length."""
     stride: int | None = None
-    """Tokens between the starts of two windows. Unset: the context length."""
+    """Tokens between the starts of two windows. Unset: the window's length."""
 
     def problems(self) -> Iterator[str]:
         if self.splits is not None and (
             len(self.splits) not in (2, 3) or min(self.splits) < 0 or self.splits[0] <= 0 or sum(self.splits) <= 0
         ):
             yield f"data.splits is {list(self.splits)}; it holds two or three shares, such as [95, 5] or [70, 20, 10]"
-        for name in ("limit", "valid_limit", "stride"):
+        for name in ("limit", "valid_limit", "sequence_length", "stride"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 yield f"data.{name} is {value}; it counts from 1 up"
@@ -95,7 +97,7 @@ class ModelConfig:
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
     """Kind of normalisation."""
     norm_placement: Literal["pre", "post"] = "pre"
-    """Before each sub-layer (GPT-2), or after its residual sum (the first transformer). A last norm follows either way."""
+    """Before each sub-layer (GPT-2), or after its residual sum (the first transformer). A last norm follows both."""
     norm_eps: float = 1e-5
     """Added to the variance before its root."""
     qk_norm: bool = False
@@ -120,7 +122,11 @@ class ModelConfig:
     """The output layer shares the token embedding's weights."""
     dropout: float = 0.0
     """Probability of dropping a value while training, at the dropout_sites."""
-    dropout_sites: tuple[Literal["embedding", "attention", "residual", "mlp"], ...] = ("embedding", "attention", "residual")
+    dropout_sites: tuple[Literal["embedding", "attention", "residual", "mlp"], ...] = (
+        "embedding",
+        "attention",
+        "residual",
+    )
     """Where dropout acts; mlp is inside the feed-forward layer, after its activation."""
     init_std: float = 0.02
     """Standard deviation of the initial weights; residual projections have it divided by sqrt(2 n_layers)."""
@@ -281,16 +287,25 @@ class Recipe:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    @property
+    def sequence_length(self) -> int:
+        """Tokens in a training window or row."""
+        return self.data.sequence_length or self.model.context_length
+
     def problems(self) -> Iterator[str]:
         if not 0 <= self.seed < 2**63:
             yield f"seed is {self.seed}; it is a whole number from 0 up"
         for name in ("tokenizer", "data", "model", "optimizer", "schedule", "train"):
             yield from getattr(self, name).problems()
+        length, context = self.sequence_length, self.model.context_length
+        if length > context:
+            yield f"data.sequence_length is {length}, beyond model.context_length {context}"
         stride = self.data.stride
-        if stride is not None and stride > self.model.context_length:
-            yield f"data.stride is {stride}, beyond model.context_length {self.model.context_length}; tokens would be left out"
-        if self.tokenizer.kind == "bpe" and 2 <= self.model.vocab_size < 257:
-            yield f"model.vocab_size is {self.model.vocab_size}; a byte-level BPE needs 257 or more (256 bytes and {EOT})"
+        if stride is not None and stride > length:
+            yield f"data.stride is {stride}, beyond a window of {length} tokens; some would be left out"
+        size = self.model.vocab_size
+        if self.tokenizer.kind == "bpe" and 2 <= size < 257:
+            yield f"model.vocab_size is {size}; a byte-level BPE needs 257 or more (256 bytes and {EOT})"
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -315,16 +330,20 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = 
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise UserError(f"{name_or_path} holds {_kind(values)}; a recipe is a mapping, such as `model: {{n_layers: 4}}`")
+        raise UserError(
+            f"{name_or_path} holds {_kind(values)}; a recipe is a mapping, such as `model: {{n_layers: 4}}`"
+        )
     if "name" not in values:
         values["name"] = Path(str(name_or_path)).stem
     problems = _override(values, overrides or {})
     return recipe_from_dict(values, problems, where=str(name_or_path))
 
 
-def recipe_from_dict(values: Mapping[str, Any], problems: list[str] | None = None, where: str = "the recipe") -> Recipe:
+def recipe_from_dict(
+    values: Mapping[str, Any], overridden: list[str] | None = None, where: str = "the recipe"
+) -> Recipe:
     """A checked recipe of nested plain values. Raises UserError, naming every problem at once."""
-    problems = list(problems or [])
+    problems = list(overridden or [])
     recipe = _build(Recipe, values, "", problems)
     if recipe is not None:
         problems += recipe.problems()
@@ -491,7 +510,14 @@ def _plain(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", dict: "a section"}
+    names = {
+        list: "a list",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        dict: "a section",
+    }
     return names.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
 
 

@@ -1,0 +1,116 @@
+"""Causal self-attention: each token gathers from itself and the tokens before it (Vaswani et al. 2017)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talewright.config import ModelConfig
+from talewright.model.cache import KVCache, LayerCache
+from talewright.model.norm import RMSNorm
+from talewright.model.positions import rotate
+
+
+class Placement(NamedTuple):
+    """Where the tokens of a forward pass stand and what each may see: computed once, used by every layer."""
+
+    positions: Tensor
+    """(T,), or (B, T) with a cache."""
+    rotation: Tensor | None
+    """Rotary cosines and sines of these positions."""
+    masks: dict[int | None, Tensor | None]
+    """By window (None: global), what may be seen: a bool mask that broadcasts to (B, H, T, S); None: no mask needed."""
+    causal: bool
+    """Where there is no mask: whether a token sees only those before it, or all keys (one new token, one row)."""
+    stop: int
+    """Number of keys, S."""
+
+
+def place(windows: set[int | None], T: int, cache: KVCache | None, device: torch.device) -> Placement:
+    """The placement of T new tokens after those in the cache (none: from position 0), without rotation."""
+    if cache is None or cache.longest == 0:
+        positions = torch.arange(T, device=device)
+        masks = {w: None if w is None or w >= T else _visible(positions, T, w) for w in windows}
+        if cache is not None:
+            positions = positions.expand(len(cache.lengths), T)
+        return Placement(positions, None, masks, causal=True, stop=T)
+    positions = cache.lengths[:, None] + torch.arange(T, device=device)  # (B, T)
+    stop = cache.longest + T
+    single = positions.numel() == 1  # one row and one token see every key
+    masks = {w: None if single and (w is None or w >= stop) else _visible(positions, stop, w) for w in windows}
+    return Placement(positions, None, masks, causal=False, stop=stop)
+
+
+def _visible(positions: Tensor, stop: int, window: int | None) -> Tensor:
+    """What tokens at `positions` (T,) or (B, T) see of keys 0..stop-1: (T, S) or (B, 1, T, S), bool."""
+    keys, here = torch.arange(stop, device=positions.device), positions[..., None]
+    seen = keys <= here
+    if window is not None:
+        seen &= keys > here - window  # the window counts the token itself
+    return seen if positions.dim() == 1 else seen[:, None]
+
+
+def explicit_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor, Tensor]:
+    """softmax(q k^T * scale) v, written out. Returns the result (B, H, T, d) and the weights (B, H, T, S)."""
+    if mask is None and causal:
+        mask = _visible(torch.arange(q.shape[2], device=q.device), k.shape[2], None)
+    groups = q.shape[1] // k.shape[1]  # query heads that share a head of keys and values
+    scores = q @ k.repeat_interleave(groups, 1).mT * scale  # (B, H, T, S)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(-1)
+    return weights @ v.repeat_interleave(groups, 1), weights
+
+
+class Attention(nn.Module):
+    """Multi-head causal self-attention, global or over a local window, with grouped heads of keys and values
+    (Ainslie et al. 2023, arXiv:2305.13245) and, where the recipe says so, normalised queries and keys.
+    """
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.n_heads, self.kv_heads, self.head_dim = config.n_heads, config.kv_heads, config.head_dim
+        self.window = config.layer_window(layer)
+        self.scale = self.head_dim**-0.5 if config.attention_scaled else 1.0
+        self.dropout = config.dropout if "attention" in config.dropout_sites else 0.0
+        heads = self.n_heads + 2 * self.kv_heads  # queries, keys and values in one matrix product
+        self.qkv = nn.Linear(config.d_model, heads * self.head_dim, bias="qkv" in config.bias)
+        self.out = nn.Linear(config.d_model, config.d_model, bias="out" in config.bias)
+        self.q_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, place: Placement, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
+        q, k, v = self.project(x, place)
+        if cache is not None:
+            k, v = cache.append(k, v, place.positions, place.stop)
+        mask = place.masks[self.window]
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            is_causal=mask is None and place.causal,
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=self.scale,
+            enable_gqa=self.n_heads != self.kv_heads,
+        )  # (B, H, T, d)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, place: Placement) -> Tensor:
+        """How much each token takes from each: (B, H, T, T), rows summing to 1. `forward` uses them unseen."""
+        q, k, v = self.project(x, place)
+        return explicit_attention(q, k, v, place.masks[self.window], place.causal, self.scale)[1]
+
+    def project(self, x: Tensor, place: Placement) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, d), keys and values (B, K, T, d)."""
+        heads = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H + 2K, T, d)
+        q, k, v = heads.split((self.n_heads, self.kv_heads, self.kv_heads), 1)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if place.rotation is not None:
+            q, k = rotate(q, place.rotation), rotate(k, place.rotation)
+        return q, k, v

@@ -1,0 +1,116 @@
+"""The whole model on one screen: embed, L blocks of attention and feed-forward, norm, output layer."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talewright.config import ModelConfig
+from talewright.model.attention import Attention, Placement, place
+from talewright.model.cache import KVCache, LayerCache
+from talewright.model.loss import cross_entropy
+from talewright.model.mlp import MLP
+from talewright.model.norm import make_norm
+from talewright.model.positions import rotations, sinusoids
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each added to the residual stream."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.norm1, self.attention = make_norm(config), Attention(config, layer)
+        self.norm2, self.mlp = make_norm(config), MLP(config)
+        self.pre_norm = config.norm_placement == "pre"
+        self.dropout = config.dropout if "residual" in config.dropout_sites else 0.0
+
+    def forward(self, x: Tensor, place: Placement, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
+        if self.pre_norm:
+            x = x + self.drop(self.attention(self.norm1(x), place, cache))
+            return x + self.drop(self.mlp(self.norm2(x)))
+        x = self.norm1(x + self.drop(self.attention(x, place, cache)))
+        return self.norm2(x + self.drop(self.mlp(x)))
+
+    def drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer (Radford et al. 2019), in the shapes that `ModelConfig` describes."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        learned = config.positions == "learned"
+        self.positions = nn.Embedding(config.context_length, config.d_model) if learned else None
+        self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.n_layers)])
+        self.norm = make_norm(config)
+        self.head = None if config.tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.table: Tensor
+        self.register_buffer("table", _position_table(config), persistent=False)  # computed, so never saved
+        self.windows = {config.layer_window(layer) for layer in range(config.n_layers)}
+        self.init_weights()
+
+    def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+        """Logits (B, T, V) of the token after each of `tokens` (B, T); or, with targets (B, T), their summed loss."""
+        x = self.hidden(tokens, cache)
+        return F.linear(x, self.output_weight) if targets is None else cross_entropy(x, self.output_weight, targets)
+
+    def hidden(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+        """What the output layer reads: (B, T, D). With a cache, `tokens` come after those it holds."""
+        x, place = self.embed(tokens, cache)
+        for i, block in enumerate(self.blocks):
+            x = block(x, place, cache.layers[i] if cache else None)
+        if cache is not None:
+            cache.advance(tokens.shape[1])
+        return self.norm(x)
+
+    def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
+        """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""
+        placed = place(self.windows, tokens.shape[1], cache, tokens.device)
+        x = self.embedding(tokens) * (self.config.d_model**0.5 if self.config.embedding_scaled else 1.0)
+        if self.positions is not None:
+            x = x + self.positions(placed.positions)
+        elif self.config.positions == "sinusoidal":
+            x = x + self.table[placed.positions]
+        else:
+            rotation = self.table[:, placed.positions]  # (2, T, d), or (2, B, T, d)
+            placed = placed._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
+        return F.dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites), placed
+
+    @torch.no_grad()
+    def attention_weights(self, tokens: Tensor) -> list[Tensor]:
+        """Of each layer, how much each token takes from each: (B, H, T, T). Recomputed: training never holds them."""
+        x, place = self.embed(tokens)
+        found = []
+        for block in cast(list[Block], self.blocks):
+            found.append(block.attention.weights(block.norm1(x) if block.pre_norm else x, place))
+            x = block(x, place)
+        return found
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D): the output layer's weights, which are the embedding's where the two are tied."""
+        return self.embedding.weight if self.head is None else self.head.weight
+
+    def init_weights(self) -> None:
+        """N(0, 0.02), and residual projections smaller by sqrt(2L), as GPT-2: the first loss is then close to ln V."""
+        std = self.config.init_std
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
+                nn.init.normal_(parameter, 0.0, std / (2 * self.config.n_layers) ** 0.5 if residual else std)
+            elif name.endswith(".bias"):
+                nn.init.zeros_(parameter)
+
+
+def _position_table(config: ModelConfig) -> Tensor | None:
+    if config.positions == "sinusoidal":
+        return sinusoids(config.context_length, config.d_model)
+    if config.positions == "rotary":
+        return rotations(config.context_length, config.head_dim, config.rotary_base)
+    return None
