@@ -1,0 +1,260 @@
+"""The one interface to every tokenizer here: a lossless byte-level BPE with one special token, the end of text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tokenizers
+from tokenizers import AddedToken, decoders, pre_tokenizers
+from tokenizers.models import BPE
+
+from talewright.config import EOT
+from talewright.errors import UserError
+
+FILE = "tokenizer.json"
+
+
+def _byte_letters() -> list[str]:
+    """The letter that stands for each byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`)."""
+    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that print as themselves
+    unseen = (chr(0x100 + n) for n in range(256))
+    return [chr(byte) if byte in seen else next(unseen) for byte in range(256)]
+
+
+BYTE_LETTERS = _byte_letters()
+_BYTE_OF = {letter: byte for byte, letter in enumerate(BYTE_LETTERS)}
+
+# Each of these is where some tokenizer loses something: control characters, a missing or doubled space, line ends,
+# composed and decomposed letters, ligatures and wide letters that a normaliser folds, case, characters of four bytes.
+_PROBE = f"a  b \r\n\t\u00a0\x00\x7f e\u0301\u00e9 \ufb01\uff21 \u0130\ufeff {EOT} \u4f60\U0001f600\u200d .  "
+
+
+class Merges(NamedTuple):
+    """A byte-level BPE as GPT-2's two files hold it."""
+
+    vocab: dict[str, int]
+    """Id of each token, spelled in byte letters; the end of text under its own name."""
+    merges: list[tuple[str, str]]
+    """Pairs of tokens that become one, the first to be merged first."""
+
+
+class Tokenizer:
+    """Text to ids and back, losslessly: `decode(encode(text)) == text` for any text that UTF-8 can hold.
+
+    The end-of-text token is no part of any text: `encode` never gives it, not even for its own spelling, and
+    `decode` shows it as nothing. Immutable. Made by `make_tokenizer`, or by `load` from a folder.
+    """
+
+    def __init__(self, tokenizer_json: str) -> None:
+        """From the text of a tokenizer.json. Raises UserError where that is no lossless byte-level BPE."""
+        _encode_in_threads()
+        self._json = _canonical(tokenizer_json)
+        try:
+            self._backend = tokenizers.Tokenizer.from_str(self._json)
+        except Exception as error:  # the library raises Exception itself
+            raise UserError(f"the tokenizer cannot be read: {error}") from None
+        # Otherwise the spelling of the end of text, met in a story, would end it. The file does not keep this.
+        self._backend.encode_special_tokens = True
+        self.eos_id: int = _eos_id(self._backend)
+        self.token_bytes: list[bytes] = _bytes_of_tokens(self._backend)
+        """Bytes of each id; none for the end of text."""
+        self.vocab_size: int = len(self.token_bytes)
+        """Number of ids, the end of text among them."""
+        self._table = dict(enumerate(self.token_bytes))
+        if self.decode(self.encode(_PROBE)) != _PROBE:
+            raise UserError("the tokenizer is no lossless byte-level BPE: text does not come back from it unchanged")
+
+    @classmethod
+    def from_merges(cls, bpe: Merges) -> Tokenizer:
+        """GPT-2's way of cutting text, with these tokens. Raises UserError where they do not fit together."""
+        try:
+            backend = new_backend(BPE(bpe.vocab, bpe.merges))
+        except Exception as error:  # the library raises Exception itself
+            raise UserError(f"the tokenizer's merges do not fit its vocabulary: {error}") from None
+        return cls.from_backend(backend)
+
+    @classmethod
+    def from_backend(cls, backend: tokenizers.Tokenizer) -> Tokenizer:
+        """Of a tokenizer that `new_backend` gave."""
+        backend.add_special_tokens([AddedToken(EOT, special=True, normalized=False)])
+        return cls(backend.to_str())
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """The tokenizer saved in that folder. Raises UserError, naming the file, where there is none."""
+        path = Path(folder) / FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
+        try:
+            return cls(text)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json, what transformers wants beside it, and GPT-2's two files, vocab.json and merges.txt."""
+        folder = Path(folder)
+        bpe = self.merges()
+        lines = ["#version: 0.2", *(" ".join(pair) for pair in bpe.merges)]
+        files = {
+            "vocab.json": json.dumps(bpe.vocab, ensure_ascii=False),
+            "merges.txt": "\n".join(lines) + "\n",
+            "tokenizer_config.json": json.dumps(_TRANSFORMERS_CONFIG, indent=2) + "\n",
+            FILE: self._json,  # last: a folder that has it is whole
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                _write(folder / name, text)
+        except OSError as error:
+            raise UserError(f"the tokenizer cannot be saved in {folder}: {error.strerror or error}") from None
+
+    def merges(self) -> Merges:
+        """The vocabulary and merges, as vocab.json and merges.txt hold them."""
+        return merges_of_json(json.loads(self._json))
+
+    @cached_property
+    def byte_lengths(self) -> np.ndarray:
+        """Bytes of text that each id stands for: (vocab_size,) int32, 0 for the end of text."""
+        lengths = np.fromiter(map(len, self.token_bytes), dtype=np.int32, count=self.vocab_size)
+        lengths.flags.writeable = False
+        return lengths
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of tokenizer.json in canonical form: the same after saving and loading."""
+        return hashlib.sha256(self._json.encode("utf-8")).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text, without an end of text. Raises UserError for half a surrogate pair, which is no text."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, on all cores. Raises UserError as `encode` does."""
+        try:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        except TypeError:  # what the library says of half a surrogate pair
+            _refuse_half_pairs(texts)
+            raise
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Text of the ids: the end of text is shown as nothing, bytes that are no UTF-8 as U+FFFD.
+
+        Raises UserError for an id that is none: dropped in silence, it would hide a mistake.
+        """
+        numbers = ids.tolist() if isinstance(ids, np.ndarray) else ids
+        try:
+            whole = b"".join(map(self._table.__getitem__, numbers))
+        except KeyError as error:
+            last = self.vocab_size - 1
+            raise UserError(f"{error.args[0]} is no id of this tokenizer, whose ids run from 0 to {last}") from None
+        return whole.decode("utf-8", errors="replace")
+
+    def decode_batch(self, batch: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
+        """Text of each sequence of ids, as `decode` gives it."""
+        return [self.decode(ids) for ids in batch]
+
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[str]]:
+        return Tokenizer, (self._json,)  # a worker process builds its own: the library would forget a setting
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint[:8]})"
+
+
+def new_backend(model: BPE) -> tokenizers.Tokenizer:
+    """The library's tokenizer around a model: text cut as GPT-2 cuts it, nothing normalised, nothing put before it."""
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def merges_of_json(data: Any) -> Merges:
+    """Vocabulary, by id, and merges of a parsed tokenizer.json. Raises UserError where it holds no BPE."""
+    try:
+        vocab = data["model"]["vocab"] | {token["content"]: token["id"] for token in data["added_tokens"]}
+        # A pair was written as "a b" before tokenizers 0.20.
+        pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in data["model"]["merges"])
+        merges = [(str(left), str(right)) for left, right in pairs]
+        return Merges(dict(sorted(vocab.items(), key=lambda item: int(item[1]))), merges)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError("the tokenizer holds no BPE: no vocabulary with merges") from None
+
+
+_TRANSFORMERS_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": EOT,
+    "eos_token": EOT,
+    "pad_token": EOT,
+    "clean_up_tokenization_spaces": False,
+}
+
+
+def _canonical(tokenizer_json: str) -> str:
+    """The same JSON with its keys sorted, and without the truncation and padding that a foreign file may ask for."""
+    try:
+        data = json.loads(tokenizer_json)
+    except ValueError as error:
+        raise UserError(f"the tokenizer is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise UserError("the tokenizer is not one: its JSON is no object")
+    return json.dumps(data | {"truncation": None, "padding": None}, sort_keys=True, ensure_ascii=False)
+
+
+def _eos_id(backend: tokenizers.Tokenizer) -> int:
+    for token_id, token in backend.get_added_tokens_decoder().items():
+        if token.content == EOT and token.special:
+            return token_id
+    raise UserError(f"the tokenizer has no special token {EOT}")
+
+
+def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
+    """Bytes of each id. Ids that stand for nothing in a text (special tokens, gaps in the numbering) have none."""
+    ids = backend.get_vocab()
+    missing = [f"0x{byte:02X}" for byte, letter in enumerate(BYTE_LETTERS) if letter not in ids]
+    if missing:
+        raise UserError(f"the tokenizer has no token for the byte {missing[0]}; a byte-level BPE has all 256")
+    table = [b""] * (max(ids.values()) + 1)
+    for spelled, token_id in backend.get_vocab(with_added_tokens=False).items():
+        table[token_id] = bytes(_BYTE_OF.get(letter, 0) for letter in spelled)
+    for token_id, token in backend.get_added_tokens_decoder().items():
+        table[token_id] = b"" if token.special else token.content.encode("utf-8")
+    return table
+
+
+def _refuse_half_pairs(texts: Sequence[str]) -> None:
+    for text in texts:
+        half = next((c for c in text if "\ud800" <= c <= "\udfff"), None)
+        if half is not None:
+            raise UserError(
+                f"a text holds U+{ord(half):04X}, half of a surrogate pair, which is no character: {text[:40]!r}"
+            )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def _encode_in_threads() -> None:
+    """Let the library use all cores, unless told otherwise, and none but its own in a forked child.
+
+    Its threads do not survive a fork. Unset, it warns on standard error at each one; set, the child waits for ever.
+    """
+    if "TOKENIZERS_PARALLELISM" not in os.environ:
+        os.environ["TOKENIZERS_PARALLELISM"] = "true"
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))

@@ -1,0 +1,37 @@
+"""What tests share: the folder of real data beside the repository, and Hypothesis's profile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("talewright", deadline=None)  # first examples pay for imports and warm-up
+settings.load_profile("talewright")
+
+
+def shared_folder() -> Path | None:
+    """The folder of real data: TALEWRIGHT_SHARED, else `shared` beside the repository; None where there is none."""
+    named = os.environ.get("TALEWRIGHT_SHARED")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; a test that asks for it is skipped where it is absent."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip("no real data here: neither TALEWRIGHT_SHARED nor a folder `shared` beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(shared: Path) -> Path:
+    """The folder of GPT-2's vocab.json and merges.txt."""
+    folder = shared / "gpt2"
+    if not (folder / "vocab.json").is_file():
+        pytest.skip(f"no GPT-2 tokenizer files in {folder}")
+    return folder
