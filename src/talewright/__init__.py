@@ -1,3 +1,30 @@
-"""Talewright trains small GPTs from scratch to tell stories, and shows what they learned."""
+"""Talewright trains small GPTs from scratch to tell stories, and shows what they learned.
+
+import talewright
+
+recipe = talewright.load_recipe("quickstart")
+run = talewright.train(recipe)
+print(run.tell("Once upon a time").text)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Run", "Sampling", "UserError", "load", "load_recipe", "resume", "train"]
+
+if TYPE_CHECKING:
+    from talewright.api import Run, Sampling, load, resume, train
+    from talewright.config import load_recipe
+    from talewright.errors import UserError
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `talewright --help` must not wait for torch."""
+    if name not in __all__:
+        raise AttributeError(f"module talewright has no {name}")
+    from importlib import import_module
+
+    home = {"load_recipe": "config", "UserError": "errors"}.get(name, "api")
+    return getattr(import_module(f"talewright.{home}"), name)

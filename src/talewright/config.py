@@ -22,6 +22,7 @@ from talewright.errors import UserError
 
 HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
 EOT = "<|endoftext|>"
+BUDGETS = ("train.max_steps", "train.max_epochs", "train.max_tokens", "train.max_minutes")
 PROMPTS = ("Once upon a time", "One day, a small dog found a", "The little rabbit was very hungry")
 
 
@@ -253,13 +254,13 @@ class TrainConfig:
         for name in ("micro_batch", "accumulation", "evaluate_every", "checkpoint_every", "keep", "devices", "nodes"):
             if getattr(self, name) < 1:
                 yield f"train.{name} is {getattr(self, name)}; it counts from 1 up"
-        budgets = ("max_steps", "max_epochs", "max_tokens", "max_minutes")
+        budgets = [budget.removeprefix("train.") for budget in BUDGETS]
         for name in (*budgets, "patience", "evaluate_stories"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 yield f"train.{name} is {value}; it must be above 0"
         if all(getattr(self, name) is None for name in budgets):
-            yield "train has no budget; set one of " + ", ".join(f"train.{name}" for name in budgets)
+            yield "train has no budget; set one of " + ", ".join(BUDGETS)
         if not 0 < self.learning_rate < float("inf"):
             yield f"train.learning_rate is {self.learning_rate}; it must be above 0"
         processes = self.devices * self.nodes
@@ -386,9 +387,13 @@ def _listing(where: str, problems: list[str]) -> str:
 
 
 def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> list[str]:
+    """Put the overrides into the plain values; return what cannot be put there."""
     problems = []
+    if isinstance(values.get("train"), dict) and any(_dotted(key) in BUDGETS for key in overrides):
+        for budget in BUDGETS:  # a budget that is asked for replaces the recipe's own, of whatever kind
+            values["train"].pop(budget.removeprefix("train."), None)
     for key, text in overrides.items():
-        *sections, last = key.replace("-", "_").split(".")
+        *sections, last = _dotted(key).split(".")
         here = values
         for section in sections:
             if here.get(section) is None:
@@ -406,6 +411,10 @@ def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> list[str]
         if here[last] is not None and isinstance(here[last], (dict, list)) and not text.lstrip().startswith(("[", "{")):
             here[last] = text
     return problems
+
+
+def _dotted(key: str) -> str:
+    return key.replace("-", "_")
 
 
 def _build(cls: type, values: Any, path: str, problems: list[str]) -> Any:

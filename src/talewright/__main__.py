@@ -1,0 +1,5 @@
+"""`python -m talewright`."""
+
+from talewright.cli import main
+
+main()

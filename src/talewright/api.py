@@ -1,0 +1,221 @@
+"""The whole path in a few calls: what the command line does, for a notebook or a script.
+
+import talewright
+
+recipe = talewright.load_recipe("quickstart", {"train.max_minutes": "2"})
+run = talewright.train(recipe)
+print(run.evaluate())
+print(run.tell("Once upon a time").text)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from talewright.config import Recipe, load_recipe, recipe_to_yaml
+from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
+from talewright.errors import UserError
+from talewright.evaluate.likelihood import Likelihood, score_stories
+from talewright.generate.engine import Engine, Story
+from talewright.generate.samplers import Sampling
+from talewright.machine import choose_precision, default_device, keep_heap, torch_dtype
+from talewright.model.gpt import GPT
+from talewright.tokenizer import Tokenizer
+from talewright.train.checkpoint import find_checkpoint, load_model, steps
+
+if TYPE_CHECKING:
+    from talewright.train.display import Display
+    from talewright.train.loop import Outcome
+
+SAMPLE = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
+"""How stories are told where nothing else is said."""
+
+
+class Run:
+    """A run folder: the recipe, the tokenizer and the model that it holds."""
+
+    def __init__(self, folder: str | Path, checkpoint: str = "best") -> None:
+        """Open a run folder at a checkpoint: `best`, `last` or a step. Raises UserError where it is none."""
+        self.folder = Path(folder)
+        self.recipe = run_recipe(self.folder)
+        self.checkpoint = find_checkpoint(self.folder, checkpoint)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(self.folder / "tokenizer")
+
+    @cached_property
+    def model(self) -> GPT:
+        """The trained model, in evaluation mode, on this machine's best device."""
+        model = GPT(self.recipe.model)
+        load_model(self.checkpoint, model)
+        return model.to(default_device()).eval()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What tells stories with the model."""
+        return Engine(self.model, self.tokenizer)
+
+    def tell(self, prompt: str = "", sampling: Sampling = SAMPLE) -> Story:
+        """A story that begins with the prompt."""
+        return self.engine.tell([prompt], sampling)[0]
+
+    def stream(self, prompt: str = "", sampling: Sampling = SAMPLE) -> Iterator[str]:
+        """A story in pieces of text, each as soon as it is told."""
+        return self.engine.stream(prompt, sampling)
+
+    def evaluate(self, data: str | None = None) -> Likelihood:
+        """Loss, perplexity, bits per byte and accuracy on the validation stories, or on all the stories of `data`."""
+        return self._score(self.model, data)
+
+    def evaluate_untrained(self, data: str | None = None) -> Likelihood:
+        """The same of the model as it was before training."""
+        return self._score(new_model(self.recipe).to(default_device()), data)
+
+    def _score(self, model: GPT, data: str | None) -> Likelihood:
+        stories, sizes = self._stories(data)
+        keep_heap()
+        with autocast(self.recipe.train.precision):
+            return score_stories(model, stories, sizes, self.tokenizer.eos_id)
+
+    def _stories(self, data: str | None) -> tuple[Sequence, Sequence]:
+        if data is not None:
+            return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
+        corpus = open_corpus(self.recipe)
+        if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
+            raise UserError(
+                f"{corpus.folder} was prepared with another tokenizer than {self.folder}; name stories by --data"
+            )
+        return first_stories(corpus.split("valid"), None)
+
+
+def load(folder: str | Path, checkpoint: str = "best") -> Run:
+    """Open a run folder."""
+    return Run(folder, checkpoint)
+
+
+def train(recipe: Recipe, out: str | Path | None = None, display: Display | None = None) -> Run:
+    """Train the recipe into the folder `out` (by default the next free one under runs/) and open it.
+
+    Raises UserError at whatever is wrong with the recipe, the data or the folder, and KeyboardInterrupt, the run
+    being saved, where it is stopped by a signal.
+    """
+    folder = new_run_folder(recipe, out)
+    return _finished(folder, start(recipe, folder, display))
+
+
+def resume(folder: str | Path, overrides: Mapping[str, str] | None = None, display: Display | None = None) -> Run:
+    """Go on with a run that was stopped, as if it never had been. Overrides may give it a new budget."""
+    return _finished(Path(folder), go_on(Path(folder), overrides or {}, display))
+
+
+def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outcome:
+    """Train the recipe into a new run folder."""
+    corpus = open_corpus(recipe)
+    _write_run(recipe, corpus.tokenizer, folder)
+    return _fit(recipe, corpus, folder, display, again=False)
+
+
+def go_on(folder: Path, overrides: Mapping[str, str], display: Display | None = None) -> Outcome:
+    """Train on from the last checkpoint of a run folder."""
+    recipe = run_recipe(folder, overrides)
+    corpus = open_corpus(recipe)
+    if corpus.tokenizer.fingerprint != Tokenizer.load(folder / "tokenizer").fingerprint:
+        raise UserError(f"{recipe.data.source} has changed since {folder} began: it now gives another tokenizer")
+    if overrides:
+        (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+    # a run that was stopped before its first checkpoint begins again
+    return _fit(recipe, corpus, folder, display, again=bool(steps(folder)))
+
+
+def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe of a run folder. Raises UserError where it is none."""
+    if not (folder / "recipe.yaml").is_file():
+        why = "it has no recipe.yaml" if folder.is_dir() else "there is no such folder"
+        raise UserError(f"{folder} is not a run folder: {why}. `talewright train` makes one, under runs/")
+    return load_recipe(folder / "recipe.yaml", overrides)
+
+
+def new_run_folder(recipe: Recipe, out: str | Path | None = None) -> Path:
+    """The folder of a new run: `out`, or the next free runs/NAME-N. Raises UserError where it holds a run already."""
+    if out is None:
+        return next(path for n in count(1) if not (path := Path("runs") / f"{recipe.name}-{n}").exists())
+    folder = Path(out)
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; --out names a folder for the run")
+    if (folder / "recipe.yaml").exists():
+        raise UserError(f"{folder} holds a run already; go on with --resume {folder}, or name another folder by --out")
+    return folder
+
+
+def open_corpus(recipe: Recipe) -> Corpus:
+    """The recipe's prepared stories, prepared now where they are not yet."""
+    corpus = prepare(recipe.data, recipe.tokenizer, recipe.model.vocab_size)
+    size, room = corpus.tokenizer.vocab_size, recipe.model.vocab_size
+    if size > room:
+        raise UserError(
+            f"model.vocab_size is {room}, and the tokenizer {recipe.tokenizer.kind} has {size} tokens; set it to {size}"
+        )
+    return corpus
+
+
+def new_model(recipe: Recipe) -> GPT:
+    """The recipe's model before training."""
+    torch.manual_seed(recipe.seed)
+    return GPT(recipe.model)
+
+
+def first_stories(split: Split, number: int | None) -> tuple[Sequence, Sequence]:
+    """The first `number` stories of a split (all: None), as token ids, and their sizes in bytes."""
+    number = split.n_stories if number is None else min(number, split.n_stories)
+    return [split.story(i) for i in range(number)], split.story_bytes[:number]
+
+
+def autocast(precision: str) -> AbstractContextManager:
+    """A context in which matrix products run at that precision on the default device."""
+    device = default_device()
+    chosen = choose_precision(precision if precision != "fp16" or device.type == "cuda" else "auto", device)
+    return nullcontext() if chosen == "fp32" else torch.autocast(device.type, torch_dtype(chosen))
+
+
+def _write_run(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(folder / "tokenizer")
+        (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write the run folder {folder}: {error.strerror}; name another by --out") from None
+
+
+def _fit(recipe: Recipe, corpus: Corpus, folder: Path, display: Display | None, again: bool) -> Outcome:
+    from talewright.train.display import Display
+    from talewright.train.loop import Watch, fit
+
+    split = corpus.split("train")
+    stories, sizes = first_stories(corpus.split("valid"), recipe.train.evaluate_stories)
+    tokenizer = corpus.tokenizer
+
+    def evaluate(model: GPT) -> Likelihood:
+        return score_stories(model, stories, sizes, tokenizer.eos_id)
+
+    def tell(model: GPT, prompt: str, seed: int) -> str:
+        return Engine(model, tokenizer).tell([prompt], dataclasses.replace(SAMPLE, seed=seed))[0].text
+
+    data = recipe.data
+    length = recipe.sequence_length
+    batches = Batches(split, context_length=length, layout=data.layout, stride=data.stride, seed=recipe.seed)
+    return fit(recipe, batches, folder, Watch(evaluate, tell, display or Display()), resume=again)
+
+
+def _finished(folder: Path, outcome: Outcome) -> Run:
+    if outcome.signal is not None:
+        raise KeyboardInterrupt(f"stopped and saved; talewright.resume({str(folder)!r}) goes on")
+    return Run(folder)

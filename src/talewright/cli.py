@@ -1,0 +1,440 @@
+"""The command line: one command, `talewright`, thin over `talewright.api`. Standard output is the answer, standard
+error the progress; a mistake of the user's is one message and exit code 2.
+
+Heavy imports stand inside the commands that need them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
+
+from talewright import __version__
+from talewright.config import load_recipe
+from talewright.errors import UserError
+
+if TYPE_CHECKING:
+    from talewright.api import Run
+    from talewright.evaluate.likelihood import Likelihood
+    from talewright.generate.samplers import Sampling
+    from talewright.train.loop import Outcome
+
+ABOUT = """Train small GPTs from scratch to tell stories, on the machine you have.
+
+Begin with `talewright demo`. Any value of a recipe can be set on the command line, as in
+`talewright train --recipe mini-2m --model.n-layers 6 --train.learning-rate 2e-3`;
+`talewright recipes NAME` shows them all."""
+
+WITH_SETTINGS = ("train", "prepare", "recipes", "tokenizer")
+settings: dict[str, str] = {}
+"""The `--section.key value` options of this call."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Exits with 0, with 2 at a mistake of the user's, with 130 or 143 when stopped by a signal."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {
+        "demo": demo,
+        "recipes": recipes,
+        "prepare": prepare,
+        "train": train,
+        "evaluate": evaluate,
+        "generate": generate,
+        "plot": plot,
+        "tokenizer": tokenizer,
+    }
+    try:
+        if words == ["--version"]:
+            print(f"talewright {__version__}")
+            return
+        words = _take_settings(words)
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="talewright", description=ABOUT, args=words, config=(DisallowNone,)
+        )
+    except UserError as error:
+        print(f"talewright: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("talewright: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        sys.stderr.close()
+        sys.exit(0)
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+def demo(out: str | None = None) -> None:
+    """Train the recipe `quickstart` on the bundled stories, in about two minutes, and read what it tells.
+
+    Args:
+        out: Folder of the run; the next free one under runs/ unless told.
+    """
+    from talewright import api
+    from talewright.inspect.curves import draw_curves
+
+    recipe = load_recipe("quickstart")
+    folder = api.new_run_folder(recipe, out)
+    _say("A small GPT learns to tell stories, from nothing, on this machine. About two minutes.\n")
+    _end(api.start(recipe, folder), folder)
+    run = api.load(folder)
+    _table({"untrained": run.evaluate_untrained(), "trained": run.evaluate()})
+    for i, prompt in enumerate(recipe.train.prompts):
+        print()
+        _stream(run, prompt, _sampling(seed=i, max_new_tokens=200))
+    print()
+    _say(f"\nThe training curves are in {draw_curves(folder)}. What to try next:")
+    _say(f'  talewright generate {folder} --prompt "One day, a dragon"')
+    _say("  talewright train --recipe mini-2m --data stories.txt --max-minutes 30     # stories of your own")
+    _say("  talewright recipes                                                        # what else there is to train")
+
+
+def recipes(name: Positional[str | None] = None, json: FlagCreatePairsOff[bool] = False) -> None:
+    """List the recipes, or show one whole: its settings, parameters and cost.
+
+    Args:
+        name: A recipe's name, or a YAML file; all are listed without it.
+        json: Print JSON.
+    """
+    from talewright import listing
+    from talewright.config import recipe_names
+
+    if name is not None:
+        recipe = load_recipe(name, settings)
+        print(_dump(listing.facts(recipe)) if json else listing.page(recipe))
+        return
+    found = [load_recipe(each, settings) for each in recipe_names()]
+    if json:
+        print(_dump([listing.facts(recipe) for recipe in found]))
+    else:
+        listing.print_table(found)
+
+
+def prepare(
+    recipe: str = "quickstart",
+    data: str | None = None,
+    valid: str | None = None,
+    test: str | None = None,
+    text_key: str | None = None,
+    separator: str | None = None,
+    limit: int | None = None,
+    out: str | None = None,
+) -> None:
+    """Read, clean, split and tokenise stories once, into a folder that training maps into memory.
+
+    `train` does this by itself where it is missing. Interrupted and started again, it goes on.
+
+    Args:
+        recipe: Recipe whose tokenizer and splits are used: a name, or a YAML file.
+        data: Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst).
+        valid: Stories to validate on, where they are a source of their own.
+        test: Stories to test on, where they are a source of their own.
+        text_key: Column or key that holds the story.
+        separator: Line that ends a story in a .txt file.
+        limit: Read at most this many stories.
+        out: Folder to write; a cache folder unless told.
+    """
+    from talewright.data import prepare as prepare_stories
+
+    _data_settings(data, valid, test, text_key, separator, limit)
+    chosen = load_recipe(recipe, settings)
+    folder = Path(out) if out else None
+    corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
+    print(_dump({"folder": str(corpus.folder), **corpus.manifest}))
+
+
+def train(
+    recipe: str = "quickstart",
+    data: str | None = None,
+    valid: str | None = None,
+    test: str | None = None,
+    text_key: str | None = None,
+    separator: str | None = None,
+    limit: int | None = None,
+    out: str | None = None,
+    resume: str | None = None,
+    max_steps: int | None = None,
+    max_minutes: float | None = None,
+    seed: int | None = None,
+) -> None:
+    """Train a model from a recipe into a run folder, or go on with a run that was stopped.
+
+    Ctrl-C saves first. A budget given here takes the place of the recipe's own.
+
+    Args:
+        recipe: A recipe's name (`talewright recipes` lists them), or a YAML file.
+        data: Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst).
+        valid: Stories to validate on, where they are a source of their own.
+        test: Stories to test on, where they are a source of their own.
+        text_key: Column or key that holds the story.
+        separator: Line that ends a story in a .txt file.
+        limit: Read at most this many stories.
+        out: Folder of the run; the next free runs/NAME-N unless told.
+        resume: Run folder to go on with, bit for bit as if it had not stopped.
+        max_steps: Stop after this many optimiser steps.
+        max_minutes: Stop after this many minutes; the learning rate's schedule ends with them.
+        seed: Seeds weights, order of the data, dropout and sample stories.
+    """
+    _data_settings(data, valid, test, text_key, separator, limit)
+    named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
+    settings.update({key: str(value) for key, value in named.items() if value is not None})
+    chosen = None if resume else load_recipe(recipe, settings)  # a wrong setting is told before torch is loaded
+
+    from talewright import api
+    from talewright.inspect.curves import draw_curves
+
+    if chosen is None:
+        folder = Path(str(resume))
+        outcome = api.go_on(folder, settings)
+    else:
+        folder = api.new_run_folder(chosen, out)
+        outcome = api.start(chosen, folder)
+    _end(outcome, folder)
+    if outcome.state.step:
+        _say(f"curves: {draw_curves(folder)}")
+    print(folder)
+
+
+def evaluate(
+    run: Positional[str],
+    data: str | None = None,
+    checkpoint: str = "best",
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Score a run on held-out stories: loss, perplexity, bits per byte, token accuracy, beside the untrained model.
+
+    Whole stories, real tokens alone, each scored once.
+
+    Args:
+        run: Run folder.
+        data: Stories to score on, all of them; the run's own validation stories unless told.
+        checkpoint: best, last, or a step.
+        json: Print JSON.
+    """
+    from dataclasses import asdict
+
+    from talewright import api
+
+    opened = api.load(run, checkpoint)
+    trained, untrained = opened.evaluate(data), opened.evaluate_untrained(data)
+    if json:
+        print(_dump({**asdict(trained), "checkpoint": opened.checkpoint.name, "untrained": asdict(untrained)}))
+    else:
+        _table({"untrained": untrained, "trained": trained})
+
+
+def generate(
+    run: Positional[str],
+    prompt: str | None = None,
+    prompts: str | None = None,
+    samples: int = 1,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    max_new_tokens: int = 200,
+    greedy: FlagCreatePairsOff[bool] = False,
+    seed: int = 0,
+    checkpoint: str = "best",
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Tell stories with a trained run, as they are generated.
+
+    Args:
+        run: Run folder.
+        prompt: Beginning of the story; without one the model begins by itself.
+        prompts: File with a beginning on each line, told in one batch.
+        samples: Stories told from each beginning.
+        temperature: Below 1 keeps to what is likely, above 1 takes more chances, 0 always takes the likeliest.
+        top_k: Choose among this many likeliest tokens.
+        top_p: Choose among the likeliest tokens that together have this probability.
+        min_p: Choose among tokens at least this likely, as a share of the likeliest one's probability.
+        repetition_penalty: Above 1 makes tokens already told less likely.
+        max_new_tokens: Longest continuation, in tokens; a story that ends by itself is shorter.
+        greedy: Always take the likeliest token, as temperature 0 does.
+        seed: The same seed tells the same stories.
+        checkpoint: best, last, or a step.
+        json: Print a JSON list of prompt, text, new_tokens and finished.
+    """
+    if samples < 1:
+        raise UserError(f"--samples is {samples}; it counts stories, so 1 or more")
+    beginnings = _prompts(prompt, prompts)
+    sampling = _sampling(
+        temperature=0.0 if greedy else temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+    )
+    from talewright import api
+
+    opened = api.load(run, checkpoint)
+    if not json and len(beginnings) * samples == 1:
+        _stream(opened, beginnings[0], sampling)
+        return
+    stories = opened.engine.tell([text for text in beginnings for _ in range(samples)], sampling)
+    if json:
+        keys = ("prompt", "text", "new_tokens", "finished")
+        print(_dump([{key: getattr(story, key) for key in keys} for story in stories]))
+    else:
+        print("\n\n---\n\n".join(story.text for story in stories))
+
+
+def plot(run: Positional[str]) -> None:
+    """Draw the training curves of a run from its log, also while it trains.
+
+    Args:
+        run: Run folder.
+    """
+    from talewright.inspect.curves import draw_curves
+
+    print(draw_curves(Path(run)))
+
+
+def tokenizer(
+    action: Positional[Annotated[str, arg(metavar="train|show")]],
+    folder: Positional[str | None] = None,
+    recipe: str = "mini-2m",
+    data: str | None = None,
+    out: str = "tokenizer",
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Train a tokenizer on stories, or show one: its size, tokens per word, coverage, longest tokens.
+
+    Args:
+        action: train makes one of --data into --out; show describes the one in a folder, or a run's.
+        folder: With show: a run folder, or a tokenizer's.
+        recipe: With train: the recipe that says its kind and size (--tokenizer.kind, --model.vocab-size).
+        data: Stories to train on, or to measure on.
+        out: With train: the folder to write.
+        json: Print JSON.
+    """
+    from talewright import listing
+
+    if action not in ("train", "show"):
+        raise UserError(f"talewright tokenizer {action}: it is train or show")
+    if action == "show" and folder is None:
+        raise UserError("talewright tokenizer show needs a folder: a run's, or one with a tokenizer.json")
+    _data_settings(data, None, None, None, None, None)
+    found = listing.show_tokenizer(str(folder), data) if action == "show" else _train_tokenizer(recipe, out)
+    print(_dump(found) if json else listing.tokenizer_page(found))
+
+
+# --- what they share ---------------------------------------------------------------------------------------------
+
+
+def _take_settings(words: list[str]) -> list[str]:
+    """Take the `--section.key value` options out of the words, into `settings`."""
+    settings.clear()
+    rest, waiting = [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        key, _, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in key or (rest and rest[0] not in WITH_SETTINGS):
+            rest.append(word)
+            continue
+        if "=" not in word:
+            if not waiting or waiting[0].startswith("--"):
+                raise UserError(f"{word} needs a value, as in {word} VALUE")
+            value = waiting.pop(0)
+        settings[key] = value
+    return rest
+
+
+def _data_settings(
+    data: str | None,
+    valid: str | None,
+    test: str | None,
+    text_key: str | None,
+    separator: str | None,
+    limit: int | None,
+) -> None:
+    """Put the data options of a command among the settings."""
+    named = {"source": data, "valid": valid, "test": test, "text_key": text_key, "separator": separator, "limit": limit}
+    for key, value in named.items():
+        if value is not None:
+            settings[f"data.{key}"] = json.dumps(value)  # a text stays a text, whatever YAML would read in it
+    if data is not None and not {key.replace("-", "_") for key in settings} & {"data.limit"}:
+        settings["data.limit"] = "null"  # the recipe's limit is for its own source
+
+
+def _train_tokenizer(recipe: str, out: str) -> dict[str, Any]:
+    from talewright.data import prepare as prepare_stories
+    from talewright.listing import show_tokenizer
+
+    chosen = load_recipe(recipe, settings)
+    corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size)
+    corpus.tokenizer.save(Path(out))
+    return show_tokenizer(out, chosen.data.source)
+
+
+def _sampling(**options: Any) -> Sampling:
+    from talewright.generate.samplers import Sampling
+
+    return Sampling(**options)
+
+
+def _prompts(prompt: str | None, file: str | None) -> list[str]:
+    if file is None:
+        return [prompt or ""]
+    if prompt is not None:
+        raise UserError("give --prompt or --prompts, not both")
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts {file} cannot be read: {error}") from None
+    found = [line for line in lines if line.strip()]
+    if not found:
+        raise UserError(f"--prompts {file} is empty; it holds the beginning of a story on each line")
+    return found
+
+
+def _stream(run: Run, prompt: str, sampling: Sampling) -> None:
+    print(prompt, end="", flush=True)
+    for piece in run.stream(prompt, sampling):
+        print(piece, end="", flush=True)
+    print()
+
+
+def _end(outcome: Outcome, folder: Path) -> None:
+    """Leave with the signal's exit code, and a word on how to go on, where the run was stopped by one."""
+    if outcome.signal is not None:
+        _say(f"stopped at step {outcome.state.step:,}, and saved. To go on: talewright train --resume {folder}")
+        sys.exit(128 + outcome.signal)
+
+
+def _table(rows: Mapping[str, Likelihood]) -> None:
+    print(f"{'':12}{'loss':>8}{'perplexity':>13}{'bits/byte':>12}{'accuracy':>11}")
+    for name, score in rows.items():
+        print(
+            f"{name:12}{score.loss:>8.3f}{_number(score.perplexity):>13}{score.bits_per_byte:>12.3f}"
+            f"{100 * score.token_accuracy:>9.1f} %"
+        )
+    last = list(rows.values())[-1]
+    print(f"{last.tokens:,} tokens of {last.stories:,} stories, each scored once")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
