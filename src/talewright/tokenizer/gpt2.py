@@ -130,7 +130,7 @@ def _from_hub(repo: str, name: str, local: bool = False) -> Path | None:
     except LocalEntryNotFoundError as error:
         if local:
             return None
-        raise _unreachable(repo, error) from None
+        raise _unreachable(repo, error.__cause__ or error) from None
     except EntryNotFoundError:
         return None
     except Exception as error:  # no such repository, a name that can be none, whatever the hub's client throws
@@ -153,7 +153,7 @@ def _download(repo: str) -> Merges:
     return found
 
 
-def _unreachable(repo: str, error: Exception) -> UserError:
+def _unreachable(repo: str, error: BaseException) -> UserError:
     from huggingface_hub import constants
     from huggingface_hub.errors import RepositoryNotFoundError
 
