@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from talewright.config import EOT
 from talewright.tokenizer.base import Merges
 
-WORDS = (
+TEXT = (
     "the a little fox hen bear found lost was ran to her his garden river hill and but then happily honey "
     "carried shared red blue tiny enormous basket lantern whispered laughed together friends again"
-).split()  # noqa: SIM905 - a list of 35 literals reads worse
+)
+WORDS = TEXT.split()
 
 
 def made_up_stories(number: int = 300, seed: int = 0) -> list[str]:
