@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import reprlib
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -164,7 +166,7 @@ class ModelConfig:
 
     def _head_problems(self) -> Iterator[str]:
         if self.d_model % self.n_heads:
-            fits = [n for n in range(1, self.d_model + 1) if self.d_model % n == 0]
+            fits = [n for n in range(1, min(self.d_model, 1024) + 1) if self.d_model % n == 0]
             near = ", ".join(map(str, sorted(sorted(fits, key=lambda n: abs(n - self.n_heads))[:4])))
             yield f"model.n_heads is {self.n_heads}, which does not divide model.d_model {self.d_model}; {near} would"
         elif self.positions == "rotary" and self.head_dim % 2:
@@ -294,6 +296,8 @@ class Recipe:
         return self.data.sequence_length or self.model.context_length
 
     def problems(self) -> Iterator[str]:
+        if not self.name.strip() or not self.name.isprintable() or "/" in self.name or "\\" in self.name:
+            yield f"name is {self.name!r}; the run's folder is called after it, so it holds no / or \\ and is not blank"
         if not 0 <= self.seed < 2**63:
             yield f"seed is {self.seed}; it is a whole number from 0 up"
         for name in ("tokenizer", "data", "model", "optimizer", "schedule", "train"):
@@ -313,7 +317,7 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Names of the packaged recipes, smallest first by name order of their files."""
+    """Names of the packaged recipes, in alphabetical order."""
     folder = resources.files("talewright") / "recipes"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
@@ -323,39 +327,27 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = 
 
     Raises UserError, naming every problem at once.
     """
-    text = _recipe_text(str(name_or_path))
+    where = str(name_or_path)
     try:
-        values = yaml.safe_load(text)
+        values = _read_yaml(_recipe_text(where))
     except yaml.YAMLError as error:
-        raise UserError(f"{name_or_path} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise UserError(
-            f"{name_or_path} holds {_kind(values)}; a recipe is a mapping, such as `model: {{n_layers: 4}}`"
-        )
-    if "name" not in values:
-        values["name"] = Path(str(name_or_path)).stem
-    problems = _override(values, overrides or {})
-    return recipe_from_dict(values, problems, where=str(name_or_path))
+        raise UserError(f"{where} holds {_kind(values)}; a recipe is a mapping, such as `model: {{n_layers: 4}}`")
+    values.setdefault("name", Path(where).stem)
+    return _checked(values, _override(values, overrides or {}), where)
 
 
-def recipe_from_dict(
-    values: Mapping[str, Any], overridden: list[str] | None = None, where: str = "the recipe"
-) -> Recipe:
+def recipe_from_dict(values: Mapping[str, Any], where: str = "the recipe") -> Recipe:
     """A checked recipe of nested plain values. Raises UserError, naming every problem at once."""
-    problems = list(overridden or [])
-    recipe = _build(Recipe, values, "", problems)
-    if recipe is not None:
-        problems += recipe.problems()
-    if problems or recipe is None:
-        raise UserError(_listing(where, problems))
-    return recipe
+    return _checked(values, _Findings(), where)
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """The recipe as YAML that `load_recipe` reads back to an equal one; every value stands in it."""
-    return yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(recipe_to_dict(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -363,79 +355,140 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     return cast("dict[str, Any]", _plain(dataclasses.asdict(recipe)))
 
 
+@dataclass
+class _Findings:
+    """What is wrong in plain values."""
+
+    problems: list[str] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+    """Names of settings that were given and not understood. What their defaults would break is not the user's fault."""
+
+    def unknown(self, name: str) -> None:
+        near = _near(name)
+        hint = f"did you mean {near}?" if near else "there are " + ", ".join(_siblings(name))
+        self.problems.append(f"no setting {name}; {hint}")
+        self.doubtful.add(near or name)
+
+    def wrong(self, name: str, reason: str) -> None:
+        self.problems.append(f"{name} is {reason}")
+        self.doubtful.add(name)
+
+
+def _checked(values: Mapping[str, Any], found: _Findings, where: str) -> Recipe:
+    recipe = _build(Recipe, values, "", found)
+    found.problems += [p for p in recipe.problems() if not any(name in p for name in found.doubtful)]
+    if len(found.problems) > 1:
+        listing = "\n".join(f"  - {problem}" for problem in found.problems)
+        raise UserError(f"{where} has {len(found.problems)} problems:\n{listing}")
+    if found.problems:
+        raise UserError(found.problems[0])
+    return recipe
+
+
 def _recipe_text(name: str) -> str:
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(f"no recipe file {name} here") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{name} cannot be read as a recipe: {error}") from None
     names = recipe_names()
-    if name not in names:
-        near = difflib.get_close_matches(name.lower(), names, 1)
-        hint = f"did you mean {near[0]}?" if near else "`talewright recipes` lists them; a file's name ends in .yaml."
-        raise UserError(f"no recipe {name}; {hint}")
-    return (resources.files("talewright") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    if name in names:
+        return (resources.files("talewright") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    path = Path(name)
+    try:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"no recipe file {name} here") from None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name that can be none
+        raise UserError(f"{_show(name)} cannot be read as a recipe: {error}") from None
+    near = difflib.get_close_matches(name.lower(), names, 1)
+    hint = f"did you mean {near[0]}?" if near else "`talewright recipes` lists them; a file's name ends in .yaml."
+    raise UserError(f"no recipe {name}; {hint}")
 
 
-def _listing(where: str, problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    return f"{where} has {len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
+class _Loader(yaml.SafeLoader):
+    """YAML of plain values that refuses a key given twice: the first of two `model:` sections would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
 
 
-def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> list[str]:
+class _Dumper(yaml.SafeDumper):
+    """YAML of plain values, in which unusual line breaks (U+0085, U+2028) survive: bare, they would turn to spaces."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def _read_yaml(text: str) -> Any:
+    """The plain values of a YAML text. Raises yaml.YAMLError."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # what the reader itself stumbles over: 2001-99-99, 0x_, a thousand brackets
+        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from None
+
+
+def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> _Findings:
     """Put the overrides into the plain values; return what cannot be put there."""
-    problems = []
+    found, names = _Findings(), set(setting_names())
     if isinstance(values.get("train"), dict) and any(_dotted(key) in BUDGETS for key in overrides):
         for budget in BUDGETS:  # a budget that is asked for replaces the recipe's own, of whatever kind
             values["train"].pop(budget.removeprefix("train."), None)
     for key, text in overrides.items():
-        *sections, last = _dotted(key).split(".")
-        here = values
-        for section in sections:
-            if here.get(section) is None:
-                here[section] = {}
-            here = here[section]
-            if not isinstance(here, dict):
-                break
-        if not isinstance(here, dict):
-            problems.append(f"{'.'.join(sections)} is {_kind(here)}; it is a section of settings")
+        if _dotted(key) not in names:
+            found.unknown(_dotted(key))
             continue
-        try:
-            here[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            here[last] = text
-        if here[last] is not None and isinstance(here[last], (dict, list)) and not text.lstrip().startswith(("[", "{")):
-            here[last] = text
-    return problems
+        *section, last = _dotted(key).split(".")
+        here = values
+        if section:
+            if values.get(section[0]) is None:
+                values[section[0]] = {}
+            here = values[section[0]]
+        if isinstance(here, dict):  # else it is reported when the section is built
+            here[last] = _scalar(text)
+    return found
+
+
+def _scalar(text: str) -> Any:
+    """The value of a word of the command line: a number, true, false, null, [a, list], or a text as it stands."""
+    try:
+        value = _read_yaml(text)
+    except yaml.YAMLError:
+        return text
+    plain = text.strip() and "#" not in text and isinstance(value, (bool, int, float, type(None)))
+    return value if plain or text.lstrip().startswith(("[", "{", "'", '"')) else text
 
 
 def _dotted(key: str) -> str:
     return key.replace("-", "_")
 
 
-def _build(cls: type, values: Any, path: str, problems: list[str]) -> Any:
-    """An instance of the dataclass from plain values; None and a longer list of problems where it cannot be made."""
+def _build(cls: type, values: Any, path: str, found: _Findings) -> Any:
+    """An instance of the dataclass from plain values; the default stands where one cannot be understood."""
     if not isinstance(values, Mapping):
-        problems.append(f"{path.rstrip('.')} is {_kind(values)}; it is a section of settings")
-        return None
+        found.problems.append(f"{path.rstrip('.') or 'the recipe'} is {_kind(values)}; it is a section of settings")
+        found.doubtful.add(path)
+        return cls()
     hints = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]
-    made, before = {}, len(problems)
+    made = {}
     for key, value in values.items():
         if key not in known:
-            problems.append(f"no setting {path}{key}" + _nearest(f"{path}{key}"))
+            found.unknown(f"{path}{_show(key)}")
         elif dataclasses.is_dataclass(hints[key]):
-            made[key] = _build(cast(type, hints[key]), {} if value is None else value, f"{path}{key}.", problems)
+            made[key] = _build(cast(type, hints[key]), {} if value is None else value, f"{path}{key}.", found)
         else:
             try:
                 made[key] = _convert(hints[key], value)
             except ValueError as error:
-                problems.append(f"{path}{key} is {_show(value)}; {error}")
-    return None if len(problems) > before else cls(**made)
+                found.wrong(f"{path}{key}", f"{_show(value)}; {error}")
+    return cls(**made)
 
 
 def setting_names(cls: type = Recipe, path: str = "") -> Iterator[str]:
@@ -448,12 +501,25 @@ def setting_names(cls: type = Recipe, path: str = "") -> Iterator[str]:
             yield f"{path}{f.name}"
 
 
-def _nearest(name: str) -> str:
-    names = list(setting_names())
-    near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
-    if not near:  # the right last word under a wrong section
-        near = [n for n in names if n.split(".")[-1] == name.split(".")[-1]]
-    return f"; did you mean {near[0]}?" if near else f"; the settings are {', '.join(names)}"
+def _near(name: str) -> str | None:
+    """The setting, or section, that was probably meant."""
+    last, names = name.rpartition(".")[2], list(setting_names())
+    exact = [n for n in names if n.rpartition(".")[2] == last]  # the right word, under a wrong section or none
+    here = {n.rpartition(".")[2]: n for n in _siblings(name)}
+    close = [here[word] for word in difflib.get_close_matches(last, here, 1, cutoff=0.5)]
+    if name.split(".")[0] not in _sections():
+        close += difflib.get_close_matches(name, names, 1)
+    return next(iter(exact + close), None)
+
+
+def _siblings(name: str) -> list[str]:
+    """The settings that stand where this name was put."""
+    section = name.rpartition(".")[0] + "."
+    return [n for n in setting_names() if n.startswith(section)] or _sections()
+
+
+def _sections() -> list[str]:
+    return [f.name for f in dataclasses.fields(Recipe)]
 
 
 def _convert(hint: Any, value: Any) -> Any:
@@ -483,7 +549,7 @@ def _convert_union(arguments: tuple[Any, ...], value: Any) -> Any:
             reasons.append(str(error))
     if type(None) in arguments:
         reasons.append("null leaves it unset")
-    raise ValueError("; or ".join(reasons))
+    raise ValueError(", or ".join(reasons))
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
@@ -506,7 +572,9 @@ def _convert_scalar(kind: type, value: Any) -> Any:
             number = float(value)  # YAML 1.1 reads 3e-4 as a text
         except (ValueError, OverflowError):
             raise ValueError(words[kind]) from None
-        if number != number or (kind is int and (number in (float("inf"), float("-inf")) or number != int(number))):
+        if not math.isfinite(number):
+            raise ValueError("it is a finite number")
+        if kind is int and number != int(number):
             raise ValueError(words[kind])
         return (value if isinstance(value, int) else int(number)) if kind is int else number
     raise ValueError(words[kind])
@@ -531,4 +599,9 @@ def _kind(value: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)[:80]
+    """The value as a user would recognise it, cut short."""
+    try:
+        text = reprlib.repr(value) if isinstance(value, (list, dict, tuple, set)) else str(value)
+    except ValueError:  # Python writes out no integer of more than 4,300 digits
+        text = "a number too long to show"
+    return "null" if value is None else text.lower() if isinstance(value, bool) else text[:80]
