@@ -72,7 +72,7 @@ def _read_vocab(path: Path) -> dict[str, int]:
 def _read_merges(path: Path) -> list[tuple[str, str]]:
     merges = []
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        pair = line.removesuffix("\r").split(" ")
+        pair = line.split(" ")
         if line.startswith("#version") or pair == [""]:
             continue
         if len(pair) != 2:
