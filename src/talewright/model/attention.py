@@ -18,7 +18,7 @@ class Placement(NamedTuple):
     """Where the tokens of a forward pass stand and what each may see: computed once, used by every layer."""
 
     positions: Tensor
-    """(T,), or (B, T) with a cache."""
+    """(T,); (B, T) where the rows of a cache hold different numbers of tokens."""
     rotation: Tensor | None
     """Rotary cosines and sines of these positions."""
     masks: dict[int | None, Tensor | None]
@@ -31,17 +31,16 @@ class Placement(NamedTuple):
 
 def place(windows: set[int | None], T: int, cache: KVCache | None, device: torch.device) -> Placement:
     """The placement of T new tokens after those in the cache (none: from position 0), without rotation."""
-    if cache is None or cache.longest == 0:
-        positions = torch.arange(T, device=device)
-        masks = {w: None if w is None or w >= T else _visible(positions, T, w) for w in windows}
-        if cache is not None:
-            positions = positions.expand(len(cache.lengths), T)
-        return Placement(positions, None, masks, causal=True, stop=T)
-    positions = cache.lengths[:, None] + torch.arange(T, device=device)  # (B, T)
-    stop = cache.longest + T
-    single = positions.numel() == 1  # one row and one token see every key
-    masks = {w: None if single and (w is None or w >= stop) else _visible(positions, stop, w) for w in windows}
-    return Placement(positions, None, masks, causal=False, stop=stop)
+    start = 0 if cache is None else cache.longest
+    stop = start + T
+    if cache is None or cache.even:  # one row of positions serves all
+        positions = torch.arange(start, stop, device=device)
+        plain = start == 0 or T == 1  # the kernel's own causal mask is right, or no key is hidden
+    else:
+        positions = cache.lengths[:, None] + torch.arange(T, device=device)  # (B, T)
+        plain = False
+    masks = {w: None if plain and (w is None or w >= stop) else _visible(positions, stop, w) for w in windows}
+    return Placement(positions, None, masks, causal=start == 0, stop=stop)
 
 
 def _visible(positions: Tensor, stop: int, window: int | None) -> Tensor:

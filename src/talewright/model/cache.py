@@ -15,11 +15,16 @@ class LayerCache:
         self.keys, self.values = keys, values
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
-        """Store k and v (B, K, T, d) at `positions` (B, T); return all that is stored below `stop`."""
-        rows = torch.arange(k.shape[0], device=k.device)[:, None]  # (B, 1)
-        self.keys[rows, :, positions] = k.transpose(1, 2).to(self.keys.dtype)
-        self.values[rows, :, positions] = v.transpose(1, 2).to(self.values.dtype)
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
+        """Store k and v (B, K, T, d) at `positions` (T,) or (B, T); return all that is stored below `stop`."""
+        keys, values = self.keys[:, :, :stop], self.values[:, :, :stop]
+        if positions.dim() == 1:  # every row's tokens go to the same places: a copy, several times faster
+            keys[:, :, -len(positions) :] = k
+            values[:, :, -len(positions) :] = v
+        else:
+            rows = torch.arange(len(k), device=k.device)[:, None]  # (B, 1)
+            keys[rows, :, positions] = k.transpose(1, 2).to(keys.dtype)
+            values[rows, :, positions] = v.transpose(1, 2).to(values.dtype)
+        return keys, values
 
 
 class KVCache:
@@ -34,7 +39,9 @@ class KVCache:
         shape = (batch, config.kv_heads, room, config.head_dim)
         self.layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(config.n_layers)]
         self.lengths = torch.zeros(batch, dtype=torch.long, device=like.device)  # tokens held by each row
-        self.longest = 0  # the largest of them, on the host: reading the tensor would wait for the device
+        # Kept on the host, because reading a tensor would wait for the device:
+        self.longest = 0  # the largest of the lengths
+        self.even = True  # whether they are all equal
 
     def advance(self, count: int) -> None:
         """Count `count` more tokens in every row."""
@@ -44,11 +51,25 @@ class KVCache:
     def set_lengths(self, lengths: Tensor) -> None:
         """Say how many tokens each row (B,) really holds, after unequal prompts were read with padding."""
         self.lengths = lengths.to(self.lengths)
-        self.longest = int(lengths.max())
+        low, high = (int(n) for n in self.lengths.aminmax()) if len(lengths) else (0, 0)
+        self.longest, self.even = high, low == high
 
     def select(self, rows: Tensor) -> None:
-        """Keep only these rows: the stories that have not ended."""
+        """Keep only these rows (no more than there are), in this order: the stories that have not ended.
+
+        A row that stays in its place costs nothing, so to drop one, let the last row take its place.
+        """
+        count, room = len(rows), self.longest
+        moved = (rows != torch.arange(count, device=rows.device)).nonzero()[:, 0]
         for layer in self.layers:
-            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-        self.lengths = self.lengths[rows]
-        self.longest = int(self.lengths.max()) if len(self.lengths) else 0
+            for kept in (layer.keys, layer.values):
+                kept[moved, :, :room] = kept[rows[moved], :, :room]
+            layer.keys, layer.values = layer.keys[:count], layer.values[:count]
+        self.set_lengths(self.lengths[rows])
+
+    def replace(self, rows: Tensor, other: KVCache) -> None:
+        """Let these rows (n,) hold what the n rows of `other` hold: stories that were read again from a later start."""
+        for layer, new in zip(self.layers, other.layers, strict=True):
+            layer.keys[rows, :, : other.longest] = new.keys[:, :, : other.longest]
+            layer.values[rows, :, : other.longest] = new.values[:, :, : other.longest]
+        self.set_lengths(self.lengths.index_copy(0, rows, other.lengths))
