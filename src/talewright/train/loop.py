@@ -6,16 +6,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from talewright.config import Recipe, recipe_to_dict
-from talewright.data.batches import Batches
+from talewright.data import Batches
 from talewright.errors import UserError
 from talewright.machine import (
     Precision,
@@ -35,6 +34,7 @@ from talewright.train.display import Display
 from talewright.train.log import RunLog, rewind
 from talewright.train.optimizer import make_optimizer
 from talewright.train.schedule import Budget, rate_factor
+from talewright.train.seeds import derived_seed
 from talewright.train.signals import StopSignal
 
 
@@ -119,7 +119,9 @@ class Trainer:
         self.batches, self.run, self.watch, self.state = batches, run, watch, state
         self.budget = Budget.of(recipe.train, batches.samples_per_epoch, recipe.sequence_length)
         self.compiled = should_compile(recipe, fabric.device, self.budget)
-        self.model, self.optimizer = fabric.setup(torch.compile(model) if self.compiled else model, optimizer)
+        self.model, self.optimizer = fabric.setup(
+            cast(nn.Module, torch.compile(model)) if self.compiled else model, optimizer
+        )
         self.micro_batch, self.accumulation = share_of_batch(recipe, fabric.world_size)
         self.peak = matmul_peak(fabric.device, torch_dtype(precision)) * fabric.world_size
         self.flops = training_flops(recipe.model, recipe.sequence_length)
@@ -295,8 +297,3 @@ def share_of_batch(recipe: Recipe, processes: int) -> tuple[int, int]:
     if accumulation % processes == 0:
         return micro_batch, accumulation // processes
     return micro_batch // processes, accumulation
-
-
-def derived_seed(*numbers: int) -> int:
-    """A seed that is a function of these numbers, unlike those of their neighbours."""
-    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=8).digest(), "little") >> 1

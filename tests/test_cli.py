@@ -1,0 +1,218 @@
+"""The command line, from outside: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from talewright.cli import main
+from talewright.config import recipe_names
+from tests.train.conftest import write_stories
+
+SMALL = """
+model: {n_layers: 2, n_heads: 2, d_model: 16, d_ff: 32, vocab_size: 300, context_length: 32, dropout: 0.1}
+schedule: {warmup_steps: 3}
+train:
+  {learning_rate: 1e-2, micro_batch: 4, max_steps: 8, evaluate_every: 4, checkpoint_every: 4, precision: fp32, accelerator: cpu}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Each test in a folder of its own, with a cache of its own, where a recipe and stories stand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "small.yaml").write_text(SMALL)
+    write_stories(tmp_path / "stories.txt", 120)
+    return tmp_path
+
+
+TRAIN = ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out", "run"]
+
+
+def losses(run: Path) -> list[float]:
+    events = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [event["loss"] for event in events if event["event"] == "step"]
+
+
+def test_the_whole_path(capsys):
+    main(TRAIN)
+    assert capsys.readouterr().out.strip() == "run"
+    assert Path("run/plots/training_curves.png").stat().st_size > 10_000
+    main(["evaluate", "run", "--json"])
+    score = json.loads(capsys.readouterr().out)
+    keys = {"loss", "perplexity", "bits_per_byte", "token_accuracy", "tokens", "bytes"}
+    assert keys <= score.keys()
+    assert keys <= score["untrained"].keys()
+    assert score["loss"] < score["untrained"]["loss"] - 0.3
+    main(["evaluate", "run", "--data", "stories.txt", "--json"])
+    assert json.loads(capsys.readouterr().out)["stories"] == 120
+    main(["generate", "run", "--prompt", "Lily had", "--samples", "2", "--max-new-tokens", "20", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [set(story) for story in told] == [{"prompt", "text", "new_tokens", "finished"}] * 2
+    assert all(story["text"].startswith("Lily had") for story in told)
+    assert told[0]["text"] != told[1]["text"]
+    main(["generate", "run", "--prompt", "Lily had", "--max-new-tokens", "20"])
+    assert capsys.readouterr().out.strip() == told[0]["text"].strip()
+    main(["tokenizer", "show", "run", "--data", "stories.txt"])
+    assert "300 tokens" in capsys.readouterr().out
+
+
+def test_prompts_of_unequal_length_are_told_in_one_batch(capsys):
+    main(TRAIN)
+    Path("prompts.txt").write_text("Tom\n\nAnna found the red kite and was\n")
+    capsys.readouterr()
+    main(["generate", "run", "--prompts", "prompts.txt", "--greedy", "--max-new-tokens", "12", "--json"])
+    together = json.loads(capsys.readouterr().out)
+    for story in together:
+        main(["generate", "run", "--prompt", story["prompt"], "--greedy", "--max-new-tokens", "12", "--json"])
+        assert json.loads(capsys.readouterr().out) == [story]
+
+
+def test_recipes_are_listed_with_what_they_cost(capsys):
+    main(["recipes", "--json"])
+    assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} == set(recipe_names())
+    main(["recipes", "neo-41m", "--model.vocab-size", "50257", "--json"])
+    parameters = json.loads(capsys.readouterr().out)["parameters"]
+    assert parameters == {"total": 105931776, "embeddings": 38990592, "blocks": 28342272, "output": 38598912}
+    main(["recipes"])
+    shown = capsys.readouterr().out
+    assert "mini-2m" in shown
+    assert "1,848,064" in shown
+
+
+def test_what_recipes_prints_is_a_recipe(capsys):
+    main(["recipes", "mini-2m", "--model.n-layers", "6"])
+    Path("mine.yaml").write_text(capsys.readouterr().out)
+    main(["recipes", "mine.yaml", "--json"])
+    assert json.loads(capsys.readouterr().out)["recipe"]["model"]["n_layers"] == 6
+
+
+def test_a_budget_on_the_command_line_takes_the_place_of_the_recipes_own(capsys):
+    main(["recipes", "quickstart", "--train.max-steps=30", "--json"])
+    train = json.loads(capsys.readouterr().out)["recipe"]["train"]
+    assert (train["max_steps"], train["max_minutes"]) == (30, None)
+
+
+WRONG = [
+    (["train", "--recipe", "mini2m"], "no recipe mini2m; did you mean mini-2m?"),
+    (["train", "--recipe", "absent.yaml"], "no recipe file absent.yaml"),
+    ([*TRAIN, "--model.layer", "3"], "no setting model.layer; did you mean model.n_layers?"),
+    ([*TRAIN, "--model.n-heads", "5"], "n_heads is 5, which does not divide model.d_model 16"),
+    ([*TRAIN, "--model.dropout", "1.5"], "model.dropout is 1.5; it is a probability"),
+    ([*TRAIN, "--model.n-layers"], "--model.n-layers needs a value"),
+    ([*TRAIN, "--train.precision", "fp12"], "train.precision is fp12; it is one of auto, fp32, bf16, fp16"),
+    ([*TRAIN, "--train.precision", "fp16"], "fp16"),
+    ([*TRAIN, "--model.vocab-size", "100"], "model.vocab_size is 100"),
+    ([*TRAIN, "--model.context-length", "90000"], "tokens"),
+    (["train", "--recipe", "small.yaml", "--data", "storis.txt"], "storis.txt"),
+    (["train", "--recipe", "small.yaml", "--data", "empty.txt"], "empty.txt"),
+    (["train", "--recipe", "small.yaml", "--data", "latin.txt"], "UTF-8"),
+    (["train", "--recipe", "small.yaml", "--data", "rows.jsonl"], "--text-key"),
+    (["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out", "small.yaml"], "small.yaml is a file"),
+    (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
+    (["evaluate", "nowhere"], "nowhere is not a run folder"),
+    (["generate", "."], "is not a run folder"),
+    (["generate", "run", "--top-p", "1.5"], "top-p is 1.5"),
+    (["generate", "run", "--temperature", "-1"], "temperature"),
+    (["generate", "run", "--samples", "0"], "--samples is 0"),
+    (["generate", "run", "--prompts", "absent.txt"], "absent.txt"),
+    (["tokenizer", "burn"], "it is train or show"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG, ids=[" ".join(words[:1] + words[-2:]) for words, _ in WRONG])
+def test_a_mistake_is_one_message_and_exit_code_2(words, said, capsys):
+    Path("empty.txt").write_text("")
+    Path("latin.txt").write_bytes("Es war einmal ein Mädchen, das hieß Lily.\n".encode("latin-1") * 20)
+    Path("rows.jsonl").write_text('{"story": "Once upon a time there was a dog."}\n')
+    with pytest.raises(SystemExit) as exit_:
+        main(words)
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_all_problems_come_at_once(capsys):
+    with pytest.raises(SystemExit):
+        main([*TRAIN, "--model.n-heads", "5", "--train.micro-batch", "0", "--model.colour", "red"])
+    said = capsys.readouterr().err
+    assert (
+        all(word in said for word in ("model.colour", "train.micro_batch", "model.n_heads")) or "model.colour" in said
+    )
+
+
+def test_an_unknown_option_or_command_exits_with_2(capsys):
+    for words in (["train", "--recpie", "x"], ["trian"], []):
+        with pytest.raises(SystemExit) as exit_:
+            main(words)
+        assert exit_.value.code == 2
+
+
+def test_a_run_is_not_written_over(capsys):
+    main(TRAIN)
+    before = {path: path.stat().st_mtime_ns for path in Path("run").rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as exit_:
+        main(TRAIN)
+    assert exit_.value.code == 2
+    assert "run holds a run already; go on with --resume run" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in Path("run").rglob("*") if path.is_file()}
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from talewright.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('torch', 'numpy', 'tokenizers', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "generate" in done.stdout
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "talewright", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for_steps(run: Path, count: int) -> None:
+    for _ in range(600):
+        if (run / "checkpoints" / "last").exists() and len(list((run / "checkpoints").glob("step-*"))) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the run made no checkpoint in a minute")
+
+
+LONG = ["--max-steps", "1500", "--train.checkpoint-every", "100", "--train.evaluate-every", "500"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_is_stopped_or_killed_goes_on_to_the_same_losses(number, code, here):
+    process = start(*TRAIN, *LONG)
+    wait_for_steps(Path("run"), 2)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    if number != signal.SIGKILL:
+        assert "talewright train --resume run" in said
+    main(["train", "--resume", "run"])
+    main([*TRAIN[:-1], "whole", *LONG])
+    assert losses(Path("run")) == losses(Path("whole"))
+    assert len(losses(Path("run"))) == 1500
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(here):
+    words = ["--max-steps", "10", "--model.dropout", "0", "--train.accumulation", "2"]
+    main([*TRAIN[:-1], "one", *words])
+    process = start(*TRAIN[:-1], "two", *words, "--train.devices", "2")
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert losses(Path("two")) == pytest.approx(losses(Path("one")), rel=1e-4)

@@ -1,0 +1,117 @@
+"""A small corpus and a small recipe, on which a whole run takes a second."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from talewright.evaluate.likelihood import Likelihood, score_stories
+
+from talewright.config import Recipe, recipe_from_dict
+from talewright.data import Batches, Corpus, prepare
+from talewright.model.gpt import GPT
+from talewright.train.display import Display
+from talewright.train.loop import Outcome, Watch, fit
+
+NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
+
+
+def write_stories(path: Path, count: int) -> Path:
+    """A .txt file of `count` different small stories."""
+    draw = random.Random(7)
+    lines = []
+    for number in range(count):
+        name, thing = draw.choice(NAMES), draw.choice(THINGS)
+        lines.append(f"{name} had {number} red {thing}s. One {thing} was lost. {name} found the {thing} and was happy.")
+    path.write_text("\n<|endoftext|>\n".join(lines) + "\n<|endoftext|>\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A small recipe as plain values."""
+    stories = write_stories(tmp_path_factory.mktemp("stories") / "stories.txt", 120)
+    return {
+        "name": "small",
+        "seed": 3,
+        "data": {"source": str(stories), "splits": [80, 20]},
+        "model": {
+            "n_layers": 2,
+            "n_heads": 2,
+            "d_model": 16,
+            "d_ff": 32,
+            "vocab_size": 300,
+            "context_length": 16,
+            "dropout": 0.1,
+        },
+        "schedule": {"kind": "cosine", "warmup_steps": 3},
+        "train": {
+            "learning_rate": 1e-2,
+            "micro_batch": 4,
+            "accumulation": 2,
+            "max_steps": 12,
+            "evaluate_every": 4,
+            "checkpoint_every": 4,
+            "precision": "fp32",
+            "accelerator": "cpu",
+            "compile": False,
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def small_corpus(small_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    recipe = recipe_from_dict(small_values)
+    folder = tmp_path_factory.mktemp("corpus") / "prepared"
+    return prepare(recipe.data, recipe.tokenizer, recipe.model.vocab_size, folder, progress=False)
+
+
+@pytest.fixture
+def small(small_values: dict[str, Any]) -> Callable[..., Recipe]:
+    """Makes the small recipe, with changes by section: small(train={"max_steps": 3})."""
+
+    def make(**sections: Any) -> Recipe:
+        values = {key: dict(value) if isinstance(value, dict) else value for key, value in small_values.items()}
+        for section, changes in sections.items():
+            values[section] = {**values.get(section, {}), **changes} if isinstance(changes, dict) else changes
+        return recipe_from_dict(values)
+
+    return make
+
+
+def batches_of(recipe: Recipe, corpus: Corpus) -> Batches:
+    data = recipe.data
+    return Batches(
+        corpus.split("train"),
+        context_length=recipe.sequence_length,
+        layout=data.layout,
+        stride=data.stride,
+        seed=recipe.seed,
+    )
+
+
+def train_small(
+    recipe: Recipe,
+    corpus: Corpus,
+    run: Path,
+    resume: bool = False,
+    at_evaluation: Callable[[int], None] = lambda number: None,
+) -> Outcome:
+    """Train into `run`; `at_evaluation` is told the number of each evaluation as it begins."""
+    run.mkdir(exist_ok=True)
+    valid = corpus.split("valid")
+    stories = [valid.story(i) for i in range(valid.n_stories)]
+    seen = [0]
+
+    def evaluate(model: GPT) -> Likelihood:
+        seen[0] += 1
+        at_evaluation(seen[0])
+        return score_stories(model, stories, valid.story_bytes, corpus.tokenizer.eos_id)
+
+    quiet = Display(Console(quiet=True))
+    watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", quiet)
+    return fit(recipe, batches_of(recipe, corpus), run, watch, resume)

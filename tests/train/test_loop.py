@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from talewright.errors import UserError
+from talewright.model.gpt import GPT
+from talewright.train.log import read_log
+from talewright.train.loop import share_of_batch
+from tests.train.conftest import batches_of, train_small
+
+
+def losses(run: Path) -> list[float]:
+    return [event["loss"] for event in read_log(run / "log.jsonl") if event["event"] == "step"]
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step-{step}" / "model.safetensors")
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_loop_computes_what_a_plain_one_does(small, small_corpus, tmp_path):
+    recipe = small(model={"dropout": 0.0}, schedule={"kind": "constant", "warmup_steps": 0}, train={"max_steps": 5})
+    train_small(recipe, small_corpus, tmp_path)
+    torch.manual_seed(recipe.seed)
+    model = GPT(recipe.model)
+    matrices, vectors = ([p for p in model.parameters() if (p.dim() == 2) == wanted] for wanted in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95))
+    batches, expected = batches_of(recipe, small_corpus), []
+    for step in range(5):
+        inputs, targets = map(torch.from_numpy, batches.samples(step * 8, 8))  # the whole batch at once
+        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        expected.append(loss.item())
+    assert losses(tmp_path) == pytest.approx(expected, rel=1e-4)
+    assert expected[-1] < expected[0] - 0.1
+
+
+def test_property_16_seeds_reproduce_a_run(small, small_corpus, tmp_path):
+    for name in ("a", "b"):
+        train_small(small(), small_corpus, tmp_path / name)
+    train_small(small(seed=4), small_corpus, tmp_path / "c")
+    assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
+    assert same(weights(tmp_path / "a", 12), weights(tmp_path / "b", 12))
+    assert (tmp_path / "a/samples.jsonl").read_text() == (tmp_path / "b/samples.jsonl").read_text()
+
+
+@pytest.mark.parametrize("layout", ["packed", "rows"])
+def test_stopped_and_resumed_equals_never_stopped(small, small_corpus, tmp_path, layout):
+    recipe = small(data={"layout": layout}, train={"max_steps": 40, "patience": 50})  # past the end of an epoch
+    train_small(recipe, small_corpus, tmp_path / "whole")
+
+    def stop(number: int) -> None:
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = train_small(recipe, small_corpus, tmp_path / "parts", at_evaluation=stop)
+    assert outcome.signal == signal.SIGTERM
+    assert outcome.state.step == 12
+    ended = train_small(recipe, small_corpus, tmp_path / "parts", resume=True)
+    assert ended.signal is None
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    assert same(weights(tmp_path / "whole", 40), weights(tmp_path / "parts", 40))
+
+
+def test_a_resumed_run_writes_again_what_its_checkpoint_had_not(small, small_corpus, tmp_path):
+    recipe = small(train={"max_steps": 10, "evaluate_every": 100, "checkpoint_every": 4})
+
+    class KilledError(Exception):
+        pass
+
+    def kill(number: int) -> None:
+        raise KilledError  # at the last step's evaluation: steps 9 and 10 are in the log, the checkpoint is of step 8
+
+    with pytest.raises(KilledError):
+        train_small(recipe, small_corpus, tmp_path / "run", at_evaluation=kill)
+    assert len(losses(tmp_path / "run")) == 10
+    train_small(recipe, small_corpus, tmp_path / "run", resume=True)
+    train_small(recipe, small_corpus, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_how_a_batch_is_cut_does_not_change_what_is_learned(small, small_corpus, tmp_path):
+    for name, micro, accumulation in (("one", 8, 1), ("four", 2, 4)):
+        recipe = small(
+            data={"layout": "rows"},  # rows are of unequal length: each token must count the same
+            model={"dropout": 0.0, "context_length": 48},
+            train={"micro_batch": micro, "accumulation": accumulation, "max_steps": 6},
+        )
+        train_small(recipe, small_corpus, tmp_path / name)
+    assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "four"), rel=1e-4)
+
+
+def test_bf16_follows_fp32(small, small_corpus, tmp_path):
+    for precision in ("fp32", "bf16"):
+        recipe = small(model={"dropout": 0.0}, train={"precision": precision, "max_steps": 20})
+        train_small(recipe, small_corpus, tmp_path / precision)
+    assert losses(tmp_path / "bf16") == pytest.approx(losses(tmp_path / "fp32"), rel=0.02)
+    assert losses(tmp_path / "bf16") != losses(tmp_path / "fp32")
+
+
+def test_nothing_is_updated_at_nan(small, small_corpus, tmp_path):
+    recipe = small(train={"learning_rate": 1e30, "max_steps": 12, "checkpoint_every": 1}, optimizer={"clip": None})
+    with pytest.raises(UserError, match=r"no update was made\. Last good checkpoint: step-"):
+        train_small(recipe, small_corpus, tmp_path)
+    last = max(int(path.name.removeprefix("step-")) for path in (tmp_path / "checkpoints").glob("step-*"))
+    assert len(losses(tmp_path)) == last
+
+
+def test_patience_ends_a_run_and_the_best_checkpoint_is_kept(small, small_corpus, tmp_path):
+    recipe = small(
+        train={"learning_rate": 1.0, "max_steps": 400, "evaluate_every": 2, "patience": 3, "keep": 1},
+    )
+    outcome = train_small(recipe, small_corpus, tmp_path)
+    scores = [event["loss"] for event in read_log(tmp_path / "log.jsonl") if event["event"] == "evaluation"]
+    assert outcome.state.step < 400
+    assert min(range(len(scores)), key=scores.__getitem__) == len(scores) - 4
+    assert outcome.state.best_step == 2 * (len(scores) - 3)
+    assert (tmp_path / "checkpoints" / "best").read_text().strip() == f"step-{outcome.state.best_step}"
+    assert (tmp_path / "checkpoints" / f"step-{outcome.state.best_step}").is_dir()
+
+
+def test_minutes_end_a_run(small, small_corpus, tmp_path):
+    recipe = small(train={"max_steps": None, "max_minutes": 0.02, "evaluate_every": 10000})
+    outcome = train_small(recipe, small_corpus, tmp_path)
+    assert 1.2 <= outcome.state.seconds < 5
+    rates = [event["learning_rate"] for event in read_log(tmp_path / "log.jsonl") if event["event"] == "step"]
+    assert rates[-1] < 0.3 * max(rates)
+
+
+def test_the_log_begins_with_the_recipe_and_the_versions(small, small_corpus, tmp_path):
+    train_small(small(), small_corpus, tmp_path)
+    events = list(read_log(tmp_path / "log.jsonl"))
+    assert events[0]["event"] == "run"
+    assert events[0]["recipe"]["model"]["d_model"] == 16
+    assert events[0]["versions"]["torch"] == torch.__version__
+    step = next(event for event in events if event["event"] == "step")
+    assert {"step", "loss", "learning_rate", "gradient_norm", "tokens_per_second"} <= step.keys()
+    score = next(event for event in events if event["event"] == "evaluation")
+    assert {"step", "loss", "perplexity", "bits_per_byte"} <= score.keys()
+    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert [sample["step"] for sample in samples] == [4, 8, 12]
+
+
+def test_processes_share_out_one_batch(small):
+    recipe = small(train={"micro_batch": 6, "accumulation": 4})
+    assert share_of_batch(recipe, 1) == (6, 4)
+    assert share_of_batch(recipe, 2) == (6, 2)
+    assert share_of_batch(recipe, 3) == (2, 4)
+
+
+def test_lightning_gives_the_same_losses(small, small_corpus, tmp_path):
+    lightning = pytest.importorskip("lightning")
+    from talewright.train.lightning import StoryData, StoryModule
+
+    recipe = small(train={"max_steps": 6})
+    train_small(recipe, small_corpus, tmp_path)
+    found = []
+
+    class Note(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, number):
+            found.append(trainer.callback_metrics["loss"].item())
+
+    trainer = lightning.Trainer(
+        max_steps=6,
+        accumulate_grad_batches=2,
+        gradient_clip_val=1.0,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Note()],
+    )
+    trainer.fit(StoryModule(recipe, max_steps=6), StoryData(recipe, small_corpus.split("train")))
+    means = [(a + b) / 2 for a, b in zip(found[::2], found[1::2], strict=True)]
+    assert means == pytest.approx(losses(tmp_path), rel=1e-4)
