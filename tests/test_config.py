@@ -349,9 +349,9 @@ def test_a_file_called_like_a_packaged_recipe_does_not_hide_it(tmp_path: Path, m
 # fmt: off
 ODD_WORDS = [
     "0x_", "0b_", "2001-99-99", "0001-01-01T00:00:00+23:59", "1e999", ".inf", "-.inf", ".nan", "~", "null", "yes",
-    "1_000", "190:20:30", "!!int", "!!bool", "!!timestamp", "!!binary", "!!set", "!!omap", "!!float", "!!python/name:os.system",
-    "&a", "*a", "<<:", "?", "|", ">", "'", '"', "#", "%", "@", "`", "-", ":", ",", "[", "]", "{", "}", "---", "...",
-    "\t", "\\", "\0", "\ufeff", "\ud800",
+    "1_000", "190:20:30", "!!int", "!!bool", "!!timestamp", "!!binary", "!!set", "!!omap", "!!float",
+    "!!python/name:os.system", "&a", "*a", "<<:", "?", "|", ">", "'", '"', "#", "%", "@", "`", "-", ":", ",", "[", "]",
+    "{", "}", "---", "...", "\t", "\\", "\0", "\ufeff", "\ud800",
 ]
 # fmt: on
 FRAGMENTS = st.sampled_from([*ODD_WORDS, " ", "\n", "\n  ", ": ", "- "]) | st.sampled_from(list(setting_names())).map(

@@ -1,0 +1,110 @@
+"""A second implementation of the model: formula by formula, token by token, in float64, sharing no code with ours."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from torch import Tensor
+
+from talewright.config import ModelConfig
+from talewright.model.gpt import GPT
+
+Vector = np.ndarray
+
+
+def plain_logits(model: GPT, tokens: Tensor) -> np.ndarray:
+    """Logits (B, T, V) of our model's weights, by the plain program."""
+    w = {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
+    return np.stack([_row(model.config, w, row.tolist()) for row in tokens])
+
+
+def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
+    stream = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
+    for layer in range(c.n_layers):
+        name = f"blocks.{layer}"
+        if c.norm_placement == "pre":
+            seen = _attend(c, w, layer, [_norm(c, w, f"{name}.norm1", x) for x in stream])
+            stream = [x + y for x, y in zip(stream, seen, strict=True)]
+            stream = [x + _feed_forward(c, w, f"{name}.mlp", _norm(c, w, f"{name}.norm2", x)) for x in stream]
+        else:
+            seen = _attend(c, w, layer, stream)
+            stream = [_norm(c, w, f"{name}.norm1", x + y) for x, y in zip(stream, seen, strict=True)]
+            stream = [_norm(c, w, f"{name}.norm2", x + _feed_forward(c, w, f"{name}.mlp", x)) for x in stream]
+    output = w["embedding.weight"] if c.tied else w["head.weight"]
+    return np.stack([output @ _norm(c, w, "norm", x) for x in stream])
+
+
+def _embed(c: ModelConfig, w: dict[str, np.ndarray], token: int, position: int) -> Vector:
+    x = w["embedding.weight"][token] * (math.sqrt(c.d_model) if c.embedding_scaled else 1)
+    if c.positions == "learned":
+        return x + w["positions.weight"][position]
+    if c.positions == "sinusoidal":
+        even = [math.sin(position / 10000 ** (i / c.d_model)) for i in range(0, c.d_model, 2)]
+        odd = [math.cos(position / 10000 ** (i / c.d_model)) for i in range(0, c.d_model, 2)]
+        return x + np.array([value for pair in zip(even, odd, strict=True) for value in pair])
+    return x
+
+
+def _attend(c: ModelConfig, w: dict[str, np.ndarray], layer: int, xs: list[Vector]) -> list[Vector]:
+    name, d = f"blocks.{layer}.attention", c.d_model // c.n_heads
+    kv_heads = c.n_heads if c.n_kv_heads is None else c.n_kv_heads
+    local = c.attention[layer % len(c.attention)] == "local"
+    projected = [_linear(w, f"{name}.qkv", x).reshape(-1, d) for x in xs]  # heads of queries, of keys, of values
+    queries = [[_prepare(c, w, f"{name}.q_norm", p[h], t) for h in range(c.n_heads)] for t, p in enumerate(projected)]
+    keys = [
+        [_prepare(c, w, f"{name}.k_norm", p[c.n_heads + h], t) for h in range(kv_heads)]
+        for t, p in enumerate(projected)
+    ]
+    answers = []
+    for t in range(len(xs)):
+        first = max(0, t - c.window + 1) if local else 0
+        heads = []
+        for h in range(c.n_heads):
+            shared = h // (c.n_heads // kv_heads)
+            scores = np.array([queries[t][h] @ keys[s][shared] for s in range(first, t + 1)])
+            scores = np.exp(scores / (math.sqrt(d) if c.attention_scaled else 1))
+            values = [projected[s][c.n_heads + kv_heads + shared] for s in range(first, t + 1)]
+            heads.append(sum(a * v for a, v in zip(scores / scores.sum(), values, strict=True)))
+        answers.append(_linear(w, f"{name}.out", np.concatenate(heads)))
+    return answers
+
+
+def _prepare(c: ModelConfig, w: dict[str, np.ndarray], norm: str, x: Vector, position: int) -> Vector:
+    """A query or key: normalised where the recipe says so, and turned, pair by pair, where positions are rotary."""
+    if c.qk_norm:
+        x = x / math.sqrt((x * x).mean() + c.norm_eps) * w[f"{norm}.weight"]
+    if c.positions != "rotary":
+        return x
+    half = len(x) // 2
+    turned = np.empty_like(x)
+    for i in range(half):
+        angle = position * c.rotary_base ** (-2 * i / len(x))
+        turned[i] = x[i] * math.cos(angle) - x[half + i] * math.sin(angle)
+        turned[half + i] = x[i] * math.sin(angle) + x[half + i] * math.cos(angle)
+    return turned
+
+
+def _feed_forward(c: ModelConfig, w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:
+    h = _linear(w, f"{name}.up", x)
+    if c.activation == "swiglu":
+        gate, value = h[: c.d_ff], h[c.d_ff :]
+        h = gate / (1 + np.exp(-gate)) * value
+    elif c.activation == "relu2":
+        h = np.where(h > 0, h * h, 0)
+    elif c.activation == "gelu":
+        h = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in h])
+    else:
+        h = np.array([0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in h])
+    return _linear(w, f"{name}.down", h)
+
+
+def _norm(c: ModelConfig, w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:
+    if c.norm == "rmsnorm":
+        return x / math.sqrt((x * x).mean() + c.norm_eps) * w[f"{name}.weight"]
+    centred = x - x.mean()
+    return centred / math.sqrt((centred * centred).mean() + c.norm_eps) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+
+def _linear(w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:
+    return w[f"{name}.weight"] @ x + w.get(f"{name}.bias", 0.0)
