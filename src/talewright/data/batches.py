@@ -1,0 +1,91 @@
+"""Batches: which tokens the model sees at which step, as a function of (seed, index) and of nothing else."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from talewright.data.corpus import Split
+from talewright.errors import UserError
+
+IGNORED = -100  # a target that is not scored: padding
+
+
+class Batches:
+    """Samples of a split in an endless order: each epoch is all of them once, in a permutation of its own.
+
+    layout `packed`: windows of context_length tokens over the stream, one every `stride` tokens (unset: the window's
+    length). layout `rows`: one story a row, after an end of text, padded; longer stories are cut, and counted in
+    `cut_stories`.
+    """
+
+    def __init__(self, split: Split, *, context_length: int, layout: str, stride: int | None, seed: int) -> None:
+        """Raises UserError where the split is too small for a single sample."""
+        self.split, self.context_length, self.layout, self.seed = split, context_length, layout, seed
+        self.stride = stride or context_length
+        self.samples_per_epoch = self._count()
+        """Samples in an epoch."""
+        self._order = lru_cache(2)(self._permutation)
+
+    def samples(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets, (count, T) int64 each, of the samples first, first + 1 ... of the endless order.
+
+        Targets are the inputs' next tokens, -100 at padding.
+        """
+        read = self._window if self.layout == "packed" else self._row
+        targets = np.full((count, self.context_length), IGNORED, dtype=np.int64)
+        inputs = np.full((count, self.context_length), self.split.eos_id, dtype=np.int64)
+        for row in range(count):
+            epoch, place = divmod(first + row, self.samples_per_epoch)
+            read(int(self._order(epoch)[place]), inputs[row], targets[row])
+        self.split.check_ids(inputs)
+        self.split.check_ids(targets)
+        return inputs, targets
+
+    @property
+    def cut_stories(self) -> int:
+        """Stories that are longer than a row; windows cut none."""
+        if self.layout == "packed":
+            return 0
+        lengths = np.diff(self.split.starts, append=self.split.n_tokens)  # the end of text counted
+        return int((lengths > self.context_length).sum())
+
+    def stories(self, first: int, count: int) -> list[int]:
+        """Numbers, within the split, of the stories that these samples have tokens of."""
+        found: set[int] = set()
+        for index in range(first, first + count):
+            epoch, place = divmod(index, self.samples_per_epoch)
+            number = int(self._order(epoch)[place])
+            if self.layout == "packed":
+                begin = number * self.stride
+                last = self.split.story_at(begin + self.context_length)
+                found.update(range(self.split.story_at(begin), last + 1))
+            else:
+                found.add(number)
+        return sorted(found)
+
+    def _count(self) -> int:
+        if self.layout != "packed":
+            return self.split.n_stories
+        count = (self.split.n_tokens - 1 - self.context_length) // self.stride + 1
+        if count < 1:
+            raise UserError(
+                f"the {self.split.name} stories in {self.split.folder} are {self.split.n_tokens:,} tokens, and one "
+                f"window needs {self.context_length + 1:,}; give more stories, or set a shorter --data.sequence-length"
+            )
+        return count
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.samples_per_epoch)
+
+    def _window(self, number: int, inputs: np.ndarray, targets: np.ndarray) -> None:
+        start = number * self.stride
+        self.split.read_into(inputs, start)
+        self.split.read_into(targets, start + 1)
+
+    def _row(self, number: int, inputs: np.ndarray, targets: np.ndarray) -> None:
+        start, stop = self.split.bounds(number)
+        length = min(stop - start, self.context_length)
+        self.split.read_into(targets[:length], start)
+        inputs[1:length] = targets[: length - 1]  # before it stands the end of text that `inputs` was filled with

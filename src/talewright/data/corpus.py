@@ -1,0 +1,201 @@
+"""A prepared corpus: a folder of token shards, opened, checked and mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from talewright.data.folders import read_json, sha256_of
+from talewright.data.shards import shard_name, sizes_name, starts_name, token_dtype
+from talewright.data.splits import SPLITS
+from talewright.errors import UserError
+from talewright.tokenizer import Tokenizer
+
+FORMAT = "talewright corpus"
+VERSION = 1
+MANIFEST = "manifest.json"
+_SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
+
+
+def is_corpus(folder: Path) -> bool:
+    """Whether the folder is a prepared corpus."""
+    manifest = read_json(folder / MANIFEST)
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+class Corpus:
+    """An opened, checked folder of prepared stories."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], tokenizer: Tokenizer) -> None:
+        self.folder, self.manifest, self.tokenizer = folder, manifest, tokenizer
+
+    @classmethod
+    def open(cls, folder: Path) -> Corpus:
+        """Open a prepared folder. Raises UserError, naming the file, where something is missing, short or foreign.
+
+        Looks at sizes, the tokenizer and where stories start; `verify` reads everything.
+        """
+        folder = Path(folder)
+        manifest = _manifest(folder)
+        tokenizer = Tokenizer.load(folder / "tokenizer")
+        try:
+            if tokenizer.fingerprint != manifest["tokenizer"]["fingerprint"]:
+                raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_AGAIN}")
+            corpus = cls(folder, manifest, tokenizer)
+            for name in corpus.splits:
+                corpus.split(name)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise UserError(f"{folder / MANIFEST} is damaged ({error!r}){_AGAIN}") from None
+        return corpus
+
+    @property
+    def splits(self) -> tuple[Literal["train", "valid", "test"], ...]:
+        """The splits that have stories."""
+        return tuple(name for name in SPLITS if name in self.manifest["splits"])
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything that training on this corpus depends on: its tokens and its tokenizer."""
+        kept = [self.manifest["tokenizer"]["fingerprint"]]
+        for name in self.splits:
+            kept += [entry["sha256"] for entry in self.manifest["splits"][name]["files"]]
+        return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+    def split(self, name: Literal["train", "valid", "test"]) -> Split:
+        """The stories of one split. Raises UserError where the corpus has none."""
+        if name not in self.manifest["splits"]:
+            raise UserError(self._no_split(name))
+        return Split(self.folder, name, self.manifest, self.tokenizer)
+
+    def _no_split(self, name: str) -> str:
+        words = _SPLIT_WORDS.get(name, name)
+        train = self.manifest["splits"]["train"]["stories"]
+        return (
+            f"{self.folder} has no {words} stories, and {train:,} training ones; give some with --{name} FILE, or a "
+            "share with --data.splits, such as [90, 10]. In a text file, --separator names the line that ends a story"
+        )
+
+    def verify(self) -> None:
+        """Read every file and compare its hash. Raises UserError, naming the first that was altered."""
+        for name in self.splits:
+            for entry in self.manifest["splits"][name]["files"]:
+                path = self.folder / entry["name"]
+                if sha256_of(path) != entry["sha256"]:
+                    raise UserError(f"{path} was altered since it was prepared{_AGAIN}")
+
+
+_AGAIN = "; remove the folder and prepare it again"
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    if not (folder / MANIFEST).is_file():
+        why = f"it has no {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        raise UserError(f"{folder} is no prepared corpus: {why}. `talewright prepare` makes one")
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise UserError(f"{folder / MANIFEST} is damaged, or of another program{_AGAIN}")
+    if manifest.get("version") != VERSION:
+        raise UserError(f"{folder} is of format {manifest.get('version')}, and {VERSION} is read here{_AGAIN}")
+    return manifest
+
+
+class Split:
+    """Prepared stories as one stream of tokens, mapped into memory: story, end of text, story, end of text ..."""
+
+    def __init__(self, folder: Path, name: str, manifest: dict[str, Any], tokenizer: Tokenizer) -> None:
+        entry = manifest["splits"][name]
+        self.folder, self.name = folder, name
+        self.n_stories: int = entry["stories"]
+        self.n_tokens: int = entry["tokens"]
+        """Tokens, those that end texts counted."""
+        self.n_bytes: int = entry["bytes"]
+        """Bytes of the stories' text in UTF-8."""
+        self.eos_id = tokenizer.eos_id
+        self._vocab_size = tokenizer.vocab_size
+        dtype = token_dtype(tokenizer.vocab_size)
+        self._shard_tokens: int = manifest["shard_tokens"]
+        self._shards = [
+            _mapped(folder / shard_name(name, number), dtype, min(self._shard_tokens, self.n_tokens - begin))
+            for number, begin in enumerate(range(0, self.n_tokens, self._shard_tokens))
+        ]
+        self.starts = _indexed(folder / starts_name(name), self.n_stories)
+        """Where each story begins in the stream: (n_stories,) int64."""
+        self.story_bytes = _indexed(folder / sizes_name(name), self.n_stories)
+        """Bytes of each story's text: (n_stories,) int64."""
+        self._check()
+
+    def tokens(self, start: int, stop: int) -> np.ndarray:
+        """Ids of the stream from start to stop: (stop - start,) int64."""
+        found = np.empty(stop - start, dtype=np.int64)
+        self.read_into(found, start)
+        return found
+
+    def read_into(self, out: np.ndarray, start: int) -> None:
+        """Fill `out` with the ids from `start` on."""
+        if start < 0 or start + len(out) > self.n_tokens:
+            raise IndexError(f"tokens {start} to {start + len(out)} of {self.n_tokens}")
+        number, at = divmod(start, self._shard_tokens)
+        done = 0
+        while done < len(out):
+            part = self._shards[number][at : at + len(out) - done]
+            out[done : done + len(part)] = part
+            done += len(part)
+            number, at = number + 1, 0
+
+    def story(self, index: int) -> np.ndarray:
+        """Ids of one story without its end of text, int64."""
+        start, stop = self.bounds(index)
+        return self.tokens(start, stop - 1)
+
+    def bounds(self, index: int) -> tuple[int, int]:
+        """Where a story begins in the stream, and where it ends, its end of text counted."""
+        index = range(self.n_stories)[index]
+        following = index + 1
+        stop = int(self.starts[following]) if following < self.n_stories else self.n_tokens
+        return int(self.starts[index]), stop
+
+    def story_at(self, position: int) -> int:
+        """Which story a token of the stream belongs to."""
+        return bisect_right(self.starts, position) - 1
+
+    def check_ids(self, ids: np.ndarray) -> None:
+        """Raise UserError where an id is beyond the vocabulary: a shard was altered."""
+        if ids.size and ids.max() >= self._vocab_size:
+            largest = int(ids.max())
+            raise UserError(
+                f"the {self.name} shards in {self.folder} hold the id {largest}, beyond the vocabulary of "
+                f"{self._vocab_size}: they were altered{_AGAIN}"
+            )
+
+    def _check(self) -> None:
+        starts = self.starts
+        ends = [int(stop) - 1 for stop in (*starts[1:2], self.n_tokens)]
+        ordered = starts[0] == 0 and starts[-1] < self.n_tokens and bool((np.diff(starts) > 0).all())
+        if not ordered or any(self.tokens(end, end + 1)[0] != self.eos_id for end in ends):
+            raise UserError(f"{self.folder / starts_name(self.name)} does not fit the shards beside it{_AGAIN}")
+
+
+def _mapped(path: Path, dtype: np.dtype, tokens: int) -> np.ndarray:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing{_AGAIN}") from None
+    if size != tokens * dtype.itemsize:
+        raise UserError(f"{path} has {size:,} bytes and should have {tokens * dtype.itemsize:,}{_AGAIN}")
+    return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,)).view(np.ndarray)
+
+
+def _indexed(path: Path, stories: int) -> np.ndarray:
+    try:
+        index = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing{_AGAIN}") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}){_AGAIN}") from None
+    if index.shape != (stories,) or index.dtype != np.int64:
+        raise UserError(f"{path} holds {index.shape} {index.dtype} and should hold {stories:,} int64{_AGAIN}")
+    return index

@@ -1,0 +1,52 @@
+"""How far a preparation is, noted on disk beside what it made, so that it can go on."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from talewright.data.folders import read_json, write_json
+from talewright.data.shards import Written
+from talewright.data.spool import Counts, State
+
+
+class Notes:
+    """How far a preparation is, kept on disk beside what it made."""
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        self.path, self.request = path, request
+        self.clear()
+        found = read_json(path)
+        if isinstance(found, dict) and found.get("request") == request:
+            with contextlib.suppress(KeyError, TypeError, AttributeError):  # of another version: begin again
+                self._take(found)
+
+    def clear(self) -> None:
+        """Nothing is done."""
+        self.versions: list[str] | None = None
+        self.roles: dict[str, State] = {}
+        self.read = self.tokenizer = False
+        self.splits: dict[str, Written] = {}
+
+    def _take(self, found: dict[str, Any]) -> None:
+        roles = {
+            name: State(**{**state, "counts": Counts(**state["counts"])}) for name, state in found["roles"].items()
+        }
+        splits = {name: Written(**written) for name, written in found["splits"].items()}
+        self.versions, self.read, self.tokenizer = found["versions"], found["read"], found["tokenizer"]
+        self.roles, self.splits = roles, splits
+
+    def write(self) -> None:
+        write_json(
+            self.path,
+            {
+                "request": self.request,
+                "versions": self.versions,
+                "read": self.read,
+                "tokenizer": self.tokenizer,
+                "roles": {name: asdict(state) for name, state in self.roles.items()},
+                "splits": {name: asdict(written) for name, written in self.splits.items()},
+            },
+        )
