@@ -19,8 +19,7 @@ from tests.train.conftest import write_stories
 SMALL = """
 model: {n_layers: 2, n_heads: 2, d_model: 16, d_ff: 32, vocab_size: 300, context_length: 32, dropout: 0.1}
 schedule: {warmup_steps: 3}
-train:
-  {learning_rate: 1e-2, micro_batch: 4, max_steps: 8, evaluate_every: 4, checkpoint_every: 4, precision: fp32, accelerator: cpu}
+train: {learning_rate: 1e-2, micro_batch: 4, max_steps: 8, evaluate_every: 4, checkpoint_every: 4, precision: fp32}
 """
 
 
@@ -124,7 +123,7 @@ WRONG = [
     (["generate", "run", "--temperature", "-1"], "temperature"),
     (["generate", "run", "--samples", "0"], "--samples is 0"),
     (["generate", "run", "--prompts", "absent.txt"], "absent.txt"),
-    (["tokenizer", "burn"], "it is train or show"),
+    (["bench", "train", "--seconds", "0"], "--seconds is 0"),
 ]
 
 

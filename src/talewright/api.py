@@ -25,7 +25,7 @@ from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.generate.engine import Engine, Story
-from talewright.generate.samplers import Sampling
+from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, torch_dtype
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer

@@ -10,10 +10,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
-from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional
 
 from talewright import __version__
 from talewright.config import load_recipe
@@ -22,7 +22,7 @@ from talewright.errors import UserError
 if TYPE_CHECKING:
     from talewright.api import Run
     from talewright.evaluate.likelihood import Likelihood
-    from talewright.generate.samplers import Sampling
+    from talewright.generate.sampling import Sampling
     from talewright.train.loop import Outcome
 
 ABOUT = """Train small GPTs from scratch to tell stories, on the machine you have.
@@ -31,7 +31,7 @@ Begin with `talewright demo`. Any value of a recipe can be set on the command li
 `talewright train --recipe mini-2m --model.n-layers 6 --train.learning-rate 2e-3`;
 `talewright recipes NAME` shows them all."""
 
-WITH_SETTINGS = ("train", "prepare", "recipes", "tokenizer")
+WITH_SETTINGS = ("train", "prepare", "recipes", "tokenizer", "bench")
 settings: dict[str, str] = {}
 """The `--section.key value` options of this call."""
 
@@ -48,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
         "generate": generate,
         "plot": plot,
         "tokenizer": tokenizer,
+        "bench": bench,
+        "doctor": doctor,
     }
     try:
         if words == ["--version"]:
@@ -279,6 +281,7 @@ def generate(
     from talewright import api
 
     opened = api.load(run, checkpoint)
+    opened.engine.notify = _say
     if not json and len(beginnings) * samples == 1:
         _stream(opened, beginnings[0], sampling)
         return
@@ -302,7 +305,7 @@ def plot(run: Positional[str]) -> None:
 
 
 def tokenizer(
-    action: Positional[Annotated[str, arg(metavar="train|show")]],
+    action: Positional[Literal["train", "show"]],
     folder: Positional[str | None] = None,
     recipe: str = "mini-2m",
     data: str | None = None,
@@ -321,13 +324,55 @@ def tokenizer(
     """
     from talewright import listing
 
-    if action not in ("train", "show"):
-        raise UserError(f"talewright tokenizer {action}: it is train or show")
     if action == "show" and folder is None:
         raise UserError("talewright tokenizer show needs a folder: a run's, or one with a tokenizer.json")
     _data_settings(data, None, None, None, None, None)
     found = listing.show_tokenizer(str(folder), data) if action == "show" else _train_tokenizer(recipe, out)
     print(_dump(found) if json else listing.tokenizer_page(found))
+
+
+def bench(
+    what: Positional[Literal["machine", "train", "generate"]] = "machine",
+    recipe: str = "mini-2m",
+    seconds: float = 10.0,
+    batch: int = 1,
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Measure this machine: its matrix products, or how fast a recipe trains or tells here.
+
+    Args:
+        what: machine measures matrix products in each precision; train and generate a recipe, with random tokens.
+        recipe: A recipe's name, or a YAML file.
+        seconds: How long to measure, after the warm-up.
+        batch: With generate: stories told side by side.
+        json: Print JSON.
+    """
+    if seconds <= 0 or batch < 1:
+        raise UserError(f"--seconds is {seconds} and --batch {batch}; both are above 0")
+    chosen = load_recipe(recipe, settings)
+    from talewright import bench as measure
+    from talewright.listing import bench_page
+
+    if what == "machine":
+        found = {"peak_flops_per_second": measure.machine_peaks()}
+    elif what == "train":
+        found = measure.bench_training(chosen, seconds)
+    else:
+        found = measure.bench_telling(chosen, seconds, batch)
+    print(_dump(found) if json else bench_page(found))
+
+
+def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
+    """Say what this machine has, and what a run will use of it.
+
+    Args:
+        json: Print JSON.
+    """
+    from talewright.bench import machine_facts
+    from talewright.listing import doctor_page
+
+    found = machine_facts()
+    print(_dump(found) if json else doctor_page(found))
 
 
 # --- what they share ---------------------------------------------------------------------------------------------
@@ -379,7 +424,7 @@ def _train_tokenizer(recipe: str, out: str) -> dict[str, Any]:
 
 
 def _sampling(**options: Any) -> Sampling:
-    from talewright.generate.samplers import Sampling
+    from talewright.generate.sampling import Sampling
 
     return Sampling(**options)
 

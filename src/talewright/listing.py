@@ -1,4 +1,4 @@
-"""What `talewright recipes` and `talewright tokenizer` print: facts, counted, and as text."""
+"""What the commands that show something print: facts, counted, and as text."""
 
 from __future__ import annotations
 
@@ -132,3 +132,34 @@ def tokenizer_page(found: dict[str, Any]) -> str:
             f"  {int(size):>8,}  {100 * share:6.2f} % of the stories" for size, share in found["coverage"].items()
         ]
     return "\n".join([*lines, "longest tokens    " + " ".join(map(repr, found["longest_tokens"]))])
+
+
+def bench_page(found: dict[str, Any]) -> str:
+    """Measured figures as lines of text."""
+    peak = found["peak_flops_per_second"]
+    if isinstance(peak, dict):
+        return "\n".join(f"matrix products in {name}: {rate / 1e9:,.0f} GFLOP/s" for name, rate in peak.items())
+    return (
+        f"{found['tokens_per_second']:,.0f} tokens/s · {found['flops_per_second'] / 1e9:,.1f} GFLOP/s, "
+        f"{found['percent_of_peak']:.1f} % of the {peak / 1e9:,.0f} of matrix products in {found['precision']}\n"
+        f"most memory held: {found['peak_memory_bytes'] / 2**20:,.0f} MiB"
+    )
+
+
+def doctor_page(found: dict[str, Any]) -> str:
+    """What the machine has, as lines of text."""
+    peaks = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in found["peaks"].items())
+    have = [name for name, present in found["extras"].items() if present]
+    lack = [name for name, present in found["extras"].items() if not present]
+    memory = "unknown" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 2**30:.1f} GiB"
+    lines = {
+        "versions": f"talewright {found['talewright']}, torch {found['torch']}, Python {found['python']}",
+        "system": found["system"],
+        "trains on": f"{found['device']}, in {found['precision']}",
+        "matrix products": peaks,
+        "memory": memory,
+        "free disk here": f"{found['free_disk_bytes'] / 2**30:.1f} GiB",
+        "C++ compiler": found["compiler"] or "none, so torch.compile is not used on the processor",
+        "extras": ", ".join(have) + (f" (absent: {', '.join(lack)})" if lack else ""),
+    }
+    return "\n".join(f"{name:17}{text}" for name, text in lines.items())

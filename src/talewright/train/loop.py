@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -87,6 +88,7 @@ def fit(recipe: Recipe, batches: Batches, run: Path, watch: Watch, resume: bool 
 def make_fabric(recipe: Recipe) -> tuple[Fabric, Precision]:
     """Fabric for the recipe's devices and precision. Raises UserError where this machine does not have them."""
     train = recipe.train
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the display says what there is to say
     try:
         probe = Fabric(accelerator=train.accelerator, devices=train.devices, num_nodes=train.nodes)
         precision = choose_precision(train.precision, probe.device)
