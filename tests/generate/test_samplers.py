@@ -21,8 +21,9 @@ from transformers.generation.logits_process import (
 )
 
 from talewright.errors import UserError
-from talewright.generate.samplers import UNIFORMS, choose, draw, filtered, likeliest, min_p, top_k, top_p, uniforms
+from talewright.generate.samplers import UNIFORMS, choose, draw, filtered, min_p, top_k, top_p, uniforms
 from talewright.generate.sampling import Sampling
+from talewright.model.loss import likeliest
 
 NO_IDS: Any = torch.zeros(1, 0, dtype=torch.long)  # their annotation is of another kind of tensor
 

@@ -1,0 +1,1 @@
+"""How well a model knows stories that it was not trained on."""
