@@ -11,13 +11,14 @@ print(run.tell("Once upon a time").text)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from talewright.config import Recipe, load_recipe, recipe_to_yaml
@@ -86,7 +87,7 @@ class Run:
         with autocast(self.recipe.train.precision):
             return score_stories(model, stories, sizes, self.tokenizer.eos_id)
 
-    def _stories(self, data: str | None) -> tuple[Sequence, Sequence]:
+    def _stories(self, data: str | None) -> tuple[list[np.ndarray], np.ndarray]:
         if data is not None:
             return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
         corpus = open_corpus(self.recipe)
@@ -173,7 +174,7 @@ def new_model(recipe: Recipe) -> GPT:
     return GPT(recipe.model)
 
 
-def first_stories(split: Split, number: int | None) -> tuple[Sequence, Sequence]:
+def first_stories(split: Split, number: int | None) -> tuple[list[np.ndarray], np.ndarray]:
     """The first `number` stories of a split (all: None), as token ids, and their sizes in bytes."""
     number = split.n_stories if number is None else min(number, split.n_stories)
     return [split.story(i) for i in range(number)], split.story_bytes[:number]

@@ -110,13 +110,13 @@ def duration(seconds: float) -> str:
 def show_tokenizer(folder: str, data: str | None) -> dict[str, Any]:
     """Facts of the tokenizer in a folder (a run's, or its own), measured on the stories of `data` where it is given."""
     from talewright.config import DataConfig
-    from talewright.data import source_stories
+    from talewright.data import read_stories
     from talewright.tokenizer import Tokenizer
     from talewright.tokenizer.stats import describe
 
     path = Path(folder)
     found = Tokenizer.load(path / "tokenizer" if (path / "tokenizer").is_dir() else path)
-    return describe(found, source_stories(DataConfig(source=data)) if data else None)
+    return describe(found, read_stories(DataConfig(source=data)) if data else None)
 
 
 def tokenizer_page(found: dict[str, Any]) -> str:

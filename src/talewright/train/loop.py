@@ -42,10 +42,14 @@ from talewright.train.signals import StopSignal
 class Score(Protocol):
     """What an evaluator gives back."""
 
-    loss: float
-    perplexity: float
-    bits_per_byte: float
-    token_accuracy: float
+    @property
+    def loss(self) -> float: ...
+    @property
+    def perplexity(self) -> float: ...
+    @property
+    def bits_per_byte(self) -> float: ...
+    @property
+    def token_accuracy(self) -> float: ...
 
 
 @dataclass(frozen=True)
