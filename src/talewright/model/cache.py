@@ -15,7 +15,12 @@ class LayerCache:
         self.keys, self.values = keys, values
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
-        """Store k and v (B, K, T, d) at `positions` (T,) or (B, T); return all that is stored below `stop`."""
+        """Store k and v (B, K, T, d) at `positions` (T,) or (B, T); return all that is stored below `stop`.
+
+        Raises ValueError where there is no room for them.
+        """
+        if stop > self.keys.shape[2]:
+            raise ValueError(f"{stop} tokens do not fit into a cache of {self.keys.shape[2]}")
         keys, values = self.keys[:, :, :stop], self.values[:, :, :stop]
         if positions.dim() == 1:  # every row's tokens go to the same places: a copy, several times faster
             keys[:, :, -len(positions) :] = k
@@ -45,7 +50,7 @@ class KVCache:
 
     def advance(self, count: int) -> None:
         """Count `count` more tokens in every row."""
-        self.lengths += count
+        self.lengths = self.lengths + count  # not in place: the tensor may be a caller's
         self.longest += count
 
     def set_lengths(self, lengths: Tensor) -> None:
