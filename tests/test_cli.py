@@ -189,7 +189,7 @@ def wait_for_steps(run: Path, count: int) -> None:
     raise AssertionError("the run made no checkpoint in a minute")
 
 
-LONG = ["--max-steps", "1500", "--train.checkpoint-every", "100", "--train.evaluate-every", "500"]
+LONG = ["--max-steps", "600", "--train.checkpoint-every", "40", "--train.evaluate-every", "300"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -204,7 +204,7 @@ def test_a_run_that_is_stopped_or_killed_goes_on_to_the_same_losses(number, code
     main(["train", "--resume", "run"])
     main([*TRAIN[:-1], "whole", *LONG])
     assert losses(Path("run")) == losses(Path("whole"))
-    assert len(losses(Path("run"))) == 1500
+    assert len(losses(Path("run"))) == 600
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ from talewright.train.checkpoint import find_checkpoint, load_model, steps
 
 if TYPE_CHECKING:
     from talewright.train.display import Display
-    from talewright.train.loop import Outcome
+    from talewright.train.loop import Launched, Outcome
 
 SAMPLE = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
 """How stories are told where nothing else is said."""
@@ -120,21 +120,30 @@ def resume(folder: str | Path, overrides: Mapping[str, str] | None = None, displ
 
 def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outcome:
     """Train the recipe into a new run folder."""
-    corpus = open_corpus(recipe)
-    _write_run(recipe, corpus.tokenizer, folder)
-    return _fit(recipe, corpus, folder, display, again=False)
+    from talewright.train.loop import launch
+
+    launched = launch(recipe)  # before the folder is made: every process finds it free
+    with launched.fabric.rank_zero_first():
+        corpus = open_corpus(recipe)
+        if launched.fabric.is_global_zero:
+            _write_run(recipe, corpus.tokenizer, folder)
+    return _fit(recipe, launched, corpus, folder, display, again=False)
 
 
 def go_on(folder: Path, overrides: Mapping[str, str], display: Display | None = None) -> Outcome:
     """Train on from the last checkpoint of a run folder."""
+    from talewright.train.loop import launch
+
     recipe = run_recipe(folder, overrides)
-    corpus = open_corpus(recipe)
+    launched = launch(recipe)
+    with launched.fabric.rank_zero_first():
+        corpus = open_corpus(recipe)
     if corpus.tokenizer.fingerprint != Tokenizer.load(folder / "tokenizer").fingerprint:
         raise UserError(f"{recipe.data.source} has changed since {folder} began: it now gives another tokenizer")
-    if overrides:
+    if overrides and launched.fabric.is_global_zero:
         (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
     # a run that was stopped before its first checkpoint begins again
-    return _fit(recipe, corpus, folder, display, again=bool(steps(folder)))
+    return _fit(recipe, launched, corpus, folder, display, again=bool(steps(folder)))
 
 
 def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -196,7 +205,9 @@ def _write_run(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror}; name another by --out") from None
 
 
-def _fit(recipe: Recipe, corpus: Corpus, folder: Path, display: Display | None, again: bool) -> Outcome:
+def _fit(
+    recipe: Recipe, launched: Launched, corpus: Corpus, folder: Path, display: Display | None, again: bool
+) -> Outcome:
     from talewright.train.display import Display
     from talewright.train.loop import Watch, fit
 
@@ -213,7 +224,7 @@ def _fit(recipe: Recipe, corpus: Corpus, folder: Path, display: Display | None, 
     data = recipe.data
     length = recipe.sequence_length
     batches = Batches(split, context_length=length, layout=data.layout, stride=data.stride, seed=recipe.seed)
-    return fit(recipe, batches, folder, Watch(evaluate, tell, display or Display()), resume=again)
+    return fit(recipe, launched, batches, folder, Watch(evaluate, tell, display or Display()), resume=again)
 
 
 def _finished(folder: Path, outcome: Outcome) -> Run:

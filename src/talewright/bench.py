@@ -50,18 +50,19 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     """Train on random tokens for so many seconds, and say how fast: medians over the optimiser steps."""
     from talewright.train.checkpoint import State
     from talewright.train.display import Display
-    from talewright.train.loop import Trainer, Watch, make_fabric
+    from talewright.train.loop import Trainer, Watch, launch
     from talewright.train.optimizer import make_optimizer
 
     keep_heap()
-    fabric, precision = make_fabric(recipe)
+    launched = launch(recipe)
+    fabric, precision = launched
     torch.manual_seed(recipe.seed)
     model = GPT(recipe.model)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
     batches = cast(Batches, RandomBatches(recipe))
     watch = Watch(evaluate=cast(Any, None), tell=cast(Any, None), display=Display())
     with tempfile.TemporaryDirectory() as run:
-        trainer = Trainer(recipe, fabric, precision, model, optimizer, batches, Path(run), watch, State())
+        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, State())
         started = time.perf_counter()
         for _ in range(WARM_UP_STEPS):
             trainer.update()

@@ -199,6 +199,8 @@ def train(
         folder = api.new_run_folder(chosen, out)
         outcome = api.start(chosen, folder)
     _end(outcome, folder)
+    if not outcome.leader:
+        return
     if outcome.state.step:
         _say(f"curves: {draw_curves(folder)}")
     print(folder)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from talewright.evaluate.likelihood import Likelihood, score_stories
 
 from talewright.config import Recipe, recipe_from_dict
 from talewright.data import Batches, Corpus, prepare
+from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.model.gpt import GPT
 from talewright.train.display import Display
-from talewright.train.loop import Outcome, Watch, fit
+from talewright.train.loop import Outcome, Watch, fit, launch
 
 NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
 
@@ -114,4 +114,4 @@ def train_small(
 
     quiet = Display(Console(quiet=True))
     watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", quiet)
-    return fit(recipe, batches_of(recipe, corpus), run, watch, resume)
+    return fit(recipe, launch(recipe), batches_of(recipe, corpus), run, watch, resume)

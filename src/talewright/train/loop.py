@@ -6,9 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -70,13 +71,14 @@ class Outcome:
     state: State
     signal: int | None
     """The signal that stopped it before its budget was spent, or None."""
+    leader: bool
+    """Whether this process is the one that writes and speaks."""
 
 
-def fit(recipe: Recipe, batches: Batches, run: Path, watch: Watch, resume: bool = False) -> Outcome:
+def fit(recipe: Recipe, launched: Launched, batches: Batches, run: Path, watch: Watch, resume: bool = False) -> Outcome:
     """Train the recipe's model into the run folder; with `resume`, go on from its last checkpoint."""
     keep_heap()
-    fabric, precision = make_fabric(recipe)
-    fabric.launch()
+    fabric = launched.fabric
     torch.manual_seed(recipe.seed)
     model = GPT(recipe.model)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
@@ -84,13 +86,24 @@ def fit(recipe: Recipe, batches: Batches, run: Path, watch: Watch, resume: bool 
     if resume:
         remove_partial(run)
         state = load_training(find_checkpoint(run, "last"), model, optimizer)
-    with StopSignal() as stop, watch.display:
-        trainer = Trainer(recipe, fabric, precision, model, optimizer, batches, run, watch, state)
-        return Outcome(trainer.run_to_end(stop, resume), stop.number)
+    with StopSignal() as stop, watch.display if fabric.is_global_zero else nullcontext():
+        trainer = Trainer(recipe, launched, model, optimizer, batches, run, watch, state)
+        number = trainer.run_to_end(stop, resume)
+    return Outcome(state, number, fabric.is_global_zero)
 
 
-def make_fabric(recipe: Recipe) -> tuple[Fabric, Precision]:
-    """Fabric for the recipe's devices and precision. Raises UserError where this machine does not have them."""
+class Launched(NamedTuple):
+    """The processes of a run, of which this is one, and the precision of their matrix products."""
+
+    fabric: Fabric
+    precision: Precision
+
+
+def launch(recipe: Recipe) -> Launched:
+    """Start the recipe's processes on its devices: the others run this command from its beginning, up to here.
+
+    Raises UserError where this machine does not have them.
+    """
     train = recipe.train
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the display says what there is to say
     try:
@@ -98,12 +111,14 @@ def make_fabric(recipe: Recipe) -> tuple[Fabric, Precision]:
         precision = choose_precision(train.precision, probe.device)
         plugin = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision]
         options = {"accelerator": train.accelerator, "devices": train.devices, "num_nodes": train.nodes}
-        return Fabric(precision=cast(Any, plugin), **options), precision
+        fabric = Fabric(precision=cast(Any, plugin), **options)
     except UserError:
         raise
     except (ValueError, RuntimeError) as error:  # Fabric's words for a device that is not there
         wanted = f"train.accelerator {train.accelerator}, train.devices {train.devices}"
         raise UserError(f"this machine has no {wanted}: {error}") from None
+    fabric.launch()
+    return Launched(fabric, precision)
 
 
 class Trainer:
@@ -112,8 +127,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        fabric: Fabric,
-        precision: Precision,
+        launched: Launched,
         model: GPT,
         optimizer: torch.optim.Optimizer,
         batches: Batches,
@@ -121,6 +135,7 @@ class Trainer:
         watch: Watch,
         state: State,
     ) -> None:
+        fabric, precision = launched
         self.recipe, self.fabric, self.precision, self.raw = recipe, fabric, precision, model
         self.batches, self.run, self.watch, self.state = batches, run, watch, state
         self.budget = Budget.of(recipe.train, batches.samples_per_epoch, recipe.sequence_length)
@@ -134,25 +149,30 @@ class Trainer:
         self.validation: float | None = None
         self.speed = 0.0
 
-    def run_to_end(self, stop: StopSignal, resumed: bool) -> State:
+    def run_to_end(self, stop: StopSignal, resumed: bool) -> int | None:
+        """Train until the budget or the patience is spent, or a signal comes; that signal's number is returned."""
         self._begin(resumed)
-        state, before, offset = self.state, time.perf_counter(), self.state.seconds
+        state, before, offset, number = self.state, time.perf_counter(), self.state.seconds, None
         try:
-            while (
-                not self.budget.spent(state.step, state.seconds) and stop.number is None and not self._patience_over()
-            ):
+            while not (self.budget.spent(state.step, state.seconds) or number or self._patience_over()):
                 figures = self.update()
-                state.seconds = offset + time.perf_counter() - before
+                number = self._agree(stop, offset + time.perf_counter() - before)
                 if state.step == self.recipe.schedule.warmup_steps:
                     state.warm_seconds = state.seconds
                 self._report(figures)
                 last = self.budget.spent(state.step, state.seconds)
                 self._watch(last)
-                state.seconds = offset + time.perf_counter() - before
-                self._checkpoint(last or stop.number is not None)
+                number = self._agree(stop, offset + time.perf_counter() - before)
+                self._checkpoint(last or number is not None)
         finally:
             self.log.close()
-        return state
+        return number
+
+    def _agree(self, stop: StopSignal, seconds: float) -> int | None:
+        """Have all processes know of a signal that one of them got, and the same time: they must end together."""
+        facts = torch.tensor([stop.number or 0, seconds]).to(self.fabric.device)
+        number, self.state.seconds = cast(Tensor, self.fabric.all_reduce(facts, reduce_op="max")).tolist()
+        return int(number) or None
 
     def update(self) -> dict[str, float]:
         """One optimiser step. Returns its figures; raises UserError, before any weight changes, at NaN."""
