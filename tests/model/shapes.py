@@ -20,7 +20,8 @@ def model_configs(draw: st.DrawFn, **fixed: Any) -> ModelConfig:
     positions = fixed.get("positions") or draw(st.sampled_from(["learned", "sinusoidal", "rotary"]))
     kv_heads = draw(st.integers(1, 3))
     groups = 1 if fixed.get("n_kv_heads", 0) is None else draw(st.integers(1, 3))
-    head_dim = draw(st.sampled_from([2, 4, 6, 8] if positions != "learned" else [1, 2, 3, 5, 8]))
+    least = -(-8 // (kv_heads * groups))  # a norm over fewer than 8 values magnifies rounding without bound
+    head_dim = draw(st.integers(least, 10).map(lambda d: d + d % 2 if positions != "learned" else d))
     drawn = {
         "n_layers": draw(st.integers(1, 3)),
         "n_heads": kv_heads * groups,
@@ -56,7 +57,7 @@ def lively_model(config: ModelConfig, seed: int) -> GPT:
             if parameter.dim() == 1:
                 parameter.copy_(0.3 * noise + (1.0 if name.endswith("weight") else 0.0))
             else:
-                parameter.copy_(noise * parameter.shape[1] ** -0.5)
+                parameter.copy_(0.7 * noise * parameter.shape[1] ** -0.5)
     return model
 
 

@@ -1,0 +1,155 @@
+"""Cross-entropy against torch's, on the whole logits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from talewright.model.loss import IGNORED, cross_entropy, token_scores
+from tests.model.shapes import SEEDS
+
+Case = tuple[Tensor, Tensor, Tensor]
+
+
+@st.composite
+def cases(draw: st.DrawFn, max_places: int = 40) -> Case:
+    """hidden (B, T, D), weight (V, D), targets (B, T) of which some, none or all are padding."""
+    B, T = draw(st.integers(1, 4)), draw(st.integers(1, max_places))
+    D, V = draw(st.integers(1, 16)), draw(st.integers(2, 300))
+    return make_case(B, T, D, V, draw(st.sampled_from([0.0, 0.3, 1.0])), draw(SEEDS))
+
+
+def make_case(B: int, T: int, D: int, V: int, padding: float, seed: int) -> Case:
+    generator = torch.Generator().manual_seed(seed)
+    hidden, weight = (torch.randn(*shape, generator=generator).requires_grad_() for shape in ((B, T, D), (V, D)))
+    targets = torch.randint(V, (B, T), generator=generator)
+    targets[torch.rand(B, T, generator=generator) < padding] = IGNORED
+    return hidden, weight, targets
+
+
+def expected_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """In float64, place by place over real targets: -log of the softmax."""
+    real = targets != IGNORED
+    logits = (hidden @ weight.T)[real]
+    return (logits.logsumexp(-1) - logits.gather(-1, targets[real][:, None])[:, 0]).sum()
+
+
+def assert_same_loss_and_gradients(case: Case) -> None:
+    hidden, weight, targets = case
+    doubles = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    expected = expected_loss(*doubles, targets)
+    loss = cross_entropy(hidden, weight, targets)
+    assert (loss.shape, loss.dtype) == ((), torch.float32)
+    torch.testing.assert_close(loss.double(), expected, atol=1e-4, rtol=1e-5)
+    (0.37 * loss).backward()  # not 1: what comes from above is to be passed on
+    for found, wanted in zip((hidden, weight), torch.autograd.grad(0.37 * expected, doubles), strict=True):
+        assert found.grad is not None
+        torch.testing.assert_close(found.grad.double(), wanted, atol=1e-5, rtol=1e-3)
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_loss_and_gradients_equal_the_formula(case: Case) -> None:
+    assert_same_loss_and_gradients(case)
+
+
+@pytest.mark.parametrize(("B", "T", "V"), [(8, 256, 1000), (1, 4099, 300), (3, 1023, 2049)])
+def test_loss_and_gradients_equal_the_formula_at_full_size(B: int, T: int, V: int) -> None:
+    """Larger than any piece in which a loss might be computed, and no multiple of it."""
+    assert_same_loss_and_gradients(make_case(B, T, 16, V, 0.1, 0))
+
+
+@settings(max_examples=25)
+@given(case=cases())
+def test_loss_is_torchs_sum_over_real_targets(case: Case) -> None:
+    hidden, weight, targets = case
+    logits = F.linear(hidden, weight).flatten(0, 1)
+    wanted = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    torch.testing.assert_close(cross_entropy(hidden, weight, targets), wanted, atol=1e-4, rtol=1e-5)
+
+
+@settings(max_examples=25)
+@given(case=cases(), seed=SEEDS)
+def test_what_stands_at_padding_changes_neither_loss_nor_gradient(case: Case, seed: int) -> None:
+    hidden, weight, targets = case
+    other = hidden.detach().clone()
+    other[targets == IGNORED] = 5 * torch.randn(1, generator=torch.Generator().manual_seed(seed))
+    other.requires_grad_()
+    losses = [cross_entropy(h, weight, targets) for h in (hidden, other)]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, weight)[0] for loss in losses), atol=1e-5, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(cross_entropy(other, weight, targets), other)
+    assert torch.all(gradient[targets == IGNORED] == 0)
+
+
+def test_padding_alone_has_no_loss_and_no_gradient() -> None:
+    hidden, weight, targets = make_case(2, 5, 4, 10, 1.0, 0)
+    loss = cross_entropy(hidden, weight, targets)
+    loss.backward()
+    assert loss.item() == 0
+    for tensor in (hidden, weight):
+        assert tensor.grad is not None
+        assert tensor.grad.count_nonzero() == 0
+
+
+def test_targets_need_not_lie_in_one_piece_of_memory() -> None:
+    hidden, weight, _ = make_case(3, 7, 4, 10, 0.0, 0)
+    stream = torch.randint(10, (3, 8))
+    shifted = stream[:, 1:]
+    assert not shifted.is_contiguous()
+    for targets in (shifted, torch.randint(10, (7, 3)).T):
+        torch.testing.assert_close(
+            cross_entropy(hidden, weight, targets), expected_loss(hidden, weight, targets), atol=1e-4, rtol=1e-5
+        )
+
+
+def test_indifferent_logits_lose_the_logarithm_of_the_vocabulary() -> None:
+    hidden, targets = torch.zeros(2, 6, 4), torch.randint(50, (2, 6))
+    assert cross_entropy(hidden, torch.randn(50, 4), targets).item() / 12 == pytest.approx(math.log(50))
+
+
+def test_huge_logits_are_no_trouble() -> None:
+    hidden, weight, targets = make_case(2, 5, 4, 10, 0.0, 0)
+    hidden, weight = (1e4 * hidden).detach().requires_grad_(), weight.detach().requires_grad_()
+    loss = cross_entropy(hidden, weight, targets)
+    loss.backward()
+    assert loss.isfinite()
+    assert hidden.grad is not None
+    assert hidden.grad.isfinite().all()
+    torch.testing.assert_close(
+        loss.double(), expected_loss(hidden.double(), weight.double(), targets), atol=1, rtol=1e-5
+    )
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    hidden, weight, targets = make_case(4, 500, 8, 64, 0.0, 0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = cross_entropy(hidden, weight, targets)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected_loss(hidden, weight, targets).item(), rel=5e-3)
+    loss.backward()
+    assert hidden.grad is not None
+    assert hidden.grad.dtype == torch.float32
+
+
+@settings(max_examples=40)
+@given(case=cases())
+def test_token_scores_are_the_losses_one_by_one_and_whether_each_was_likeliest(case: Case) -> None:
+    hidden, weight, targets = case
+    losses, hits = token_scores(hidden, weight, targets)
+    assert losses.shape == hits.shape == targets.shape
+    assert not losses.requires_grad
+    real = targets != IGNORED
+    assert torch.all(losses[~real] == 0)
+    assert not hits[~real].any()
+    logits = F.linear(hidden, weight).detach()
+    wanted = -logits.log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    torch.testing.assert_close(losses[real], wanted[real], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(losses.sum(), cross_entropy(hidden, weight, targets).detach(), atol=1e-3, rtol=1e-4)
+    assert torch.equal(hits[real], logits.argmax(-1)[real] == targets[real])
