@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from talewright.config import ModelConfig
-from talewright.model.attention import explicit_attention
+from talewright.model.attention import blocked_attention, explicit_attention
 from talewright.model.gpt import GPT, Block
 from tests.model import theirs
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
@@ -37,10 +38,15 @@ def test_explicit_attention_equals_the_fused_one(
     torch.testing.assert_close(weights @ v.repeat_interleave(groups, 1), fused, atol=1e-5, rtol=1e-4)
 
 
-@settings(max_examples=40)
-@given(config=model_configs(), seed=SEEDS)
-def test_the_weights_shown_are_those_that_the_model_used(config: ModelConfig, seed: int) -> None:
+LENGTHS = st.integers(1, 20) | st.sampled_from([63, 64, 65, 128, 200])
+"""Short contexts, and such as might be computed in pieces."""
+
+
+@settings(max_examples=60)
+@given(config=LENGTHS.flatmap(lambda T: model_configs(context_length=T)), window=st.integers(1, 90), seed=SEEDS)
+def test_the_weights_shown_are_those_that_the_model_used(config: ModelConfig, window: int, seed: int) -> None:
     """Weights times values, through the output projection, give what each layer's attention gave."""
+    config = replace(config, window=window)
     model, tokens = lively_model(config, seed).double(), token_batch(config, seed)
     shown, calls = model.attention_weights(tokens), []
     for block in cast(list[Block], model.blocks):
@@ -49,7 +55,7 @@ def test_the_weights_shown_are_those_that_the_model_used(config: ModelConfig, se
     for weights, (attention, x, placement, _, output) in zip(shown, calls, strict=True):
         values = attention.project(x, placement)[2].repeat_interleave(config.n_heads // config.kv_heads, 1)
         again = attention.out((weights @ values).transpose(1, 2).flatten(2))
-        torch.testing.assert_close(again, output)
+        torch.testing.assert_close(again, output, atol=1e-5, rtol=1e-4)
 
 
 @settings(max_examples=40)
@@ -122,3 +128,41 @@ def test_attention_without_scale_is_sharper_by_the_root_of_the_head_width() -> N
         for part in first.qkv.parameters():
             part[: scaled.config.d_model] *= first.head_dim**0.5  # the queries
     torch.testing.assert_close(scaled.attention_weights(tokens)[0], unscaled.attention_weights(tokens)[0])
+
+
+@settings(max_examples=30)
+@given(
+    kv_heads=st.integers(1, 2),
+    groups=st.integers(1, 2),
+    T=st.integers(1, 150),
+    window=st.none() | st.integers(1, 160),
+    block=st.sampled_from([1, 7, 64]),
+    seed=SEEDS,
+)
+def test_blocked_attention_equals_the_explicit_one_and_so_do_its_gradients(
+    kv_heads: int, groups: int, T: int, window: int | None, block: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.randn(2, kv_heads * groups, T, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    k, v = (
+        torch.randn(2, kv_heads, T, 4, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
+    behind = torch.arange(T)[:, None] - torch.arange(T)
+    mask = (behind >= 0) & (behind < (window or T))
+    expected = explicit_attention(q, k, v, mask, causal=False, scale=0.4)[0]
+    found = blocked_attention(q, k, v, window, 0.4, dropout=0.0, block=block)
+    torch.testing.assert_close(found, expected)
+    upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (q, k, v), upstream), torch.autograd.grad(expected, (q, k, v), upstream), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_dropped_attention_weights_keep_their_mean() -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 1, 2, 100, 8).unbind()
+    v = torch.ones(1, 2, 100, 8)
+    told = torch.stack([blocked_attention(q, k, v, None, 0.3, dropout=0.25) for _ in range(200)])
+    assert told.std(0).min() > 0.01  # without dropout, every mean of ones is 1
+    torch.testing.assert_close(told.mean((0, 3)), torch.ones(1, 2, 100), atol=0.15, rtol=0)

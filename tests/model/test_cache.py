@@ -25,7 +25,8 @@ def pieces(draw: st.DataObject, T: int) -> list[int]:
 
 
 def assert_same(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-6)  # float64: a program that is wrong is far off
+    """Near, of float64 models: they may take a softmax or a mean in float32, but a wrong program is far off."""
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @settings(max_examples=60)

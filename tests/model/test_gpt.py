@@ -135,6 +135,17 @@ def test_any_models_logits_equal_the_plain_program(config: ModelConfig, seed: in
     torch.testing.assert_close(model(tokens), torch.from_numpy(plain_logits(model, tokens)), atol=1e-4, rtol=1e-4)
 
 
+LONG: dict[str, Any] = {"n_layers": 2, "n_heads": 4, "d_model": 32, "d_ff": 48, "vocab_size": 60, "context_length": 150}
+
+
+def test_long_sequences_equal_transformers() -> None:
+    """Long enough that attention over them might be computed in pieces, and a window ends in the midst of one."""
+    neo = ModelConfig(**LONG, attention=("global", "local"), window=37, attention_scaled=False, bias=("out", "mlp"))
+    assert_equal_models(neo, 0, theirs.gpt_neo, theirs.gpt_neo_names)
+    llama: Any = {**LLAMA, "bias": (), "n_kv_heads": 2}
+    assert_equal_models(ModelConfig(**LONG, **llama), 0, theirs.llama, theirs.llama_names)
+
+
 # --- numbered properties -----------------------------------------------------------------------------------------
 
 
