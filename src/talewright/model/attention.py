@@ -66,6 +66,29 @@ def explicit_attention(
     return weights @ v.repeat_interleave(groups, 1), weights
 
 
+def blocked_attention(
+    q: Tensor, k: Tensor, v: Tensor, window: int | None, scale: float, dropout: float, block: int = 64
+) -> Tensor:
+    """The same for training on a CPU, a block of queries at a time, without keeping weights: (B, H, T, d).
+
+    A block reads only the keys that its mask can show, those up to its own end and, for a local window, none before
+    its beginning: half the work of the full square. torch's fused kernel makes its products in slices too small for a
+    CPU's bfloat16 units, in the backward pass above all.
+    """
+    B, H, T, d = q.shape
+    groups = H // k.shape[1]
+    q, k, v = (x.reshape(B * H, T, d) for x in (q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)))
+    here, out = torch.arange(T, device=q.device), []
+    for start in range(0, T, block):
+        stop = min(start + block, T)
+        first = 0 if window is None else max(0, start - window + 1)
+        hidden = ~_visible(here[start:stop], T, window)[:, first:stop]  # (block, keys)
+        scores = (q[:, start:stop] @ k[:, first:stop].mT).to(torch.promote_types(q.dtype, torch.float32)) * scale
+        weights = scores.masked_fill_(hidden, float("-inf")).softmax(-1)
+        out.append(F.dropout(weights, dropout).to(v.dtype) @ v[:, first:stop])
+    return torch.cat(out, 1).view(B, H, T, d)
+
+
 class Attention(nn.Module):
     """Multi-head causal self-attention, global or over a local window, with grouped heads of keys and values
     (Ainslie et al. 2023, arXiv:2305.13245) and, where the recipe says so, normalised queries and keys.
@@ -87,18 +110,26 @@ class Attention(nn.Module):
         q, k, v = self.project(x, place)
         if cache is not None:
             k, v = cache.append(k, v, place.positions, place.stop)
+        dropout = self.dropout if self.training else 0.0
+        if cache is None and q.device.type == "cpu":
+            y = blocked_attention(q, k, v, self.window, self.scale, dropout)
+        else:
+            y = self.fused(q, k, v, place, dropout)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, place: Placement, dropout: float) -> Tensor:
+        """torch's own kernel, for a GPU and for reading from a cache: (B, H, T, d)."""
         mask = place.masks[self.window]
-        y = F.scaled_dot_product_attention(
+        return F.scaled_dot_product_attention(
             q,
             k,
             v,
             attn_mask=mask,
             is_causal=mask is None and place.causal,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=dropout,
             scale=self.scale,
             enable_gqa=self.n_heads != self.kv_heads,
-        )  # (B, H, T, d)
-        return self.out(y.transpose(1, 2).flatten(2))
+        )
 
     def weights(self, x: Tensor, place: Placement) -> Tensor:
         """How much each token takes from each: (B, H, T, T), rows summing to 1. `forward` uses them unseen."""

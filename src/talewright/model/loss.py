@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 IGNORED = -100
 """The target of a place that is not scored (padding)."""
 LOGITS_AT_ONCE = 1 << 22
-"""Logits that `token_scores` holds: 16 MiB in float32, whose memory is soon used again."""
+"""Logits held at a time: 16 MiB in float32, whose memory is soon used again."""
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -17,8 +19,60 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 
     hidden (B, T, D) is the last norm's output, weight (V, D) the output layer, targets (B, T) with IGNORED at padding.
     """
-    logits = F.linear(hidden, weight).flatten(0, -2)  # (B T, V)
-    return F.cross_entropy(logits.float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    hidden, targets = hidden.flatten(0, -2), targets.flatten()
+    real = targets != IGNORED
+    if not real.all():
+        hidden, targets = hidden[real], targets[real]  # padding is not even computed
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        hidden = hidden.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
+        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets))
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Cross-entropy that never holds all the logits: (N, D), (V, D) and (N,) give their summed loss.
+
+    A step needs of the logits only the loss and its gradients to the hidden states and the output layer. All three are
+    had from one slice of rows while it lies in the cache; kept whole, the logits and what is derived from them are the
+    largest tensors of a step by far. So the gradients are made in the forward pass, and scaled in the backward one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        w = weight.to(hidden.dtype)
+        loss = torch.zeros((), device=hidden.device, dtype=weight.dtype)
+        d_hidden = torch.empty_like(hidden)
+        d_weight = torch.zeros_like(weight)  # float32, also where the products are not: it is summed over slices
+        rows = max(1, LOGITS_AT_ONCE // len(weight))
+        for h, t, d_h in zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True):
+            part, d_logits = softmax_gradient(h @ w.mT, t)
+            loss += part
+            torch.mm(d_logits, w, out=d_h)
+            d_weight += d_logits.mT @ h
+        ctx.save_for_backward(d_hidden, d_weight)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+        d_hidden, d_weight = ctx.saved_tensors
+        return d_hidden * upstream[0], d_weight * upstream[0], None
+
+
+def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed -log softmax(logits)[target], and its gradient to the logits (R, V): softmax - one-hot.
+
+    Taken in float32 at least.
+    """
+    p = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    hit = p.gather(-1, targets[:, None])
+    loss = -hit.log()
+    lost = (hit < 1e-30).squeeze(-1)  # too unlikely for float32: from the logits themselves
+    if lost.any():
+        far = logits[lost].to(p.dtype)
+        loss[lost] = far.logsumexp(-1, keepdim=True) - far.gather(-1, targets[lost, None])
+    loss = loss.sum()
+    return loss, p.scatter_(-1, targets[:, None], hit - 1).to(logits.dtype)
 
 
 @torch.no_grad()
