@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from talewright.config import ModelConfig
 from talewright.model.cache import KVCache, LayerCache
+from talewright.model.dropout import dropout as drop
 from talewright.model.norm import RMSNorm
 from talewright.model.positions import rotate
 
@@ -85,7 +86,7 @@ def blocked_attention(
         hidden = ~_visible(here[start:stop], T, window)[:, first:stop]  # (block, keys)
         scores = (q[:, start:stop] @ k[:, first:stop].mT).to(torch.promote_types(q.dtype, torch.float32)) * scale
         weights = scores.masked_fill_(hidden, float("-inf")).softmax(-1)
-        out.append(F.dropout(weights, dropout).to(v.dtype) @ v[:, first:stop])
+        out.append(drop(weights.to(v.dtype), dropout) @ v[:, first:stop])
     return torch.cat(out, 1).view(B, H, T, d)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from talewright.config import ModelConfig
 from talewright.model.attention import Attention, Placement, place
 from talewright.model.cache import KVCache, LayerCache
+from talewright.model.dropout import dropout
 from talewright.model.loss import cross_entropy
 from talewright.model.mlp import MLP
 from talewright.model.norm import make_norm
@@ -35,7 +36,7 @@ class Block(nn.Module):
         return self.norm2(x + self.drop(self.mlp(x)))
 
     def drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class GPT(nn.Module):
@@ -80,7 +81,7 @@ class GPT(nn.Module):
         else:
             rotation = self.table[:, placed.positions]  # (2, T, d), or (2, B, T, d)
             placed = placed._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
-        return F.dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites), placed
+        return dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites), placed
 
     @torch.no_grad()
     def attention_weights(self, tokens: Tensor) -> list[Tensor]:

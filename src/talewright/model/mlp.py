@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
+from talewright.model.dropout import dropout
 
 
 class MLP(nn.Module):
@@ -24,7 +25,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, D)
         h = self.activate(self.up(x))  # (B, T, d_ff)
-        return self.down(F.dropout(h, self.dropout, self.training))
+        return self.down(dropout(h, self.dropout, self.training))
 
     def activate(self, h: Tensor) -> Tensor:
         if self.activation == "swiglu":
