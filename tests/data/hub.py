@@ -22,8 +22,8 @@ class Hub:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
         self.asked: list[str] = []
-        self.break_after: int | None = None
-        """Bytes of a file after which every connection breaks off."""
+        self.breaks: dict[str, int] = {}
+        """Files within which every connection breaks off, and after how many bytes."""
         self.url = ""
 
     def entry(self, path: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
                 wanted = json.loads(body)["paths"] if body.startswith("{") else parse_qs(body)["paths"]
                 self.send([hub.entry(name) for name in wanted if name in hub.files])
             elif file and file[2] in hub.files:
-                self.send_file(hub.files[file[2]])
+                self.send_file(hub.files[file[2]], hub.breaks.get(file[2]))
             else:
                 self.send({"error": "not found"}, 404)
 
@@ -88,7 +88,7 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        def send_file(self, whole: bytes) -> None:
+        def send_file(self, whole: bytes, break_after: int | None) -> None:
             start, stop = 0, len(whole)
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             if asked:
@@ -108,7 +108,7 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
             self.end_headers()
             if self.command == "HEAD":
                 return
-            end = stop if hub.break_after is None else min(stop, max(start, hub.break_after))
+            end = stop if break_after is None else min(stop, max(start, break_after))
             self.wfile.write(whole[start:end])
             if end < stop:
                 self.wfile.flush()

@@ -158,6 +158,7 @@ def _lines(stream: Input, name: str) -> Iterator[str]:
 
 
 def _refuse_endless(name: str, pieces: list[str]) -> None:
+    """Refuse a line that is longer than any story; its pieces are those that were read."""
     if len(pieces) * _PIECE > LONGEST_STORY and sum(map(len, pieces)) > LONGEST_STORY:
         raise UserError(f"{name} has a line of more than {LONGEST_STORY >> 20} million characters, which is no story")
 
@@ -170,7 +171,7 @@ def _read_txt(stream: Input, name: str, config: DataConfig) -> Iterator[Record]:
     end = _story_end(config.separator)
     story: list[str] = []  # what has come of the present story, in pieces
     size = 0
-    for block in _blocks(_text(stream, name)):
+    for block in _blocks(_text(stream, name), name):
         *ended, rest = end.split(block)
         for text in ended:
             story.append(text)
@@ -180,7 +181,7 @@ def _read_txt(stream: Input, name: str, config: DataConfig) -> Iterator[Record]:
         size += len(rest)
         if size > LONGEST_STORY:
             raise UserError(
-                f"{name} has no line {config.separator} in {size >> 20} million characters; "
+                f"{name} has no line {config.separator} in {LONGEST_STORY >> 20} million characters; "
                 "name the line that ends a story with --separator"
             )
     last = "".join(story)
@@ -194,7 +195,7 @@ def _story_end(separator: str) -> re.Pattern[str]:
     return re.compile(rf"{start}{re.escape(separator.strip())}[ \t]*(?:\n|\Z)", re.MULTILINE)
 
 
-def _blocks(pieces: Iterable[str]) -> Iterator[str]:
+def _blocks(pieces: Iterable[str], name: str) -> Iterator[str]:
     """The same text in pieces that end where a line does, but for the last one."""
     rest: list[str] = []
     for piece in pieces:
@@ -204,6 +205,7 @@ def _blocks(pieces: Iterable[str]) -> Iterator[str]:
             yield "".join(rest)
             rest = []
         rest.append(piece[cut:])
+        _refuse_endless(name, rest)
     yield "".join(rest)
 
 

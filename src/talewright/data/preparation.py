@@ -20,13 +20,14 @@ import numpy as np
 
 from talewright import __version__
 from talewright.config import DataConfig, TokenizerConfig
+from talewright.data import shards as on_disk
 from talewright.data.corpus import FORMAT, MANIFEST, VERSION, Corpus
 from talewright.data.encode import encode_stories
 from talewright.data.folders import disk_errors, locked, move_into_place, read_json, sha256_of, write_json
 from talewright.data.notes import Notes
 from talewright.data.progress import Phase, Progress
 from talewright.data.request import cache_folder, difference, is_prepared, request_of
-from talewright.data.shards import SHARD_TOKENS, ShardWriter, Written, shard_name, sizes_name, starts_name, token_dtype
+from talewright.data.shards import ShardWriter, Written, shard_name, sizes_name, starts_name, token_dtype
 from talewright.data.sources import InterruptedSourceError, Role, open_roles
 from talewright.data.splits import DROPPED, SPLITS, SplitName, assign, first_of_each
 from talewright.data.spool import SpooledStories, SpoolWriter, State
@@ -173,19 +174,27 @@ class _Preparation:
         state = self.notes.roles[name]
         writer = SpoolWriter(self.spool, name, state, self.config.min_chars)
         with contextlib.closing(writer):
-            while state.part < len(role.parts) and not self._limit_reached(state, role):
-                for record in role.parts[state.part].read(state.records):
-                    writer.add(record)
-                    if not state.counts.read % _LOOK:
-                        phase.advance(_LOOK)
-                        self._sync(writer)
-                    if self._limit_reached(state, role):
-                        break
-                else:
-                    state.part, state.records = state.part + 1, 0
-            phase.advance(state.counts.read % _LOOK)
+            try:
+                self._lay_down(role, state, writer, phase)
+            except InterruptedSourceError:  # between two stories: what came before stays
+                self._sync(writer, now=True)
+                raise
             state.done = True
             self._sync(writer, now=True)
+
+    def _lay_down(self, role: Role, state: State, writer: SpoolWriter, phase: Phase) -> None:
+        """Read the role's stories from where its state says, to their end or the limit."""
+        while state.part < len(role.parts) and not self._limit_reached(state, role):
+            for record in role.parts[state.part].read(state.records):
+                writer.add(record)
+                if not state.counts.read % _LOOK:
+                    phase.advance(_LOOK)
+                    self._sync(writer)
+                if self._limit_reached(state, role):
+                    break
+            else:
+                state.part, state.records = state.part + 1, 0
+        phase.advance(state.counts.read % _LOOK)
 
     @staticmethod
     def _limit_reached(state: State, role: Role) -> bool:
@@ -290,7 +299,7 @@ class _Preparation:
                 "source": source,
                 "tokenizer": words,
                 "dtype": token_dtype(tokenizer.vocab_size).name,
-                "shard_tokens": SHARD_TOKENS,
+                "shard_tokens": on_disk.SHARD_TOKENS,
                 "splits": splits,
             },
         )
@@ -298,7 +307,7 @@ class _Preparation:
 
     def _split_entry(self, split: SplitName, sizes: np.ndarray) -> dict[str, Any]:
         tokens = self.notes.splits[split].tokens
-        names = [shard_name(split, number) for number in range(-(-tokens // SHARD_TOKENS))]
+        names = [shard_name(split, number) for number in range(-(-tokens // on_disk.SHARD_TOKENS))]
         files = []
         for name in (*names, starts_name(split), sizes_name(split)):
             path = self.folder / name
@@ -306,8 +315,10 @@ class _Preparation:
         return {"stories": len(sizes), "tokens": tokens, "bytes": int(sizes.sum()), "files": files}
 
     def _tidy(self) -> None:
+        """Leave nothing but the corpus, nor what a kill left half written."""
         shutil.rmtree(self.spool, ignore_errors=True)
-        self.notes.path.unlink(missing_ok=True)
+        for path in (self.notes.path, *self.folder.rglob("*.part")):
+            path.unlink(missing_ok=True)
 
 
 def evaluation_shares(config: DataConfig, roles: set[SplitName]) -> tuple[float, float]:
