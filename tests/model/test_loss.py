@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import talewright.model.loss as loss_module
 from talewright.model.loss import IGNORED, cross_entropy, token_scores
 from tests.model.shapes import SEEDS
 
@@ -161,3 +162,12 @@ def test_token_scores_are_the_losses_one_by_one_and_whether_each_was_likeliest(c
     torch.testing.assert_close(losses[real], wanted[real], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(losses.sum(), cross_entropy(hidden, weight, targets).detach(), atol=1e-3, rtol=1e-4)
     assert torch.equal(hits[real], logits.argmax(-1)[real] == targets[real])
+
+
+@pytest.mark.parametrize(("held", "part"), [(1, 1), (700, 130), (1000, 1000)])
+def test_loss_and_gradients_do_not_depend_on_how_many_logits_are_held(
+    monkeypatch: pytest.MonkeyPatch, held: int, part: int
+) -> None:
+    monkeypatch.setattr(loss_module, "SLICE", held)
+    monkeypatch.setattr(loss_module, "PART", part)
+    assert_same_loss_and_gradients(make_case(3, 17, 8, 61, 0.2, 0))

@@ -11,7 +11,11 @@ from torch import Tensor
 IGNORED = -100
 """The target of a place that is not scored (padding)."""
 LOGITS_AT_ONCE = 1 << 22
-"""Logits held at a time: 16 MiB in float32, whose memory is soon used again."""
+"""Logits that `token_scores` holds: 16 MiB in float32, whose memory is soon used again."""
+SLICE = 1 << 25
+"""Logits that training holds: 64 MiB in bfloat16. The fewer slices, the fewer sums of the output layer's gradient."""
+PART = 1 << 20
+"""Of which so many at a time pass through the softmax: their float32 copies stay in the processor's cache."""
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -34,8 +38,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Cross-entropy that never holds all the logits: (N, D), (V, D) and (N,) give their summed loss.
 
     A step needs of the logits only the loss and its gradients to the hidden states and the output layer. All three are
-    had from one slice of rows while it lies in the cache; kept whole, the logits and what is derived from them are the
-    largest tensors of a step by far. So the gradients are made in the forward pass, and scaled in the backward one.
+    had from one slice of rows; kept whole, the logits and what is derived from them are the largest tensors of a step
+    by far. So the gradients are made in the forward pass, in the logits' place, and scaled in the backward one.
     """
 
     @staticmethod
@@ -44,12 +48,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), device=hidden.device, dtype=weight.dtype)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight)  # float32, also where the products are not: it is summed over slices
-        rows = max(1, LOGITS_AT_ONCE // len(weight))
+        rows, few = max(1, SLICE // len(weight)), max(1, PART // len(weight))
         for h, t, d_h in zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True):
-            part, d_logits = softmax_gradient(h @ w.mT, t)
-            loss += part
-            torch.mm(d_logits, w, out=d_h)
-            d_weight += d_logits.mT @ h
+            logits = h @ w.mT  # (R, V)
+            for part, some in zip(logits.split(few), t.split(few), strict=True):
+                loss += softmax_gradient_(part, some)
+            torch.mm(logits, w, out=d_h)
+            d_weight += logits.mT @ h
         ctx.save_for_backward(d_hidden, d_weight)
         return loss
 
@@ -59,10 +64,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return d_hidden * upstream[0], d_weight * upstream[0], None
 
 
-def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed -log softmax(logits)[target], and its gradient to the logits (R, V): softmax - one-hot.
-
-    Taken in float32 at least.
+def softmax_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
+    """Summed -log softmax(logits)[target], taken in float32 at least. The logits (R, V) become its gradient to them,
+    softmax - one-hot.
     """
     p = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     hit = p.gather(-1, targets[:, None])
@@ -71,8 +75,8 @@ def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if lost.any():
         far = logits[lost].to(p.dtype)
         loss[lost] = far.logsumexp(-1, keepdim=True) - far.gather(-1, targets[lost, None])
-    loss = loss.sum()
-    return loss, p.scatter_(-1, targets[:, None], hit - 1).to(logits.dtype)
+    logits.copy_(p.scatter_(-1, targets[:, None], hit - 1))
+    return loss.sum()
 
 
 @torch.no_grad()
