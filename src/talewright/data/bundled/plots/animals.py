@@ -293,7 +293,7 @@ KINDNESS = Plot(
         "trap free": [
             (
                 "had stepped on a thorn and could not walk",
-                "It was deep in the foot, where no tooth could reach. But the {kind} was small enough. "
+                "The thorn was deep in the foot, where no tooth could reach. But the {kind} was small enough. "
                 "{He} crawled in, pulled and pulled, and out came the thorn",
             ),
             (
@@ -396,7 +396,7 @@ FIRST_FLIGHT = Plot(
     [{He} beat {his} wings once, twice, three times.|It was not pretty, but it was flying.|]
     [The wind carried {him}.|The air held {him}, just as {parent} had said.|] "[I am flying|Look at me]!"
     {he} [called|cried] [over the whole forest|to the moon].
-    [{He} flew around the tree|{He} made a big round] and landed [in the nest, beak first|on a branch and almost fell
+    [{He} flew around the tree|{He} flew in a big ring] and landed [in the nest, beak first|on a branch and almost fell
     off it].
     {Parent} [laughed|blinked]. "[And was the wind too strong|Well, how was it]?" {parent.he} asked.
     "[Again|I want to do it again]!" said {hero}.

@@ -121,10 +121,10 @@ SURPRISE = Plot(
     cast={"hero": CHILDREN, "friend": CHILDREN, "parent": PARENTS},
     tables={
         "strange true": [
-            ("{Parent} closed the kitchen door and did not let {him} in", "the cake in the kitchen"),
+            ("{Parent} closed the kitchen door and did not let {him} in", "the cake on the table"),
             ("{Parent} hid something big behind {parent.his} back", "the big box with the ribbon"),
             ("There was {color} paint on {parent}'s nose", "the sign over the door"),
-            ("Somebody had taken all the chairs", "the long table in the garden"),
+            ("Somebody had taken all the chairs", "the long table with all the chairs"),
             (
                 "{Parent} was out of breath and had a bit of balloon in {parent.his} hair",
                 "fifty balloons in every corner",
@@ -136,11 +136,13 @@ SURPRISE = Plot(
         "errand": ["buy a loaf of bread", "bring a letter to the post", "take the dog for a walk", "fetch some milk"],
     },
     text="""
-    [{hero} woke up early.|It was {hero}'s birthday.|{hero} jumped out of bed.]
-    [Today {he} was [six|seven] years old!|{He} had counted the days until {his} birthday.|]
-    [{He} ran [down the stairs|into the kitchen].|] "Good morning, {hero}," said {parent}.
-    [That was all.|And {parent.he} said nothing else.] [{hero} waited.|{hero} sat down and waited.|]
-    [There was no cake and no present.|There was only bread on the table.] Had {parent} forgotten?
+    [{hero} woke up early. It was {his} birthday!
+    |It was {hero}'s birthday.
+    |{hero} jumped out of bed. It was {his} birthday!]
+    [Today {he} was [six|seven] years old.|{He} had counted the days.|] [{He} ran [down the stairs|into the kitchen].|]
+    "Good morning, {hero}," said {parent}. [That was all.|And {parent.he} said nothing else.]
+    [{hero} waited.|{hero} sat down and waited.|] [There was no cake and no present.|There was only bread on the table.]
+    Had {parent} forgotten?
 
     At school it was the same. [{friend} talked about the weather.|{friend} did not even look at {him}.|]
     "[Do you know what day it is|Is today a special day]?" asked {hero}.
@@ -153,7 +155,7 @@ SURPRISE = Plot(
     When {he} came back, the house was dark and [quiet|still]. "[Hello|Is anybody here]?" {he} called.
     {He} [opened the door slowly|felt for the light]. "SURPRISE!" [All {his} friends|Everybody] jumped {hide}.
     [{friend} was the first, and {friend.he} was laughing.|{friend} blew a paper horn.|]
-    {hero} [almost fell over|could not say a word]. Now {he} understood {true}.
+    {hero} [almost fell over|could not say a word]. Now {he} saw {true}.
     "[Did you think that we forgot you|Did you really think that we forgot]?"
     asked {parent}, and gave {him} a big [hug|kiss]. "[It was so hard not to tell you|I almost told you twice]!"
     said {friend}.

@@ -416,7 +416,8 @@ LOOSE_TOOTH = Plot(
     [{He} would only eat [soup|soft bread].|{He} ate on one side only.|]
     [{He} did not even want to brush {his} teeth.|At night, {he} lay awake and felt it with {his} tongue.|]
 
-    "[Are you scared|What are you afraid of]?" {parent} asked. {hero} [nodded|told {parent.him} everything].
+    ["Are you scared?" asked {parent}. {hero} nodded.
+    |"What are you afraid of?" asked {parent}. {hero} told {parent.him} everything.]
     {Parent} [sat down on the bed|smiled]. "When I was [little|as small as you], I was scared too," {parent.he} said.
     "[A new tooth is under there, and it pushes|It falls out because a new tooth needs the place].
     [It will come out when it is ready|You don't have to do anything]."

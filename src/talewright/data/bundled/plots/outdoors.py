@@ -86,7 +86,7 @@ PACKED_BAG = Plot(
     "[You saved the day|I am glad that you brought it|That was clever]," said {friend}.
     [The next time they went out, {friend} [packed|brought] {tool}, too.
     |"What will you pack next time?" {friend.he} asked. "I don't know yet," said {hero}. "That is why I have to think."
-    |{hero} left it in the bag, ready for the next walk.
+    |After that, {hero} always had {tool} in {his} bag.
     |And nobody ever laughed about {hero}'s bag again.]
     """,
 )
@@ -298,8 +298,7 @@ FISHING = Plot(
     [said {hero}|{hero} answered].
     |] [{Grand} winked.
     |{Grand} nodded, and they both laughed.
-    |]
-    [They went back every Sunday that summer.
+    |] [They went back every Sunday that summer.
     |{hero} slept deeply that night and dreamed of silver fish.
     |A year later, {he} caught a big one, and {he} was sure that it was the same fish.]
     """,
@@ -335,7 +334,7 @@ SANDCASTLE = Plot(
 
     Then a wave came. [Swoosh!|] It [ran over the sand|rolled up the beach] and took half of the castle with it.
     [{hero} [built it up|made it whole] again. [Another wave came|The next wave was bigger], and [all was gone|there was
-    nothing left but a bump]. |] "[Stupid sea|Go away]!"
+    nothing left but a bump]. |] "[Bad sea|Go away]!"
     {he} shouted [and kicked the water|at the sea].
 
     A {other.kind} [with a yellow pail|in a blue hat] had been watching. "I am {other}," {other.he} said.
@@ -381,7 +380,8 @@ HURT_BIRD = Plot(
     {hero} [took off {his} scarf|took {his} cap], [wrapped it around the bird|put the bird in it], and carried it home
     [very slowly|as if it were made of glass].
 
-    "[Can we help it|Will it die][, {parent.call}|]?" {he} asked {parent}. "[We can try|Let's see]," said {parent}.
+    ["[Can we help it|Will it die], {parent.call}?" {he} asked.|"[Can we help it|Will it die]?" {he} asked {parent}.]
+    "[We can try|Let's see]," said {parent}.
     They [made a bed|made a nest] of [soft cloth|dry grass] in {bed}, and {parent} [tied up the wing|held the wing still
     with a thin bandage].
     "[Now it needs food and rest|It must rest now]." {hero} called the bird {name}.

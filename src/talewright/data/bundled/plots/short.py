@@ -225,7 +225,7 @@ ECHO = Plot(
     name="the voice in the mountain",
     cast={"hero": CHILDREN, "parent": FAMILY},
     tables={
-        "bad": ["Go away", "I don't like you", "You are stupid", "Be quiet"],
+        "bad": ["Go away", "I don't like you", "You are silly", "Be quiet"],
         "good": ["I like you", "Come and play", "You are nice", "Good morning"],
         "later": [
             "The next day somebody at school was rude to {hero}. {hero} thought of the mountain and "

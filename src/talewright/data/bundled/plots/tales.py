@@ -133,7 +133,7 @@ WISHES = Plot(
         ],
         "first bad undo": [
             (
-                "a mountain of candy",
+                "for a mountain of candy",
                 "It was so big that it blocked the door, and the ants came from everywhere",
                 "I wish the candy away",
             ),

@@ -167,7 +167,7 @@ STRAY_DOG = Plot(
     {One_day}, {hero} found a dog {spot}. It was {look}.
     [It looked at {hero} and wagged its tail a little.|It put its head on {hero}'s shoe.]
     {hero} gave it [half of {his} lunch|a piece of {his} bread] and took it home.
-    "[Can we keep it[, {parent.call}|]|Please, can it stay here]?" {he} asked {parent}.
+    ["Can we keep it, {parent.call}?" {he} asked.|"[Can we keep it|Please, can it stay here]?" {he} asked {parent}.]
     "[It can stay tonight|For now]," said {parent}. "[But somebody may be looking for it|Maybe it has a home]."
     [{hero} washed it in the tub, and then they were both wet.
     |{hero} and the dog slept in one bed.
