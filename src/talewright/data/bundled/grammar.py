@@ -44,9 +44,9 @@ Template = tuple["str | Slot | Choice", ...]
 _PARTS = re.compile(r"[\[\]|]|\{[^{}]*\}|[^\[\]|{}]+|[{}]")
 _SLOT = re.compile(r"\{[A-Za-z][a-z_]*(\.[a-z]+)?\}")
 # a vowel that is not said as one (a unicorn, a useful, a one-) keeps "a"; a silent h takes "an"
-_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=(?!uni|use|usu|one\b|once\b)[aeiouAEIOU]|hour|honest)")
-_LEFT_OUT = re.compile(r' (?=[.,!?])|(?<=[.,!?]) (?="(?:\s|$))')  # the space before what an empty option left out
-_SENTENCE_START = re.compile(r'(?:^|\n|[.!?] |\." )"?[a-z]')
+_VOWEL_SOUND = r"(?=(?!uni|use|usu|one\b|once\b)[aeiouAEIOU]|hour|honest)"
+_SMALL_A, _LARGE_A = re.compile(" a " + _VOWEL_SOUND), re.compile("A " + _VOWEL_SOUND)
+_SENTENCE_START = re.compile(r'[.!?\n](?:(?<=\.)")? ?"?[a-z]')
 
 
 @cache
@@ -225,12 +225,14 @@ class Plot:
 
 
 def _set(text: str, one_paragraph: bool) -> str:
-    """Put the story's spaces, paragraphs and articles in order."""
+    """Put the story's spaces, paragraphs, capitals and articles in order."""
     paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
-    joined = (" " if one_paragraph else "\n\n").join(block for block in paragraphs if block)
-    joined = _LEFT_OUT.sub("", joined)
-    joined = _SENTENCE_START.sub(lambda start: start[0][:-1] + start[0][-1].upper(), joined)
-    return _BEFORE_VOWEL.sub(r"\1n ", joined)
+    text = (" " if one_paragraph else "\n\n").join(block for block in paragraphs if block)
+    for mark in ".,!?":
+        text = text.replace(" " + mark, mark)  # where an empty option left its words out
+    text = f"\n{text}\n".replace(' " ', '" ').replace(' "\n', '"\n')
+    text = _SENTENCE_START.sub(lambda start: start[0][:-1] + start[0][-1].upper(), text)
+    return _LARGE_A.sub("An ", _SMALL_A.sub(" an ", text)).strip()
 
 
 def draws(seed: int, index: int, attempt: int) -> Draw:
