@@ -14,8 +14,6 @@ LOGITS_AT_ONCE = 1 << 22
 """Logits that `token_scores` holds: 16 MiB in float32, whose memory is soon used again."""
 SLICE = 1 << 25
 """Logits that training holds: 64 MiB in bfloat16. The fewer slices, the fewer sums of the output layer's gradient."""
-PART = 1 << 20
-"""Of which so many at a time pass through the softmax: their float32 copies stay in the processor's cache."""
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -39,7 +37,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     A step needs of the logits only the loss and its gradients to the hidden states and the output layer. All three are
     had from one slice of rows; kept whole, the logits and what is derived from them are the largest tensors of a step
-    by far. So the gradients are made in the forward pass, in the logits' place, and scaled in the backward one.
+    by far. So the gradients are made in the forward pass, and scaled in the backward one.
     """
 
     @staticmethod
@@ -48,13 +46,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), device=hidden.device, dtype=weight.dtype)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight)  # float32, also where the products are not: it is summed over slices
-        rows, few = max(1, SLICE // len(weight)), max(1, PART // len(weight))
+        rows = max(1, SLICE // len(weight))
         for h, t, d_h in zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True):
-            logits = h @ w.mT  # (R, V)
-            for part, some in zip(logits.split(few), t.split(few), strict=True):
-                loss += softmax_gradient_(part, some)
-            torch.mm(logits, w, out=d_h)
-            d_weight += logits.mT @ h
+            part, d_logits = softmax_gradient(h @ w.mT, t)
+            loss += part
+            torch.mm(d_logits, w, out=d_h)
+            d_weight += d_logits.mT @ h
         ctx.save_for_backward(d_hidden, d_weight)
         return loss
 
@@ -64,19 +61,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return d_hidden * upstream[0], d_weight * upstream[0], None
 
 
-def softmax_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
-    """Summed -log softmax(logits)[target], taken in float32 at least. The logits (R, V) become its gradient to them,
-    softmax - one-hot.
+def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed -log softmax(logits)[target], and its gradient to the logits (R, V), softmax - one-hot, in their dtype.
+
+    The softmax adds in float32 whatever the dtype. Rounded to bfloat16 it is off by a 512th of itself, far less than
+    what the rounding of the logits has done to it.
     """
-    p = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-    hit = p.gather(-1, targets[:, None])
-    loss = -hit.log()
-    lost = (hit < 1e-30).squeeze(-1)  # too unlikely for float32: from the logits themselves
+    p, rows = logits.softmax(-1), torch.arange(len(targets), device=targets.device)
+    hit = p[rows, targets]  # not `gather`, which on a processor copies all of p first
+    loss = -hit.to(torch.promote_types(p.dtype, torch.float32)).log()
+    lost = hit < 2 * torch.finfo(p.dtype).tiny  # too unlikely for the dtype: from the logits themselves
     if lost.any():
-        far = logits[lost].to(p.dtype)
-        loss[lost] = far.logsumexp(-1, keepdim=True) - far.gather(-1, targets[lost, None])
-    logits.copy_(p.scatter_(-1, targets[:, None], hit - 1))
-    return loss.sum()
+        far = logits[lost].to(loss.dtype)
+        loss[lost] = far.logsumexp(-1) - far.gather(-1, targets[lost, None]).squeeze(-1)
+    p[rows, targets] = hit - 1
+    return loss.sum(), p
 
 
 @torch.no_grad()
