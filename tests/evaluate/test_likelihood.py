@@ -173,6 +173,11 @@ def test_of_equally_likely_tokens_one_alone_is_the_likeliest():
     assert likeliest(torch.zeros(2, 5)).tolist() == [0, 0]
 
 
+def test_a_model_that_prefers_no_token_guesses_one_and_not_all():
+    _, hits = token_scores(torch.zeros(1, VOCAB, 8), torch.randn(VOCAB, 8), torch.arange(VOCAB)[None])
+    assert hits.sum() == 1
+
+
 def small(context_length: int = 12, dropout: float = 0.0) -> ModelConfig:
     return ModelConfig(
         n_layers=2,
