@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from talewright.data import Batches, Corpus, shards
 from talewright.data.shards import token_dtype
@@ -29,6 +32,8 @@ def test_a_split_gives_the_tokens_of_its_shards(small: Corpus):
         split, ids = small.split(name), stream(small, name)
         assert split.n_tokens == len(ids)
         assert split.tokens(0, len(ids)).tolist() == ids.tolist()
+        assert np.load(small.folder / f"{name}-starts.npy").tolist() == split.starts.tolist()
+        assert np.load(small.folder / f"{name}-bytes.npy").tolist() == split.story_bytes.tolist()
         assert split.starts.tolist() == [0, *(np.flatnonzero(ids == split.eos_id)[:-1] + 1)]
         stories = texts(small, name)
         assert [small.tokenizer.decode(split.story(n)) for n in range(split.n_stories)] == stories
@@ -106,8 +111,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: (f / "manifest.json").write_text("[]"),
         "damaged, or of another program",
     ),
-    "bare manifest": (lambda f: rewrite(f, lambda m: m.pop("splits")), "manifest.json is damaged (KeyError('splits'))"),
-    "odd manifest": (lambda f: rewrite(f, lambda m: m["splits"].update(train=[])), "manifest.json is damaged"),
+    "bare manifest": (lambda f: rewrite(f, lambda m: m.pop("splits")), "manifest.json is damaged: it lacks"),
+    "odd manifest": (
+        lambda f: rewrite(f, lambda m: m["splits"].update(train=[])),
+        "manifest.json is damaged: it lacks",
+    ),
+    "path out of the folder": (
+        lambda f: rewrite(f, lambda m: m["splits"]["train"]["files"][0].update(name="../../secret")),
+        "manifest.json is damaged: it lacks",
+    ),
     "older format": (lambda f: rewrite(f, lambda m: m.update(version=0)), "is of format 0, and 1 is read here"),
     "missing shard": (lambda f: (f / "train-00000.bin").unlink(), "train-00000.bin is missing"),
     "short shard": (
@@ -115,12 +127,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "valid-00000.bin has 9 bytes and should",
     ),
     "missing starts": (lambda f: (f / "train-starts.npy").unlink(), "train-starts.npy is missing"),
-    "short starts": (lambda f: (f / "train-starts.npy").open("r+b").truncate(200), "train-starts.npy is damaged"),
-    "foreign starts": (lambda f: np.save(f / "train-starts.npy", np.zeros(3)), "train-starts.npy holds (3,) float64"),
+    "short starts": (lambda f: (f / "train-starts.npy").open("r+b").truncate(200), "train-starts.npy does not hold "),
+    "foreign starts": (lambda f: np.save(f / "train-starts.npy", np.zeros(3)), "train-starts.npy does not hold "),
     "mixed starts": (lambda f: flip(f / "train-starts.npy", 137), "train-starts.npy does not fit the shards beside it"),
     "other sizes": (
         lambda f: np.save(f / "valid-bytes.npy", np.zeros(3, np.int64)),
-        "valid-bytes.npy holds (3,)",
+        "valid-bytes.npy does not hold ",
     ),
     "other end": (lambda f: flip(f / "valid-00000.bin", -2), "valid-starts.npy does not fit the shards beside it"),
     "no tokenizer": (lambda f: shutil.rmtree(f / "tokenizer"), "no tokenizer.json in "),
@@ -138,6 +150,38 @@ def test_a_damaged_corpus_is_refused_by_name(copy: Path, case: str):
     with pytest.raises(UserError) as error:
         Corpus.open(copy)
     assert message in str(error.value)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_manifest_and_no_index_crash_what_opens_them(copy: Path, data: st.DataObject):
+    files = {path: path.read_bytes() for path in (copy / "manifest.json", copy / "train-starts.npy")}
+    try:
+        if data.draw(st.booleans()):
+            rewrite(copy, lambda manifest: damage_value(manifest, data))
+        else:
+            header = bytearray(files[copy / "train-starts.npy"])
+            header[data.draw(st.integers(0, 127))] = data.draw(st.integers(0, 255))
+            (copy / "train-starts.npy").write_bytes(header)
+        with contextlib.suppress(UserError):
+            corpus = Corpus.open(copy)
+            corpus.split("train").story(0)
+            corpus.verify()
+            assert len(corpus.fingerprint) == 64
+    finally:
+        for path, content in files.items():
+            path.write_bytes(content)
+
+
+def damage_value(value: Any, data: st.DataObject) -> None:
+    """Put something else into a place of nested values."""
+    keys = list(value if isinstance(value, dict) else range(len(value)))
+    key = data.draw(st.sampled_from(keys))
+    if isinstance(value[key], dict | list) and value[key] and data.draw(st.integers(0, 4)):
+        damage_value(value[key], data)
+    else:
+        scalar = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+        value[key] = data.draw(scalar | st.lists(scalar, max_size=2) | st.dictionaries(st.text(max_size=5), scalar))
 
 
 def test_an_altered_shard_is_found_by_its_hash_and_its_ids_before_they_reach_a_model(copy: Path):

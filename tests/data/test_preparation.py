@@ -137,6 +137,23 @@ def test_preparing_twice_gives_the_same_bytes(tmp_path: Path):
     assert "manifest.json" in files_of(one.folder)
 
 
+def test_a_tokenizer_is_learned_from_a_part_of_much_text(make: Callable[..., Corpus], monkeypatch: pytest.MonkeyPatch):
+    learned: list[list[str]] = []
+    make_it = preparation.make_tokenizer
+
+    def made(words: TokenizerConfig, size: int, stories: Callable[[], Any]) -> Any:
+        learned.append(list(stories()))
+        return make_it(words, size, stories)
+
+    monkeypatch.setattr(preparation, "make_tokenizer", made)
+    monkeypatch.setattr(preparation, "LEARNED_BYTES", 3000)
+    told = tales(100)
+    corpus = make(told, splits=(1, 0))
+    size = corpus.split("train").n_bytes
+    assert learned[0] == told[:: -(-size // 3000)]
+    assert sum(len(story.encode()) for story in learned[0]) < 3500
+
+
 def test_a_story_longer_than_a_batch_is_one_story(make: Callable[..., Corpus], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("talewright.data.encode.BATCH", 1000)
     long = " ".join(tales(100))
@@ -218,12 +235,36 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path):
 def test_a_prepared_folder_is_a_source(small: Corpus, tmp_path: Path):
     config = DataConfig(source=str(small.folder))
     assert prepare(config, BPE, VOCAB, progress=False).folder == small.folder
-    with pytest.raises(
-        UserError, match=r"was prepared with tokenizer.kind bpe of 300, and gpt2 of 50,257 is asked for"
-    ):
+    with pytest.raises(UserError, match=r"was prepared with tokenizer.kind bpe of 300, and gpt2 of 50257 is asked for"):
         prepare(config, TokenizerConfig(kind="gpt2"), 50257, progress=False)
     with pytest.raises(UserError, match=r"is a prepared corpus; name the stories that it was made of"):
         tokenize_source(config, small.tokenizer)
+
+
+def test_somebody_elses_folder_beside_is_left_alone(tmp_path: Path):
+    source = write_txt(tmp_path / "a.txt", tales(40))
+    own = tmp_path / "made.partial"
+    own.mkdir()
+    (own / "novel.doc").write_text("my only copy")
+    with pytest.raises(UserError, match=r"made.partial is where this is prepared, and holds something else; move that"):
+        prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "made", progress=False)
+    assert files_of(own) == {"novel.doc": b"my only copy"}
+
+
+def test_what_another_preparation_left_half_made_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped while stories are read, or when all is made but its name; then something else is asked for."""
+    one, other = (DataConfig(source=str(write_txt(tmp_path / f"{n}.txt", tales(40, seed=n)))) for n in (1, 2))
+    for stopped in ("_make_tokenizer", "_tidy"):
+        with monkeypatch.context() as patched:
+            patched.setattr(preparation._Preparation, stopped, stop)
+            with pytest.raises(StopError):
+                prepare(one, BPE, VOCAB, tmp_path / stopped, progress=False)
+        corpus = prepare(other, BPE, VOCAB, tmp_path / stopped, progress=False)
+        assert sorted(texts(corpus, *corpus.splits)) == sorted(tales(40, seed=2))
+
+
+def stop(*_: Any) -> None:
+    raise StopError
 
 
 class StopError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_right
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from talewright.data.folders import read_json, sha256_of
-from talewright.data.shards import shard_name, sizes_name, starts_name, token_dtype
+from talewright.data.shards import npy_header, shard_name, sizes_name, starts_name, token_dtype
 from talewright.data.splits import SPLITS
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
@@ -41,15 +42,11 @@ class Corpus:
         """
         folder = Path(folder)
         manifest = _manifest(folder)
-        tokenizer = Tokenizer.load(folder / "tokenizer")
-        try:
-            if tokenizer.fingerprint != manifest["tokenizer"]["fingerprint"]:
-                raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_AGAIN}")
-            corpus = cls(folder, manifest, tokenizer)
-            for name in corpus.splits:
-                corpus.split(name)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise UserError(f"{folder / MANIFEST} is damaged ({error!r}){_AGAIN}") from None
+        corpus = cls(folder, manifest, Tokenizer.load(folder / "tokenizer"))
+        if corpus.tokenizer.fingerprint != manifest["tokenizer"]["fingerprint"]:
+            raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_AGAIN}")
+        for name in corpus.splits:
+            corpus.split(name)
         return corpus
 
     @property
@@ -84,6 +81,8 @@ class Corpus:
         for name in self.splits:
             for entry in self.manifest["splits"][name]["files"]:
                 path = self.folder / entry["name"]
+                if not path.is_file():
+                    raise UserError(f"{path} is missing{_AGAIN}")
                 if sha256_of(path) != entry["sha256"]:
                     raise UserError(f"{path} was altered since it was prepared{_AGAIN}")
 
@@ -100,7 +99,36 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / MANIFEST} is damaged, or of another program{_AGAIN}")
     if manifest.get("version") != VERSION:
         raise UserError(f"{folder} is of format {manifest.get('version')}, and {VERSION} is read here{_AGAIN}")
+    if not _is_whole(manifest):
+        raise UserError(f"{folder / MANIFEST} is damaged: it lacks some of what it should say{_AGAIN}")
     return manifest
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether everything that is looked at is there and of its kind."""
+    words, request, splits = (manifest.get(name) for name in ("tokenizer", "request", "splits"))
+    return (
+        isinstance(words, dict)
+        and isinstance(words.get("fingerprint"), str)
+        and isinstance(request, dict)
+        and isinstance(request.get("tokenizer"), dict)
+        and isinstance(splits, dict)
+        and "train" in splits
+        and _counts(manifest, "shard_tokens")
+        and all(isinstance(entry, dict) and _counts(entry, "stories", "tokens", "bytes") for entry in splits.values())
+        and all(isinstance(entry.get("files"), list) for entry in splits.values())
+        and all(_is_file(file) for entry in splits.values() for file in entry["files"])
+    )
+
+
+def _counts(entry: dict[str, Any], *names: str) -> bool:
+    return all(type(entry.get(name)) is int and entry[name] > 0 for name in names)
+
+
+def _is_file(entry: Any) -> bool:
+    """Whether a file is named, in the folder itself and nowhere else."""
+    named = isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("sha256"), str)
+    return named and re.fullmatch(r"[a-z]+-[a-z0-9]+\.[a-z]+", entry["name"]) is not None
 
 
 class Split:
@@ -190,12 +218,13 @@ def _mapped(path: Path, dtype: np.dtype, tokens: int) -> np.ndarray:
 
 
 def _indexed(path: Path, stories: int) -> np.ndarray:
+    """The .npy file of so many int64. Its header is compared, not parsed: NumPy's parser trusts it."""
+    header = npy_header(stories)
     try:
-        index = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        with path.open("rb") as file:
+            fits = file.read(len(header)) == header and path.stat().st_size == len(header) + 8 * stories
     except FileNotFoundError:
         raise UserError(f"{path} is missing{_AGAIN}") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}){_AGAIN}") from None
-    if index.shape != (stories,) or index.dtype != np.int64:
-        raise UserError(f"{path} holds {index.shape} {index.dtype} and should hold {stories:,} int64{_AGAIN}")
-    return index
+    if not fits:
+        raise UserError(f"{path} does not hold {stories:,} int64{_AGAIN}")
+    return np.memmap(path, dtype="<i8", mode="r", offset=len(header), shape=(stories,)).view(np.ndarray)

@@ -97,15 +97,22 @@ def _same_file(handle: int, path: Path) -> bool:
     return False
 
 
+def is_half_made(folder: Path) -> bool:
+    """Whether the folder is what a preparation left, and not somebody's own."""
+    return any((folder / name).exists() for name in ("spool", "progress.json", "manifest.json"))
+
+
 @contextmanager
-def disk_errors(folder: Path, discard: Path) -> Iterator[None]:
+def disk_errors(folder: Path, half_made: Path) -> Iterator[None]:
     """Say what is wrong with the folder's disk in one sentence; where it is full, the half-made folder goes."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = sum(path.stat().st_size for path in discard.rglob("*") if path.is_file())
-            shutil.rmtree(discard, ignore_errors=True)
+            size = 0
+            if is_half_made(half_made):
+                size = sum(path.stat().st_size for path in half_made.rglob("*") if path.is_file())
+                shutil.rmtree(half_made, ignore_errors=True)
             raise UserError(
                 f"the disk of {folder} is full: {size:,} bytes had been prepared, and more were needed. Free some, "
                 "or name another place with TALEWRIGHT_CACHE"

@@ -23,11 +23,19 @@ from talewright.config import DataConfig, TokenizerConfig
 from talewright.data import shards as on_disk
 from talewright.data.corpus import FORMAT, MANIFEST, VERSION, Corpus
 from talewright.data.encode import encode_stories
-from talewright.data.folders import disk_errors, locked, move_into_place, read_json, sha256_of, write_json
+from talewright.data.folders import disk_errors, is_half_made, locked, move_into_place, read_json, sha256_of, write_json
 from talewright.data.notes import Notes
 from talewright.data.progress import Phase, Progress
-from talewright.data.request import cache_folder, difference, is_prepared, request_of
-from talewright.data.shards import ShardWriter, Written, shard_name, sizes_name, starts_name, token_dtype
+from talewright.data.request import Job, cache_folder, difference, is_prepared
+from talewright.data.shards import (
+    ShardWriter,
+    Written,
+    npy_header,
+    shard_name,
+    sizes_name,
+    starts_name,
+    token_dtype,
+)
 from talewright.data.sources import InterruptedSourceError, Role, open_roles
 from talewright.data.splits import DROPPED, SPLITS, SplitName, assign, first_of_each
 from talewright.data.spool import SpooledStories, SpoolWriter, State
@@ -35,6 +43,7 @@ from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer, make_tokenizer
 
 SYNC_SECONDS = 5.0  # the most work that is done again after an interruption
+LEARNED_BYTES = 128 << 20  # of text that a BPE is learned from: its memory grows with the different words in it
 DEFAULT_SHARES = (0.95, 0.05)
 _LOOK = 512  # stories between two looks at the clock
 
@@ -54,15 +63,15 @@ def prepare(
     """
     if is_prepared(config.source):
         return _open_prepared(Path(config.source), tokenizer, vocab_size)
-    request = request_of(config, tokenizer, vocab_size)
-    target = cache_folder(config, request) if folder is None else Path(folder)
+    job = Job(config, tokenizer, vocab_size)
+    target = cache_folder(job) if folder is None else Path(folder)
     shown, partial = Progress(progress), target.with_name(target.name + ".partial")
     with disk_errors(target, partial):
-        if not _done(target, request):
+        if not _done(target, job.request):
             target.parent.mkdir(parents=True, exist_ok=True)
             with locked(target, lambda: shown.say(f"waiting for another preparation of {target}")):
-                if not _done(target, request):
-                    _Preparation(config, tokenizer, vocab_size, request, partial, shown).run()
+                if not _done(target, job.request):
+                    _Preparation(job, partial, shown).run()
                     move_into_place(partial, target)
         return Corpus.open(target)
 
@@ -70,11 +79,11 @@ def prepare(
 def _open_prepared(folder: Path, tokenizer: TokenizerConfig, vocab_size: int) -> Corpus:
     corpus = Corpus.open(folder)
     words = corpus.manifest["request"]["tokenizer"]
-    if words["kind"] != tokenizer.kind or words.get("vocab_size", vocab_size) != vocab_size:
-        size = f" of {words['vocab_size']:,}" if "vocab_size" in words else ""
+    if words.get("kind") != tokenizer.kind or words.get("vocab_size", vocab_size) != vocab_size:
+        size = f" of {words['vocab_size']}" if "vocab_size" in words else ""
         raise UserError(
-            f"{folder} was prepared with tokenizer.kind {words['kind']}{size}, and {tokenizer.kind} of {vocab_size:,} "
-            "is asked for; set --tokenizer.kind and --model.vocab-size to what it has, or name the stories themselves"
+            f"{folder} was prepared with tokenizer.kind {words.get('kind')}{size}, and {tokenizer.kind} of {vocab_size} is "
+            "asked for; set --tokenizer.kind and --model.vocab-size to what it has, or name the stories themselves"
         )
     return corpus
 
@@ -108,30 +117,31 @@ class _Share:
 class _Preparation:
     """One corpus in the making, in a folder of its own until it is whole."""
 
-    def __init__(
-        self,
-        config: DataConfig,
-        tokenizer: TokenizerConfig,
-        vocab_size: int,
-        request: dict[str, Any],
-        folder: Path,
-        progress: Progress,
-    ) -> None:
-        self.config, self.tokenizer_config, self.vocab_size = config, tokenizer, vocab_size
-        self.request, self.folder, self.progress = request, folder, progress
+    def __init__(self, job: Job, folder: Path, progress: Progress) -> None:
+        self.job, self.folder, self.progress = job, folder, progress
         self.spool = folder / "spool"
-        self.notes = Notes(folder / "progress.json", request)
+        self.notes = Notes(folder / "progress.json", job.request)
         self.synced = time.monotonic()
 
     def run(self) -> None:
         """Do what is left to do; afterwards the folder is whole but for its name."""
-        if (self.folder / MANIFEST).is_file():  # it was stopped just before it was put into place
-            return self._tidy()
-        words = self.tokenizer_config
+        if self.folder.exists() and not is_half_made(self.folder):
+            raise UserError(f"{self.folder} is where this is prepared, and holds something else; move that away")
+        manifest = read_json(self.folder / MANIFEST)
+        if isinstance(manifest, dict) and manifest.get("request") == self.job.request:
+            return self._tidy()  # it was stopped just before it was put into place
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            self.progress.say("stopped; the same command goes on from here")
+            raise
+
+    def _run(self) -> None:
+        words = self.job.tokenizer
         if words.kind != "bpe":  # where GPT-2's files cannot be had, that is said before anything is read
-            make_tokenizer(dataclasses.replace(words, kind="gpt2"), self.vocab_size, lambda: ())
+            make_tokenizer(dataclasses.replace(words, kind="gpt2"), self.job.vocab_size, lambda: ())
         if not self.notes.read:
-            roles, versions = open_roles(self.config)
+            roles, versions = open_roles(self.job.data)
             self._begin(versions)
             self._read(roles)
         spooled = {name: SpooledStories(self.spool, name) for name in self.notes.roles}
@@ -172,7 +182,7 @@ class _Preparation:
 
     def _read_role(self, name: SplitName, role: Role, phase: Phase) -> None:
         state = self.notes.roles[name]
-        writer = SpoolWriter(self.spool, name, state, self.config.min_chars)
+        writer = SpoolWriter(self.spool, name, state, self.job.data.min_chars)
         with contextlib.closing(writer):
             try:
                 self._lay_down(role, state, writer, phase)
@@ -214,7 +224,7 @@ class _Preparation:
         """
         order = [name for name in ("valid", "test", "train") if name in spooled]
         kept = dict(zip(order, first_of_each([spooled[name].digests for name in order]), strict=True))
-        valid, test = evaluation_shares(self.config, set(spooled))
+        valid, test = evaluation_shares(self.job.data, set(spooled))
         places = {name: np.full(len(spooled[name].sizes), SPLITS.index(name), dtype=np.uint8) for name in order}
         places["train"] = assign(spooled["train"].digests, valid, test)
         shares: dict[SplitName, _Share] = {}
@@ -232,17 +242,20 @@ class _Preparation:
         counts = self.notes.roles["train"].counts
         shutil.rmtree(self.folder)
         raise UserError(
-            f"{self.config.source} gave no story to train on: {counts.read:,} read, {counts.empty:,} of them empty, "
-            f"{counts.short:,} shorter than {self.config.min_chars} characters (--data.min-chars), "
+            f"{self.job.data.source} gave no story to train on: {counts.read:,} read, {counts.empty:,} of them empty, "
+            f"{counts.short:,} shorter than {self.job.data.min_chars} characters (--data.min-chars), "
             f"{duplicates['train']:,} copies of others or of evaluation stories"
         )
 
     def _make_tokenizer(self, stories: SpooledStories, share: _Share) -> Tokenizer:
         folder = self.folder / "tokenizer"
         if not self.notes.tokenizer:
-            with self.progress.phase("making the tokenizer", "stories", len(share.numbers)) as phase:
-                read = lambda: _counted(stories.read(share.numbers), phase)  # noqa: E731
-                make_tokenizer(self.tokenizer_config, self.vocab_size, read).save(folder)
+            numbers = share.numbers
+            if self.job.tokenizer.kind == "bpe":
+                numbers = evenly(numbers, int(stories.sizes[numbers].sum()))
+            with self.progress.phase("making the tokenizer", "stories", len(numbers)) as phase:
+                read = lambda: _counted(stories.read(numbers), phase)  # noqa: E731
+                make_tokenizer(self.job.tokenizer, self.job.vocab_size, read).save(folder)
             self.notes.tokenizer = True
             self.notes.write()
         return Tokenizer.load(folder)
@@ -276,7 +289,7 @@ class _Preparation:
         splits = {}
         for split, share in shares.items():
             sizes = spooled[share.role].sizes[share.numbers]
-            np.save(self.folder / sizes_name(split), sizes.astype("<i8"))
+            (self.folder / sizes_name(split)).write_bytes(npy_header(len(sizes)) + sizes.astype("<i8").tobytes())
             splits[split] = self._split_entry(split, sizes)
         digests = hashlib.sha256()
         for name in SPLITS:
@@ -294,8 +307,8 @@ class _Preparation:
                 "format": FORMAT,
                 "version": VERSION,
                 "program": f"talewright {__version__}",
-                "request": self.request,
-                "data": json.loads(json.dumps(asdict(self.config))),
+                "request": self.job.request,
+                "data": json.loads(json.dumps(asdict(self.job.data))),
                 "source": source,
                 "tokenizer": words,
                 "dtype": token_dtype(tokenizer.vocab_size).name,
@@ -330,6 +343,11 @@ def evaluation_shares(config: DataConfig, roles: set[SplitName]) -> tuple[float,
     shares = config.splits or (DEFAULT_SHARES if "valid" not in roles else (1.0, 0.0))
     valid, test = (share / sum(shares) for share in (*shares[1:], 0.0)[:2])
     return (0.0 if "valid" in roles else valid), (0.0 if "test" in roles else test)
+
+
+def evenly(numbers: np.ndarray, size: int) -> np.ndarray:
+    """Of stories that are so many bytes, as many as a tokenizer is learned from, every second or third or n-th one."""
+    return numbers[:: max(1, -(-size // LEARNED_BYTES))]
 
 
 def _counted(stories: Iterable[str], phase: Phase) -> Iterator[str]:

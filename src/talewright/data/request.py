@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,27 +16,36 @@ from talewright.data.folders import cache_root
 from talewright.data.sources import HUB, identify, is_bundled
 
 
-def request_of(config: DataConfig, tokenizer: TokenizerConfig, vocab_size: int) -> dict[str, Any]:
-    """Everything that the prepared stories depend on, as plain values; found without the network."""
-    own = {name: getattr(config, name) for name in ("source", "valid", "test")}
-    data: dict[str, Any] = {name: None if source is None else identify(source) for name, source in own.items()}
-    for name in ("splits", "limit", "valid_limit", "text_key", "separator", "min_chars"):
-        data[name] = getattr(config, name)
-    words: dict[str, Any] = {"kind": tokenizer.kind}
-    if tokenizer.kind != "bpe":
-        is_folder = Path(tokenizer.source).is_dir()
-        words["source"] = str(Path(tokenizer.source).resolve()) if is_folder else tokenizer.source
-    if tokenizer.kind != "gpt2":
-        words["vocab_size"] = vocab_size
-    return json.loads(json.dumps({"version": VERSION, "data": data, "tokenizer": words}))
+@dataclass(frozen=True)
+class Job:
+    """A preparation that is asked for."""
+
+    data: DataConfig
+    tokenizer: TokenizerConfig
+    vocab_size: int
+
+    @cached_property
+    def request(self) -> dict[str, Any]:
+        """Everything that the prepared stories depend on, as plain values; found without the network."""
+        own = {name: getattr(self.data, name) for name in ("source", "valid", "test")}
+        data: dict[str, Any] = {name: None if source is None else identify(source) for name, source in own.items()}
+        for name in ("splits", "limit", "valid_limit", "text_key", "separator", "min_chars"):
+            data[name] = getattr(self.data, name)
+        words: dict[str, Any] = {"kind": self.tokenizer.kind}
+        if self.tokenizer.kind != "bpe":
+            path = Path(self.tokenizer.source)
+            words["source"] = str(path.resolve()) if path.is_dir() else self.tokenizer.source
+        if self.tokenizer.kind != "gpt2":
+            words["vocab_size"] = self.vocab_size
+        return json.loads(json.dumps({"version": VERSION, "data": data, "tokenizer": words}))
 
 
-def cache_folder(config: DataConfig, request: dict[str, Any]) -> Path:
-    """Where the cache keeps the corpus of a request."""
-    source = config.source
+def cache_folder(job: Job) -> Path:
+    """Where the cache keeps the corpus of a job."""
+    source = job.data.source
     last = source if is_bundled(source) else Path(source.removeprefix(HUB)).name.split(".")[0]
     name = re.sub(r"[^A-Za-z0-9]+", "-", last).strip("-")[:40] or "stories"
-    key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps(job.request, sort_keys=True).encode()).hexdigest()[:12]
     return cache_root() / "corpora" / f"{name}-{key}"
 
 
