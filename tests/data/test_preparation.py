@@ -235,7 +235,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path):
 def test_a_prepared_folder_is_a_source(small: Corpus, tmp_path: Path):
     config = DataConfig(source=str(small.folder))
     assert prepare(config, BPE, VOCAB, progress=False).folder == small.folder
-    with pytest.raises(UserError, match=r"was prepared with tokenizer.kind bpe of 300, and gpt2 of 50257 is asked for"):
+    with pytest.raises(UserError, match=r"has tokenizer.kind bpe of 300, and gpt2 of 50257 is asked for"):
         prepare(config, TokenizerConfig(kind="gpt2"), 50257, progress=False)
     with pytest.raises(UserError, match=r"is a prepared corpus; name the stories that it was made of"):
         tokenize_source(config, small.tokenizer)

@@ -82,7 +82,7 @@ def _open_prepared(folder: Path, tokenizer: TokenizerConfig, vocab_size: int) ->
     if words.get("kind") != tokenizer.kind or words.get("vocab_size", vocab_size) != vocab_size:
         size = f" of {words['vocab_size']}" if "vocab_size" in words else ""
         raise UserError(
-            f"{folder} was prepared with tokenizer.kind {words.get('kind')}{size}, and {tokenizer.kind} of {vocab_size} "
+            f"{folder} has tokenizer.kind {words.get('kind')}{size}, and {tokenizer.kind} of {vocab_size} "
             "is asked for; set --tokenizer.kind and --model.vocab-size to what it has, or name the stories themselves"
         )
     return corpus
