@@ -418,6 +418,25 @@ def test_stories_that_will_not_do_are_refused_and_leave_nothing(case: str, tmp_p
     assert list((cache / "corpora").iterdir()) == []
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = write_txt(tmp_path / "a.txt", tales(40))
+    add = SpoolWriter.add
+
+    def adding(self: SpoolWriter, record: str | None) -> None:
+        if self.state.counts.read == 20:
+            write_txt(source, tales(41))
+        add(self, record)
+
+    monkeypatch.setattr(SpoolWriter, "add", adding)
+    with pytest.raises(
+        UserError, match=r"a source changed while it was read: .*a.txt has changed since; prepare again$"
+    ):
+        prepare(DataConfig(source=str(source)), BPE, VOCAB, progress=False)
+    monkeypatch.undo()
+    corpus = prepare(DataConfig(source=str(source)), BPE, VOCAB, progress=False)
+    assert sorted(texts(corpus, *corpus.splits)) == sorted(tales(41))
+
+
 def test_a_tokenizer_that_is_not_there_is_said_before_stories_are_read(tmp_path: Path, count_read: list[str]):
     source = write_txt(tmp_path / "a.txt", tales(40))
     (tmp_path / "gpt2").mkdir()

@@ -167,8 +167,15 @@ class _Preparation:
             for name, role in roles.items():
                 if not self.notes.roles[name].done:
                     self._read_role(name, role, phase)
+            self._refuse_change()
         self.notes.read = True
         self.notes.write()
+
+    def _refuse_change(self) -> None:
+        """The key of what is made is the files as they were when it began."""
+        now = dataclasses.replace(self.job).request  # asked for anew
+        if now != self.job.request:
+            raise UserError(f"a source changed while it was read: {difference(self.job.request, now)}; prepare again")
 
     @contextlib.contextmanager
     def _keep_if_interrupted(self) -> Iterator[None]:
@@ -244,7 +251,7 @@ class _Preparation:
         raise UserError(
             f"{self.job.data.source} gave no story to train on: {counts.read:,} read, {counts.empty:,} of them empty, "
             f"{counts.short:,} shorter than {self.job.data.min_chars} characters (--data.min-chars), "
-            f"{duplicates['train']:,} copies of others or of evaluation stories"
+            f"{duplicates['train']:,} copies of others or of evaluation stories; what is left fell to other splits"
         )
 
     def _make_tokenizer(self, stories: SpooledStories, share: _Share) -> Tokenizer:
