@@ -3,7 +3,7 @@
     python benchmarks/train.py --recipe mini-2m --batch 16 --dropout 0
     python benchmarks/train.py --recipe neo-41m --batch 8 --length 256 --dropout 0
 
-As it comes, a loop runs on the heap that glibc gives it. `--heap as-it-comes` leaves it so for all, in a run of its own,
+As it comes, a loop runs on the heap that glibc gives it. `--heap as-it-comes` leaves it so for all, in its own run,
 because the heap cannot be given back once it is kept.
 """
 

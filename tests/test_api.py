@@ -15,7 +15,7 @@ def test_a_run_in_six_lines(tmp_path, monkeypatch):
     small |= {"model.context-length": "32", "train.max-steps": "30", "train.precision": "fp32"}
 
     recipe = talewright.load_recipe("quickstart", {"data.source": str(stories), **small})
-    run = talewright.train(recipe, out=tmp_path / "run")
+    run = talewright.fit(recipe, out=tmp_path / "run")
     score = run.evaluate()
     story = run.tell("Lily had", talewright.Sampling(max_new_tokens=8, seed=1))
 

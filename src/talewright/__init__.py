@@ -3,7 +3,7 @@
 import talewright
 
 recipe = talewright.load_recipe("quickstart")
-run = talewright.train(recipe)
+run = talewright.fit(recipe)
 print(run.tell("Once upon a time").text)
 """
 
@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "Sampling", "UserError", "load", "load_recipe", "resume", "train"]
+__all__ = ["Run", "Sampling", "UserError", "fit", "load", "load_recipe", "resume"]
 
 if TYPE_CHECKING:
-    from talewright.api import Run, Sampling, load, resume, train
+    from talewright.api import Run, Sampling, fit, load, resume
     from talewright.config import load_recipe
     from talewright.errors import UserError
 

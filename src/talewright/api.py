@@ -3,7 +3,7 @@
 import talewright
 
 recipe = talewright.load_recipe("quickstart", {"train.max_minutes": "2"})
-run = talewright.train(recipe)
+run = talewright.fit(recipe)
 print(run.evaluate())
 print(run.tell("Once upon a time").text)
 """
@@ -11,6 +11,7 @@ print(run.tell("Once upon a time").text)
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -63,7 +64,7 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """What tells stories with the model."""
-        return Engine(self.model, self.tokenizer)
+        return Engine(self.model, self.tokenizer, notify=lambda words: print(words, file=sys.stderr))
 
     def tell(self, prompt: str = "", sampling: Sampling = SAMPLE) -> Story:
         """A story that begins with the prompt."""
@@ -103,7 +104,7 @@ def load(folder: str | Path, checkpoint: str = "best") -> Run:
     return Run(folder, checkpoint)
 
 
-def train(recipe: Recipe, out: str | Path | None = None, display: Display | None = None) -> Run:
+def fit(recipe: Recipe, out: str | Path | None = None, display: Display | None = None) -> Run:
     """Train the recipe into the folder `out` (by default the next free one under runs/) and open it.
 
     Raises UserError at whatever is wrong with the recipe, the data or the folder, and KeyboardInterrupt, the run
@@ -209,7 +210,8 @@ def _fit(
     recipe: Recipe, launched: Launched, corpus: Corpus, folder: Path, display: Display | None, again: bool
 ) -> Outcome:
     from talewright.train.display import Display
-    from talewright.train.loop import Watch, fit
+    from talewright.train.loop import Watch
+    from talewright.train.loop import fit as fit_model
 
     split = corpus.split("train")
     stories, sizes = first_stories(corpus.split("valid"), recipe.train.evaluate_stories)
@@ -219,12 +221,16 @@ def _fit(
         return score_stories(model, stories, sizes, tokenizer.eos_id)
 
     def tell(model: GPT, prompt: str, seed: int) -> str:
-        return Engine(model, tokenizer).tell([prompt], dataclasses.replace(SAMPLE, seed=seed))[0].text
+        return (
+            Engine(model, tokenizer, notify=lambda words: None)
+            .tell([prompt], dataclasses.replace(SAMPLE, seed=seed))[0]
+            .text
+        )
 
     data = recipe.data
     length = recipe.sequence_length
     batches = Batches(split, context_length=length, layout=data.layout, stride=data.stride, seed=recipe.seed)
-    return fit(recipe, launched, batches, folder, Watch(evaluate, tell, display or Display()), resume=again)
+    return fit_model(recipe, launched, batches, folder, Watch(evaluate, tell, display or Display()), resume=again)
 
 
 def _finished(folder: Path, outcome: Outcome) -> Run:

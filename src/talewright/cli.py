@@ -283,7 +283,6 @@ def generate(
     from talewright import api
 
     opened = api.load(run, checkpoint)
-    opened.engine.notify = _say
     if not json and len(beginnings) * samples == 1:
         _stream(opened, beginnings[0], sampling)
         return

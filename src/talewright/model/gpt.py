@@ -73,7 +73,9 @@ class GPT(nn.Module):
     def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
         """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""
         placed = place(self.windows, tokens.shape[1], cache, tokens.device)
-        x = self.embedding(tokens) * (self.config.d_model**0.5 if self.config.embedding_scaled else 1.0)
+        x = self.embedding(tokens)
+        if self.config.embedding_scaled:
+            x = x * self.config.d_model**0.5
         if self.positions is not None:
             x = x + self.positions(placed.positions)
         elif self.config.positions == "sinusoidal":
