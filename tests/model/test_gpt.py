@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -331,3 +332,23 @@ def test_padding_is_neither_scored_nor_attended(config: ModelConfig, seed: int, 
     for i, n in enumerate(lengths):
         targets[i, n:] = IGNORED
     assert model(tokens, targets).item() == pytest.approx(singly, rel=1e-4, abs=1e-4)
+
+
+# --- bfloat16 ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(config=model_configs(attention_scaled=True), dropout=st.sampled_from([0.0, 0.2]), seed=SEEDS)
+def test_any_model_trains_in_bfloat16(config: ModelConfig, dropout: float, seed: int) -> None:
+    """Near the float32 losses, with gradients in float32."""
+    model = lively_model(replace(config, dropout=dropout), seed)
+    tokens, targets = token_batch(config, seed), token_batch(config, seed + 1)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = model(tokens, targets) / targets.numel()
+    assert rounded.item() == pytest.approx((model(tokens, targets) / targets.numel()).item(), rel=0.1, abs=0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.train()(tokens, targets).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.dtype == torch.float32
+        assert parameter.grad.isfinite().all(), name

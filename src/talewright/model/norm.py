@@ -40,7 +40,7 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = x.float()  # bfloat16 loses the mean of squares
         h = h * torch.rsqrt(h.square().mean(-1, keepdim=True) + self.eps)
-        return h.type_as(x) * self.weight
+        return (h * self.weight).type_as(x)  # x may be bfloat16 where the weight is not
 
 
 def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
