@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from itertools import chain
+from unittest import mock
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
+from talewright.config import EOT
 from talewright.data import encode
 from talewright.data.encode import encode_stories, pieces
 from talewright.tokenizer import Tokenizer, make_tokenizer
@@ -19,17 +22,46 @@ def tokenizer() -> Tokenizer:
     return make_tokenizer(BPE, VOCAB, lambda: tales(100))
 
 
-@pytest.mark.parametrize("batch", [1, 400, 1 << 20])
+def expected(tokenizer: Tokenizer, stories: list[str]) -> list[list[int]]:
+    return [[*tokenizer.encode(story), tokenizer.eos_id] for story in stories]
+
+
+def found(tokenizer: Tokenizer, stories: list[str]) -> list[list[int]]:
+    return [
+        part.tolist()
+        for batch in encode_stories(tokenizer, stories)
+        for part in np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
+    ]
+
+
+@pytest.mark.parametrize("batch", [60, 400, 1 << 20])
 def test_stories_come_out_in_order_with_an_end_of_text_after_each(
     tokenizer: Tokenizer, batch: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(encode, "BATCH", batch)
-    stories = ["", *tales(40), "x"]
-    found = list(encode_stories(tokenizer, stories))
-    expected = [[*tokenizer.encode(story), tokenizer.eos_id] for story in stories]
-    assert np.concatenate([some.lengths for some in found]).tolist() == list(map(len, expected))
-    if batch > 1:  # pieces of one character have other ids
-        assert np.concatenate([some.ids for some in found]).tolist() == list(chain.from_iterable(expected))
+    stories = ["", *tales(40), "x", *[tale.encode("ascii", "ignore").decode() for tale in tales(40)]]
+    assert found(tokenizer, stories) == expected(tokenizer, stories)
+    assert found(tokenizer, []) == []
+
+
+plain = st.text(alphabet=st.sampled_from([*map(chr, range(128)), *"“”‘’–—…"])) | st.lists(
+    st.sampled_from([" ", "  ", "It", "'ll", "'LL", "’s", "12", "\n", "\t", "...", "_", "\x1c", "\x85", "é", EOT])
+).map("".join)
+
+
+@given(st.lists(plain | st.text(), max_size=8), st.sampled_from([4, 1 << 18]))
+def test_words_that_are_looked_up_have_the_ids_of_the_library(tokenizer: Tokenizer, stories: list[str], most: int):
+    stories = [story.encode("utf-8", "ignore").decode() for story in stories]
+    with mock.patch.object(encode, "MOST_WORDS", most):
+        assert found(tokenizer, stories) == expected(tokenizer, stories)
+
+
+def test_a_tokenizer_that_cuts_words_otherwise_is_left_to_the_library():
+    backend = tokenizers.Tokenizer.from_str(make_tokenizer(BPE, VOCAB, lambda: tales(50))._json)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    other = Tokenizer(backend.to_str())
+    assert found(other, ["In 1234 steps"] * 3) == expected(other, ["In 1234 steps"] * 3)
 
 
 @given(
@@ -38,13 +70,12 @@ def test_stories_come_out_in_order_with_an_end_of_text_after_each(
 )
 def test_a_long_story_in_pieces_is_the_story(words: list[str], longest: int):
     story = " ".join(words)
-    found = list(pieces(story, longest))
-    assert "".join(found) == story
-    assert all(1 <= len(piece) <= longest for piece in found) or not story
+    cut = list(pieces(story, longest))
+    assert "".join(cut) == story
+    assert all(1 <= len(piece) <= longest for piece in cut) or not story
 
 
 @given(st.lists(st.sampled_from(["once", "upon", "it's", "12", "a-b", "😀!", "x\ny"]), max_size=60), st.integers(8, 40))
 def test_pieces_have_the_ids_of_the_whole(tokenizer: Tokenizer, words: list[str], longest: int):
     story = " ".join(words)  # no word is longer than a piece, so all are cut between words
-    found = [number for piece in pieces(story, longest) for number in tokenizer.encode(piece)]
-    assert found == tokenizer.encode(story)
+    assert [number for piece in pieces(story, longest) for number in tokenizer.encode(piece)] == tokenizer.encode(story)
