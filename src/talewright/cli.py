@@ -409,7 +409,9 @@ def _data_settings(
     named = {"source": data, "valid": valid, "test": test, "text_key": text_key, "separator": separator, "limit": limit}
     for key, value in named.items():
         if value is not None:
-            settings[f"data.{key}"] = json.dumps(value)  # a text stays a text, whatever YAML would read in it
+            settings[f"data.{key}"] = json.dumps(
+                value, ensure_ascii=False
+            )  # a text stays a text, whatever YAML would read in it
     if data is not None and not {key.replace("-", "_") for key in settings} & {"data.limit"}:
         settings["data.limit"] = "null"  # the recipe's limit is for its own source
 

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 PLAIN_SECONDS = 15.0
 """Time between two plain lines where there is no terminal."""
+BAR_ROOM = 20
+"""Columns kept for the bar and its percentage."""
 
 
 class Display:
@@ -46,12 +48,15 @@ class Display:
     def step(self, step: int, max_steps: int | None, part: float, seconds_left: float | None, **figures: Any) -> None:
         """One update: its number, the part of the budget used, the time left, and the figures to show."""
         words = f"step {step:,}" + (f"/{max_steps:,}" if max_steps else "")
-        shown = _figures(figures) + (f"  {clock(seconds_left)} left" if seconds_left is not None else "")
+        found = _figures(figures)
+        if seconds_left is not None:
+            found.append((0, f"{clock(seconds_left)} left"))
         if self.live:
+            shown = _fitting(found, self.console.width - len(words) - BAR_ROOM)
             self.progress.update(self.task, description=words, completed=part, figures=shown)
         elif time.monotonic() >= self.plain_due:
             self.plain_due = time.monotonic() + PLAIN_SECONDS
-            self.say(f"{words}  {100 * part:.0f} %  {shown}")
+            self.say(f"{words}  {100 * part:.0f} %  " + "  ".join(text for _, text in found))
 
 
 def clock(seconds: float) -> str:
@@ -60,12 +65,23 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d}"
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    parts = [f"loss {figures['loss']:.3f}"]
+def _figures(figures: dict[str, Any]) -> list[tuple[int, str]]:
+    """The figures as text, in order, each with a number: the higher, the sooner a narrow terminal leaves it out."""
+    found = [(0, f"loss {figures['loss']:.3f}")]
     if figures.get("validation") is not None:
-        parts.append(f"validation {figures['validation']:.3f}")
-    parts += [f"lr {figures['learning_rate']:.1e}", f"norm {figures['gradient_norm']:.2f}"]
-    rate = f"{figures['tokens_per_second']:,.0f} tok/s"
+        found.append((1, f"validation {figures['validation']:.3f}"))
+    found += [(3, f"lr {figures['learning_rate']:.1e}"), (4, f"norm {figures['gradient_norm']:.2f}")]
+    found.append((0, f"{figures['tokens_per_second']:,.0f} tok/s"))
     if figures.get("percent_of_peak") is not None:
-        rate += f" ({figures['percent_of_peak']:.0f} % of peak)"
-    return "  ".join([*parts, rate])
+        found.append((2, f"({figures['percent_of_peak']:.0f} % of peak)"))
+    return found
+
+
+def _fitting(found: list[tuple[int, str]], room: int) -> str:
+    """The texts that have room side by side, the least important left out."""
+    least = max(number for number, _ in found)
+    while True:
+        text = "  ".join(text for number, text in found if number <= least)
+        if len(text) <= room or least == 0:
+            return text
+        least -= 1
