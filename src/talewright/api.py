@@ -10,6 +10,7 @@ print(run.tell("Once upon a time").text)
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -81,6 +82,24 @@ class Run:
     def evaluate_untrained(self, data: str | None = None) -> Likelihood:
         """The same of the model as it was before training."""
         return self._score(new_model(self.recipe).to(default_device()), data)
+
+    def export(
+        self, folder: str | Path, to: str = "hf", dtype: str | None = None, overwrite: bool = False
+    ) -> dict[str, Any]:
+        """Write the model in a form that other programs read, prove that it computes the same, and say what was done.
+
+        Raises UserError, with nothing half-written, where the form cannot hold it or the folder holds something else.
+        """
+        from talewright.export import Source, export_model
+
+        source = Source(
+            recipe=self.recipe,
+            model=copy.deepcopy(self.model).cpu().float(),
+            tokenizer=self.tokenizer,
+            run=self.folder,
+            checkpoint=self.checkpoint.name,
+        )
+        return export_model(source, to, Path(folder), dtype, overwrite)
 
     def _score(self, model: GPT, data: str | None) -> Likelihood:
         stories, sizes = self._stories(data)

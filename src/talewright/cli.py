@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         "evaluate": evaluate,
         "generate": generate,
         "plot": plot,
+        "export": export,
         "tokenizer": tokenizer,
         "bench": bench,
         "doctor": doctor,
@@ -303,6 +304,34 @@ def plot(run: Positional[str]) -> None:
     from talewright.inspect.curves import draw_curves
 
     print(draw_curves(Path(run)))
+
+
+def export(
+    run: Positional[str],
+    folder: Positional[str],
+    to: str = "hf",
+    dtype: str | None = None,
+    checkpoint: str = "best",
+    overwrite: FlagCreatePairsOff[bool] = False,
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Write a run's model in a form that other programs read, and prove it: read back in a fresh process, it computes
+    the same.
+
+    Args:
+        run: Run folder.
+        folder: Folder to write. Nothing is left of it where the proof fails.
+        to: The form. hf is a class that transformers has.
+        dtype: Precision of the weights; the form's first one unless told.
+        checkpoint: best, last, or a step.
+        overwrite: Replace an earlier export in that folder.
+        json: Print JSON.
+    """
+    from talewright import api
+
+    record = api.load(run, checkpoint).export(folder, to, dtype, overwrite)
+    _say(record["proof"])
+    print(_dump({"folder": folder, **record}) if json else folder)
 
 
 def tokenizer(

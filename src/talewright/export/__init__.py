@@ -1,0 +1,76 @@
+"""Models in the forms that other programs read, each proven by reading it back; and models of other programs, in.
+
+A target (`target.py`) writes one form. `export_model` has it write beside the place it is meant for, proves in a fresh
+process that what was written computes the same (`proof.py`), and only then puts it there (`folder.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from talewright.errors import UserError
+from talewright.export.folder import RECORD, check_free, placed
+from talewright.export.hf import HuggingFace
+from talewright.export.proof import proof_stories, prove
+from talewright.export.target import Source, Target
+
+__all__ = ["TARGETS", "Source", "export_model"]
+
+TARGETS: dict[str, Target] = {target.name: target for target in (HuggingFace(),)}
+
+
+def export_model(
+    source: Source, to: str, folder: Path, dtype: str | None = None, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write the model into `folder` in the form `to`, prove it, and say what was done (the record that stands there).
+
+    Raises UserError, with nothing written and nothing taken away, where the form cannot hold the model, the folder
+    holds something, or what was written does not compute the same.
+    """
+    started = time.perf_counter()
+    target = find_target(to)
+    dtype = _precision(target, dtype)
+    why_not = target.why_not(source.recipe.model)
+    if why_not is not None:
+        raise UserError(f"{source.run} cannot go to {to}: {why_not}")
+    _check_packages(target)
+    check_free(folder, overwrite)
+    with placed(folder, overwrite) as half:
+        target.write(source, half, dtype)
+        stories = proof_stories(source.recipe, source.tokenizer)
+        proof = prove(source.model, target.client, half, stories, target.bounds[dtype])
+        record = {
+            "target": to,
+            "dtype": dtype,
+            "recipe": source.recipe.name,
+            "checkpoint": source.checkpoint,
+            "largest_difference": proof.difference,
+            "bound": proof.bound,
+            "proof": proof.words,
+            "bytes": sum(path.stat().st_size for path in half.rglob("*") if path.is_file()),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        (half / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def find_target(name: str) -> Target:
+    if name not in TARGETS:
+        raise UserError(f"--to {name} is no form of export; there are " + ", ".join(TARGETS))
+    return TARGETS[name]
+
+
+def _precision(target: Target, dtype: str | None) -> str:
+    if dtype is not None and dtype not in target.bounds:
+        raise UserError(f"--dtype {dtype} is none that {target.name} has; it has " + ", ".join(target.bounds))
+    return dtype or next(iter(target.bounds))
+
+
+def _check_packages(target: Target) -> None:
+    missing = [name for name in target.packages if find_spec(name) is None]
+    if missing:
+        raise UserError(f'{target.name} needs {", ".join(missing)}: pip install "talewright[{target.extra}]"')

@@ -1,0 +1,51 @@
+"""A folder that is put into its place whole, or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from talewright.data.folders import move_into_place
+from talewright.errors import UserError
+
+RECORD = "talewright.json"
+"""Stands in each folder that was exported: by it `--overwrite` knows its own."""
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raise UserError where the folder may not be written: it holds something, and is not ours to replace."""
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; name a folder to write")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(f"{folder} is there and not empty; --overwrite replaces an export, or name another folder")
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder} was not written by an export (it has no {RECORD}), so it is not replaced")
+
+
+@contextmanager
+def placed(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """A new folder beside `folder` to write into, that takes its place when all is well and vanishes when not.
+
+    What stood there before goes only when the new one is whole. Raises UserError where it may not be written.
+    """
+    check_free(folder, overwrite)
+    half, old = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "replaced"))
+    try:
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        yield half
+        if folder.exists() and any(folder.iterdir()):
+            shutil.rmtree(old, ignore_errors=True)
+            folder.replace(old)
+        move_into_place(half, folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        raise UserError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

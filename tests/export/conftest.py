@@ -1,0 +1,43 @@
+"""Small models with a tokenizer, ready to be exported."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talewright.config import ModelConfig, load_recipe
+from talewright.data import bundled
+from talewright.export import Source
+from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.bpe import train_bpe
+from tests.model.shapes import lively_model
+
+SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 16, "d_ff": 32, "vocab_size": 300, "context_length": 24}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """A BPE of 300 tokens."""
+    return train_bpe(bundled.stories(40), 300)
+
+
+@pytest.fixture
+def make_source(tokenizer: Tokenizer, tmp_path: Path) -> Callable[..., Source]:
+    """Makes a source of a small model with these settings, all its weights far from 0."""
+
+    def make(seed: int = 0, **settings: Any) -> Source:
+        config = ModelConfig(**{**SMALL, **settings})
+        recipe = dataclasses.replace(load_recipe("quickstart"), model=config)
+        model = lively_model(config, seed)
+        return Source(recipe=recipe, model=model, tokenizer=tokenizer, run=tmp_path / "run", checkpoint="step-1")
+
+    return make
