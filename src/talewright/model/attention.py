@@ -53,18 +53,16 @@ def _visible(positions: Tensor, stop: int, window: int | None) -> Tensor:
     return seen if positions.dim() == 1 else seen[:, None]
 
 
-def explicit_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
-) -> tuple[Tensor, Tensor]:
-    """softmax(q k^T * scale) v, written out. Returns the result (B, H, T, d) and the weights (B, H, T, S)."""
+def attention_scores(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+    """q k^T * scale, written out, and -inf where a key may not be seen: (B, H, T, S). Their softmax are the weights.
+
+    Training never holds them: they are for who wants to look (`talewright.inspect.record`).
+    """
     if mask is None and causal:
         mask = _visible(torch.arange(q.shape[2], device=q.device), k.shape[2], None)
     groups = q.shape[1] // k.shape[1]  # query heads that share a head of keys and values
-    scores = q @ k.repeat_interleave(groups, 1).mT * scale  # (B, H, T, S)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    weights = scores.softmax(-1)
-    return weights @ v.repeat_interleave(groups, 1), weights
+    scores = q @ k.repeat_interleave(groups, 1).mT * scale
+    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
 
 
 def blocked_attention(
@@ -132,11 +130,6 @@ class Attention(nn.Module):
             scale=self.scale,
             enable_gqa=self.n_heads != self.kv_heads,
         )
-
-    def weights(self, x: Tensor, place: Placement) -> Tensor:
-        """How much each token takes from each: (B, H, T, T), rows summing to 1. `forward` uses them unseen."""
-        q, k, v = self.project(x, place)
-        return explicit_attention(q, k, v, place.masks[self.window], place.causal, self.scale)[1]
 
     def project(self, x: Tensor, place: Placement) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, d), keys and values (B, K, T, d)."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -84,16 +81,6 @@ class GPT(nn.Module):
             rotation = self.table[:, placed.positions]  # (2, T, d), or (2, B, T, d)
             placed = placed._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
         return dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites), placed
-
-    @torch.no_grad()
-    def attention_weights(self, tokens: Tensor) -> list[Tensor]:
-        """Of each layer, how much each token takes from each: (B, H, T, T). Recomputed: training never holds them."""
-        x, place = self.embed(tokens)
-        found = []
-        for block in cast(list[Block], self.blocks):
-            found.append(block.attention.weights(block.norm1(x) if block.pre_norm else x, place))
-            x = block(x, place)
-        return found
 
     @property
     def output_weight(self) -> Tensor:
