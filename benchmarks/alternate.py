@@ -1,43 +1,91 @@
-"""Timing rivals side by side: in turn, in one process, so that a machine whose speed drifts is fair to all."""
+"""Timing rivals side by side: in turn, so that a machine whose speed drifts is fair to all.
+
+Each rival has a process of its own: its heap, its threads' waking and its peak memory are then its own as well.
+"""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+MIB = 2**20
 
 
-def alternate(rivals: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
-    """Median seconds of a call of each rival, called in turn `rounds` times after the warm-up."""
+class Rival(NamedTuple):
+    """How to make what is timed: `make(*arguments)`, called in the rival's own process, gives a call without arguments."""
+
+    make: Callable[..., Callable[[], object]]
+    arguments: tuple[Any, ...]
+
+
+class Measured(NamedTuple):
+    """What a rival took."""
+
+    seconds: float
+    """Median of a call."""
+    peak: int
+    """Bytes of memory at the most, beyond those before `make` was called."""
+
+
+def alternate(rivals: Mapping[str, Rival], rounds: int, warm_up: int = 2, calls: int = 5) -> dict[str, Measured]:
+    """Each rival in turn calls `calls` times, `rounds` times after the warm-up; the others wait meanwhile."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    for name, rival in rivals.items():
+        here, there = context.Pipe()
+        context.Process(target=_serve, args=(there, rival), daemon=True).start()
+        pipes[name] = here
+        here.recv()
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(warm_up + rounds):
-        for name, call in rivals.items():
+        for name, pipe in pipes.items():
+            pipe.send(calls)
+            found = pipe.recv()
+            if number >= warm_up:
+                times[name] += found
+    peaks = {}
+    for name, pipe in pipes.items():
+        pipe.send(0)
+        peaks[name] = pipe.recv()
+    return {name: Measured(statistics.median(times[name]), peaks[name]) for name in rivals}
+
+
+def _serve(pipe: Connection, rival: Rival) -> None:
+    before = _peak()
+    call = rival.make(*rival.arguments)
+    pipe.send(None)
+    while calls := pipe.recv():
+        times = []
+        for _ in range(calls):
             start = time.perf_counter()
             call()
-            if number >= warm_up:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in times.items()}
+            times.append(time.perf_counter() - start)
+        pipe.send(times)
+    pipe.send(_peak() - before)
 
 
-def report(medians: Mapping[str, float], tokens: int, flops: float, peak: float, as_json: bool) -> None:
-    """Print tokens a second, share of the matrix-product peak, and how many times as fast the first one is."""
-    ours = next(iter(medians.values()))
-    rows = {
-        name: {
-            "seconds": seconds,
-            "tokens_per_second": tokens / seconds,
-            "percent_of_peak": 100 * tokens * flops / seconds / peak,
-            "first_is_times_as_fast": seconds / ours,
-        }
-        for name, seconds in medians.items()
-    }
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def table(rows: Mapping[str, Mapping[str, float | str]], as_json: bool) -> None:
+    """Print a table, one row a rival: as Markdown, or as JSON."""
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    print("| | ms a step | tokens/s | of peak | first is faster by |\n|---|---|---|---|---|")
+    heads = list(next(iter(rows.values())))
+    print(f"| | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
     for name, row in rows.items():
-        print(
-            f"| {name} | {1000 * row['seconds']:,.0f} | {row['tokens_per_second']:,.0f} | "
-            f"{row['percent_of_peak']:.0f} % | {row['first_is_times_as_fast']:.2f} |"
-        )
+        print(f"| {name} | {' | '.join(_shown(row[head]) for head in heads)} |")
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

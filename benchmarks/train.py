@@ -1,27 +1,30 @@
 """A training step of ours beside the plain loop's and transformers', in turn, on the same shape and tokens.
 
-    python benchmarks/train.py --recipe mini-2m --batch 16 --dropout 0
-    python benchmarks/train.py --recipe neo-41m --batch 8 --length 256 --dropout 0
+    python benchmarks/train.py --recipe mini-2m --batch 16
+    python benchmarks/train.py --recipe mini-2m --batch 16 --dropout 0.1
+    python benchmarks/train.py --recipe neo-41m --batch 8 --length 256 --rivals ours plain
+    python benchmarks/train.py --recipe gpt2-124m --batch 8 --length 128 --rivals ours plain
 
-As it comes, a loop runs on the heap that glibc gives it. `--heap as-it-comes` leaves it so for all, in its own run,
-because the heap cannot be given back once it is kept.
+"As it comes" is a loop on the heap that glibc gives it; the others keep theirs, as ours does.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 
 import torch
-from alternate import alternate, report
+from alternate import MIB, Rival, alternate, table
 from plain import PlainGPT
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.machine import keep_heap, matmul_peak
-from talewright.model.cost import training_flops
+from talewright.model.cost import count_parameters, training_flops
 from talewright.model.gpt import GPT
 from talewright.train.optimizer import make_optimizer
+
+HELD = 16
+"""Bytes a parameter, in float32: itself, its gradient, AdamW's two moments."""
 
 
 def main() -> None:
@@ -30,44 +33,59 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--length", type=int, default=None, help="tokens in a window; the context length unless told")
     options.add_argument("--dropout", type=float, default=0.0)
-    options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--heap", choices=["kept", "as-it-comes"], default="kept")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rivals", nargs="+", default=["ours", "plain", "transformers"])
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
-    recipe = load_recipe(chosen.recipe, {"model.dropout": str(chosen.dropout)})
-    config, length = recipe.model, chosen.length or recipe.model.context_length
-    if chosen.heap == "kept":
-        keep_heap()
-    window = torch.randint(config.vocab_size, (chosen.batch, length + 1), generator=torch.Generator().manual_seed(0))
-    rivals = {
-        "ours, bf16": ours(config, window),
-        "plain loop, fp32": plain(config, window, torch.float32),
-        "plain loop, bf16": plain(config, window, torch.bfloat16),
-        "transformers, fp32": theirs(config, window, torch.float32),
-        "transformers, bf16": theirs(config, window, torch.bfloat16),
-    }
+    config = load_recipe(chosen.recipe, {"model.dropout": str(chosen.dropout)}).model
+    length = chosen.length or config.context_length
+    shape = (config, chosen.batch, length)
+    rivals = {"ours, bf16": Rival(ours, shape)}
+    for name, make in (("plain", plain), ("transformers", theirs)):
+        if name in chosen.rivals:
+            rivals[f"{name}, fp32, as it comes"] = Rival(make, (*shape, torch.float32, False))
+            rivals[f"{name}, bf16, as it comes"] = Rival(make, (*shape, torch.bfloat16, False))
+            rivals[f"{name}, bf16, heap kept"] = Rival(make, (*shape, torch.bfloat16, True))
     if config.dropout:
-        rivals["ours, bf16, without dropout"] = ours(dataclasses.replace(config, dropout=0.0), window)
+        rivals["ours, bf16, without dropout"] = Rival(ours, (load_recipe(chosen.recipe, {"model.dropout": "0"}).model, *shape[1:]))
     peak = matmul_peak(torch.device("cpu"), torch.bfloat16, seconds=2.0)
-    medians = alternate(rivals, chosen.rounds)
-    report(medians, chosen.batch * length, training_flops(config, length), peak, chosen.json)
+    found = alternate(rivals, chosen.rounds)
+    tokens, flops, held = chosen.batch * length, training_flops(config, length), HELD * count_parameters(config).total
+    first = found["ours, bf16"].seconds
+    print(f"bf16 matrix products here: {peak / 1e9:,.0f} GFLOP/s; medians of {5 * chosen.rounds} steps\n")
+    rows = {
+        name: {
+            "ms a step": 1000 * seconds,
+            "tokens/s": tokens / seconds,
+            "% of peak": 100 * tokens * flops / seconds / peak,
+            "MiB beyond weights, gradients, moments": (memory - held) / MIB,
+            "ours is faster by": seconds / first,
+        }
+        for name, (seconds, memory) in found.items()
+    }
+    table(rows, chosen.json)
 
 
-def ours(config: ModelConfig, window: torch.Tensor) -> Callable[[], object]:
+def ours(config: ModelConfig, batch: int, length: int) -> Callable[[], object]:
+    keep_heap()
     model = GPT(config)
-    step = stepper(model)
+    step, window = stepper(model), windows(config, batch, length)
     return lambda: step(lambda: model(window[:, :-1], window[:, 1:]) / window[:, 1:].numel(), torch.bfloat16)
 
 
-def plain(config: ModelConfig, window: torch.Tensor, dtype: torch.dtype) -> Callable[[], object]:
+def plain(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap: bool) -> Callable[[], object]:
+    if heap:
+        keep_heap()
     model = PlainGPT(config)
-    step = stepper(model)
+    step, window = stepper(model), windows(config, batch, length)
     return lambda: step(lambda: model(window[:, :-1], window[:, 1:]), dtype)
 
 
-def theirs(config: ModelConfig, window: torch.Tensor, dtype: torch.dtype) -> Callable[[], object]:
+def theirs(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap: bool) -> Callable[[], object]:
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    if heap:
+        keep_heap()
     shape = GPT2Config(
         vocab_size=config.vocab_size,
         n_positions=config.context_length,
@@ -80,10 +98,16 @@ def theirs(config: ModelConfig, window: torch.Tensor, dtype: torch.dtype) -> Cal
         embd_pdrop=config.dropout,
         attn_pdrop=config.dropout,
         tie_word_embeddings=config.tied,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     model = GPT2LMHeadModel(shape).train()
-    step, tokens = stepper(model), window[:, :-1].contiguous()
+    step, tokens = stepper(model), windows(config, batch, length)[:, :-1].contiguous()
     return lambda: step(lambda: model(tokens, labels=tokens, use_cache=False).loss, dtype)
+
+
+def windows(config: ModelConfig, batch: int, length: int) -> torch.Tensor:
+    return torch.randint(config.vocab_size, (batch, length + 1), generator=torch.Generator().manual_seed(0))
 
 
 def stepper(model: torch.nn.Module) -> Callable[[Callable[[], torch.Tensor], torch.dtype], float]:
