@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -28,6 +29,7 @@ from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.generate.engine import Engine, Story
+from talewright.generate.precision import Precision
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, torch_dtype
 from talewright.model.gpt import GPT
@@ -45,9 +47,12 @@ SAMPLE = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
 class Run:
     """A run folder: the recipe, the tokenizer and the model that it holds."""
 
-    def __init__(self, folder: str | Path, checkpoint: str = "best") -> None:
-        """Open a run folder at a checkpoint: `best`, `last` or a step. Raises UserError where it is none."""
+    def __init__(self, folder: str | Path, checkpoint: str = "best", precision: Precision = "fp32") -> None:
+        """Open a run folder at a checkpoint: `best`, `last` or a step. `precision` is that of the weights that stories
+        are told with. Raises UserError where there is no such run or checkpoint.
+        """
         self.folder = Path(folder)
+        self.precision: Precision = precision
         self.recipe = run_recipe(self.folder)
         self.checkpoint = find_checkpoint(self.folder, checkpoint)
 
@@ -65,7 +70,8 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """What tells stories with the model."""
-        return Engine(self.model, self.tokenizer, notify=lambda words: print(words, file=sys.stderr))
+        notify = functools.partial(print, file=sys.stderr)
+        return Engine(self.model, self.tokenizer, notify, self.precision)
 
     def tell(self, prompt: str = "", sampling: Sampling = SAMPLE) -> Story:
         """A story that begins with the prompt."""
@@ -118,9 +124,9 @@ class Run:
         return first_stories(corpus.split("valid"), None)
 
 
-def load(folder: str | Path, checkpoint: str = "best") -> Run:
+def load(folder: str | Path, checkpoint: str = "best", precision: Precision = "fp32") -> Run:
     """Open a run folder."""
-    return Run(folder, checkpoint)
+    return Run(folder, checkpoint, precision)
 
 
 def fit(recipe: Recipe, out: str | Path | None = None, display: Display | None = None) -> Run:

@@ -17,6 +17,7 @@ import torch
 
 from talewright.config import Recipe
 from talewright.data import Batches
+from talewright.generate.precision import BYTES, Precision, decoder_at
 from talewright.generate.rows import Rows
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, matmul_peak, torch_dtype
@@ -75,25 +76,26 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     return _figures(rate, training_flops(recipe.model, recipe.sequence_length), peak) | facts
 
 
-def bench_telling(recipe: Recipe, seconds: float, batch: int) -> dict[str, Any]:
+def bench_telling(recipe: Recipe, seconds: float, batch: int, precision: Precision) -> dict[str, Any]:
     """Tell stories of the context's length with random weights for so many seconds, and say how fast."""
     keep_heap()
     device = default_device()
     torch.manual_seed(recipe.seed)
     model = GPT(recipe.model).to(device).eval()
+    decoder = decoder_at(model, recipe.model.vocab_size, precision)
     length = recipe.model.context_length - 1
     rates, end = [], time.perf_counter() + seconds
     while len(rates) < 2 or time.perf_counter() < end:  # the first warms up
         sampling = Sampling(max_new_tokens=length, seed=len(rates))
-        rows = Rows(model, [[0]] * batch, list(range(batch)), sampling, (-1, recipe.model.vocab_size))
+        rows = Rows(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
         started = time.perf_counter()
         while rows.running:
             rows.step()
         rates.append(batch * rows.steps / (time.perf_counter() - started))
     rate = statistics.median(rates[1:])
     peak = matmul_peak(device, torch.float32)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    facts = {"batch": batch, "precision": "fp32", "weight_bytes_per_second": rate / batch * weights}
+    weights = sum(p.numel() for p in model.parameters()) * BYTES[precision]
+    facts = {"batch": batch, "precision": precision, "weight_bytes_per_second": rate / batch * weights}
     return _figures(rate, forward_flops(recipe.model), peak) | facts
 
 

@@ -10,6 +10,7 @@ from talewright.config import EOT, ModelConfig
 from talewright.generate.rows import Rows
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import Sampling
+from talewright.model.decoder import Decoder
 from talewright.model.gpt import GPT
 from talewright.tokenizer.base import BYTE_LETTERS, Merges, Tokenizer
 from tests.model.shapes import lively_model, model_configs
@@ -55,7 +56,8 @@ def tell(
 ) -> list[list[int]]:
     """What `Rows` tells after each prompt, its end of text included."""
     context = model.config.context_length
-    rows = Rows(model, [p[-context:] for p in prompts], stories or list(range(len(prompts))), sampling, (end, VOCAB))
+    numbers = stories or list(range(len(prompts)))
+    rows = Rows(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, end)
     while rows.running:
         rows.step()
     ends = rows.counts + rows.finished

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from talewright.config import ModelConfig
 from talewright.generate.sampling import Sampling
+from talewright.model.decoder import Decoder
 from talewright.model.gpt import GPT
 from tests.generate.cases import EOS, NO_END, VOCAB, configs, model_of, prompt_lists, samplings, tell, tell_uncached
 
@@ -49,17 +50,22 @@ def test_other_seeds_and_other_stories_of_one_prompt_differ():
 
 def test_stories_that_have_ended_are_no_longer_computed(monkeypatch):
     model, read = model_of(small()), []
-    hidden = GPT.hidden
 
-    def counted(self, tokens, cache=None):
-        read.append(tuple(tokens.shape))
-        return hidden(self, tokens, cache)
+    def count(kind):
+        hidden = kind.hidden
 
-    monkeypatch.setattr(GPT, "hidden", counted)
+        def counted(self, tokens, cache=None):
+            read.append(tuple(tokens.shape))
+            return hidden(self, tokens, cache)
+
+        monkeypatch.setattr(kind, "hidden", counted)
+
+    count(GPT)
+    count(Decoder)
     told = tell(model, [[EOS, 1, 2]] * 30, Sampling(temperature=1, max_new_tokens=20))
     lengths = [len(ids) for ids in told]
     assert min(lengths) < 10 < max(lengths)
-    steps = [(n, 1) for step in range(1, max(lengths)) if (n := sum(length > step for length in lengths))]
+    steps = [(n,) for step in range(1, max(lengths)) if (n := sum(length > step for length in lengths))]
     assert read == [(30, 3), *steps]  # the prompts once, then each row's newest token alone
 
 

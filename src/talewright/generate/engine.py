@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
+from talewright.generate.precision import Precision, decoder_at
 from talewright.generate.rows import Rows
 from talewright.generate.sampling import Sampling
+from talewright.model.decoder import Decoder
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
 
@@ -40,13 +42,22 @@ class Engine:
     `notify` is told in one sentence, once a call, when prompts or stories are longer than the model's context.
     """
 
-    def __init__(self, model: GPT, tokenizer: Tokenizer, notify: Callable[[str], object] = warnings.warn) -> None:
-        """Raises UserError where the tokenizer has more ids than the model."""
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        notify: Callable[[str], object] = warnings.warn,
+        precision: Precision = "fp32",
+    ) -> None:
+        """precision: of the weights; less than fp32 is told with a copy of the model as it is now. Raises UserError
+        where the tokenizer has more ids than the model.
+        """
         if tokenizer.vocab_size > model.config.vocab_size:
             raise UserError(
                 f"the tokenizer has {tokenizer.vocab_size:,} ids, but model.vocab_size is "
                 f"{model.config.vocab_size:,}; a model is used with the tokenizer that it was trained with"
             )
+        self._copy = None if precision == "fp32" else decoder_at(model, tokenizer.vocab_size, precision)
         self.model, self.tokenizer, self.notify = model, tokenizer, notify
 
     def tell(self, prompts: Sequence[str], sampling: Sampling | None = None) -> list[Story]:
@@ -98,7 +109,8 @@ class Engine:
         return [ids[-context:] for ids in encoded]
 
     def _rows(self, encoded: list[list[int]], stories: list[int], sampling: Sampling) -> Rows:
-        return Rows(self.model, encoded, stories, sampling, (self.tokenizer.eos_id, self.tokenizer.vocab_size))
+        decoder = self._copy or Decoder(self.model, self.tokenizer.vocab_size)
+        return Rows(decoder, encoded, stories, sampling, self.tokenizer.eos_id)
 
     def _story(self, prompt: str, rows: Rows, row: int) -> Story:
         told = _text_decoder().decode(self._bytes(rows, row))

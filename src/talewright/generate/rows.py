@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import GREEDY, Sampling
 from talewright.model.cache import KVCache
-from talewright.model.gpt import GPT
+from talewright.model.decoder import Decoder
 
 
 class Rows:
@@ -24,19 +23,18 @@ class Rows:
 
     def __init__(
         self,
-        model: GPT,
+        decoder: Decoder,
         prompts: Sequence[Sequence[int]],
         stories: Sequence[int],
         sampling: Sampling,
-        ids: tuple[int, int],
+        eos_id: int,
     ) -> None:
         """prompts: 1 to context_length tokens each, the first one the end of text; stories: the number of each story,
-        which with the seed settles what it draws; ids: the end of text, and how many ids the tokenizer has.
+        which with the seed settles what it draws; eos_id: the end of text.
         """
-        self.model, self.prompts, self.stories, self.sampling = model, prompts, np.asarray(stories), sampling
-        self.eos_id, vocab_size = ids
-        self.weight = model.output_weight[:vocab_size]  # a model may have more ids than its tokenizer: never drawn
-        B, config = len(prompts), model.config
+        self.decoder, self.model, self.eos_id = decoder, decoder.model, eos_id
+        self.prompts, self.stories, self.sampling = prompts, np.asarray(stories), sampling
+        B, config = len(prompts), self.model.config
         self.told = np.empty((B, sampling.max_new_tokens), dtype=np.int64)  # of each story, what comes after its prompt
         self.counts = np.zeros(B, dtype=np.int64)  # how many of these are told, the end of text not counted
         self.finished = np.zeros(B, dtype=bool)  # whether it came to its end of text
@@ -44,7 +42,7 @@ class Rows:
         self.steps = 0
         self.alive = np.arange(B)  # which story each row of the batch tells
         room = min(config.context_length, max(map(len, prompts)) + sampling.max_new_tokens)
-        self.cache = KVCache(config, B, room, like=self.weight)
+        self.cache = KVCache(config, B, room, like=self.model.output_weight)
         self.token: Tensor  # (rows,) the newest token of each row, not yet read
         self.uniforms: Tensor | None = None  # (rows, UNIFORMS)
         self.seen = self._tokens_seen() if sampling.repetition_penalty != 1 else None  # (rows, V)
@@ -58,7 +56,7 @@ class Rows:
     def step(self) -> None:
         """Tell one more token of every story that has not ended."""
         hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
-        logits = F.linear(hidden, self.weight).float()  # (rows, V)
+        logits = self.decoder.logits(hidden).float()  # (rows, V)
         self.token = choose(logits, self.sampling, self.seen, self._uniform())
         if self.seen is not None:
             self.seen.scatter_(1, self.token[:, None], True)
@@ -85,13 +83,13 @@ class Rows:
         """What the output layer reads at the newest token of each row: (rows, D)."""
         if self.cache.longest == self.model.config.context_length:
             self._move_windows()
-        return self.model.hidden(self.token[:, None], self.cache)[:, 0]
+        return self.decoder.hidden(self.token, self.cache)
 
     def _move_windows(self) -> None:
         """Let the rows whose context is full hold the newest half of their tokens alone."""
         context = self.model.config.context_length
         full = (self.cache.lengths == context).nonzero()[:, 0]
-        half = KVCache(self.model.config, len(full), context // 2, like=self.weight)
+        half = KVCache(self.model.config, len(full), context // 2, like=self.model.output_weight)
         if context > 1:
             newest = [self._newest(story, context // 2) for story in self.alive[full.cpu().numpy()]]
             self.model.hidden(self._to_device(np.stack(newest)), half)
@@ -122,16 +120,16 @@ class Rows:
         block, place = divmod(self.steps, UNIFORMS)
         if place == 0:
             stories = self.stories[self.alive].tolist()
-            self.uniforms = uniforms(self.sampling.seed, stories, block).to(self.weight.device)
+            self.uniforms = uniforms(self.sampling.seed, stories, block).to(self.cache.lengths.device)
         return None if self.uniforms is None else self.uniforms[:, place]
 
     def _tokens_seen(self) -> Tensor:
         """Which tokens each prompt holds, (B, V), bool; the end of text before it is no part of the story."""
-        seen = torch.zeros(len(self.prompts), len(self.weight), dtype=torch.bool)
+        seen = torch.zeros(len(self.prompts), self.decoder.vocab_size, dtype=torch.bool)
         for row, prompt in zip(seen, self.prompts, strict=True):
             row[torch.as_tensor(prompt)] = True
         seen[:, self.eos_id] = False
-        return seen.to(self.weight.device)
+        return seen.to(self.cache.lengths.device)
 
     def _to_device(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.weight.device)
+        return torch.from_numpy(array).to(self.cache.lengths.device)

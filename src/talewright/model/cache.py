@@ -31,6 +31,16 @@ class LayerCache:
             values[rows, :, positions] = v.transpose(1, 2).to(values.dtype)
         return keys, values
 
+    def put(self, k: Tensor, v: Tensor, position: int | Tensor) -> None:
+        """Store one token's k and v (B, K, d): at one position, or in each row at its own (B,)."""
+        if isinstance(position, int):
+            self.keys[:, :, position] = k
+            self.values[:, :, position] = v
+        else:
+            rows = torch.arange(len(k), device=k.device)
+            self.keys[rows, :, position] = k.to(self.keys.dtype)
+            self.values[rows, :, position] = v.to(self.values.dtype)
+
 
 class KVCache:
     """Every layer's keys and values for a batch of rows, which may hold different numbers of tokens.

@@ -11,7 +11,9 @@ from torch import Tensor
 IGNORED = -100
 """The target of a place that is not scored (padding)."""
 LOGITS_AT_ONCE = 1 << 22
-"""Logits that `token_scores` holds: 16 MiB in float32, whose memory is soon used again."""
+ROWS_AT_ONCE = 512
+"""Logits that `token_scores` holds: 16 MiB in float32, whose memory is soon used again; but for a large vocabulary at
+least so many rows, because each slice reads all of the output layer."""
 SLICE = 1 << 25
 """Logits that training holds: 64 MiB in bfloat16. The fewer slices, the fewer sums of the output layer's gradient."""
 
@@ -84,7 +86,9 @@ def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tenso
     (False at padding). Padding is not computed, and all logits are never held at once.
     """
     real = targets != IGNORED
-    rows = max(1, LOGITS_AT_ONCE // len(weight))
+    rows = max(ROWS_AT_ONCE, LOGITS_AT_ONCE // len(weight))
+    if torch.is_autocast_enabled(hidden.device.type):
+        weight = weight.to(torch.get_autocast_dtype(hidden.device.type))  # once, not in each slice
     losses, hits = [], []
     for h, t in zip(hidden[real].split(rows), targets[real].split(rows), strict=True):
         logits = F.linear(h, weight).float()  # (rows, V)

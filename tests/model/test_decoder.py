@@ -1,0 +1,62 @@
+"""One token at a time, by the short way: what `GPT.hidden` gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talewright.config import ModelConfig
+from talewright.model.cache import KVCache
+from talewright.model.decoder import Decoder
+from talewright.model.gpt import GPT
+from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
+
+
+def caches(model: GPT, batch: int) -> tuple[KVCache, KVCache]:
+    one, other = (KVCache(model.config, batch, model.config.context_length, model.output_weight.detach()) for _ in "ab")
+    return one, other
+
+
+@settings(max_examples=100)
+@given(config=model_configs(), seed=SEEDS, data=st.data())
+@torch.no_grad()
+def test_what_is_read_is_what_the_model_reads(config: ModelConfig, seed: int, data: st.DataObject) -> None:
+    """From prompts of equal or unequal lengths, padded on the right with whatever, to the end of the context."""
+    T = config.context_length
+    lengths = data.draw(st.lists(st.integers(1, T), min_size=1, max_size=4))
+    model, tokens = lively_model(config, seed).double(), token_batch(config, seed, len(lengths))
+    short, whole = caches(model, len(lengths))
+    for cache in (short, whole):
+        model.hidden(tokens[:, : max(lengths)], cache)
+        cache.set_lengths(torch.tensor(lengths))
+    decoder = Decoder(model, model.config.vocab_size)
+    for step in range(T - max(lengths)):
+        newest = tokens[:, step]
+        torch.testing.assert_close(
+            decoder.hidden(newest, short), model.hidden(newest[:, None], whole)[:, 0], atol=1e-5, rtol=1e-4
+        )
+    assert short.lengths.tolist() == whole.lengths.tolist()
+    assert (short.longest, short.even) == (whole.longest, whole.even)
+
+
+@torch.no_grad()
+def test_the_first_token_needs_no_prompt() -> None:
+    model = lively_model(ModelConfig(n_layers=2, n_heads=2, d_model=16, d_ff=8, vocab_size=11, context_length=5), 0)
+    short, _ = caches(model, 3)
+    tokens = torch.tensor([1, 2, 3])
+    torch.testing.assert_close(
+        Decoder(model, model.config.vocab_size).hidden(tokens, short), model.hidden(tokens[:, None])[:, 0]
+    )
+
+
+@torch.no_grad()
+def test_a_full_cache_takes_no_more() -> None:
+    model = lively_model(ModelConfig(n_layers=1, n_heads=1, d_model=8, d_ff=8, vocab_size=11, context_length=2), 0)
+    short, _ = caches(model, 1)
+    decoder, token = Decoder(model, model.config.vocab_size), torch.tensor([1])
+    for _ in range(2):
+        decoder.hidden(token, short)
+    with pytest.raises(ValueError, match="3 tokens do not fit into a cache of 2"):
+        decoder.hidden(token, short)
