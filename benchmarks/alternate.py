@@ -18,7 +18,7 @@ MIB = 2**20
 
 
 class Rival(NamedTuple):
-    """How to make what is timed: `make(*arguments)`, called in the rival's own process, gives a call without arguments."""
+    """How to make what is timed: `make(*arguments)`, in the rival's own process, gives a call without arguments."""
 
     make: Callable[..., Callable[[], object]]
     arguments: tuple[Any, ...]

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -47,7 +48,7 @@ def main() -> None:
             rivals[f"{name}, bf16, as it comes"] = Rival(make, (*shape, torch.bfloat16, False))
             rivals[f"{name}, bf16, heap kept"] = Rival(make, (*shape, torch.bfloat16, True))
     if config.dropout:
-        rivals["ours, bf16, without dropout"] = Rival(ours, (load_recipe(chosen.recipe, {"model.dropout": "0"}).model, *shape[1:]))
+        rivals["ours, bf16, without dropout"] = Rival(ours, (dataclasses.replace(config, dropout=0.0), *shape[1:]))
     peak = matmul_peak(torch.device("cpu"), torch.bfloat16, seconds=2.0)
     found = alternate(rivals, chosen.rounds)
     tokens, flops, held = chosen.batch * length, training_flops(config, length), HELD * count_parameters(config).total
@@ -82,10 +83,17 @@ def plain(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap
 
 
 def theirs(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap: bool) -> Callable[[], object]:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
     if heap:
         keep_heap()
+    model = gpt2(config).train()
+    step, tokens = stepper(model), windows(config, batch, length)[:, :-1].contiguous()
+    return lambda: step(lambda: model(tokens, labels=tokens, use_cache=False).loss, dtype)
+
+
+def gpt2(config: ModelConfig) -> torch.nn.Module:
+    """transformers' own model of that shape, with random weights."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     shape = GPT2Config(
         vocab_size=config.vocab_size,
         n_positions=config.context_length,
@@ -101,9 +109,7 @@ def theirs(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, hea
         bos_token_id=0,
         eos_token_id=0,
     )
-    model = GPT2LMHeadModel(shape).train()
-    step, tokens = stepper(model), windows(config, batch, length)[:, :-1].contiguous()
-    return lambda: step(lambda: model(tokens, labels=tokens, use_cache=False).loss, dtype)
+    return GPT2LMHeadModel(shape)
 
 
 def windows(config: ModelConfig, batch: int, length: int) -> torch.Tensor:

@@ -1,0 +1,104 @@
+"""Telling beside transformers and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
+
+    python benchmarks/generate.py --recipe mini-2m --gguf mini-2m-f32.gguf
+    python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --gguf f32.gguf f16.gguf q8_0.gguf
+    python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --batches 1 32 --rivals ours
+
+The files for llama.cpp are made by `talewright export RUN --to gguf`. Weights are random: what is told is nonsense, at
+the speed of sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from alternate import Rival, alternate, table
+
+from talewright.config import ModelConfig, load_recipe
+from talewright.generate.precision import BYTES, Precision, decoder_at
+from talewright.generate.rows import Rows
+from talewright.generate.sampling import Sampling
+from talewright.machine import keep_heap
+from talewright.model.cost import count_parameters
+from talewright.model.gpt import GPT
+
+SIZES = {**BYTES, "f32": 4, "f16": 2, "q8_0": 34 / 32}
+"""Bytes of a weight, by a word in the rival's name."""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--recipe", default="mini-2m")
+    options.add_argument("--tokens", type=int, default=200)
+    options.add_argument("--batches", type=int, nargs="+", default=[1])
+    options.add_argument("--precisions", nargs="+", default=["fp32", "fp16", "int8"])
+    options.add_argument("--rivals", nargs="*", default=["ours", "transformers"])
+    options.add_argument("--gguf", type=Path, nargs="*", default=[])
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--json", action="store_true")
+    chosen = options.parse_args()
+    config = load_recipe(chosen.recipe).model
+    rivals: dict[str, Rival] = {}
+    for batch in chosen.batches:
+        for precision in chosen.precisions:
+            rivals[f"ours, {precision}, batch {batch}"] = Rival(ours, (config, chosen.tokens, batch, precision))
+        if "transformers" in chosen.rivals:
+            rivals[f"transformers, fp32, batch {batch}"] = Rival(theirs, (config, chosen.tokens, batch))
+    for file in chosen.gguf:
+        rivals[f"llama.cpp, {file.stem}, batch 1"] = Rival(llama_cpp, (file, config.context_length, chosen.tokens))
+    found = alternate(rivals, chosen.rounds, warm_up=1, calls=2)
+    first, parameters = next(iter(found.values())).seconds, count_parameters(config).total
+    rows = {}
+    for name, (seconds, _) in found.items():
+        batch = int(name.rsplit(" ", 1)[1])
+        size = next((size for word, size in SIZES.items() if word in name), 4)
+        rows[name] = {
+            "tokens/s": batch * chosen.tokens / seconds,
+            "ms a token": 1000 * seconds / chosen.tokens,
+            "GB/s of weights": parameters * size * chosen.tokens / seconds / 1e9,
+            "first is faster by": seconds / first / batch * int(next(iter(found)).rsplit(" ", 1)[1]),
+        }
+    table(rows, chosen.json)
+
+
+def ours(config: ModelConfig, tokens: int, batch: int, precision: Precision) -> Callable[[], object]:
+    keep_heap()
+    decoder = decoder_at(GPT(config).eval(), config.vocab_size, precision)
+    sampling = Sampling(max_new_tokens=tokens, temperature=0)
+
+    def tell() -> None:
+        rows = Rows(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
+        while rows.running:
+            rows.step()
+
+    return tell
+
+
+def theirs(config: ModelConfig, tokens: int, batch: int) -> Callable[[], object]:
+    from train import gpt2
+
+    model: Any = gpt2(config).eval()
+    prompt = torch.zeros(batch, 1, dtype=torch.long)
+    options = {"do_sample": False, "min_new_tokens": tokens, "max_new_tokens": tokens, "pad_token_id": 0}
+    return lambda: model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
+
+
+def llama_cpp(file: Path, context: int, tokens: int) -> Callable[[], object]:
+    from llama_cpp import Llama  # pyright: ignore[reportMissingImports]
+
+    model = Llama(str(file), n_ctx=context, n_threads=torch.get_num_threads(), verbose=False)
+
+    def told() -> Iterator[int]:
+        model.reset()
+        yield from model.generate([0], temp=0.0)
+
+    return lambda: list(islice(told(), tokens))
+
+
+if __name__ == "__main__":
+    main()
