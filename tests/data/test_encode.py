@@ -11,7 +11,7 @@ from tokenizers import pre_tokenizers
 
 from talewright.config import EOT
 from talewright.data import encode
-from talewright.data.encode import encode_stories, pieces
+from talewright.data.encode import encode_stories
 from talewright.tokenizer import Tokenizer, make_tokenizer
 
 from .cases import BPE, VOCAB, tales
@@ -49,10 +49,12 @@ plain = st.text(alphabet=st.sampled_from([*map(chr, range(128)), *"“”‘’�
 ).map("".join)
 
 
-@given(st.lists(plain | st.text(), max_size=8), st.sampled_from([4, 1 << 18]))
-def test_words_that_are_looked_up_have_the_ids_of_the_library(tokenizer: Tokenizer, stories: list[str], most: int):
+@given(st.lists(plain | st.text(), max_size=8), st.sampled_from([4, 1 << 18]), st.sampled_from([9, 1 << 22]))
+def test_words_that_are_looked_up_have_the_ids_of_the_library(
+    tokenizer: Tokenizer, stories: list[str], words: int, letters: int
+):
     stories = [story.encode("utf-8", "ignore").decode() for story in stories]
-    with mock.patch.object(encode, "MOST_WORDS", most):
+    with mock.patch.object(encode, "MOST_WORDS", words), mock.patch.object(encode, "MOST_LETTERS", letters):
         assert found(tokenizer, stories) == expected(tokenizer, stories)
 
 
@@ -62,20 +64,3 @@ def test_a_tokenizer_that_cuts_words_otherwise_is_left_to_the_library():
     backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
     other = Tokenizer(backend.to_str())
     assert found(other, ["In 1234 steps"] * 3) == expected(other, ["In 1234 steps"] * 3)
-
-
-@given(
-    st.lists(st.sampled_from(["once", "upon", "", "\n", " ", "😀", "it's", "12", "a-b"]), max_size=60),
-    st.integers(1, 40),
-)
-def test_a_long_story_in_pieces_is_the_story(words: list[str], longest: int):
-    story = " ".join(words)
-    cut = list(pieces(story, longest))
-    assert "".join(cut) == story
-    assert all(1 <= len(piece) <= longest for piece in cut) or not story
-
-
-@given(st.lists(st.sampled_from(["once", "upon", "it's", "12", "a-b", "😀!", "x\ny"]), max_size=60), st.integers(8, 40))
-def test_pieces_have_the_ids_of_the_whole(tokenizer: Tokenizer, words: list[str], longest: int):
-    story = " ".join(words)  # no word is longer than a piece, so all are cut between words
-    assert [number for piece in pieces(story, longest) for number in tokenizer.encode(piece)] == tokenizer.encode(story)

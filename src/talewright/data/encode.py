@@ -11,16 +11,16 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from talewright.data.shards import token_dtype
 from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.pieces import LONGEST, pieces
 
 BATCH = 1 << 20  # characters tokenised at once; a longer story is taken in pieces
-MOST_WORDS = 1 << 18  # kept at a time: some 50 MB
+MOST_WORDS, MOST_LETTERS = 1 << 18, 1 << 22  # kept at a time: some 50 MB
 _WAITING = 3  # batches under way
 
 # GPT-2's way of cutting a text into words, for texts where it has nothing to do with Unicode's classes: ASCII and the
@@ -83,6 +83,7 @@ class _Encoder:
         self._dtype = token_dtype(tokenizer.vocab_size)
         self._end = self._as_bytes([tokenizer.eos_id])
         self._words: dict[str, bytes] = {}
+        self._letters = 0  # in all words that are kept
         # A tokenizer that cuts words otherwise than GPT-2 is left to the library.
         self._by_words = self._look_up([_PROBE])[0] == self._as_bytes(tokenizer.encode(_PROBE))
 
@@ -109,12 +110,12 @@ class _Encoder:
         """Ids of stories by the library."""
         if sum(map(len, stories)) <= BATCH:
             return [self._as_bytes(ids) for ids in self._tokenizer.encode_batch(stories)]
-        return [b"".join(self._as_bytes(self._tokenizer.encode(part)) for part in pieces(story)) for story in stories]
+        return [b"".join(self._as_bytes(self._tokenizer.encode(part)) for part in _pieces(story)) for story in stories]
 
     def _look_up(self, stories: list[str]) -> list[bytes]:
         """Ids of stories by their words; those with a word that was not met before come last, together."""
         if sum(map(len, stories)) > BATCH:
-            return [b"".join(chain.from_iterable(self._look_up([part]) for part in pieces(story))) for story in stories]
+            return [b"".join(self._look_up([part])[0] for part in _pieces(story)) for story in stories]
         found, unknown = [], []
         for number, words in enumerate(map(_WORD.findall, stories)):
             try:
@@ -129,32 +130,13 @@ class _Encoder:
 
     def _learn(self, words: set[str]) -> None:
         """Keep the ids of these words, and of the others as long as there is room."""
-        if len(self._words) + len(words) > MOST_WORDS:
+        if len(self._words) + len(words) > MOST_WORDS or self._letters > MOST_LETTERS:
             self._words.clear()
+            self._letters = 0
         new = sorted(words.difference(self._words))
+        self._letters += sum(map(len, new))
         self._words.update(zip(new, map(self._as_bytes, self._tokenizer.encode_batch(new)), strict=True))
 
 
-_WORD_START = re.compile(r"(?<=\S) (?=\S)")
-
-
-def pieces(story: str, longest: int | None = None) -> Iterator[str]:
-    """Cut a long story before a single space, where a byte-level BPE begins a new word anyhow.
-
-    So the ids are those of the whole. Only where a piece of that length has no such place it is cut anywhere.
-    """
-    longest = longest or BATCH
-    start = 0
-    while len(story) - start > longest:
-        space = _last_word_start(story, start, start + longest)
-        cut = space if space > start else start + longest
-        yield story[start:cut]
-        start = cut
-    yield story[start:]
-
-
-def _last_word_start(story: str, start: int, stop: int) -> int:
-    space = story.rfind(" ", start + 1, stop)
-    while space > start and not _WORD_START.match(story, space):
-        space = story.rfind(" ", start + 1, space)
-    return space
+def _pieces(story: str) -> Iterator[str]:
+    return pieces(story, min(BATCH, LONGEST))

@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 
 from talewright.config import EOT
 from talewright.errors import UserError
+from talewright.tokenizer.pieces import LONGEST, pieces
 
 FILE = "tokenizer.json"
 
@@ -140,7 +141,12 @@ class Tokenizer:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, on all cores. Raises UserError as `encode` does."""
+        """Ids of each text, on all cores. Raises UserError as `encode` does.
+
+        A text of more than 65,536 characters is encoded in pieces, cut between words: whole, it would fill the memory.
+        """
+        if any(len(text) > LONGEST for text in texts):
+            return [[number for piece in pieces(text) for number in self.encode(piece)] for text in texts]
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError:  # what the library says of half a surrogate pair
@@ -225,6 +231,10 @@ def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
     missing = [f"0x{byte:02X}" for byte, letter in enumerate(BYTE_LETTERS) if letter not in ids]
     if missing:
         raise UserError(f"the tokenizer has no token for the byte {missing[0]}; a byte-level BPE has all 256")
+    if len(set(ids.values())) < len(ids):
+        raise UserError("the tokenizer gives the same id to two tokens")
+    if max(ids.values()) > 2 * len(ids) + 1000:  # a table of four thousand million would fill the memory
+        raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {max(ids.values()):,}")
     table = [b""] * (max(ids.values()) + 1)
     for spelled, token_id in backend.get_vocab(with_added_tokens=False).items():
         table[token_id] = bytes(_BYTE_OF.get(letter, 0) for letter in spelled)

@@ -9,6 +9,7 @@ from tokenizers.trainers import BpeTrainer
 
 from talewright.config import EOT
 from talewright.tokenizer.base import BYTE_LETTERS, Tokenizer, new_backend
+from talewright.tokenizer.pieces import taught
 
 
 def train_bpe(stories: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -24,5 +25,5 @@ def train_bpe(stories: Iterable[str], vocab_size: int) -> Tokenizer:
         initial_alphabet=BYTE_LETTERS,
         show_progress=False,
     )
-    backend.train_from_iterator(stories, trainer)
+    backend.train_from_iterator(taught(stories), trainer)
     return Tokenizer.from_backend(backend)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from talewright.tokenizer.base import Tokenizer
+from talewright.tokenizer.pieces import pieces
 
 SIZES = (1000, 2000, 4000, 8000, 10000)
 BATCH_CHARS = 2**20  # enough to keep all cores busy, little enough to hold
@@ -36,10 +37,11 @@ def count(tokenizer: Tokenizer, stories: Iterable[str]) -> Counts:
     """Counts over the stories, which are read once, some at a time."""
     by_id, n_stories, words = np.zeros(tokenizer.vocab_size, dtype=np.int64), 0, 0
     for batch in batches(stories):
-        ids = np.fromiter(chain.from_iterable(tokenizer.encode_batch(batch)), dtype=np.int64)
-        by_id += np.bincount(ids, minlength=tokenizer.vocab_size)
         n_stories += len(batch)
-        words += sum(len(story.split()) for story in batch)
+        for some in batches(chain.from_iterable(map(pieces, batch))):
+            words += sum(len(piece.split()) for piece in some)
+            ids = np.fromiter(chain.from_iterable(tokenizer.encode_batch(some)), dtype=np.int64)
+            by_id += np.bincount(ids, minlength=tokenizer.vocab_size)
     n_bytes = int(by_id @ tokenizer.byte_lengths)
     return Counts(by_id=by_id, stories=n_stories, words=words, n_bytes=n_bytes)
 
