@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 import talewright
+from talewright.api import run_recipe
+from talewright.config import ModelConfig
+from talewright.errors import UserError
 from tests.train.conftest import write_stories
 
 
@@ -24,6 +27,21 @@ def test_a_run_in_six_lines(tmp_path, monkeypatch):
     again = talewright.load(tmp_path / "run")
     assert again.evaluate() == score
     assert again.recipe == recipe
+
+
+def test_a_run_of_another_version_is_refused_by_its_settings_or_takes_their_defaults(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("train: {max_steps: 1, batch_tokens: 9}\nmodel: {rope: true}\n")
+    with pytest.raises(UserError) as error:
+        run_recipe(tmp_path)
+    told = str(error.value)
+    assert told.startswith(
+        f"{tmp_path}/recipe.yaml does not fit talewright {talewright.__version__}; it may be another"
+    )
+    assert "no setting train.batch_tokens" in told
+    assert "no setting model.rope" in told
+    (tmp_path / "recipe.yaml").write_text("name: old\ntrain: {max_steps: 1}\n")
+    assert run_recipe(tmp_path) == talewright.load_recipe(tmp_path / "recipe.yaml")
+    assert run_recipe(tmp_path).model == ModelConfig()
 
 
 def test_what_the_package_offers_is_there_and_nothing_else():

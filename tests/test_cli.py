@@ -145,9 +145,11 @@ def test_all_problems_come_at_once(capsys):
     with pytest.raises(SystemExit):
         main([*TRAIN, "--model.n-heads", "5", "--train.micro-batch", "0", "--model.colour", "red"])
     said = capsys.readouterr().err
-    assert (
-        all(word in said for word in ("model.colour", "train.micro_batch", "model.n_heads")) or "model.colour" in said
-    )
+    assert "3 problems" in said
+    assert all(word in said for word in ("no setting model.colour", "train.micro_batch is 0", "model.n_heads is 5"))
+    with pytest.raises(SystemExit):
+        main([*TRAIN, "--model.n-heads", "--train.micro-batch"])
+    assert "--model.n-heads and --train.micro-batch need a value" in capsys.readouterr().err
 
 
 def test_an_unknown_option_or_command_exits_with_2(capsys):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -344,6 +346,72 @@ def test_a_file_called_like_a_packaged_recipe_does_not_hide_it(tmp_path: Path, m
     assert load_recipe("./mini-2m").train.max_steps == 1
 
 
+# --- every problem is named --------------------------------------------------------------------------------------
+
+WRONG_VALUES = ["many words", 2.5, True, None, -1, 0, 10**9, [["x"]], {"a": 1}, [], "", float("nan"), "12 apples"]
+UNKNOWN = ["e", "n", "colour", "model.layer", "train.n", "data.", "modle.n_layers", "tokenizer.kinds", "schedule.zz"]
+
+
+def placed(pairs: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted names as nested values, with a budget."""
+    values: dict[str, Any] = {"train": {"max_steps": 10}}
+    for name, value in pairs.items():
+        section, _, last = name.rpartition(".")
+        (values.setdefault(section, {}) if section else values)[last] = value
+    return values
+
+
+def problems_of(load: Callable[[], Any]) -> list[str]:
+    """What the error lists, one by one; nothing where there is none."""
+    try:
+        load()
+    except UserError as error:
+        lines = str(error).splitlines()
+        return [line.removeprefix("  - ") for line in lines[1:]] if len(lines) > 1 else lines
+    return []
+
+
+@cache
+def alone(name: str, number: int) -> list[str]:
+    """What is complained of where this setting alone has that wrong value."""
+    return problems_of(lambda: recipe_from_dict(placed({name: WRONG_VALUES[number]})))
+
+
+WRONG_PAIRS = st.dictionaries(
+    st.sampled_from([*setting_names(), *UNKNOWN]), st.integers(0, len(WRONG_VALUES) - 1), max_size=7
+)
+
+
+def complaints_in_company(pairs: dict[str, int]) -> None:
+    together = problems_of(lambda: recipe_from_dict(placed({name: WRONG_VALUES[n] for name, n in pairs.items()})))
+    assert len(together) == len(set(together))
+    for name, number in pairs.items():
+        for problem in alone(name, number):
+            others = [other for other in pairs if other != name and other.rpartition(".")[2] in problem]
+            assert problem in together or others
+    if not any(alone(name, number) for name, number in pairs.items()):
+        assert all(sum(name in problem for name in pairs) > 1 for problem in together)
+
+
+@settings(max_examples=150)
+@given(pairs=WRONG_PAIRS)
+def test_what_is_complained_of_alone_is_complained_of_in_company(pairs: dict[str, int]) -> None:
+    """But for what was said of a setting that is wrong itself, or not understood."""
+    complaints_in_company(pairs)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(pairs=WRONG_PAIRS)
+def test_all_of_many_problems_are_named(pairs: dict[str, int]) -> None:
+    complaints_in_company(pairs)
+
+
+def test_a_name_of_one_letter_hides_nothing() -> None:
+    told = problems_of(lambda: recipe_from_dict(placed({"e": 1, "model.n_heads": 5, "data.limit": 0})))
+    assert [problem.split()[0] for problem in told] == ["no", "data.limit", "model.n_heads"]
+
+
 # --- hostile YAML ------------------------------------------------------------------------------------------------
 
 # fmt: off
@@ -368,6 +436,9 @@ MAPPINGS = st.dictionaries(
 )
 
 
+NAMES = [*setting_names()]
+WORDS = TEXTS | st.lists(FRAGMENTS, max_size=5).map("".join) | VALUES.map(str)
+
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise(["a", "b", "c", "d", "e", "f", "g", "h", "seed"])
 )
@@ -386,7 +457,7 @@ def only_a_user_error(load: Any) -> None:
     assert 0 < len(told) < 20_000
 
 
-@settings(max_examples=300)
+@settings(max_examples=400)
 @given(text=st.lists(FRAGMENTS, max_size=25).map("".join) | st.text(max_size=60))
 @example(text="[" * 3000)
 @example(text="seed: 0x" + "f" * 5000)
@@ -401,19 +472,29 @@ def test_hostile_yaml_is_a_recipe_or_a_user_error(tmp_path_factory: pytest.TempP
     only_a_user_error(lambda: load_recipe(file))
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(values=MAPPINGS)
 def test_hostile_values_are_a_recipe_or_a_user_error(values: dict[Any, Any]) -> None:
     only_a_user_error(lambda: recipe_from_dict(values))
 
 
-@settings(max_examples=200)
-@given(
-    key=st.sampled_from(list(setting_names())) | TEXTS,
-    word=TEXTS | st.lists(FRAGMENTS, max_size=5).map("".join) | VALUES.map(str),
-)
+@settings(max_examples=300)
+@given(key=st.sampled_from(NAMES) | TEXTS, word=WORDS)
 def test_hostile_overrides_are_a_recipe_or_a_user_error(key: str, word: str) -> None:
     only_a_user_error(lambda: load_recipe("mini-2m", {key: word}))
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(
+    text=st.lists(FRAGMENTS, max_size=40).map("".join), words=st.dictionaries(st.sampled_from(NAMES), WORDS, max_size=3)
+)
+def test_hostile_yaml_and_words_together_are_a_recipe_or_a_user_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str, words: dict[str, str]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "hostile.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    only_a_user_error(lambda: load_recipe(file, words))
 
 
 # --- lightness ---------------------------------------------------------------------------------------------------

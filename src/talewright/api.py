@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from talewright import __version__
 from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
+from talewright.data.folders import refuse_links_out
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.generate.engine import Engine, Story
@@ -177,6 +179,13 @@ def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Reci
     if not (folder / "recipe.yaml").is_file():
         why = "it has no recipe.yaml" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder} is not a run folder: {why}. `talewright train` makes one, under runs/")
+    refuse_links_out(folder)
+    try:
+        load_recipe(folder / "recipe.yaml")
+    except UserError as error:  # not what was asked for, but what stands there
+        raise UserError(
+            f"{folder}/recipe.yaml does not fit talewright {__version__}; it may be another version's: {error}"
+        ) from None
     return load_recipe(folder / "recipe.yaml", overrides)
 
 

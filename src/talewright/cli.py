@@ -415,7 +415,7 @@ def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
 def _take_settings(words: list[str]) -> list[str]:
     """Take the `--section.key value` options out of the words, into `settings`."""
     settings.clear()
-    rest, waiting = [], list(words)
+    rest, bare, waiting = [], [], list(words)
     while waiting:
         word = waiting.pop(0)
         key, _, value = word.removeprefix("--").partition("=")
@@ -424,9 +424,12 @@ def _take_settings(words: list[str]) -> list[str]:
             continue
         if "=" not in word:
             if not waiting or waiting[0].startswith("--"):
-                raise UserError(f"{word} needs a value, as in {word} VALUE")
+                bare.append(word)
+                continue
             value = waiting.pop(0)
         settings[key] = value
+    if bare:
+        raise UserError(f"{' and '.join(bare)} {'needs' if len(bare) == 1 else 'need'} a value, as in {bare[0]} VALUE")
     return rest
 
 

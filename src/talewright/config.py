@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import reprlib
 import types
 import typing
@@ -362,21 +363,36 @@ class _Findings:
     problems: list[str] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
     """Names of settings that were given and not understood. What their defaults would break is not the user's fault."""
+    understood: set[str] = field(default_factory=set)
+    """Names of settings that were given and are what they should be in kind."""
 
     def unknown(self, name: str) -> None:
         near = _near(name)
         hint = f"did you mean {near}?" if near else "there are " + ", ".join(_siblings(name))
         self.problems.append(f"no setting {name}; {hint}")
-        self.doubtful.add(near or name)
+        if near:
+            self.doubtful.add(near)
 
     def wrong(self, name: str, reason: str) -> None:
         self.problems.append(f"{name} is {reason}")
         self.doubtful.add(name)
 
+    def caused(self, problem: str) -> bool:
+        """Whether the problem may be one of a default in the place of what was not understood."""
+        return any(name not in self.understood and self._in_doubt(name) for name in _mentioned(problem))
+
+    def _in_doubt(self, name: str) -> bool:
+        return any(name == doubtful or name.startswith(f"{doubtful}.") for doubtful in self.doubtful)
+
+
+def _mentioned(problem: str) -> list[str]:
+    """The settings that are named in the words of a problem."""
+    return [name for name in setting_names() if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", problem)]
+
 
 def _checked(values: Mapping[str, Any], found: _Findings, where: str) -> Recipe:
     recipe = _build(Recipe, values, "", found)
-    found.problems += [p for p in recipe.problems() if not any(name in p for name in found.doubtful)]
+    found.problems += [problem for problem in recipe.problems() if not found.caused(problem)]
     if len(found.problems) > 1:
         listing = "\n".join(f"  - {problem}" for problem in found.problems)
         raise UserError(f"{where} has {len(found.problems)} problems:\n{listing}")
@@ -473,7 +489,7 @@ def _build(cls: type, values: Any, path: str, found: _Findings) -> Any:
     """An instance of the dataclass from plain values; the default stands where one cannot be understood."""
     if not isinstance(values, Mapping):
         found.problems.append(f"{path.rstrip('.') or 'the recipe'} is {_kind(values)}; it is a section of settings")
-        found.doubtful.add(path)
+        found.doubtful.add(path.rstrip("."))
         return cls()
     hints = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]
@@ -486,6 +502,7 @@ def _build(cls: type, values: Any, path: str, found: _Findings) -> Any:
         else:
             try:
                 made[key] = _convert(hints[key], value)
+                found.understood.add(f"{path}{key}")
             except ValueError as error:
                 found.wrong(f"{path}{key}", f"{_show(value)}; {error}")
     return cls(**made)
