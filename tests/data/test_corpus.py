@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,12 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+def swap(path: Path, make: Callable[[Path], None]) -> None:
+    """Move a file or folder away, and make something else in its place."""
+    path.rename(path.parents[1] / "elsewhere" if path.parent.name == "copy" else path.parents[2] / "elsewhere")
+    make(path)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no folder": (shutil.rmtree, "is no prepared corpus: there is no such folder. `talewright prepare` makes one"),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), "is no prepared corpus: it has no manifest.json"),
@@ -135,6 +142,22 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "valid-bytes.npy does not hold ",
     ),
     "other end": (lambda f: flip(f / "valid-00000.bin", -2), "valid-starts.npy does not fit the shards beside it"),
+    "a file left out": (
+        lambda f: rewrite(f, lambda m: m["splits"]["train"]["files"].pop()),
+        "manifest.json is damaged: it lacks",
+    ),
+    "a link out of the folder": (
+        lambda f: swap(f / "train-00000.bin", lambda path: path.symlink_to(f.parent / "elsewhere")),
+        "train-00000.bin is a link that leads out of ",
+    ),
+    "a folder's link": (
+        lambda f: swap(f / "tokenizer", lambda path: path.symlink_to(f.parent / "elsewhere")),
+        "tokenizer is a link that leads out of ",
+    ),
+    "a pipe": (
+        lambda f: swap(f / "tokenizer" / "tokenizer.json", os.mkfifo),
+        "tokenizer.json is neither a file nor a folder",
+    ),
     "no tokenizer": (lambda f: shutil.rmtree(f / "tokenizer"), "no tokenizer.json in "),
     "other tokenizer": (
         lambda f: rewrite(f, lambda m: m["tokenizer"].update(fingerprint="0" * 64)),
@@ -194,6 +217,19 @@ def test_an_altered_shard_is_found_by_its_hash_and_its_ids_before_they_reach_a_m
     batches = Batches(corpus.split("train"), context_length=50, layout="packed", stride=None, seed=0)
     with pytest.raises(UserError, match=r"hold the id .*, beyond the vocabulary of 300: they were altered"):
         batches.samples(0, batches.samples_per_epoch)
+
+
+def test_an_altered_validation_story_is_not_scored(copy: Path):
+    split = Corpus.open(copy).split("valid")
+    flip(copy / "valid-00000.bin", 2 * int(split.starts[1]) + 3)
+    with pytest.raises(UserError, match=r"the valid shards in .* hold the id .*, beyond the vocabulary of 300"):
+        Corpus.open(copy).split("valid").story(1)
+
+
+def test_a_link_within_the_folder_is_followed(copy: Path):
+    (copy / "train-00000.bin").rename(copy / "moved.bin")
+    (copy / "train-00000.bin").symlink_to("moved.bin")
+    Corpus.open(copy).verify()
 
 
 def test_the_fingerprint_is_of_the_tokens(make: Callable[..., Corpus]):

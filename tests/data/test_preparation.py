@@ -5,6 +5,8 @@ import dataclasses
 import errno
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -469,17 +471,27 @@ def small_disk(folder: Path, size: str):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_said_and_left_as_it_was(tmp_path: Path):
+FULL = r"^the disk of .*two has too little room: about ([\d,]+) bytes are needed, and ([\d,]+) are free\. Free some, or"
+
+
+@pytest.mark.parametrize("moment", ["before", "reading", "tokenizing"])
+def test_a_full_disk_is_said_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+    """Told by the estimate before anything is read, or by the disk itself while stories or tokens are written."""
     source = write_txt(tmp_path / "a.txt", tales(1500))
-    with small_disk(tmp_path / "disk", "600k"):
+    size = source.stat().st_size
+    ensure = preparation.ensure_room
+    calls = iter([moment == "before", moment in ("before", "reading")])
+    monkeypatch.setattr(preparation, "ensure_room", lambda *words: next(calls, True) and ensure(*words))
+    with small_disk(tmp_path / "disk", f"{size // 2 if moment != 'tokenizing' else size * 5 // 4}"):
         before = prepare(
             DataConfig(source=str(source), limit=100), BPE, VOCAB, tmp_path / "disk" / "one", progress=False
         )
         kept = files_of(before.folder)
-        with pytest.raises(
-            UserError, match=r"^the disk of .*two is full: [\d,]+ bytes had been prepared, and more were"
-        ):
+        calls = iter([moment == "before", moment != "tokenizing"])
+        with pytest.raises(UserError, match=FULL) as error:
             prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "disk" / "two", progress=False)
+        needed, free = (int(number.replace(",", "")) for number in re.match(FULL, str(error.value)).groups())  # type: ignore[union-attr]
+        assert free == shutil.disk_usage(tmp_path / "disk").free < needed < 4 * size
         assert [path.name for path in (tmp_path / "disk").iterdir()] == ["one"]
         assert files_of(before.folder) == kept
 
@@ -499,7 +511,7 @@ def test_a_write_that_fails_for_want_of_space_takes_the_half_made_away(tmp_path:
             fsync(handle)
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(UserError, match="is full"):
+        with pytest.raises(UserError, match=r"has too little room: .* bytes are needed, and [\d,]+ are free"):
             prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "made", progress=False)
         assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from talewright.data.folders import read_json, sha256_of
+from talewright.data.folders import read_json, refuse_links_out, sha256_of
 from talewright.data.shards import npy_header, shard_name, sizes_name, starts_name, token_dtype
 from talewright.data.splits import SPLITS
 from talewright.errors import UserError
@@ -42,6 +42,7 @@ class Corpus:
         """
         folder = Path(folder)
         manifest = _manifest(folder)
+        refuse_links_out(folder)
         corpus = cls(folder, manifest, Tokenizer.load(folder / "tokenizer"))
         if corpus.tokenizer.fingerprint != manifest["tokenizer"]["fingerprint"]:
             raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_AGAIN}")
@@ -118,6 +119,7 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
         and all(isinstance(entry, dict) and _counts(entry, "stories", "tokens", "bytes") for entry in splits.values())
         and all(isinstance(entry.get("files"), list) for entry in splits.values())
         and all(_is_file(file) for entry in splits.values() for file in entry["files"])
+        and all(_names_all(name, entry, manifest["shard_tokens"]) for name, entry in splits.items())
     )
 
 
@@ -129,6 +131,15 @@ def _is_file(entry: Any) -> bool:
     """Whether a file is named, in the folder itself and nowhere else."""
     named = isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("sha256"), str)
     return named and re.fullmatch(r"[a-z]+-[a-z0-9]+\.[a-z]+", entry["name"]) is not None
+
+
+def _names_all(split: str, entry: dict[str, Any], shard_tokens: int) -> bool:
+    """Whether the files of a split are named, each of them and no other: what is not named is not verified."""
+    shards = -(-entry["tokens"] // shard_tokens)
+    found = sorted(file["name"] for file in entry["files"])
+    if len(found) != shards + 2:
+        return False
+    return found == sorted([starts_name(split), sizes_name(split), *(shard_name(split, n) for n in range(shards))])
 
 
 class Split:
@@ -175,9 +186,11 @@ class Split:
             number, at = number + 1, 0
 
     def story(self, index: int) -> np.ndarray:
-        """Ids of one story without its end of text, int64."""
+        """Ids of one story without its end of text, int64. Raises UserError where one is beyond the vocabulary."""
         start, stop = self.bounds(index)
-        return self.tokens(start, stop - 1)
+        ids = self.tokens(start, stop - 1)
+        self.check_ids(ids)
+        return ids
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Where a story begins in the stream, and where it ends, its end of text counted."""

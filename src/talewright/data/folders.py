@@ -15,6 +15,8 @@ from typing import Any
 
 from talewright.errors import UserError
 
+LARGEST_JSON = 64 << 20  # bytes; a manifest of a hundred thousand shards has a fifth of that
+
 
 def cache_root() -> Path:
     """Where prepared stories are kept: TALEWRIGHT_CACHE, or ~/.cache/talewright."""
@@ -34,11 +36,26 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in the file; None where there is none, or none that is whole."""
+    """The value in the file; None where there is none, none that is whole, or one larger than any of ours."""
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST_JSON:  # a pipe would keep one waiting for ever
+            return None
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def refuse_links_out(folder: Path) -> None:
+    """Raise UserError where anything in the folder is a link that leads out of it, or a pipe or device.
+
+    Made by a stranger, it could have a file of one's own read or written over, or keep one waiting for ever.
+    """
+    home = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise UserError(f"{path} is a link that leads out of {folder}; put what it leads to in its place")
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is neither a file nor a folder, and belongs into no folder of ours")
 
 
 def sync_folder(folder: Path) -> None:
@@ -103,19 +120,23 @@ def is_half_made(folder: Path) -> bool:
 
 
 @contextmanager
-def disk_errors(folder: Path, half_made: Path) -> Iterator[None]:
-    """Say what is wrong with the folder's disk in one sentence; where it is full, the half-made folder goes."""
+def disk_errors(folder: Path, half_made: Path, needed: Callable[[], int]) -> Iterator[None]:
+    """Say what is wrong with the folder's disk in one sentence; where it is full, the half-made folder goes.
+
+    `needed` tells how many bytes it takes to make the folder, about; 0 where that is not known.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = 0
-            if is_half_made(half_made):
-                size = sum(path.stat().st_size for path in half_made.rglob("*") if path.is_file())
+            made = size_of(half_made) if is_half_made(half_made) else 0
+            if made:
                 shutil.rmtree(half_made, ignore_errors=True)
+            free = shutil.disk_usage(_existing(folder)).free
+            words = f"about {needed():,}" if needed() else f"more than {made:,}"
             raise UserError(
-                f"the disk of {folder} is full: {size:,} bytes had been prepared, and more were needed. Free some, "
-                "or name another place with TALEWRIGHT_CACHE"
+                f"the disk of {folder} has too little room: {words} bytes are needed, and {free:,} are free. "
+                "Free some, or name another place with --out or TALEWRIGHT_CACHE"
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise UserError(
@@ -123,3 +144,12 @@ def disk_errors(folder: Path, half_made: Path) -> Iterator[None]:
                 "cache with TALEWRIGHT_CACHE"
             ) from None
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -256,8 +256,10 @@ def _read_parquet(stream: Input, name: str, config: DataConfig) -> Iterator[Reco
             _refuse_column(pa, table.schema_arrow.field(key).type, key, name)
             for batch in table.iter_batches(batch_size=256, columns=[key]):
                 yield from batch.column(0).to_pylist()
-        except pa.ArrowException as error:
-            raise UserError(f"{name} cannot be read as Parquet: {error}") from None
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+                raise  # the disk's, or the network's
+            raise UserError(f"{name} cannot be read as Parquet: {' '.join(str(error).split())}") from None
         except UnicodeDecodeError as error:
             raise UserError(f'{name} column "{config.text_key}" holds text that is not UTF-8: {error}') from None
 
@@ -354,6 +356,8 @@ class _JsonText:
                     raise self.error(error.msg) from None
             except RecursionError:
                 raise self.error("it is nested too deep") from None
+            except ValueError:  # Python reads no integer of more than 4,300 digits
+                raise self.error("a number has thousands of digits") from None
             else:
                 if end < len(self._text) or not self._more():  # else a number may go on
                     self._at = end

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from talewright.data.folders import read_json, write_json
 from talewright.data.shards import Written
 from talewright.data.spool import Counts, State
+
+_Made = TypeVar("_Made", State, Counts, Written)
 
 
 class Notes:
@@ -31,11 +33,10 @@ class Notes:
         self.splits: dict[str, Written] = {}
 
     def _take(self, found: dict[str, Any]) -> None:
-        roles = {
-            name: State(**{**state, "counts": Counts(**state["counts"])}) for name, state in found["roles"].items()
-        }
-        splits = {name: Written(**written) for name, written in found["splits"].items()}
-        self.versions, self.read, self.tokenizer = found["versions"], found["read"], found["tokenizer"]
+        counts = {name: _counted(Counts, state.pop("counts")) for name, state in found["roles"].items()}
+        roles = {name: _counted(State, state, counts=counts[name]) for name, state in found["roles"].items()}
+        splits = {name: _counted(Written, written) for name, written in found["splits"].items()}
+        self.versions, self.read, self.tokenizer = found["versions"], found["read"] is True, found["tokenizer"] is True
         self.roles, self.splits = roles, splits
 
     def write(self) -> None:
@@ -50,3 +51,11 @@ class Notes:
                 "splits": {name: asdict(written) for name, written in self.splits.items()},
             },
         )
+
+
+def _counted(kind: type[_Made], values: dict[str, Any], **more: Any) -> _Made:
+    """Of plain values, all of them counts, or true and false. Raises TypeError where one is something else."""
+    kinds = {name: type(value) for name, value in vars(kind()).items()}
+    if any(type(value) is not kinds.get(name) or value < 0 for name, value in values.items()):
+        raise TypeError("what was noted is not what is counted")
+    return kind(**values, **more)

@@ -23,7 +23,17 @@ from talewright.config import DataConfig, TokenizerConfig
 from talewright.data import shards as on_disk
 from talewright.data.corpus import FORMAT, MANIFEST, VERSION, Corpus
 from talewright.data.encode import encode_stories
-from talewright.data.folders import disk_errors, is_half_made, locked, move_into_place, read_json, sha256_of, write_json
+from talewright.data.folders import (
+    disk_errors,
+    is_half_made,
+    locked,
+    move_into_place,
+    read_json,
+    refuse_links_out,
+    sha256_of,
+    size_of,
+    write_json,
+)
 from talewright.data.notes import Notes
 from talewright.data.progress import Phase, Progress
 from talewright.data.request import Job, cache_folder, difference, is_prepared
@@ -37,6 +47,7 @@ from talewright.data.shards import (
     token_dtype,
 )
 from talewright.data.sources import InterruptedSourceError, Role, open_roles
+from talewright.data.space import ensure_room, expected, tokens_room
 from talewright.data.splits import DROPPED, SPLITS, SplitName, assign, first_of_each
 from talewright.data.spool import SpooledStories, SpoolWriter, State
 from talewright.errors import UserError
@@ -66,12 +77,14 @@ def prepare(
     job = Job(config, tokenizer, vocab_size)
     target = cache_folder(job) if folder is None else Path(folder)
     shown, partial = Progress(progress), target.with_name(target.name + ".partial")
-    with disk_errors(target, partial):
+    making = _Preparation(job, partial, shown)
+    with disk_errors(target, partial, lambda: making.needed):
         if not _done(target, job.request):
+            _refuse_within(target, config)
             target.parent.mkdir(parents=True, exist_ok=True)
             with locked(target, lambda: shown.say(f"waiting for another preparation of {target}")):
                 if not _done(target, job.request):
-                    _Preparation(job, partial, shown).run()
+                    making.run()
                     move_into_place(partial, target)
         return Corpus.open(target)
 
@@ -86,6 +99,13 @@ def _open_prepared(folder: Path, tokenizer: TokenizerConfig, vocab_size: int) ->
             "is asked for; set --tokenizer.kind and --model.vocab-size to what it has, or name the stories themselves"
         )
     return corpus
+
+
+def _refuse_within(target: Path, config: DataConfig) -> None:
+    """What is written among the stories would be read as some of them."""
+    for source in filter(None, (config.source, config.valid, config.test)):
+        if Path(source).is_dir() and target.resolve().is_relative_to(Path(source).resolve()):
+            raise UserError(f"{target} lies in {source}, among the stories that it is made of; name a folder elsewhere")
 
 
 def _done(target: Path, request: dict[str, Any]) -> bool:
@@ -122,11 +142,15 @@ class _Preparation:
         self.spool = folder / "spool"
         self.notes = Notes(folder / "progress.json", job.request)
         self.synced = time.monotonic()
+        self.needed = 0
+        """Bytes that the folder takes while it is made, about; 0 where that is not known yet."""
 
     def run(self) -> None:
         """Do what is left to do; afterwards the folder is whole but for its name."""
         if self.folder.exists() and not is_half_made(self.folder):
             raise UserError(f"{self.folder} is where this is prepared, and holds something else; move that away")
+        if self.folder.exists():
+            refuse_links_out(self.folder)
         manifest = read_json(self.folder / MANIFEST)
         if isinstance(manifest, dict) and manifest.get("request") == self.job.request:
             return self._tidy()  # it was stopped just before it was put into place
@@ -143,10 +167,14 @@ class _Preparation:
         if not self.notes.read:
             roles, versions = open_roles(self.job.data)
             self._begin(versions)
+            text = expected(roles.values(), self.job.data)
+            if text is not None:
+                self._ensure_room(text.room())
             self._read(roles)
         spooled = {name: SpooledStories(self.spool, name) for name in self.notes.roles}
         shares, duplicates = self._share_out(spooled)
         tokenizer = self._make_tokenizer(spooled["train"], shares["train"])
+        self._ensure_room_for_tokens(tokenizer, spooled, shares)
         for split, share in shares.items():
             self._tokenize(tokenizer, split, spooled[share.role], share.numbers)
         self._finish(tokenizer, spooled, shares, duplicates)
@@ -266,6 +294,19 @@ class _Preparation:
             self.notes.tokenizer = True
             self.notes.write()
         return Tokenizer.load(folder)
+
+    def _ensure_room(self, needed: int) -> None:
+        """Raise the disk's own error where there is too little room for this and what is already made of it."""
+        self.needed = needed
+        ensure_room(self.folder, needed - size_of(self.folder))
+
+    def _ensure_room_for_tokens(
+        self, tokenizer: Tokenizer, spooled: dict[SplitName, SpooledStories], shares: dict[SplitName, _Share]
+    ) -> None:
+        train = shares["train"]
+        sample = list(spooled["train"].read(train.numbers[:_LOOK]))
+        sizes = [spooled[share.role].sizes[share.numbers] for share in shares.values()]
+        self._ensure_room(size_of(self.spool) + tokens_room(tokenizer, sample, sizes))
 
     def _tokenize(self, tokenizer: Tokenizer, split: SplitName, stories: SpooledStories, numbers: np.ndarray) -> None:
         written = self.notes.splits.setdefault(split, Written())

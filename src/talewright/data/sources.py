@@ -32,6 +32,10 @@ class Part:
     name: str
     read: Callable[[int], Iterator[Record]]
     """Its stories in order, without the first so many."""
+    path: Path | None = None
+    """Where it lies on this machine."""
+    count: int | None = None
+    """How many stories it has, where that is known beforehand."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def open_source(name: str, config: DataConfig) -> Source:
 
         return open_hub(name, config)
     files, root = find_files(name)
-    return Source(by_role([(_relative(path, root), file_part(_local(path), config)) for path in files]))
+    return Source(by_role([(_relative(path, root), file_part(_local(path), config, path)) for path in files]))
 
 
 def open_roles(config: DataConfig) -> tuple[dict[SplitName, Role], list[str]]:
@@ -127,7 +131,7 @@ def _open_bundled(count: int) -> Source:
 
         return islice(stories(count), skip, None)
 
-    return Source({"train": [Part("bundled", read)]})
+    return Source({"train": [Part("bundled", read, count=count)]})
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
@@ -158,9 +162,9 @@ def glob_root(path: Path) -> Path:
     return Path(*plain[:first])
 
 
-def file_part(file: StoryFile, config: DataConfig) -> Part:
-    """A file as a part of a source."""
-    return Part(file.name, lambda skip: islice(read_records(file, config), skip, None))
+def file_part(file: StoryFile, config: DataConfig, path: Path | None = None) -> Part:
+    """A file as a part of a source; `path` where it lies on this machine."""
+    return Part(file.name, lambda skip: islice(read_records(file, config), skip, None), path)
 
 
 def by_role(named: Iterable[tuple[str, Part]]) -> dict[SplitName, list[Part]]:
