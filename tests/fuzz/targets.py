@@ -1,0 +1,296 @@
+"""Every reader of ours, as a function of some bytes that may do one of two things: read them, or raise UserError.
+
+A folder that is read (a corpus, a checkpoint, a run) is made once, whole; the bytes take the place of one of its files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from talewright.config import DataConfig, ModelConfig, TokenizerConfig, load_recipe, recipe_to_yaml
+from talewright.data import Batches, Corpus, formats, prepare
+from talewright.data.clean import clean
+from talewright.data.formats import StoryFile, read_records
+from talewright.errors import UserError
+from talewright.tokenizer import Tokenizer, make_tokenizer
+from tests.data.cases import BPE, VOCAB, as_bytes, packed, tales, write_txt
+
+ENDINGS = [kind + packing for kind in ("txt", "jsonl", "json", "csv", "parquet") for packing in ("", ".gz", ".zst")]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and whole inputs to begin from."""
+
+    read: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+
+    def try_(self, data: bytes) -> bool:
+        """Whether it was read; False where it was refused. Anything else that is raised is a fault."""
+        try:
+            self.read(data)
+        except UserError as error:
+            told = str(error)
+        else:
+            return True
+        assert 0 < len(told) < 20_000
+        return False
+
+
+# --- stories, recipes, words of the command line -------------------------------------------------------------------
+
+
+def read_stories(data: bytes) -> None:
+    """The first byte says the format."""
+    ending = ENDINGS[data[0] % len(ENDINGS)] if data else "txt"
+    with mock.patch.object(formats, "LONGEST_STORY", 1 << 16), mock.patch.object(formats, "_PIECE", 64):
+        for record in read_records(StoryFile(f"a.{ending}", lambda: io.BytesIO(data[1:])), DataConfig()):
+            assert record is None or isinstance(record, str)
+            text = clean(record or "")[0]
+            assert clean(text) == (text, False)
+            text.encode("utf-8")
+
+
+def _stories() -> list[bytes]:
+    found = []
+    for number, ending in enumerate(ENDINGS):
+        kind, _, packing = ending.partition(".")
+        found.append(bytes([number]) + packed(f".{packing}" if packing else "", as_bytes(kind, tales(3))))
+    return [*found, b"\0It was Tom\xc3\xa2\xe2\x82\xac\xe2\x84\xa2s ball."]
+
+
+def read_recipe(data: bytes) -> None:
+    path = _place() / "fuzzed.yaml"
+    path.write_bytes(data)
+    recipe = load_recipe(path)
+    assert list(recipe.problems()) == []
+    path.write_text(recipe_to_yaml(recipe), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+def read_words(data: bytes) -> None:
+    """A command line, a NUL between two words, up to where the work would begin."""
+    run_words([word.decode("utf-8", "surrogateescape") for word in data.split(b"\0")])
+
+
+def run_words(words: list[str]) -> tuple[int, str]:
+    """The exit code of a command line whose work is left undone, and what it said on standard error."""
+    from talewright import api, bench, cli, data, listing
+
+    def undone(*_: Any, **__: Any) -> None:
+        raise UserError("the work begins")
+
+    work = [(api, "start"), (api, "go_on"), (api, "load"), (data, "prepare"), (listing, "print_table")]
+    work += [(bench, name) for name in ("machine_peaks", "bench_training", "bench_telling", "machine_facts")]
+    said, code = io.StringIO(), 0
+    with contextlib.ExitStack() as stack:
+        for module, name in work:
+            stack.enter_context(mock.patch.object(module, name, undone))
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(said))
+        try:
+            cli.main(words)
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else 0
+    assert code in (0, 2), code
+    assert code == 0 or said.getvalue().strip()
+    assert "Traceback" not in said.getvalue()
+    return code, said.getvalue()
+
+
+# --- tokenizers ----------------------------------------------------------------------------------------------------
+
+
+def read_tokenizer(data: bytes) -> None:
+    path = _place() / "tokenizer.json"
+    path.write_bytes(data)
+    tokenizer = Tokenizer.load(_place())
+    assert tokenizer.decode(tokenizer.encode("Once upon a time, é😀")) == "Once upon a time, é😀"
+    tokenizer.merges()
+
+
+def _tokenizer() -> list[bytes]:
+    return [make_tokenizer(BPE, 257 + more, lambda: tales(5))._json.encode() for more in (0, 20)]
+
+
+def read_gpt2(data: bytes) -> None:
+    """vocab.json and merges.txt, a NUL between them."""
+    folder = _place() / "gpt2"
+    folder.mkdir(exist_ok=True)
+    vocab, _, merges = data.partition(b"\0")
+    (folder / "vocab.json").write_bytes(vocab)
+    (folder / "merges.txt").write_bytes(merges)
+    made = make_tokenizer(TokenizerConfig(kind="gpt2", source=str(folder)), 50257, lambda: ())
+    assert made.decode(made.encode("Once é")) == "Once é"
+
+
+def _gpt2() -> list[bytes]:
+    make_tokenizer(BPE, 280, lambda: tales(5)).save(_place() / "saved")
+    vocab, merges = ((_place() / "saved" / name).read_bytes() for name in ("vocab.json", "merges.txt"))
+    return [vocab + b"\0" + merges]
+
+
+# --- folders -------------------------------------------------------------------------------------------------------
+
+
+def in_corpus(name: str) -> Target:
+    def read(data: bytes) -> None:
+        with _replaced(_corpus() / name, data):
+            corpus = Corpus.open(_corpus())
+            for split in map(corpus.split, corpus.splits):
+                split.story(split.n_stories - 1)
+                with contextlib.suppress(UserError):
+                    Batches(split, context_length=8, layout="packed", stride=None, seed=0).samples(0, 2)
+            assert len(corpus.fingerprint) == 64
+            corpus.verify()
+
+    return Target(read, lambda: [(_corpus() / name).read_bytes()])
+
+
+def read_notes(data: bytes) -> None:
+    """What an interrupted preparation noted."""
+    target = _place() / "made"
+    partial = target.with_name("made.partial")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(_interrupted(), partial)
+    (partial / "progress.json").write_bytes(data)
+    corpus = prepare(_config(), BPE, VOCAB, target, progress=False)
+    corpus.verify()
+
+
+def in_checkpoint(name: str) -> Target:
+    """With a manifest that fits the bytes: whoever makes a hostile checkpoint makes that too."""
+
+    def read(data: bytes) -> None:
+        from talewright.train.checkpoint import check, load_training
+
+        folder = _checkpoint()
+        with _replaced(folder / name, data), _replaced(folder / "manifest.json", _manifest_of(folder)):
+            assert check(folder) is None
+            state = load_training(folder, *_learner())
+            assert state.step >= 0
+
+    return Target(read, lambda: [(_checkpoint() / name).read_bytes()])
+
+
+def read_checkpoint_manifest(data: bytes) -> None:
+    from talewright.train.checkpoint import check
+
+    with _replaced(_checkpoint() / "manifest.json", data):
+        if fault := check(_checkpoint()):
+            raise UserError(fault)
+
+
+def read_log(data: bytes) -> None:
+    from talewright.train import log
+
+    path = _place() / "log.jsonl"
+    path.write_bytes(data)
+    assert all(isinstance(event, dict) for event in log.read_log(path))
+
+
+# --- what they stand on --------------------------------------------------------------------------------------------
+
+
+@cache
+def _place() -> Path:
+    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+
+@cache
+def _config() -> DataConfig:
+    return DataConfig(source=str(write_txt(_place() / "stories.txt", tales(40))))
+
+
+@cache
+def _corpus() -> Path:
+    return prepare(_config(), BPE, VOCAB, _place() / "corpus", progress=False).folder
+
+
+@cache
+def _interrupted() -> Path:
+    """A preparation that was stopped when its stories were read."""
+    from talewright.data import preparation
+
+    folder = _place() / "stopped"
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with mock.patch.object(preparation, "make_tokenizer", stop), contextlib.suppress(KeyboardInterrupt):
+        prepare(_config(), BPE, VOCAB, folder, progress=False)
+    return folder.with_name("stopped.partial")
+
+
+@cache
+def _checkpoint() -> Path:
+    from talewright.train.checkpoint import State, save_checkpoint
+
+    model, optimizer = _learner()
+    return save_checkpoint(_place() / "trained", model, optimizer, State(step=3, best_loss=2.0, best_step=3))
+
+
+def _learner() -> tuple[Any, Any]:
+    """A small model and its optimiser after a step."""
+    import torch
+
+    from talewright.config import OptimizerConfig
+    from talewright.model.gpt import GPT
+    from talewright.train.optimizer import make_optimizer
+
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layers=1, n_heads=2, d_model=4, d_ff=4, vocab_size=8, context_length=4))
+    optimizer = make_optimizer(model, OptimizerConfig(), 1e-3)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return model, optimizer
+
+
+def _manifest_of(folder: Path) -> bytes:
+    files = ("model.safetensors", "optimizer.safetensors", "state.json")
+    found = {name: (folder / name).read_bytes() for name in files}
+    entries = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in found.items()}
+    return json.dumps(entries).encode()
+
+
+@contextlib.contextmanager
+def _replaced(path: Path, data: bytes) -> Iterator[None]:
+    """Other bytes in the place of a file's, for a while."""
+    whole = path.read_bytes()
+    path.write_bytes(data)
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+TARGETS: dict[str, Target] = {
+    "stories": Target(read_stories, _stories),
+    "recipe": Target(read_recipe, lambda: [recipe_to_yaml(load_recipe("mini-2m")).encode(), b"train: {max_steps: 3}"]),
+    "words": Target(read_words, lambda: [b"train\0--recipe\0mini-2m\0--model.n-layers\0006\0--data.splits=[90, 10]"]),
+    "tokenizer": Target(read_tokenizer, _tokenizer),
+    "gpt2": Target(read_gpt2, _gpt2),
+    "manifest": in_corpus("manifest.json"),
+    "index": in_corpus("train-starts.npy"),
+    "shard": in_corpus("valid-00000.bin"),
+    "weights": in_checkpoint("model.safetensors"),
+    "moments": in_checkpoint("optimizer.safetensors"),
+    "checkpoint": Target(read_checkpoint_manifest, lambda: [_manifest_of(_checkpoint())]),
+    "log": Target(
+        read_log, lambda: [b'{"event": "step", "step": 1, "loss": 2.5}\n{"event": "evaluation", "step": 1}\n']
+    ),
+    "notes": Target(read_notes, lambda: [(_interrupted() / "progress.json").read_bytes()]),
+}
