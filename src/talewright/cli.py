@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         "evaluate": evaluate,
         "generate": generate,
         "plot": plot,
+        "inspect": inspect,
         "export": export,
         "tokenizer": tokenizer,
         "bench": bench,
@@ -334,6 +335,37 @@ def export(
     record = api.load(run, checkpoint).export(folder, to, dtype, overwrite)
     _say(record["proof"])
     print(_dump({"folder": folder, **record}) if json else folder)
+
+
+def inspect(
+    run: Positional[str],
+    text: str | None = None,
+    only: tuple[Literal["curves", "predictions", "attention", "weights", "neurons"], ...] = (),
+    against: str | None = None,
+    checkpoint: str = "best",
+    data: str | None = None,
+    neurons: str = "",
+    out: str | None = None,
+) -> None:
+    """Look inside a run: curves, attention, weights, expectations and neurons, as one page and as pictures.
+
+    Writes report.html, which opens in any browser without a network, and plots/. Works while the run trains, too.
+
+    Args:
+        run: Run folder.
+        text: The story that is looked at, token by token; one of the validation stories unless told.
+        only: These parts alone.
+        against: Set this beside it: another run folder, or a checkpoint of the same run (best, last, a step).
+        checkpoint: best, last, or a step.
+        data: Stories to measure on; the run's own validation stories unless told.
+        neurons: Neurons to show, LAYER.NUMBER with commas; those with the clearest subjects unless told.
+        out: Folder for the report and the pictures; the run's own unless told.
+    """
+    from talewright.inspect.look import PARTS, Wishes
+    from talewright.looking import look_inside
+
+    wishes = Wishes(parts=only or PARTS, text=text, neurons=neurons)
+    print(look_inside(run, wishes, checkpoint=checkpoint, against=against, data=data, out=out, say=_say))
 
 
 def tokenizer(

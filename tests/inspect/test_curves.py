@@ -4,16 +4,21 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from talewright.errors import UserError
-from talewright.inspect.curves import draw_curves
+from talewright.inspect.curves import curve_panels, draw_curves, smooth
+from talewright.inspect.drawing.style import plotting
+from talewright.inspect.history import read_history
 from talewright.train.log import RunLog
 
 
 def write_log(run: Path, steps: int, evaluations: int) -> None:
     log = RunLog(run, tensorboard=False)
     for step in range(1, steps + 1):
-        log.write("step", step=step, loss=5.0 / step, learning_rate=1e-3, tokens_per_second=1000.0, gradient_norm=1.0)
+        figures = {"loss": 5.0 / step, "learning_rate": 1e-3, "tokens_per_second": 1000.0, "gradient_norm": 1.0}
+        log.write("step", step=step, tokens=64 * step, seconds=0.1 * step, **figures)
     for number in range(1, evaluations + 1):
         log.write("evaluation", step=number, loss=5.0, perplexity=148.4, bits_per_byte=2.0)
     log.close()
@@ -26,7 +31,38 @@ def test_curves_are_drawn_from_the_log_however_short(tmp_path, steps, evaluation
     assert path == tmp_path / "plots" / "training_curves.png"
     data = path.read_bytes()
     assert data.startswith(b"\x89PNG")
-    assert struct.unpack(">II", data[16:24]) == (1320, 840)
+    wide, high = struct.unpack(">II", data[16:24])
+    assert wide == 1320  # two panels of 660
+    assert high > 1000 if evaluations else high > 700
+
+
+def test_what_was_scored_is_drawn_where_it_was_scored(tmp_path):
+    """The lines of the panels hold the log's own numbers."""
+    write_log(tmp_path, 300, 3)
+    panels = curve_panels([read_history(tmp_path)])
+    assert panels[0].title == "The loss fell from 5.00 to 5.00 on validation in 300 steps"
+    with plotting() as plt:
+        for panel in panels:
+            figure, axes = plt.subplots()
+            panel.draw(axes)
+            label = axes.get_ylabel()
+            lines = [line.get_xydata().tolist() for line in axes.get_lines()]
+            if label == "loss, nats per token":
+                assert [[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]] in lines
+                assert [[float(step), 5.0 / step] for step in range(1, 301)] in lines
+            elif label == "bits per byte":
+                assert lines == [[[1.0, 2.0], [2.0, 2.0], [3.0, 2.0]]]
+            plt.close(figure)
+    assert len(panels) == 6
+
+
+@given(values=st.lists(st.floats(-10, 10), min_size=1, max_size=400))
+def test_smoothing_is_a_mean_over_a_fiftieth_around(values):
+    side = len(values) // 100
+    found = smooth(values)
+    for i in range(len(values)):
+        reach = min(side, i, len(values) - 1 - i)
+        assert found[i] == pytest.approx(sum(values[i - reach : i + reach + 1]) / (2 * reach + 1), abs=1e-9)
 
 
 def test_a_run_without_a_step_is_told(tmp_path):

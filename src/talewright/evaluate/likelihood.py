@@ -84,7 +84,7 @@ def _totals(model: GPT, batches: Iterator[list[np.ndarray]]) -> tuple[float, int
     total, hits, tokens = 0.0, 0, 0
     device = model.output_weight.device
     for pieces in batches:
-        inputs, targets = (torch.from_numpy(array).to(device) for array in _padded(pieces))  # (B, T)
+        inputs, targets = (torch.from_numpy(array).to(device) for array in padded(pieces))  # (B, T)
         losses, right = token_scores(model.hidden(inputs), model.output_weight, targets)
         total += float(losses.cpu().double().sum())  # float32 would lose the small ones among millions
         hits += int(right.sum())
@@ -119,8 +119,10 @@ def _pieces(story: np.ndarray, eos_id: int, context_length: int) -> Iterator[np.
         yield whole[start : start + context_length + 1]
 
 
-def _padded(pieces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets (B, T), padded on the right, where no token looks."""
+def padded(pieces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets (B, T) of pieces of stories: all tokens but the last, all but the first. Padded on the right,
+    where no token looks.
+    """
     shape = len(pieces), max(map(len, pieces)) - 1
     inputs, targets = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64)
     for row, piece in enumerate(pieces):

@@ -64,6 +64,19 @@ def patch(model: GPT, tokens: Tensor, patches: Mapping[str, Patch]) -> Tensor:
     return record(model, tokens, ["logits"], patches)["logits"]
 
 
+def zero_head(block: Block, x: Tensor, place: Placement, head: int) -> Tensor:
+    """The block's output (B, T, D) at the stream x, with one head giving 0."""
+
+    def tap(name: str, value: Tensor) -> Tensor:
+        if name != "attention.heads":
+            return value
+        value = value.clone()
+        value[:, head] = 0
+        return value
+
+    return _block(block, x, place, tap)
+
+
 # --- the forward pass, once more --------------------------------------------------------------------------------------
 
 
