@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from talewright.config import ModelConfig
 from talewright.model.cache import KVCache
-from talewright.model.decoder import Decoder
+from talewright.model.decoder import FEW_ROWS, LARGE, Decoder, float_product
 from talewright.model.gpt import GPT
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
 
@@ -60,3 +60,24 @@ def test_a_full_cache_takes_no_more() -> None:
         decoder.hidden(token, short)
     with pytest.raises(ValueError, match="3 tokens do not fit into a cache of 2"):
         decoder.hidden(token, short)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.sampled_from([1, 2, 5, FEW_ROWS, FEW_ROWS + 1]),
+    outputs=st.integers(LARGE // 64, LARGE // 64 + 9),
+    threads=st.integers(1, 4),
+    bias=st.booleans(),
+    seed=SEEDS,
+)
+def test_a_product_in_parts_is_the_product(rows: int, outputs: int, threads: int, bias: bool, seed: int) -> None:
+    before = torch.get_num_threads()
+    torch.manual_seed(seed)
+    x, weight = torch.randn(rows, 64).double(), torch.randn(outputs, 64).double()
+    shift = torch.randn(outputs).double() if bias else None
+    torch.set_num_threads(threads)
+    try:
+        found = float_product(weight, shift)(x)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, torch.nn.functional.linear(x, weight, shift))
