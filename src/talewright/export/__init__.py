@@ -16,11 +16,12 @@ from talewright.errors import UserError
 from talewright.export.folder import RECORD, check_free, placed
 from talewright.export.hf import HuggingFace
 from talewright.export.proof import proof_stories, prove
+from talewright.export.remote import HuggingFaceRemote
 from talewright.export.target import Source, Target
 
 __all__ = ["TARGETS", "Source", "export_model"]
 
-TARGETS: dict[str, Target] = {target.name: target for target in (HuggingFace(),)}
+TARGETS: dict[str, Target] = {target.name: target for target in (HuggingFace(), HuggingFaceRemote())}
 
 
 def export_model(

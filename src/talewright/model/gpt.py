@@ -69,7 +69,10 @@ class GPT(nn.Module):
 
     def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
         """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""
-        placed = place(self.windows, tokens.shape[1], cache, tokens.device)
+        return self.embed_at(tokens, place(self.windows, tokens.shape[1], cache, tokens.device))
+
+    def embed_at(self, tokens: Tensor, placed: Placement) -> tuple[Tensor, Placement]:
+        """The same of tokens whose places are known, to which it adds the rotary angles."""
         x = self.embedding(tokens)
         if self.config.embedding_scaled:
             x = x * self.config.d_model**0.5
