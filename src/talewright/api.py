@@ -13,9 +13,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 
 from talewright import __version__
-from talewright.config import Recipe, load_recipe, recipe_to_yaml
+from talewright.config import Recipe, load_recipe, recipe_from_dict, recipe_to_dict, recipe_to_yaml
 from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
 from talewright.data.folders import refuse_links_out
 from talewright.errors import UserError
@@ -36,7 +37,7 @@ from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, torch_dtype
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
-from talewright.train.checkpoint import find_checkpoint, load_model, steps
+from talewright.train.checkpoint import INITIAL, find_checkpoint, load_model, steps
 
 if TYPE_CHECKING:
     from talewright.train.display import Display
@@ -89,16 +90,29 @@ class Run:
 
     def evaluate_untrained(self, data: str | None = None) -> Likelihood:
         """The same of the model as it was before training."""
-        return self._score(new_model(self.recipe).to(default_device()), data)
+        model = new_model(self.recipe)
+        if (self.folder / INITIAL).is_dir():
+            load_model(self.folder / INITIAL, model)
+        return self._score(model.to(default_device()), data)
 
     def export(
-        self, folder: str | Path, to: str = "hf", dtype: str | None = None, overwrite: bool = False
+        self,
+        folder: str | Path,
+        to: str = "hf",
+        dtype: str | None = None,
+        overwrite: bool = False,
+        push: str | None = None,
     ) -> dict[str, Any]:
         """Write the model in a form that other programs read, prove that it computes the same, and say what was done.
 
-        Raises UserError, with nothing half-written, where the form cannot hold it or the folder holds something else.
+        With `push`, the folder goes to that repository of the hub. Raises UserError, with nothing half-written, where
+        the form cannot hold the model or the folder holds something else.
         """
         from talewright.export import Source, export_model
+        from talewright.inspect.curves import draw_curves
+
+        with suppress(UserError):  # an imported run has no curves to show
+            draw_curves(self.folder)
 
         source = Source(
             recipe=self.recipe,
@@ -107,7 +121,7 @@ class Run:
             run=self.folder,
             checkpoint=self.checkpoint.name,
         )
-        return export_model(source, to, Path(folder), dtype, overwrite)
+        return export_model(source, to, Path(folder), dtype, overwrite, push)
 
     def _score(self, model: GPT, data: str | None) -> Likelihood:
         stories, sizes = self._stories(data)
@@ -186,7 +200,11 @@ def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Reci
         raise UserError(
             f"{folder}/recipe.yaml does not fit talewright {__version__}; it may be another version's: {error}"
         ) from None
-    return load_recipe(folder / "recipe.yaml", overrides)
+    recipe = load_recipe(folder / "recipe.yaml", overrides)
+    if recipe.tokenizer.kind == "saved":  # its own copy, wherever the folder was moved
+        own = dataclasses.replace(recipe.tokenizer, source=str((folder / "tokenizer").resolve()))
+        recipe = dataclasses.replace(recipe, tokenizer=own)
+    return recipe
 
 
 def new_run_folder(recipe: Recipe, out: str | Path | None = None) -> Path:
@@ -231,10 +249,35 @@ def autocast(precision: str) -> AbstractContextManager:
     return nullcontext() if chosen == "fp32" else torch.autocast(device.type, torch_dtype(chosen))
 
 
+def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, str]) -> Recipe:
+    """The recipe by which a run's model is trained further, into a run of its own: the model and the tokenizer are that
+    run's, the rest is `recipe`'s (without one, that run's too).
+    """
+    own = run_recipe(Path(run))
+    values = recipe_to_dict(load_recipe(recipe) if recipe else own)
+    values["model"] = recipe_to_dict(own)["model"]
+    values["tokenizer"] = {"kind": "saved", "source": str((Path(run) / "tokenizer").resolve())}
+    values["train"]["init_from"] = str(run)
+    return recipe_from_dict(values, f"{recipe or run}", overrides)
+
+
+def _copy_initial(recipe: Recipe, folder: Path) -> None:
+    """Give a run folder its own copy of the weights that it begins with, where those are another run's."""
+    if recipe.train.init_from is None:
+        return
+    source = Run(recipe.train.init_from)
+    load_model(source.checkpoint, GPT(recipe.model))  # that they fit is said now
+    if source.tokenizer.fingerprint != Tokenizer.load(folder / "tokenizer").fingerprint:
+        raise UserError(f"{source.folder} has another tokenizer than these stories were prepared with")
+    (folder / INITIAL).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source.checkpoint / "model.safetensors", folder / INITIAL / "model.safetensors")
+
+
 def _write_run(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer.save(folder / "tokenizer")
+        _copy_initial(recipe, folder)
         (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror}; name another by --out") from None

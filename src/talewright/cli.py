@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         "plot": plot,
         "inspect": inspect,
         "export": export,
+        "import": import_,
         "tokenizer": tokenizer,
         "bench": bench,
         "doctor": doctor,
@@ -155,7 +156,7 @@ def prepare(
 
 
 def train(
-    recipe: str = "quickstart",
+    recipe: str | None = None,
     data: str | None = None,
     valid: str | None = None,
     test: str | None = None,
@@ -164,6 +165,7 @@ def train(
     limit: int | None = None,
     out: str | None = None,
     resume: str | None = None,
+    init_from: str | None = None,
     max_steps: int | None = None,
     max_minutes: float | None = None,
     seed: int | None = None,
@@ -173,7 +175,7 @@ def train(
     Ctrl-C saves first. A budget given here takes the place of the recipe's own.
 
     Args:
-        recipe: A recipe's name (`talewright recipes` lists them), or a YAML file.
+        recipe: A recipe's name (`talewright recipes` lists them), or a YAML file; quickstart unless told.
         data: Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst).
         valid: Stories to validate on, where they are a source of their own.
         test: Stories to test on, where they are a source of their own.
@@ -182,6 +184,8 @@ def train(
         limit: Read at most this many stories.
         out: Folder of the run; the next free runs/NAME-N unless told.
         resume: Run folder to go on with, bit for bit as if it had not stopped.
+        init_from: Run folder whose model is trained further, into a new run: its weights, its model's shape and its
+            tokenizer. The rest is --recipe's, or that run's own.
         max_steps: Stop after this many optimiser steps.
         max_minutes: Stop after this many minutes; the learning rate's schedule ends with them.
         seed: Seeds weights, order of the data, dropout and sample stories.
@@ -189,11 +193,17 @@ def train(
     _data_settings(data, valid, test, text_key, separator, limit)
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     settings.update({key: str(value) for key, value in named.items() if value is not None})
-    chosen = None if resume else load_recipe(recipe, settings)  # a wrong setting is told before torch is loaded
+    if resume and init_from:
+        raise UserError("give --resume or --init-from, not both")
+    chosen = None
+    if not resume and not init_from:
+        chosen = load_recipe(recipe or "quickstart", settings)  # a wrong setting is told before torch is loaded
 
     from talewright import api
     from talewright.inspect.curves import draw_curves
 
+    if init_from:
+        chosen = api.further_recipe(init_from, recipe, settings)
     if chosen is None:
         folder = Path(str(resume))
         outcome = api.go_on(folder, settings)
@@ -316,6 +326,7 @@ def export(
     dtype: str | None = None,
     checkpoint: str = "best",
     overwrite: FlagCreatePairsOff[bool] = False,
+    push: str | None = None,
     json: FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Write a run's model in a form that other programs read, and prove it: read back in a fresh process, it computes
@@ -324,15 +335,16 @@ def export(
     Args:
         run: Run folder.
         folder: Folder to write. Nothing is left of it where the proof fails.
-        to: The form. hf is a class that transformers has.
+        to: The form. hf is a class that transformers has; hf-remote brings our own model as code, of any architecture.
         dtype: Precision of the weights; the form's first one unless told.
         checkpoint: best, last, or a step.
         overwrite: Replace an earlier export in that folder.
+        push: Also upload the folder to this repository of the hub, such as ada/my-stories (made where there is none).
         json: Print JSON.
     """
     from talewright import api
 
-    record = api.load(run, checkpoint).export(folder, to, dtype, overwrite)
+    record = api.load(run, checkpoint).export(folder, to, dtype, overwrite, push)
     _say(record["proof"])
     print(_dump({"folder": folder, **record}) if json else folder)
 
@@ -366,6 +378,33 @@ def inspect(
 
     wishes = Wishes(parts=only or PARTS, text=text, neurons=neurons)
     print(look_inside(run, wishes, checkpoint=checkpoint, against=against, data=data, out=out, say=_say))
+
+
+def import_(
+    source: Positional[str],
+    run: Positional[str],
+    tokenizer: str | None = None,
+    overwrite: FlagCreatePairsOff[bool] = False,
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Make a run folder of a model that another program trained: GPT-2, GPT-Neo, Llama or Qwen3 as transformers saves
+    them, and what `export` wrote.
+
+    The run can be told with, scored, exported, and trained further with `talewright train --init-from RUN`.
+
+    Args:
+        source: A folder with config.json and model.safetensors, or a model's name on the hub.
+        run: Run folder to make.
+        tokenizer: Folder (or name on the hub) of the model's tokenizer, where it has none of its own.
+        overwrite: Replace what an earlier import left in that folder.
+        json: Print JSON.
+    """
+    from talewright.export.intake import import_model
+
+    record = import_model(source, Path(run), tokenizer, overwrite)
+    _say(f"{record['class']} of {record['parameters'] / 1e6:.2f}M parameters, {record['vocab_size']:,} tokens")
+    _say(record["proof"] or "not compared with transformers' own: it is not installed, or does not have this class")
+    print(_dump({"run": run, **record}) if json else run)
 
 
 def tokenizer(

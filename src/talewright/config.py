@@ -6,6 +6,7 @@ checked as a whole, and written into the run folder, from which alone the run ca
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import math
@@ -31,10 +32,12 @@ PROMPTS = ("Once upon a time", "One day, a small dog found a", "The little rabbi
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    kind: Literal["bpe", "gpt2", "gpt2-top"] = "bpe"
-    """bpe: byte-level BPE trained on the training stories. gpt2: GPT-2's own. gpt2-top: its most frequent here."""
+    kind: Literal["bpe", "gpt2", "gpt2-top", "saved"] = "bpe"
+    """bpe: byte-level BPE trained on the training stories. gpt2: GPT-2's own. gpt2-top: its most frequent here. saved:
+    the one in the folder `source`."""
     source: str = "openai-community/gpt2"
-    """Where GPT-2's files are: a name on the hub, or a folder with vocab.json and merges.txt."""
+    """Where GPT-2's files are: a name on the hub, or a folder with vocab.json and merges.txt. With kind saved: a folder
+    with a tokenizer.json, such as a run's tokenizer/."""
 
     def problems(self) -> Iterator[str]:
         return iter(())
@@ -216,6 +219,8 @@ class ScheduleConfig:
 class TrainConfig:
     learning_rate: float = 1e-3
     """Peak learning rate."""
+    init_from: str | None = None
+    """Run folder whose weights the training begins with. Unset: random ones, from the seed."""
     micro_batch: int = 16
     """Windows (or rows) in one forward pass."""
     accumulation: int = 1
@@ -341,9 +346,14 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = 
     return _checked(values, _override(values, overrides or {}), where)
 
 
-def recipe_from_dict(values: Mapping[str, Any], where: str = "the recipe") -> Recipe:
-    """A checked recipe of nested plain values. Raises UserError, naming every problem at once."""
-    return _checked(values, _Findings(), where)
+def recipe_from_dict(
+    values: Mapping[str, Any], where: str = "the recipe", overrides: Mapping[str, str] | None = None
+) -> Recipe:
+    """A checked recipe of nested plain values, with overrides as for `load_recipe`. Raises UserError, naming every
+    problem at once.
+    """
+    values = copy.deepcopy(dict(values))
+    return _checked(values, _override(values, overrides or {}), where)
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from talewright.export.proof import client_logits
 from talewright.export.remote import one_file
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.inspect import record
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
 
 FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -108,7 +109,7 @@ def test_beams_and_sampling_are_those_of_transformers_own_class(make_source, tmp
     remote = theirs_of(source, tmp_path / "remote")
     (tmp_path / "hf").mkdir()
     TARGETS["hf"].write(source, tmp_path / "hf", "f32")
-    own = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    own: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     assert type(own).__name__ == "GPTNeoForCausalLM"
     tok = AutoTokenizer.from_pretrained(tmp_path / "hf")
     batch = tok(["Lily", "The dog ran"], return_tensors="pt", padding=True)
@@ -174,8 +175,10 @@ def test_hidden_states_and_attention_weights_are_ours(shape, pretrained):
     source, theirs = pretrained(**shape)
     tokens = token_batch(source.model.config, 2, T=20)
     output = theirs(tokens, output_hidden_states=True, output_attentions=True)
-    for mine, weights in zip(source.model.attention_weights(tokens), output.attentions, strict=True):
-        close(weights, mine)
+    names = [f"blocks.{i}.attention.weights" for i in range(source.model.config.n_layers)]
+    ours = record(source.model, tokens, names)
+    for name, weights in zip(names, output.attentions, strict=True):
+        close(weights, ours[name])
     assert len(output.hidden_states) == source.model.config.n_layers + 1
     close(output.hidden_states[-1], source.model.hidden(tokens))
     with pytest.raises(ValueError, match="of a whole text alone"):
@@ -205,7 +208,7 @@ def test_a_few_steps_of_the_trainer_learn(pretrained, tmp_path):
         disable_tqdm=True,
     )
     before = theirs(torch.tensor([row["input_ids"] for row in rows])).logits
-    trainer = Trainer(theirs, arguments, train_dataset=rows)
+    trainer = Trainer(theirs, arguments, train_dataset=cast(Any, rows))
     result = trainer.train()
     tokens = torch.tensor([row["input_ids"] for row in rows])
     theirs.eval()

@@ -162,7 +162,10 @@ class _Preparation:
 
     def _run(self) -> None:
         words = self.job.tokenizer
-        if words.kind != "bpe":  # where GPT-2's files cannot be had, that is said before anything is read
+        if words.kind in (
+            "gpt2",
+            "gpt2-top",
+        ):  # where these cannot be had, that is said before anything is read
             make_tokenizer(dataclasses.replace(words, kind="gpt2"), self.job.vocab_size, lambda: ())
         if not self.notes.read:
             roles, versions = open_roles(self.job.data)

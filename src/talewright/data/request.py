@@ -14,6 +14,7 @@ from talewright.config import DataConfig, TokenizerConfig
 from talewright.data.corpus import VERSION, is_corpus
 from talewright.data.folders import cache_root
 from talewright.data.sources import HUB, identify, is_bundled
+from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Job:
         for name in ("splits", "limit", "valid_limit", "text_key", "separator", "min_chars"):
             data[name] = getattr(self.data, name)
         words: dict[str, Any] = {"kind": self.tokenizer.kind}
-        if self.tokenizer.kind != "bpe":
+        if self.tokenizer.kind == "saved":  # wherever it lies
+            words["fingerprint"] = Tokenizer.load(Path(self.tokenizer.source).expanduser()).fingerprint
+        elif self.tokenizer.kind != "bpe":
             path = Path(self.tokenizer.source)
             words["source"] = str(path.resolve()) if path.is_dir() else self.tokenizer.source
-        if self.tokenizer.kind != "gpt2":
+        if self.tokenizer.kind in ("bpe", "gpt2-top"):
             words["vocab_size"] = self.vocab_size
         return json.loads(json.dumps({"version": VERSION, "data": data, "tokenizer": words}))
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.export.card import write_card
 from talewright.export.folder import RECORD, check_free, placed
 from talewright.export.hf import HuggingFace
+from talewright.export.hub import check_hub, push_folder
 from talewright.export.proof import proof_stories, prove
 from talewright.export.remote import HuggingFaceRemote
 from talewright.export.target import Source, Target
@@ -25,9 +27,15 @@ TARGETS: dict[str, Target] = {target.name: target for target in (HuggingFace(), 
 
 
 def export_model(
-    source: Source, to: str, folder: Path, dtype: str | None = None, overwrite: bool = False
+    source: Source,
+    to: str,
+    folder: Path,
+    dtype: str | None = None,
+    overwrite: bool = False,
+    push: str | None = None,
 ) -> dict[str, Any]:
     """Write the model into `folder` in the form `to`, prove it, and say what was done (the record that stands there).
+    With `push`, upload the folder to that repository of the hub.
 
     Raises UserError, with nothing written and nothing taken away, where the form cannot hold the model, the folder
     holds something, or what was written does not compute the same.
@@ -40,6 +48,8 @@ def export_model(
         raise UserError(f"{source.run} cannot go to {to}: {why_not}")
     _check_packages(target)
     check_free(folder, overwrite)
+    if push is not None:
+        check_hub(push)
     with placed(folder, overwrite) as half:
         target.write(source, half, dtype)
         stories = proof_stories(source.recipe, source.tokenizer)
@@ -56,6 +66,9 @@ def export_model(
             "seconds": round(time.perf_counter() - started, 1),
         }
         (half / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_card(half, source, record, target.usage(push or folder.name))
+    if push is not None:
+        record["pushed"] = push_folder(folder, push)
     return record
 
 

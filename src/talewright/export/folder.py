@@ -11,7 +11,7 @@ from talewright.data.folders import move_into_place
 from talewright.errors import UserError
 
 RECORD = "talewright.json"
-"""Stands in each folder that was exported: by it `--overwrite` knows its own."""
+"""Stands in each folder that an export or an import made: by it `--overwrite` knows its own."""
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
@@ -21,9 +21,11 @@ def check_free(folder: Path, overwrite: bool) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not overwrite:
-        raise UserError(f"{folder} is there and not empty; --overwrite replaces an export, or name another folder")
+        raise UserError(f"{folder} is there and not empty; --overwrite replaces an earlier one, or name another folder")
     if not (folder / RECORD).is_file():
-        raise UserError(f"{folder} was not written by an export (it has no {RECORD}), so it is not replaced")
+        raise UserError(
+            f"{folder} was written neither by export nor by import (it has no {RECORD}): it is not replaced"
+        )
 
 
 @contextmanager

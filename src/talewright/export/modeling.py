@@ -14,7 +14,7 @@ from transformers import DynamicCache, GenerationMixin, PretrainedConfig, PreTra
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from talewright.config import ModelConfig
-from talewright.model.attention import Placement, _visible
+from talewright.model.attention import Placement, _visible, attention_scores
 from talewright.model.cache import LayerCache
 from talewright.model.gpt import GPT, Block, _position_table
 
@@ -167,7 +167,9 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
     def _attention(self, block: Block, x: Tensor, placed: Placement, length: int) -> Tensor:
         if length:
             raise ValueError("attention weights are shown of a whole text alone: output_attentions with no cache")
-        return block.attention.weights(block.norm1(x) if block.pre_norm else x, placed)
+        attention = block.attention
+        q, k, _ = attention.project(block.norm1(x) if block.pre_norm else x, placed)
+        return attention_scores(q, k, placed.masks[attention.window], placed.causal, attention.scale).softmax(-1)
 
     def _loss(self, logits: Tensor, labels: Tensor | None, kwargs: dict[str, Any]) -> Tensor | None:
         if labels is None:

@@ -61,7 +61,9 @@ def prove(model: GPT, client: str, folder: Path, stories: Sequence[Sequence[int]
     largest = max(float(np.abs(logits).max()) for logits in ours)
     proof = Proof(difference, share * max(1.0, largest), sum(map(len, stories)), len(stories))
     if not difference <= proof.bound:  # nor if it is NaN
-        raise UserError(f"what was written does not compute the same: {proof.words}. Nothing was kept of it")
+        raise UserError(
+            f"as {client} reads it, it computes something else than our model: {proof.words}; it is not kept"
+        )
     return proof
 
 
@@ -86,12 +88,16 @@ def proof_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
     them, else bundled ones; each no longer than the model's context.
     """
     folder = cache_folder(Job(recipe.data, recipe.tokenizer, recipe.model.vocab_size))
-    found: list[list[int]] = []
     if is_corpus(folder):
         corpus = Corpus.open(folder)
         if corpus.tokenizer.fingerprint == tokenizer.fingerprint and "valid" in corpus.splits:
             split = corpus.split("valid")
             found = [split.story(i).tolist() for i in range(min(STORIES, split.n_stories))]
-    if not found:
-        found = tokenizer.encode_batch(list(bundled.stories(STORIES)))
-    return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in found]
+            return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in found]
+    return bundled_stories(tokenizer, recipe.model.context_length)
+
+
+def bundled_stories(tokenizer: Tokenizer, context_length: int) -> list[list[int]]:
+    """The same of bundled stories."""
+    found = tokenizer.encode_batch(list(bundled.stories(STORIES)))
+    return [[tokenizer.eos_id, *story][:context_length] for story in found]

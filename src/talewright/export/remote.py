@@ -6,13 +6,13 @@ The file is put together from the package's own modules, so that there is no sec
 from __future__ import annotations
 
 import ast
-import dataclasses
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 from talewright import __version__
 from talewright.config import ModelConfig
+from talewright.export.layouts import Own
 from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
 from talewright.export.target import Source, Target
 
@@ -37,20 +37,16 @@ class HuggingFaceRemote(Target):
         return None
 
     def write(self, source: Source, folder: Path, dtype: str) -> None:
-        config = source.model.config
-        shape = dataclasses.asdict(config)
-        shape.pop("tied")  # transformers' own word for it is tie_word_embeddings
-        classes = {"AutoConfig": "TalewrightConfig", "AutoModelForCausalLM": "TalewrightForCausalLM"}
+        config, layout = source.model.config, Own()
+        classes = {"AutoConfig": "TalewrightConfig", "AutoModelForCausalLM": layout.architecture}
         settings = {
-            "architectures": ["TalewrightForCausalLM"],
-            "model_type": "talewright",
+            "architectures": [layout.architecture],
+            "model_type": layout.model_type,
             "auto_map": {auto: f"{FILE}.{name}" for auto, name in classes.items()},
-            **shape,
-            "n_kv_heads": config.kv_heads,
+            **layout.settings(config),
         }
         write_config(folder, settings, config, source.tokenizer, dtype)
-        tensors = {f"gpt.{name}": tensor for name, tensor in source.model.state_dict().items()}
-        write_weights(folder, tensors, dtype)
+        write_weights(folder, layout.to_theirs(config, source.model.state_dict()), dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / f"{FILE}.py").write_text(one_file(), encoding="utf-8")
 

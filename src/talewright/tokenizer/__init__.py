@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from talewright.config import TokenizerConfig
 from talewright.errors import UserError
@@ -16,10 +17,12 @@ SMALLEST = 257  # 256 bytes and the end of text
 def make_tokenizer(config: TokenizerConfig, vocab_size: int, stories: Callable[[], Iterable[str]]) -> Tokenizer:
     """The tokenizer that a recipe asks for.
 
-    vocab_size counts all ids, the end of text among them; gpt2 does not look at it. The result is smaller where the
-    stories give too little to learn from. stories() gives those of the training split alone; gpt2 does not call it.
-    Raises UserError where GPT-2's files cannot be had or the size is too small for all bytes.
+    vocab_size counts all ids, the end of text among them; the result is smaller where the stories give too little to
+    learn from. stories() gives those of the training split alone. gpt2 and saved look at neither.
+    Raises UserError where the files cannot be had or the size is too small for all bytes.
     """
+    if config.kind == "saved":
+        return Tokenizer.load(Path(config.source).expanduser())
     if config.kind != "gpt2" and vocab_size < SMALLEST:
         raise UserError(f"model.vocab_size is {vocab_size}; tokenizer.kind {config.kind} needs {SMALLEST} or more")
     if config.kind == "bpe":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 
 from talewright.config import EOT
 from talewright.errors import UserError
+from talewright.tokenizer.fallback import bytes_of_piece, fallback_token
 from talewright.tokenizer.pieces import LONGEST, pieces
 
 FILE = "tokenizer.json"
@@ -69,6 +70,9 @@ class Tokenizer:
         self.vocab_size: int = len(self.token_bytes)
         """Number of ids, the end of text among them."""
         self._table = dict(enumerate(self.token_bytes))
+        first = self._backend.encode("a", add_special_tokens=False).ids[:1]
+        # Llama's puts a space before each text, also before one that begins with a space:
+        self._spaced = fallback_token(0) in self._backend.get_vocab() and self._table[first[0]].startswith(b" ")
         if self.decode(self.encode(_PROBE)) != _PROBE:
             raise UserError("the tokenizer is no lossless byte-level BPE: text does not come back from it unchanged")
 
@@ -155,7 +159,8 @@ class Tokenizer:
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """Text of the ids: the end of text is shown as nothing, bytes that are no UTF-8 as U+FFFD.
+        """Text of the ids: the end of text is shown as nothing, bytes that are no UTF-8 as U+FFFD; a space that the
+        tokenizer puts before each text, as Llama's does, is taken away again.
 
         Raises UserError for an id that is none: dropped in silence, it would hide a mistake.
         """
@@ -165,7 +170,7 @@ class Tokenizer:
         except KeyError as error:
             last = self.vocab_size - 1
             raise UserError(f"{error.args[0]} is no id of this tokenizer, whose ids run from 0 to {last}") from None
-        return whole.decode("utf-8", errors="replace")
+        return (whole[1:] if self._spaced and whole[:1] == b" " else whole).decode("utf-8", errors="replace")
 
     def decode_batch(self, batch: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
         """Text of each sequence of ids, as `decode` gives it."""
@@ -228,16 +233,24 @@ def _eos_id(backend: tokenizers.Tokenizer) -> int:
 def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
     """Bytes of each id. Ids that stand for nothing in a text (special tokens, gaps in the numbering) have none."""
     ids = backend.get_vocab()
+    if fallback_token(0) in ids:
+        return _table(backend, bytes_of_piece)
     missing = [f"0x{byte:02X}" for byte, letter in enumerate(BYTE_LETTERS) if letter not in ids]
     if missing:
         raise UserError(f"the tokenizer has no token for the byte {missing[0]}; a byte-level BPE has all 256")
+    return _table(backend, lambda spelled: bytes(_BYTE_OF.get(letter, 0) for letter in spelled))
+
+
+def _table(backend: tokenizers.Tokenizer, read: Callable[[str], bytes]) -> list[bytes]:
+    """Bytes of each id, where `read` gives those of a token as it is spelled."""
+    ids = backend.get_vocab()
     if len(set(ids.values())) < len(ids):
         raise UserError("the tokenizer gives the same id to two tokens")
     if max(ids.values()) > 2 * len(ids) + 1000:  # a table of four thousand million would fill the memory
         raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {max(ids.values()):,}")
     table = [b""] * (max(ids.values()) + 1)
     for spelled, token_id in backend.get_vocab(with_added_tokens=False).items():
-        table[token_id] = bytes(_BYTE_OF.get(letter, 0) for letter in spelled)
+        table[token_id] = read(spelled)
     for token_id, token in backend.get_added_tokens_decoder().items():
         table[token_id] = b"" if token.special else token.content.encode("utf-8")
     return table

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from talewright.errors import UserError
 
+INITIAL = "initial"
+"""Folder of a run that holds, as `model.safetensors`, the weights it began with, where those are another run's."""
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
 

@@ -31,7 +31,16 @@ from talewright.machine import (
 from talewright.model.cost import count_parameters, training_flops
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
-from talewright.train.checkpoint import State, find_checkpoint, load_training, prune, remove_partial, save_checkpoint
+from talewright.train.checkpoint import (
+    INITIAL,
+    State,
+    find_checkpoint,
+    load_model,
+    load_training,
+    prune,
+    remove_partial,
+    save_checkpoint,
+)
 from talewright.train.display import Display
 from talewright.train.log import RunLog, rewind
 from talewright.train.optimizer import make_optimizer
@@ -83,6 +92,8 @@ def fit(recipe: Recipe, launched: Launched, batches: Batches, run: Path, watch: 
     model = GPT(recipe.model)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
     state = State()
+    if (run / INITIAL).is_dir():
+        load_model(run / INITIAL, model)
     if resume:
         remove_partial(run)
         state = load_training(find_checkpoint(run, "last"), model, optimizer)

@@ -1,19 +1,36 @@
-"""The classes of transformers that compute the same as some of our models."""
+"""The models of other programs that compute the same as some of ours: how each is laid out."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from talewright.config import ModelConfig
-from talewright.export.layouts.fold import Tensors, fold_embedding, fold_scale
+from talewright.export.layouts.fold import fold_embedding, fold_scale
 from talewright.export.layouts.gpt import GPT2, GPTNeo
 from talewright.export.layouts.llama import Llama, Qwen3
-from talewright.export.layouts.rules import Layout
+from talewright.export.layouts.own import Own
+from talewright.export.layouts.rules import Layout, Tensors
+from talewright.export.layouts.textbook import Textbook
 from talewright.model.gpt import GPT
 
-__all__ = ["LAYOUTS", "Layout", "choose_layout", "laid_out"]
+__all__ = [
+    "PUBLISHED",
+    "READABLE",
+    "Layout",
+    "Llama",
+    "Own",
+    "Qwen3",
+    "Tensors",
+    "choose_layout",
+    "folded_shape",
+    "laid_out",
+]
 
-LAYOUTS: tuple[Layout, ...] = (GPT2(), GPTNeo(), Llama(), Qwen3())
+PUBLISHED: tuple[Layout, ...] = (GPT2(), GPTNeo(), Llama(), Qwen3())
+"""The classes that transformers has."""
+READABLE: tuple[Layout, ...] = (*PUBLISHED, Textbook(), Own())
 
 
 def choose_layout(config: ModelConfig) -> tuple[Layout | None, str]:
@@ -21,15 +38,14 @@ def choose_layout(config: ModelConfig) -> tuple[Layout | None, str]:
 
     One that takes the scale of the attention scores as it is comes before one that needs it folded into the queries.
     """
-    config = _shape_when_folded(config)
+    config = folded_shape(config)
     for scaled in (config.attention_scaled, not config.attention_scaled):
         shape = dataclasses.replace(config, attention_scaled=scaled)
-        for layout in LAYOUTS:
+        for layout in PUBLISHED:
             if layout.why_not(shape) is None:
                 return layout, ""
-    nearest = LAYOUTS[0] if config.norm == "layernorm" else LAYOUTS[2]
-    scaled = dataclasses.replace(config, attention_scaled=True)
-    return None, f"{nearest.why_not(scaled)}"
+    nearest = PUBLISHED[0] if config.norm == "layernorm" else PUBLISHED[2]
+    return None, str(nearest.why_not(dataclasses.replace(config, attention_scaled=True)))
 
 
 def laid_out(model: GPT, layout: Layout) -> tuple[ModelConfig, Tensors]:
@@ -40,8 +56,7 @@ def laid_out(model: GPT, layout: Layout) -> tuple[ModelConfig, Tensors]:
     return config, layout.to_theirs(config, tensors)
 
 
-def _shape_when_folded(config: ModelConfig) -> ModelConfig:
-    import torch
-
+def folded_shape(config: ModelConfig) -> ModelConfig:
+    """The shape of the model after `fold_embedding`, without making it."""
     with torch.device("meta"):
         return fold_embedding(GPT(config))[0]

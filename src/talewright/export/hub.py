@@ -1,0 +1,48 @@
+"""Uploading an export to the Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from talewright.errors import UserError
+
+PATIENCE = 5.0  # seconds to wait for the hub's first word
+
+
+def check_hub(repo: str) -> None:
+    """Raise UserError, before anything is written, where the hub is not to be had, or does not know who we are."""
+    from huggingface_hub import HfApi, constants, get_session
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UserError(f"--push {repo} is no name of a repository, such as ada/my-stories: {error}") from None
+    try:  # the hub's own client would try again for 23 seconds before it gives up
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception as error:  # of whichever client the hub uses
+        raise UserError(f"--push {repo}: {constants.ENDPOINT} is not to be had ({_words(error)})") from None
+    try:
+        HfApi().whoami()
+    except Exception as error:
+        raise UserError(
+            f"--push {repo}: the hub does not know you ({_words(error)}); log in with `hf auth login`, or set HF_TOKEN"
+        ) from None
+
+
+def push_folder(folder: Path, repo: str) -> str:
+    """Upload the folder, and return the repository's address. Raises UserError in the hub's words; the folder stays."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        address = api.create_repo(repo, exist_ok=True)
+        api.upload_folder(folder_path=folder, repo_id=address.repo_id, commit_message="Upload with talewright export")
+    except Exception as error:
+        raise UserError(f"{folder} is written, but could not be pushed to {repo}: {_words(error)}") from None
+    return str(address)
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

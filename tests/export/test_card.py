@@ -1,0 +1,110 @@
+"""The model card, the generation's settings, the tokenizer, and the upload."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from transformers import AutoTokenizer, GenerationConfig
+
+from talewright.errors import UserError
+from talewright.export import TARGETS, export_model
+from talewright.export.card import write_card
+from tests.train.conftest import write_stories
+
+RECORD = {"target": "hf", "dtype": "f32", "proof": "largest difference of a logit 1e-06"}
+
+
+@pytest.fixture
+def trained(make_source, tmp_path):
+    """A source whose run folder has a log, and whose stories are a file of somebody's own."""
+    source = make_source()
+    (source.run / "plots").mkdir(parents=True)
+    (source.run / "plots" / "training_curves.png").write_bytes(b"curve")
+    events: list[dict[str, Any]] = [{"event": "run", "data": {"stories": 1234, "tokens": 9, "bytes": 5_600_000}}]
+    events += [{"event": "step", "step": step, "tokens": 100 * step, "seconds": 60.0 * step} for step in (1, 2)]
+    figures = {"perplexity": 9.5, "bits_per_byte": 1.25, "token_accuracy": 0.421}
+    events += [{"event": "evaluation", "step": step, "loss": 3.0 - step, **figures} for step in (1, 2)]
+    (source.run / "log.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n")
+    stories = write_stories(tmp_path / "private" / "mine.txt", 3) if (tmp_path / "private").mkdir() is None else None
+    data = dataclasses.replace(source.recipe.data, source=str(stories))
+    return dataclasses.replace(source, recipe=dataclasses.replace(source.recipe, data=data))
+
+
+def test_the_card_tells_what_the_run_knows_and_no_folder_of_this_machine(trained, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_card(folder, trained, RECORD, TARGETS["hf"].usage("ada/tales"))
+    card = (folder / "README.md").read_text()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["pipeline_tag"] == "text-generation"
+    assert (folder / "training_curves.png").read_bytes() == b"curve"
+    said = ["1,234 to train on", "`mine.txt`", "1 steps, 100 tokens, 1.0 minutes", "| 2.000 | 9.50 | 1.250 | 42.1 % |"]
+    said += ["talewright evaluate run --checkpoint 1", 'pipeline("text-generation", model="ada/tales")', "## Limits"]
+    said += ["largest difference of a logit 1e-06", "![The training curves](training_curves.png)", "> Once upon a time"]
+    for words in said:
+        assert words in card, words
+    assert str(tmp_path) not in card
+    recipe = yaml.safe_load(card.split("```yaml")[1].split("```")[0])
+    assert recipe["model"]["d_model"] == 16
+
+
+@pytest.mark.parametrize("to", ["hf", "hf-remote"])
+def test_the_tokenizer_begins_as_a_story_began_in_training(to, make_source, tmp_path, tokenizer):
+    source = make_source(context_length=24)
+    TARGETS[to].write(source, tmp_path, "f32")
+    tok = AutoTokenizer.from_pretrained(tmp_path, trust_remote_code=True)
+    text = 'Lily said: "Hello  you!"\n\u00e9\u4f60'
+    assert tok(text)["input_ids"] == [tokenizer.eos_id, *tokenizer.encode(text)]
+    assert tok.decode(tok(text)["input_ids"], skip_special_tokens=True) == text
+    assert tok.is_fast
+    assert (tok.eos_token_id, tok.pad_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 3
+    assert (tok.model_max_length, tok.padding_side) == (24, "left")
+    telling = GenerationConfig.from_pretrained(tmp_path)
+    assert (telling.max_length, telling.do_sample, telling.eos_token_id) == (24, True, tokenizer.eos_id)
+
+
+class Hub:
+    """Stands for huggingface_hub.HfApi, and notes what is asked of it."""
+
+    def __init__(self, known: bool = True) -> None:
+        self.known, self.uploaded = known, {}
+
+    def whoami(self) -> None:
+        if not self.known:
+            raise ValueError("Token is required")
+
+    def create_repo(self, repo: str, exist_ok: bool) -> Any:
+        assert exist_ok
+        return SimpleNamespace(repo_id=repo)
+
+    def upload_folder(self, folder_path: Path, repo_id: str, commit_message: str) -> None:
+        self.uploaded[repo_id] = sorted(path.name for path in Path(folder_path).iterdir())
+
+
+@pytest.fixture
+def reachable(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *words, **options: None))
+
+
+def test_a_folder_is_pushed_when_it_is_whole(make_source, tmp_path, monkeypatch, reachable, unproven):
+    hub = Hub()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    export_model(make_source(), "hf", tmp_path / "out", push="ada/tales")
+    assert hub.uploaded == {"ada/tales": sorted(path.name for path in (tmp_path / "out").iterdir())}
+    assert {"README.md", "model.safetensors", "tokenizer.json"} <= set(hub.uploaded["ada/tales"])
+    assert 'model="ada/tales"' in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_hub_that_does_not_know_us_is_met_before_anything_is_written(make_source, tmp_path, monkeypatch, reachable):
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: Hub(known=False))
+    with pytest.raises(UserError, match="log in with `hf auth login`"):
+        export_model(make_source(), "hf", tmp_path / "out", push="ada/tales")
+    with pytest.raises(UserError, match="is no name of a repository"):
+        export_model(make_source(), "hf", tmp_path / "out", push="ada/my tales")
+    assert not (tmp_path / "out").exists()
