@@ -1,0 +1,76 @@
+"""Every recipe x every form of export: possible or why not, the largest difference of a logit, size, seconds.
+
+python benchmarks/exports.py [--recipes mini-2m ...] [--targets hf ...]
+
+Each recipe's model is made at its full size with random weights, and exported as a trained one would be, its proof in a
+fresh process included. Prints a table in Markdown; what cannot be is listed under it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+
+from talewright.config import load_recipe, recipe_names
+from talewright.data import bundled
+from talewright.errors import UserError
+from talewright.export import TARGETS, Source, export_model
+from talewright.export.layouts import choose_layout
+from talewright.model.gpt import GPT
+from talewright.tokenizer.bpe import train_bpe
+
+
+def make_source(name: str, folder: Path) -> Source:
+    """The recipe's model with random weights, and a tokenizer of its size or less."""
+    recipe = load_recipe(name)
+    torch.manual_seed(0)
+    return Source(
+        recipe=recipe,
+        model=GPT(recipe.model).eval(),
+        tokenizer=train_bpe(bundled.stories(2000), recipe.model.vocab_size),
+        run=folder / name,
+        checkpoint="step-0",
+    )
+
+
+def cell(source: Source, target: str, folder: Path) -> str:
+    """What an export gave, as a cell of the table; `-` where the form cannot hold the model."""
+    if TARGETS[target].why_not(source.recipe.model):
+        return "-"
+    try:
+        record = export_model(source, target, folder)
+    except UserError as error:
+        return f"failed: {error}"
+    named = ""
+    if target == "hf":
+        layout, _ = choose_layout(source.recipe.model)
+        named = f"{layout.architecture}: " if layout else ""
+    size = f"{record['bytes'] / 1e6:,.1f} MB"
+    return f"{named}{record['largest_difference']:.1e}, {size}, {record['seconds']:.0f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", nargs="+", default=recipe_names())
+    parser.add_argument("--targets", nargs="+", default=list(TARGETS))
+    chosen = parser.parse_args()
+    print("| recipe | " + " | ".join(f"`{target}`" for target in chosen.targets) + " |")
+    print("|---|" + "---|" * len(chosen.targets), flush=True)
+    reasons = []
+    with tempfile.TemporaryDirectory() as work:
+        for name in chosen.recipes:
+            source = make_source(name, Path(work))
+            print(f"| {name} |", end="", flush=True)
+            for target in chosen.targets:
+                print(f" {cell(source, target, Path(work) / f'{name}-{target}')} |", end="", flush=True)
+                if reason := TARGETS[target].why_not(source.recipe.model):
+                    reasons.append(f"{name} to {target}: {reason}.")
+            print(flush=True)
+    print("\n" + "\n".join(f"- {reason}" for reason in reasons))
+
+
+if __name__ == "__main__":
+    main()
