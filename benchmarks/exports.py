@@ -9,6 +9,7 @@ fresh process included. Prints a table in Markdown; what cannot be is listed und
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def cell(source: Source, target: str, folder: Path) -> str:
         record = export_model(source, target, folder)
     except UserError as error:
         return f"failed: {error}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     named = ""
     if target == "hf":
         layout, _ = choose_layout(source.recipe.model)

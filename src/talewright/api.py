@@ -261,23 +261,27 @@ def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, 
     return recipe_from_dict(values, f"{recipe or run}", overrides)
 
 
-def _copy_initial(recipe: Recipe, folder: Path) -> None:
-    """Give a run folder its own copy of the weights that it begins with, where those are another run's."""
+def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
+    """The file of the weights that the recipe begins with, where those are another run's. Raises UserError where they
+    do not fit it.
+    """
     if recipe.train.init_from is None:
-        return
+        return None
     source = Run(recipe.train.init_from)
-    load_model(source.checkpoint, GPT(recipe.model))  # that they fit is said now
-    if source.tokenizer.fingerprint != Tokenizer.load(folder / "tokenizer").fingerprint:
+    load_model(source.checkpoint, GPT(recipe.model))
+    if source.tokenizer.fingerprint != tokenizer.fingerprint:
         raise UserError(f"{source.folder} has another tokenizer than these stories were prepared with")
-    (folder / INITIAL).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source.checkpoint / "model.safetensors", folder / INITIAL / "model.safetensors")
+    return source.checkpoint / "model.safetensors"
 
 
 def _write_run(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
+    initial = _initial_weights(recipe, tokenizer)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer.save(folder / "tokenizer")
-        _copy_initial(recipe, folder)
+        if initial is not None:  # a copy of its own: the other run may change, or go
+            (folder / INITIAL).mkdir(exist_ok=True)
+            shutil.copyfile(initial, folder / INITIAL / "model.safetensors")
         (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror}; name another by --out") from None

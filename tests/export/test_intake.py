@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,6 +196,23 @@ def test_a_source_that_is_none_is_named(tmp_path, monkeypatch):
         UserError, match=r"is no folder here, and not to be had from https://huggingface\.co \(no network"
     ):
         import_model("ada/no-such-model", tmp_path / "run")
+
+
+def test_a_model_of_the_hub_is_found_where_it_was_fetched_before_and_a_pickled_one_refused(
+    gpt2, tmp_path, monkeypatch, unproven
+):
+    def fetched(name: str, local_files_only: bool = False, **options: Any) -> str:
+        if name == "ada/pickled" and local_files_only:
+            raise FileNotFoundError(name)
+        return str(gpt2)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    assert import_model("ada/tales", tmp_path / "run")["class"] == "GPT2LMHeadModel"
+    assert api.load(tmp_path / "run").recipe.name == "tales"
+    (gpt2 / "model.safetensors").unlink()
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *words, **options: None))
+    with pytest.raises(UserError, match=r"has no safetensors on the hub, and its pytorch_model\.bin is not fetched"):
+        import_model("ada/pickled", tmp_path / "again")
 
 
 def test_a_gpt2_without_a_tokenizer_takes_the_one_that_is_named(gpt2, tmp_path, tokenizer, unproven):

@@ -91,15 +91,20 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import constants, get_session, snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
+        folder = Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return folder
     except Exception:  # of whichever kind: it is not here, or its name can be none
         pass
     try:  # the hub's own client would try again for 23 seconds before it gives up
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)
-        return Path(snapshot_download(name, allow_patterns=list(WANTED), etag_timeout=PATIENCE))
+        folder = Path(snapshot_download(name, allow_patterns=list(WANTED), etag_timeout=PATIENCE))
     except Exception as error:  # no network, no such model, a name that can be none
         reason = " ".join(str(error).split()).split(". ")[0][:200]
         raise UserError(
             f"{name} is no folder here, and not to be had from {constants.ENDPOINT} ({reason}); name a folder with "
             "config.json and model.safetensors"
         ) from None
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"{name} has no safetensors on the hub, and its pytorch_model.bin is not fetched: {WAY_ROUND}")
+    return folder

@@ -1,0 +1,85 @@
+"""The classes that transformers has, told with as their users do: padded, with beams, and past the context."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+from talewright.export import TARGETS
+from talewright.generate.engine import Engine
+from talewright.generate.sampling import Sampling
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "GPT2LMHeadModel": {"bias": ("mlp",), "activation": "gelu"},
+    "GPTNeoForCausalLM": {"attention": ("global", "local"), "window": 5, "bias": ("out", "mlp"), "tied": False},
+    "LlamaForCausalLM": {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": (), "n_kv_heads": 1},
+    "Qwen3ForCausalLM": {
+        "norm": "rmsnorm",
+        "positions": "rotary",
+        "activation": "swiglu",
+        "bias": (),
+        "qk_norm": True,
+        "attention": ("global", "local"),
+        "window": 5,
+    },
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def exported(request, make_source, tmp_path):
+    """Ours, theirs and their tokenizer, of each family."""
+    source = make_source(**FAMILIES[request.param], context_length=48)
+    TARGETS["hf"].write(source, tmp_path, "f32")
+    theirs: Any = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert type(theirs).__name__ == request.param
+    return source, theirs, AutoTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_left_padded_batch_tells_what_our_engine_tells(exported):
+    source, theirs, tok = exported
+    prompts = ["Lily", "One day a small dog found a ball"]
+    batch = tok(prompts, return_tensors="pt", padding=True)
+    assert (batch["attention_mask"] == 0).any()
+    told = theirs.generate(**batch, do_sample=False, max_new_tokens=12)
+    expected = Engine(source.model, source.tokenizer).tell(prompts, Sampling(temperature=0, max_new_tokens=12))
+    for ids, story in zip(told.tolist(), expected, strict=True):
+        assert source.tokenizer.decode(ids).rstrip("\ufffd") == story.text.rstrip("\ufffd")  # half a letter
+
+
+def test_beams_find_no_less_likely_a_story_than_the_greedy_one(exported):
+    source, theirs, tok = exported
+    ids = tok("The dog ran", return_tensors="pt")["input_ids"]
+    options = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
+    scores = [log_likelihood(source.model, theirs.generate(ids, num_beams=n, **options), len(ids[0])) for n in (1, 64)]
+    assert scores[1] >= scores[0]
+
+
+def log_likelihood(model: Any, ids: torch.Tensor, start: int) -> float:
+    """Of the tokens from `start` on, by our model."""
+    with torch.no_grad():
+        scores = model(ids)[0].log_softmax(-1)
+    return float(scores[range(start - 1, ids.shape[1] - 1), ids[0, start:]].sum())
+
+
+def test_past_the_context_each_class_does_what_the_documents_say(exported):
+    _, theirs, tok = exported
+    ids = tok("Lily", return_tensors="pt")["input_ids"]
+    end = theirs.generate(ids, do_sample=False, eos_token_id=None)
+    assert end.shape == (1, 48)  # generation_config.json stops at the context
+    longer = {"do_sample": False, "eos_token_id": None, "max_new_tokens": 50}
+    errors = {"GPT2LMHeadModel": IndexError, "GPTNeoForCausalLM": RuntimeError}
+    if error := errors.get(type(theirs).__name__):
+        with pytest.raises(error):
+            theirs.generate(ids, **longer)
+    else:
+        assert theirs.generate(ids, **longer).shape == (1, ids.shape[1] + 50)
+
+
+def test_a_pipeline_tells_to_the_contexts_end_by_itself(make_source, tmp_path):
+    TARGETS["hf"].write(make_source(context_length=30), tmp_path, "f32")
+    tell = pipeline("text-generation", model=str(tmp_path))
+    found = tell("Once upon a time", return_tensors=True, eos_token_id=None)
+    assert len(found[0]["generated_token_ids"]) == 30
