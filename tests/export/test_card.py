@@ -63,6 +63,9 @@ def test_the_tokenizer_begins_as_a_story_began_in_training(to, make_source, tmp_
     assert tok(text)["input_ids"] == [tokenizer.eos_id, *tokenizer.encode(text)]
     assert tok.decode(tok(text)["input_ids"], skip_special_tokens=True) == text
     assert tok.is_fast
+    assert set(tok(text)) == {"input_ids", "attention_mask"}
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())  # which transformers 4 needs for the same
+    assert settings["model_input_names"] == ["input_ids", "attention_mask"]
     assert (tok.eos_token_id, tok.pad_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 3
     assert (tok.model_max_length, tok.padding_side) == (24, "left")
     telling = GenerationConfig.from_pretrained(tmp_path)

@@ -87,14 +87,23 @@ def proof_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
     """Real stories after an end of text, as ids: of the run's prepared validation stories where this machine still has
     them, else bundled ones; each no longer than the model's context.
     """
-    folder = cache_folder(Job(recipe.data, recipe.tokenizer, recipe.model.vocab_size))
-    if is_corpus(folder):
-        corpus = Corpus.open(folder)
-        if corpus.tokenizer.fingerprint == tokenizer.fingerprint and "valid" in corpus.splits:
-            split = corpus.split("valid")
-            found = [split.story(i).tolist() for i in range(min(STORIES, split.n_stories))]
-            return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in found]
-    return bundled_stories(tokenizer, recipe.model.context_length)
+    found = _prepared_stories(recipe, tokenizer)
+    if not found:
+        return bundled_stories(tokenizer, recipe.model.context_length)
+    return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in found]
+
+
+def _prepared_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
+    """The first validation stories of the corpus that the run was trained on; none where it is not here any more."""
+    try:
+        folder = cache_folder(Job(recipe.data, recipe.tokenizer, recipe.model.vocab_size))
+        corpus = Corpus.open(folder) if is_corpus(folder) else None
+    except UserError:  # the files that it was made of are gone, or it is damaged
+        return []
+    if corpus is None or corpus.tokenizer.fingerprint != tokenizer.fingerprint or "valid" not in corpus.splits:
+        return []
+    split = corpus.split("valid")
+    return [split.story(i).tolist() for i in range(min(STORIES, split.n_stories))]
 
 
 def bundled_stories(tokenizer: Tokenizer, context_length: int) -> list[list[int]]:

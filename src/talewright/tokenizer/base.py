@@ -209,6 +209,8 @@ _TRANSFORMERS_CONFIG = {
     "eos_token": EOT,
     "pad_token": EOT,
     "clean_up_tokenization_spaces": False,
+    # without token types, which GPT-2 would take for tokens and add to them:
+    "model_input_names": ["input_ids", "attention_mask"],
 }
 
 
