@@ -149,7 +149,7 @@ class Tokenizer:
 
         A text of more than 65,536 characters is encoded in pieces, cut between words: whole, it would fill the memory.
         """
-        if any(len(text) > LONGEST for text in texts):
+        if any(len(text) > LONGEST for text in texts) and not self._spaced:  # each piece would have a space before it
             return [[number for piece in pieces(text) for number in self.encode(piece)] for text in texts]
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
