@@ -20,6 +20,8 @@ CALLS = {"eval", "exec", "compile", "torch.load", "pd.read_pickle", "yaml.unsafe
 
 
 SWITCHES = {"allow_pickle", "shell", "trust_remote_code"}  # not to be set to True
+OWN_CODE = {"export/clients/hf_remote.py": {"trust_remote_code"}}
+"""The proof of an export reads back, in a process of its own, the code that the export itself has just written."""
 
 
 def calls_and_imports(path: Path) -> set[str]:
@@ -38,9 +40,9 @@ def calls_and_imports(path: Path) -> set[str]:
 
 def test_no_code_of_ours_loads_pickle_or_runs_a_text():
     wrong = MODULES | CALLS | SWITCHES
-    found = {path.name: calls_and_imports(path) & wrong for path in SOURCE.rglob("*.py")}
+    found = {str(path.relative_to(SOURCE)): calls_and_imports(path) & wrong for path in SOURCE.rglob("*.py")}
     assert len(found) > 40
-    assert {name: calls for name, calls in found.items() if calls} == {}
+    assert {name: calls for name, calls in found.items() if calls} == OWN_CODE
     assert calls_and_imports(Path(__file__)) & {"ast"}  # the search itself finds something
 
 
