@@ -15,15 +15,19 @@ from typing import Any
 from talewright.errors import UserError
 from talewright.export.card import write_card
 from talewright.export.folder import RECORD, check_free, placed
+from talewright.export.gguf import GGUF
 from talewright.export.hf import HuggingFace
 from talewright.export.hub import check_hub, push_folder
+from talewright.export.llama2c import Llama2C
+from talewright.export.onnx import ONNX
 from talewright.export.proof import proof_stories, prove
 from talewright.export.remote import HuggingFaceRemote
 from talewright.export.target import Source, Target
 
 __all__ = ["TARGETS", "Source", "export_model"]
 
-TARGETS: dict[str, Target] = {target.name: target for target in (HuggingFace(), HuggingFaceRemote())}
+FORMS = (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C())
+TARGETS: dict[str, Target] = {target.name: target for target in FORMS}
 
 
 def export_model(

@@ -1,0 +1,123 @@
+"""GGUF files, held against llama.cpp itself: the same logits, the same tokens for the same text, the same story."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talewright.config import ModelConfig
+from talewright.errors import UserError
+from talewright.export import TARGETS, export_model
+from talewright.export.clients.gguf import reader
+from talewright.export.gguf import BOUNDS, FILE
+from talewright.generate.engine import Engine
+from talewright.generate.sampling import Sampling
+from tests.export.sources import source_of
+from tests.model.shapes import SEEDS, model_configs, token_batch
+from tests.tokenizer.cases import story_texts
+
+llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
+LLAMA_SHAPED = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu"}
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt2": {
+        "norm": "layernorm",
+        "positions": "learned",
+        "activation": "gelu_tanh",
+        "n_kv_heads": None,
+        "qk_norm": False,
+    },
+    "llama": {**LLAMA_SHAPED, "qk_norm": False},
+    "qwen3": {**LLAMA_SHAPED, "qk_norm": True, "bias": ("qkv",)},
+}
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+@given(data=st.data(), seed=SEEDS)
+@settings(max_examples=8, deadline=None)
+def test_logits_equal_llama_cpp_on_drawn_shapes(architecture, data, seed, tokenizer, tmp_path_factory):
+    config = data.draw(model_configs(**SHAPES[architecture], norm_placement="pre", attention=("global",)))
+    source = source_of(config, tokenizer, seed)
+    folder = tmp_path_factory.mktemp("gguf")
+    TARGETS["gguf"].write(source, folder, "f32")
+    tokens = token_batch(source.recipe.model, seed, rows=1)
+    ours = source.model(tokens)[0].detach().numpy()
+    np.testing.assert_allclose(reader(str(folder))(tokens[0].numpy()), ours, atol=BOUNDS["f32"] * max(1, ours.max()))
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("architecture", SHAPES)
+def test_every_precision_proves_itself(architecture, dtype, make_source, tmp_path):
+    source = make_source(**{"d_model": 64, "bias": ("qkv",), **SHAPES[architecture]})
+    record = export_model(source, "gguf", tmp_path / "out", dtype)
+    assert 0 < record["largest_difference"] < record["bound"]
+    whole = 4 * sum(p.numel() for p in source.model.parameters())
+    kept = {"f32": 1, "f16": 1 / 2, "bf16": 1 / 2, "q8_0": 34 / 128}[dtype]  # 32 values in 34 bytes
+    assert kept * whole < record["bytes"] < kept * whole + 60_000  # the tokenizer, the vectors, the positions
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory, tokenizer):
+    """A small model whose stories vary, and llama.cpp with its file."""
+    config = ModelConfig(n_layers=2, n_heads=2, d_model=32, d_ff=64, vocab_size=310, context_length=128, tied=False)
+    source = source_of(config, tokenizer, seed=3)
+    assert source.model.head is not None
+    assert source.model.positions is not None
+    with torch.no_grad():
+        source.model.positions.weight.mul_(6)  # else it tells the same two tokens for ever
+        source.model.head.weight[tokenizer.vocab_size :] = 0  # never likely, as after training
+    folder = tmp_path_factory.mktemp("opened")
+    TARGETS["gguf"].write(source, folder, "f32")
+    f32 = llama_cpp.GGML_TYPE_F32
+    return source, llama_cpp.Llama(str(folder / FILE), n_ctx=0, verbose=False, type_k=f32, type_v=f32)
+
+
+@given(text=story_texts())
+@settings(max_examples=300, deadline=None)
+def test_llama_cpp_cuts_text_into_the_same_tokens(opened, text):
+    source, llama = opened
+    assert llama.tokenize(text.encode(), add_bos=False, special=False) == source.tokenizer.encode(text)
+
+
+def test_a_text_begins_with_the_end_of_text_and_stories_are_the_same(opened):
+    source, llama = opened
+    eos = source.tokenizer.eos_id
+    assert llama.tokenize(b"") == [eos]
+    for prompt in ("Once upon a time", "The fox\n\nand"):
+        ids = llama.tokenize(prompt.encode())
+        assert ids == [eos, *source.tokenizer.encode(prompt)]
+        told = Engine(source.model, source.tokenizer).tell([prompt], Sampling(temperature=0, max_new_tokens=40))[0].text
+        theirs = list(itertools.islice(llama.generate(ids, temp=0.0), 40))
+        assert source.tokenizer.decode(ids + theirs) == told
+        assert len(set(theirs)) > 5
+
+
+def test_no_model_tells_the_tokens_that_pad_the_vocabulary(opened):
+    source, llama = opened
+    assert llama.n_vocab() == 310 > source.tokenizer.vocab_size
+    assert llama.detokenize([305]) == b""
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({"activation": "gelu"}, "its non-linearity is gelu, there gelu_tanh"),
+        ({"norm_placement": "post"}, r"after the residual sum \(post-LN\)"),
+        ({"attention": ("global", "local"), "window": 8}, "some of its layers see a local window only"),
+        ({**LLAMA_SHAPED, "qk_norm": True, "attention": ("local",), "window": 8, "bias": ()}, "a local window only"),
+        ({**LLAMA_SHAPED, "qk_norm": True, "bias": ("out",)}, "output has a bias beside normalised queries"),
+        ({**LLAMA_SHAPED, "activation": "relu2"}, "is not gated"),
+    ],
+)
+def test_what_llama_cpp_cannot_hold_is_said_in_words(shape, words, make_source, tmp_path):
+    target = TARGETS["gguf"]
+    with pytest.raises(UserError, match=words):
+        export_model(make_source(**shape), "gguf", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert target.why_not(ModelConfig(attention=("local",), window=256, context_length=256)) is None  # it sees all
+    assert target.why_not(ModelConfig(positions="sinusoidal", embedding_scaled=True, attention_scaled=False)) is None

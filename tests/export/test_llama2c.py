@@ -1,0 +1,135 @@
+"""llama2.c's files, held against its format: the bytes, the numbering, and run.c's own way to cut text."""
+
+from __future__ import annotations
+
+import json
+import struct
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talewright.config import ModelConfig
+from talewright.data import bundled
+from talewright.errors import UserError
+from talewright.export import TARGETS, export_model
+from talewright.export.clients.llama2c import reader
+from talewright.tokenizer.bpe import train_bpe
+from tests.export.sources import source_of
+from tests.model.shapes import SEEDS, model_configs, token_batch
+
+LLAMA = {"norm": "rmsnorm", "norm_placement": "pre", "positions": "rotary", "activation": "swiglu", "qk_norm": False}
+HELD = {**LLAMA, "bias": (), "norm_eps": 1e-5, "rotary_base": 10000.0, "attention": ("global",)}
+SMALL = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 32, "d_ff": 48, "context_length": 64}
+
+
+@given(data=st.data(), seed=SEEDS)
+@settings(max_examples=25, deadline=None)
+def test_a_reader_of_the_format_computes_the_same_on_drawn_shapes(data, seed, tokenizer, tmp_path_factory):
+    source = source_of(data.draw(model_configs(**HELD)), tokenizer, seed)
+    folder = tmp_path_factory.mktemp("llama2c")
+    TARGETS["llama2c"].write(source, folder, "f32")
+    tokens = token_batch(source.recipe.model, seed, rows=1)
+    ours = source.model(tokens)[0].detach().numpy()
+    np.testing.assert_allclose(reader(str(folder))(tokens[0].numpy()), ours, atol=1e-4 * max(1, np.abs(ours).max()))
+
+
+def test_the_file_has_the_bytes_that_run_c_counts_on(tokenizer, tmp_path):
+    source = source_of(ModelConfig(**{**HELD, **SMALL}, tied=False, vocab_size=310), tokenizer)
+    export_model(source, "llama2c", tmp_path / "out")
+    whole = (tmp_path / "out" / "model.bin").read_bytes()
+    assert struct.unpack("<7i", whole[:28]) == (32, 48, 2, 4, 2, -310, 64)
+    layer = 32 + 32 * 32 + 2 * 16 * 32 + 32 * 32 + 32 + 3 * 48 * 32  # norm, wq, wk and wv, wo, norm, w1 w2 w3
+    assert len(whole) == 28 + 4 * (310 * 32 + 2 * layer + 32 + 64 * 8 + 310 * 32)  # 64 x 8: the table of rotations
+    turns = np.frombuffer(whole, "<f4", 2 * 64 * 4, len(whole) - 4 * (310 * 32 + 64 * 8)).reshape(2, 64, 4)
+    angles = np.arange(64)[:, None] * 10000.0 ** (-np.arange(4) / 4)
+    np.testing.assert_allclose(turns, [np.cos(angles), np.sin(angles)], atol=1e-5)
+    ids = json.loads((tmp_path / "out" / "ids.json").read_text())
+    assert sorted(ids) == list(range(310))
+    assert ids[tokenizer.eos_id] == 1
+    rows = np.frombuffer(whole, "<f4", 310 * 32, 28).reshape(310, 32)
+    np.testing.assert_array_equal(rows[ids], source.model.embedding.weight.detach())
+
+
+class RunC:
+    """run.c's tokenizer, from the format: pieces with scores; the pair with the best score is joined first."""
+
+    def __init__(self, path: Path, vocab_size: int) -> None:
+        data, place = path.read_bytes(), 4
+        self.longest = struct.unpack("<i", data[:4])[0]
+        self.pieces, self.scores = [], []
+        for _ in range(vocab_size):
+            score, length = struct.unpack_from("<fi", data, place)
+            self.pieces.append(data[place + 8 : place + 8 + length])
+            self.scores.append(score)
+            place += 8 + length
+        assert place == len(data)
+        self.numbers = {piece: number for number, piece in enumerate(self.pieces)}
+
+    def encode(self, text: str) -> list[int]:
+        """Without the space that run.c puts before a text."""
+        ids = []
+        for letter in text:
+            spelled = letter.encode()
+            ids += [self.numbers[spelled]] if spelled in self.numbers else [byte + 3 for byte in spelled]
+        while True:
+            joined = [self.numbers.get(self.pieces[a] + self.pieces[b]) for a, b in pairwise(ids)]
+            known = [(-self.scores[number], place) for place, number in enumerate(joined) if number is not None]
+            if not known:
+                return ids
+            place = min(known)[1]
+            ids[place : place + 2] = [joined[place]]
+
+    def decode(self, ids: list[int]) -> bytes:
+        return b"".join(self.pieces[number] for number in ids)
+
+
+def test_run_c_cuts_stories_into_the_same_tokens(tmp_path):
+    """All but a few: it joins letters across the borders of words and over other pairs than the BPE has learned."""
+    stories = list(bundled.stories(60))
+    tokenizer = train_bpe(stories[:50], 600)
+    source = source_of(ModelConfig(**{**HELD, **SMALL}, vocab_size=610), tokenizer)
+    TARGETS["llama2c"].write(source, tmp_path, "f32")
+    theirs, ids = RunC(tmp_path / "tokenizer.bin", 610), json.loads((tmp_path / "ids.json").read_text())
+    words = [word for story in stories for word in story.split(" ")]
+    same = 0
+    for word in words:
+        found = theirs.encode(" " + word)
+        assert theirs.decode(found).decode() == " " + word
+        same += found == [ids[number] for number in tokenizer.encode(" " + word)]
+    assert same > 0.98 * len(words)
+    assert theirs.encode("ž\x07") == [3 + byte for byte in "ž\x07".encode()]  # bytes that no merge knows
+    assert theirs.longest == max(map(len, theirs.pieces))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bias": ("mlp",)}, "its projections have biases"),
+        ({"norm_eps": 1e-6}, r"its model\.norm_eps is 1e-06, there 1e-05"),
+        ({"rotary_base": 500.0}, r"its model\.rotary_base is 500\.0"),
+        ({"qk_norm": True}, "it normalises queries and keys"),
+        ({"attention": ("local",), "window": 8}, "a local window only"),
+        ({"norm": "layernorm"}, "it has LayerNorm"),
+    ],
+)
+def test_what_run_c_cannot_hold_is_said_in_words(change, words, tokenizer, tmp_path):
+    source = source_of(ModelConfig(**{**HELD, **SMALL, **change}), tokenizer)
+    with pytest.raises(UserError, match=words):
+        export_model(source, "llama2c", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_vocabulary_without_room_for_run_c_is_refused():
+    assert "below the 259" in str(TARGETS["llama2c"].why_not(ModelConfig(**{**HELD, **SMALL}, vocab_size=258)))
+    assert TARGETS["llama2c"].why_not(ModelConfig(**{**HELD, **SMALL}, vocab_size=259)) is None
+
+
+def test_a_scaled_embedding_and_unscaled_scores_are_folded(tokenizer, tmp_path):
+    shape = {**HELD, **SMALL, "embedding_scaled": True, "attention_scaled": False}
+    source = source_of(ModelConfig(**shape), tokenizer)
+    record = export_model(source, "llama2c", tmp_path / "out")
+    assert record["largest_difference"] < record["bound"]
