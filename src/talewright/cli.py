@@ -336,7 +336,8 @@ def export(
         run: Run folder.
         folder: Folder to write. Nothing is left of it where the proof fails.
         to: The form. hf is a class that transformers has; hf-remote brings our own model as code, of any architecture.
-        dtype: Precision of the weights; the form's first one unless told.
+            gguf is llama.cpp's one file, onnx a graph as transformers.js opens it, llama2c the files of run.c.
+        dtype: Precision of the weights: f32 unless told; bf16 and f16 for hf and gguf, q8_0 for gguf.
         checkpoint: best, last, or a step.
         overwrite: Replace an earlier export in that folder.
         push: Also upload the folder to this repository of the hub, such as ada/my-stories (made where there is none).
@@ -388,12 +389,12 @@ def import_(
     json: FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Make a run folder of a model that another program trained: GPT-2, GPT-Neo, Llama or Qwen3 as transformers saves
-    them, and what `export` wrote.
+    them, llama2.c's .bin, and what `export` wrote.
 
     The run can be told with, scored, exported, and trained further with `talewright train --init-from RUN`.
 
     Args:
-        source: A folder with config.json and model.safetensors, or a model's name on the hub.
+        source: A folder with config.json and model.safetensors, a .bin of llama2.c, or a model's name on the hub.
         run: Run folder to make.
         tokenizer: Folder (or name on the hub) of the model's tokenizer, where it has none of its own.
         overwrite: Replace what an earlier import left in that folder.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -32,7 +34,7 @@ def test_transformer_lens_sees_the_same_logits_and_patterns(shape, tokenizer, tm
 
     source = source_of(ModelConfig(**{**SIZES, **shape}), tokenizer)
     TARGETS["hf"].write(source, tmp_path, "f32")
-    lens = TransformerBridge.boot_transformers(str(tmp_path), dtype=torch.float32, device="cpu")
+    lens: Any = TransformerBridge.boot_transformers(str(tmp_path), dtype=torch.float32, device="cpu")
     tokens = token_batch(source.recipe.model, 1)
     with torch.no_grad():
         logits, cache = lens.run_with_cache(tokens)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talewright.api import load
 from talewright.config import ModelConfig
 from talewright.data import bundled
 from talewright.errors import UserError
-from talewright.export import TARGETS, export_model
+from talewright.export import TARGETS, Source, export_model
 from talewright.export.clients.llama2c import reader
+from talewright.export.intake import import_model
+from talewright.export.llama2c import new_ids
+from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.bpe import train_bpe
 from tests.export.sources import source_of
 from tests.model.shapes import SEEDS, model_configs, token_batch
@@ -133,3 +140,65 @@ def test_a_scaled_embedding_and_unscaled_scores_are_folded(tokenizer, tmp_path):
     source = source_of(ModelConfig(**shape), tokenizer)
     record = export_model(source, "llama2c", tmp_path / "out")
     assert record["largest_difference"] < record["bound"]
+
+
+def exported(tokenizer: Tokenizer, folder: Path, **shape: Any) -> Source:
+    source = source_of(ModelConfig(**{**HELD, **SMALL, "tied": False, **shape}), tokenizer)
+    TARGETS["llama2c"].write(source, folder, "f32")
+    return source
+
+
+def test_out_and_in_again_gives_the_same_bits(tokenizer, tmp_path):
+    (tmp_path / "out").mkdir()
+    source = exported(tokenizer, tmp_path / "out", vocab_size=310)
+    record = import_model(str(tmp_path / "out"), tmp_path / "run")
+    assert "read in a fresh process" in record["proof"]
+    run = load(tmp_path / "run")
+    assert dataclasses.replace(run.recipe.model, n_kv_heads=2) == source.recipe.model
+    assert run.tokenizer.fingerprint == tokenizer.fingerprint
+    for name, tensor in source.model.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name].cpu(), tensor), name
+
+
+def test_a_foreign_file_comes_in_with_the_tokenizer_that_is_named(tokenizer, tmp_path):
+    source = exported(tokenizer, tmp_path, vocab_size=310)
+    foreign = (tmp_path / "model.bin").rename(tmp_path / "stories.bin")
+    (tmp_path / "ids.json").unlink()
+    with pytest.raises(UserError, match=r"stories\.bin has no tokenizer that can be read.*--tokenizer"):
+        import_model(str(foreign), tmp_path / "run")
+    tokenizer.save(tmp_path / "named")
+    import_model(str(foreign), tmp_path / "run", tokenizer=str(tmp_path / "named"))
+    rows = load(tmp_path / "run").model.embedding.weight.cpu()
+    assert torch.equal(rows[torch.tensor(new_ids(tokenizer, 310))], source.model.embedding.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda whole: whole[:-4], r"has 6\d,\d+ bytes; the model that its header describes has 6\d,\d+"),
+        (lambda whole: whole + b"\0\0\0\0", "bytes; the model that its header describes has"),
+        (lambda whole: whole[:20], "has 20 bytes, too few"),
+        (
+            lambda whole: struct.pack("<i", 33) + whole[4:],
+            r"its header says: model\.n_heads is 4, which does not divide",
+        ),
+        (lambda whole: struct.pack("<7i", 32, 48, 0, 4, 0, 0, -1) + whole[28:], r"n_layers is 0"),
+        (lambda whole: struct.pack("<I", 0x616B3432) + whole[4:], "a later format of llama2.c"),
+        (lambda whole: b"PK\x03\x04" + whole[4:], "such a file is pickled"),
+    ],
+)
+def test_a_file_that_is_none_is_named_and_nothing_is_written(change, words, tokenizer, tmp_path):
+    exported(tokenizer, tmp_path)
+    path = tmp_path / "model.bin"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(UserError, match=words):
+        import_model(str(path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("ids", ["[1, 2]", "{}", "[[1]]", "no", "[0, 0]", "1e999"])
+def test_ids_that_number_something_else_are_refused(ids, tokenizer, tmp_path):
+    exported(tokenizer, tmp_path)
+    (tmp_path / "ids.json").write_text(ids)
+    with pytest.raises(UserError, match=r"ids\.json (is no list of whole numbers|does not number the)"):
+        import_model(str(tmp_path), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Computes from model.bin what llama2.c's run.c computes, in numpy, and numbers the ids as `ids.json` says."""
+"""Computes from model.bin what llama2.c's run.c computes, in numpy, with the ids numbered as `ids.json` says."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 
 def reader(folder: str) -> Callable[[np.ndarray], np.ndarray]:
-    model = Model(np.fromfile(Path(folder) / "model.bin", "<f4"))
-    ids = np.array(json.loads((Path(folder) / "ids.json").read_text()))
+    """Of an export's folder, or of any file of that format, which may have no `ids.json` beside it."""
+    file = Path(folder) / "model.bin" if Path(folder).is_dir() else Path(folder)
+    model, numbers = Model(np.fromfile(file, "<f4")), file.with_name("ids.json")
+    ids = np.array(json.loads(numbers.read_text())) if numbers.is_file() else np.arange(len(model.embedding))
     return lambda story: model.logits(ids[story])[:, ids]
 
 

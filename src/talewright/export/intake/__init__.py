@@ -18,6 +18,7 @@ from talewright.config import ModelConfig, Recipe, TokenizerConfig, TrainConfig,
 from talewright.errors import UserError
 from talewright.export.folder import RECORD, placed
 from talewright.export.intake.files import find_source, read_settings, read_tensors
+from talewright.export.intake.llama2c import llama2c_file, read_llama2c
 from talewright.export.intake.tokenizer import read_tokenizer
 from talewright.export.layouts import PUBLISHED, READABLE, Layout, Tensors
 from talewright.export.layouts.settings import Settings
@@ -40,25 +41,32 @@ class Found:
 
 
 def import_model(source: str, run: Path, tokenizer: str | None = None, overwrite: bool = False) -> dict[str, Any]:
-    """Make a run folder of the model in a folder, or of that name on the hub, and say what was done.
+    """Make a run folder of the model in a folder or llama2.c's .bin, or of that name on the hub, and say what was done.
 
     Raises UserError, with nothing written, where the source is no model that ours can be, or one of its parts is
     missing, superfluous or of another shape.
     """
-    folder = find_source(source)
-    layout, found = read_model(folder, tokenizer)
+    found, where, client = _read(source, tokenizer)
     recipe = _recipe(source, found)
     model = GPT(found.config).eval()
     model.load_state_dict(found.tensors)
     stories = bundled_stories(found.tokenizer, found.config.context_length)
-    proven = layout in PUBLISHED and find_spec("transformers") is not None
-    proof = prove(model, "hf", folder, stories, BOUNDS["f32"]).words if proven else None
+    proof = prove(model, client, where, stories, BOUNDS["f32"]).words if client else None
     record = {"source": source, "class": found.kind, "parameters": sum(t.numel() for t in model.parameters())}
     record |= {"vocab_size": found.config.vocab_size, "proof": proof}
     with placed(run, overwrite) as half:
         write_run(half, recipe, model, found.tokenizer)
         (half / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
+
+
+def _read(source: str, tokenizer: str | None) -> tuple[Found, Path, str | None]:
+    """The model, where it lies, and the client of `export/clients` that can read it there (None: none can)."""
+    if (file := llama2c_file(source)) is not None:
+        return Found("llama2.c's model", *read_llama2c(file, tokenizer)), file, "llama2c"
+    folder = find_source(source)
+    layout, found = read_model(folder, tokenizer)
+    return found, folder, "hf" if layout in PUBLISHED and find_spec("transformers") is not None else None
 
 
 def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Layout, Found]:
