@@ -175,7 +175,7 @@ def test_a_foreign_file_comes_in_with_the_tokenizer_that_is_named(tokenizer, tmp
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda whole: whole[:-4], r"has 6\d,\d+ bytes; the model that its header describes has 6\d,\d+"),
+        (lambda whole: whole[:-4], "has 2,112,152 bytes; the model that its header describes has 2,112,156"),
         (lambda whole: whole + b"\0\0\0\0", "bytes; the model that its header describes has"),
         (lambda whole: whole[:20], "has 20 bytes, too few"),
         (

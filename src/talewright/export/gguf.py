@@ -73,11 +73,11 @@ class GGUF(Target):
 USAGE = """```python
 from llama_cpp import Llama
 
-model = Llama("{place}/{file}")
+model = Llama("{place}/{file}", n_ctx=0)
 print(model("Once upon a time", max_tokens=200)["choices"][0]["text"])
 ```
 
-Or `llama-completion -m {place}/{file} -p "Once upon a time"` with llama.cpp itself.
+Or `llama-completion -m {place}/{file} -c 0 -p "Once upon a time"` with llama.cpp itself.
 """
 
 
