@@ -11,6 +11,7 @@ from talewright.config import ModelConfig
 from talewright.export import TARGETS
 from tests.export.sources import source_of
 from tests.model.shapes import token_batch
+from tests.model.test_attention import attention_weights
 
 pytest.importorskip("transformer_lens", reason="TransformerLens is not installed (transformer-lens)")
 pytestmark = pytest.mark.slow
@@ -39,11 +40,11 @@ def test_transformer_lens_sees_the_same_logits_and_patterns(shape, tokenizer, tm
     with torch.no_grad():
         logits, cache = lens.run_with_cache(tokens)
         torch.testing.assert_close(logits, source.model(tokens), atol=1e-4, rtol=0)
-    for layer, ours in enumerate(source.model.attention_weights(tokens)):
+    for layer, ours in enumerate(attention_weights(source.model, tokens)):
         torch.testing.assert_close(cache["pattern", layer], ours, atol=1e-5, rtol=0)
     lens.enable_compatibility_mode()  # norms folded and weights centred, as HookedTransformer had them
     with torch.no_grad():
         folded, cache = lens.run_with_cache(tokens)
         torch.testing.assert_close(folded.log_softmax(-1), source.model(tokens).log_softmax(-1), atol=1e-3, rtol=0)
-    for layer, ours in enumerate(source.model.attention_weights(tokens)):
+    for layer, ours in enumerate(attention_weights(source.model, tokens)):
         torch.testing.assert_close(cache["pattern", layer], ours, atol=1e-4, rtol=0)
