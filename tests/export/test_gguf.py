@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from talewright.export.clients.gguf import reader
 from talewright.export.gguf import BOUNDS, FILE
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.tokenizer import Tokenizer
 from tests.export.sources import source_of
 from tests.model.shapes import SEEDS, model_configs, token_batch
 from tests.tokenizer.cases import story_texts
@@ -121,3 +124,18 @@ def test_what_llama_cpp_cannot_hold_is_said_in_words(shape, words, make_source, 
     assert not (tmp_path / "out").exists()
     assert target.why_not(ModelConfig(attention=("local",), window=256, context_length=256)) is None  # it sees all
     assert target.why_not(ModelConfig(positions="sinusoidal", embedding_scaled=True, attention_scaled=False)) is None
+
+
+def test_a_tokenizer_that_cuts_text_otherwise_is_refused(tokenizer, tmp_path):
+    values = json.loads((saved(tokenizer, tmp_path) / "tokenizer.json").read_text())
+    digits = {"type": "Digits", "individual_digits": True}
+    values["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, values["pre_tokenizer"]]}
+    source = source_of(ModelConfig(), Tokenizer(json.dumps(values)))
+    with pytest.raises(UserError, match="does not cut text as GPT-2's does"):
+        export_model(source, "gguf", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def saved(tokenizer: Tokenizer, folder: Path) -> Path:
+    tokenizer.save(folder / "tokenizer")
+    return folder / "tokenizer"

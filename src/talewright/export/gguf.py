@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from talewright.config import ModelConfig
+from talewright.errors import UserError
 from talewright.export.layouts import Llama, Qwen3, Tensors, folded_shape
 from talewright.export.layouts.fold import fold_embedding, fold_scale
 from talewright.export.layouts.rules import first_reason, gpt_reason, head_rows, is_local
@@ -164,6 +165,8 @@ def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) 
     from gguf import TokenType
 
     bpe = tokenizer.merges()
+    if Tokenizer.from_merges(bpe).fingerprint != tokenizer.fingerprint:
+        raise UserError("the run's tokenizer does not cut text as GPT-2's does, so llama.cpp would read other tokens")
     spelled = {number: token for token, number in bpe.vocab.items()}
     tokens = [spelled.get(number, f"[PAD{number}]") for number in range(vocab_size)]
     types = [TokenType.NORMAL if number in spelled else TokenType.UNUSED for number in range(vocab_size)]
