@@ -130,9 +130,11 @@ def test_a_tokenizer_that_cuts_text_otherwise_is_refused(tokenizer, tmp_path):
     values = json.loads((saved(tokenizer, tmp_path) / "tokenizer.json").read_text())
     digits = {"type": "Digits", "individual_digits": True}
     values["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, values["pre_tokenizer"]]}
-    source = source_of(ModelConfig(), Tokenizer(json.dumps(values)))
-    with pytest.raises(UserError, match="does not cut text as GPT-2's does"):
-        export_model(source, "gguf", tmp_path / "out")
+    held = ModelConfig(**LLAMA_SHAPED, bias=())
+    source = source_of(held, Tokenizer(json.dumps(values)))
+    for form in ("gguf", "llama2c"):
+        with pytest.raises(UserError, match="does not cut text as GPT-2's does"):
+            export_model(source, form, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -165,7 +165,7 @@ def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) 
     from gguf import TokenType
 
     bpe = tokenizer.merges()
-    if Tokenizer.from_merges(bpe).fingerprint != tokenizer.fingerprint:
+    if not cuts_as_gpt2(tokenizer):
         raise UserError("the run's tokenizer does not cut text as GPT-2's does, so llama.cpp would read other tokens")
     spelled = {number: token for token, number in bpe.vocab.items()}
     tokens = [spelled.get(number, f"[PAD{number}]") for number in range(vocab_size)]
@@ -179,6 +179,14 @@ def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) 
     writer.add_bos_token_id(tokenizer.eos_id)
     writer.add_eos_token_id(tokenizer.eos_id)
     writer.add_add_bos_token(True)
+
+
+def cuts_as_gpt2(tokenizer: Tokenizer) -> bool:
+    """Whether its vocabulary and merges are all that there is to it: not so of Llama's own, for one."""
+    try:
+        return Tokenizer.from_merges(tokenizer.merges()).fingerprint == tokenizer.fingerprint
+    except UserError:
+        return False
 
 
 def _write_tensor(writer: GGUFWriter, name: str, tensor: Tensor, dtype: str) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from talewright.config import ModelConfig
-from talewright.export.gguf import gguf_tensors
+from talewright.errors import UserError
+from talewright.export.gguf import cuts_as_gpt2, gguf_tensors
 from talewright.export.layouts import Llama, folded_shape
 from talewright.export.layouts.fold import fold_embedding, fold_scale
 from talewright.export.layouts.rules import first_reason
@@ -59,6 +60,10 @@ class Llama2C(Target):
 
     def write(self, source: Source, folder: Path, dtype: str) -> None:
         config, tensors = fold_scale(*fold_embedding(source.model), scaled=True)
+        if not cuts_as_gpt2(source.tokenizer):
+            raise UserError(
+                "the run's tokenizer does not cut text as GPT-2's does; run.c's files hold no other"
+            )
         ids = new_ids(source.tokenizer, config.vocab_size)
         for name in ("embedding.weight", "head.weight"):
             if name in tensors:

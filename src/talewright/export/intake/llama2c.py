@@ -46,8 +46,8 @@ def read_llama2c(path: Path, tokenizer: str | None) -> tuple[ModelConfig, Tensor
         tensors |= turned
     if tokenizer is None and (ids is None or not own.is_dir()):
         raise UserError(
-            f"{path} has no tokenizer that can be read: a tokenizer.bin holds pieces with scores, and a space comes "
-            "before each text, as no tokenizer here has it. Name a folder that has a tokenizer.json with --tokenizer"
+            f"{path} has no tokenizer that can be read: a tokenizer.bin holds pieces with scores and no merges. Name a "
+            "folder that has the model's tokenizer.json with --tokenizer"
         )
     return config, tensors, read_tokenizer(own, tokenizer, config.vocab_size)
 
