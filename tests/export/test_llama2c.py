@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from talewright.errors import UserError
 from talewright.export import TARGETS, Source, export_model
 from talewright.export.clients.llama2c import reader
 from talewright.export.intake import import_model
+from talewright.export.intake.llama2c import llama2c_file
 from talewright.export.llama2c import new_ids
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.bpe import train_bpe
@@ -202,3 +204,15 @@ def test_ids_that_number_something_else_are_refused(ids, tokenizer, tmp_path):
     (tmp_path / "ids.json").write_text(ids)
     with pytest.raises(UserError, match=r"ids\.json (is no list of whole numbers|does not number the)"):
         import_model(str(tmp_path), tmp_path / "run")
+
+
+@pytest.mark.parametrize("begin", [struct.pack("<i", width) for width in (1, 128, 640, 1152, 65535)] + [b"24ka"])
+def test_a_file_of_any_width_is_told_from_a_pickled_one(begin, tmp_path):
+    """128 is 0x80, with which a pickle begins, and 640 is 0x0280, its protocol 2."""
+    path = tmp_path / "stories.bin"
+    path.write_bytes(begin + bytes(24))
+    assert llama2c_file(str(path)) == path
+    torch.save({"a": torch.zeros(3)}, path)
+    assert llama2c_file(str(path)) is None
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=2))
+    assert llama2c_file(str(path)) is None

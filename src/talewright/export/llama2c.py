@@ -61,9 +61,7 @@ class Llama2C(Target):
     def write(self, source: Source, folder: Path, dtype: str) -> None:
         config, tensors = fold_scale(*fold_embedding(source.model), scaled=True)
         if not cuts_as_gpt2(source.tokenizer):
-            raise UserError(
-                "the run's tokenizer does not cut text as GPT-2's does; run.c's files hold no other"
-            )
+            raise UserError("the run's tokenizer does not cut text as GPT-2's does; run.c's files hold no other")
         ids = new_ids(source.tokenizer, config.vocab_size)
         for name in ("embedding.weight", "head.weight"):
             if name in tensors:

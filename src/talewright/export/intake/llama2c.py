@@ -19,8 +19,6 @@ from talewright.export.llama2c import BASE, EPS, HEADER, ORDER
 from talewright.tokenizer import Tokenizer
 
 FILE = "model.bin"
-PICKLED = (b"PK\x03\x04", b"\x80")
-"""How files begin that are pickled."""
 LATER = b"24ka"
 """How llama2.c's later formats begin, which run.c does not read."""
 
@@ -33,7 +31,9 @@ def llama2c_file(source: str) -> Path | None:
     if not path.is_file() or path.suffix != ".bin":
         return None
     with path.open("rb") as file:
-        return None if file.read(4).startswith(PICKLED) else path
+        begin = file.read(4)
+    narrow = begin[2:] == b"\0\0"  # a width below 65,536; what is pickled has letters or signs in these places
+    return path if narrow or begin == LATER else None
 
 
 def read_llama2c(path: Path, tokenizer: str | None) -> tuple[ModelConfig, Tensors, Tokenizer]:
