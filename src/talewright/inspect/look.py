@@ -188,7 +188,7 @@ def look(
 
 def look_at_predictions(one: Look, other: Subject | None) -> tuple[Predictions, list[Stretch] | None]:
     """What the model expects of the story, and on many stories; and where another expects better."""
-    story, passages = one.story(), one.passages(20_000, 4e11)
+    story, passages = one.story(), one.passages(20_000, 2.5e11)
     reading, whole = read(one.model, story), survey(one.model, passages)
     looked = one.passages(2_000, 1e11)
     lenses = [look_by_layer(one.model, tokens).losses for tokens in looked]
@@ -215,7 +215,7 @@ def look_at_attention(one: Look, folder: Path) -> Attention:
     inputs = torch.from_numpy(tokens[None]).to(model.output_weight.device)
     weights = record(model, inputs, ["blocks.*.attention.weights"]).values()
     squares = torch.stack([w[0].float().cpu() for w in weights]).numpy()
-    passages = one.passages(6_000, 3e11)
+    passages = one.passages(6_000, 2e11)
     names = [find_names_of_people(each, one.subject.tokenizer.token_bytes) for each in passages]
     heads, chance = measure_heads(model, passages, names, one.wishes.seed)
     few = one.passages(4_000, 3e12, 0.6 * config.n_layers * config.n_heads)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from talewright.errors import UserError
 from talewright.inspect.drawing.style import BLUE, FAINT, ORANGE, Panel, plotting, save_figure
 from talewright.inspect.heads import PLAYS, REPEATED, ROLES, Head
 
@@ -21,24 +22,37 @@ def save_heatmaps(weights: np.ndarray, words: Sequence[str], folder: Path) -> li
     They show the first MOST_WORDS tokens. Colours follow the root of the attention, so that small shares show; what a
     token cannot see is left empty.
     """
-    weights, words, paths = _seen(weights[:, :, :MOST_WORDS, :MOST_WORDS]), words[:MOST_WORDS], []
-    with plotting() as plt:
-        figure, axes = plt.subplots(figsize=(8.4, 7.6))
-        image = axes.imshow(weights[0, 0], cmap="cividis", norm=_root(), interpolation="nearest")
-        _axes_of_words(axes, words)
-        figure.colorbar(image, shrink=0.7, label="share of attention")
-        figure.subplots_adjust(left=0.12, right=1.0, bottom=0.12, top=0.95)
-        for layer, heads in enumerate(weights):
-            for head, square in enumerate(heads):
-                image.set_data(square)
-                axes.set_title(f"Layer {layer}, head {head}: where each token (row) looks (column)")
-                path = folder / f"attn_layer{layer}_head{head}.png"
-                folder.mkdir(parents=True, exist_ok=True)
-                figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 4})
-                paths.append(path)
-        plt.close(figure)
-        paths.append(_sheet(plt, weights, folder / "all_heads.png"))
-    return paths
+    weights, words = _seen(weights[:, :, :MOST_WORDS, :MOST_WORDS]), words[:MOST_WORDS]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with plotting() as plt:
+            return [*_heatmaps(plt, weights, words, folder), _sheet(plt, weights, folder / "all_heads.png")]
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
+
+
+def _heatmaps(plt: Any, weights: np.ndarray, words: Sequence[str], folder: Path) -> Iterator[Path]:
+    """One file a head. The words around it are drawn once for all: a large model has hundreds of heads."""
+    from PIL import Image
+
+    figure, axes = plt.subplots(figsize=(8.4, 7.6), dpi=100)
+    image = axes.imshow(weights[0, 0], cmap="cividis", norm=_root(), interpolation="nearest", animated=True)
+    title = axes.text(0, 1.015, "", transform=axes.transAxes, animated=True)
+    _axes_of_words(axes, words)
+    figure.colorbar(image, shrink=0.7, label="share of attention")
+    figure.subplots_adjust(left=0.12, right=1.0, bottom=0.12, top=0.95)
+    figure.canvas.draw()
+    around = figure.canvas.copy_from_bbox(figure.bbox)
+    for layer, head in np.ndindex(weights.shape[:2]):
+        figure.canvas.restore_region(around)
+        image.set_data(weights[layer, head])
+        title.set_text(f"Layer {layer}, head {head}: where each token (row) looks (column)")
+        axes.draw_artist(image)
+        axes.draw_artist(title)
+        path = folder / f"attn_layer{layer}_head{head}.png"
+        Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").save(path, compress_level=4)
+        yield path
+    plt.close(figure)
 
 
 def _axes_of_words(axes: Any, words: Sequence[str]) -> None:
