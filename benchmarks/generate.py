@@ -1,10 +1,10 @@
 """Telling beside transformers and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
 
-    python benchmarks/generate.py --recipe mini-2m --gguf mini-2m-f32.gguf
-    python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --gguf f32.gguf f16.gguf q8_0.gguf
+    python benchmarks/generate.py --recipe mini-2m --gguf f32/model.gguf
+    python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --gguf f32/model.gguf f16/model.gguf q8_0/model.gguf
     python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --batches 1 32 --rivals ours
 
-The files for llama.cpp are made by `talewright export RUN --to gguf`. Weights are random: what is told is nonsense, at
+The files for llama.cpp are made by `talewright export RUN f32 --to gguf --dtype f32`. Weights are random: what is told is nonsense, at
 the speed of sense.
 """
 
@@ -50,7 +50,7 @@ def main() -> None:
         if "transformers" in chosen.rivals:
             rivals[f"transformers, fp32, batch {batch}"] = Rival(theirs, (config, chosen.tokens, batch))
     for file in chosen.gguf:
-        rivals[f"llama.cpp, {file.stem}, batch 1"] = Rival(llama_cpp, (file, config.context_length, chosen.tokens))
+        rivals[f"llama.cpp, {file.parent.name}, batch 1"] = Rival(llama_cpp, (file, config.context_length, chosen.tokens))
     found = alternate(rivals, chosen.rounds, warm_up=1, calls=2)
     first, parameters = next(iter(found.values())).seconds, count_parameters(config).total
     rows = {}
