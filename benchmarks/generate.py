@@ -4,8 +4,8 @@
     python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --gguf f32/model.gguf f16/model.gguf q8_0/model.gguf
     python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --batches 1 32 --rivals ours
 
-The files for llama.cpp are made by `talewright export RUN f32 --to gguf --dtype f32`. Weights are random: what is told is nonsense, at
-the speed of sense.
+The files for llama.cpp are made by `talewright export RUN f32 --to gguf --dtype f32`. Weights are random: what is told
+is nonsense, at the speed of sense.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def main() -> None:
         if "transformers" in chosen.rivals:
             rivals[f"transformers, fp32, batch {batch}"] = Rival(theirs, (config, chosen.tokens, batch))
     for file in chosen.gguf:
-        rivals[f"llama.cpp, {file.parent.name}, batch 1"] = Rival(llama_cpp, (file, config.context_length, chosen.tokens))
+        rivals[f"llama.cpp, {file.parent.name}, batch 1"] = Rival(
+            llama_cpp, (file, config.context_length, chosen.tokens)
+        )
     found = alternate(rivals, chosen.rounds, warm_up=1, calls=2)
     first, parameters = next(iter(found.values())).seconds, count_parameters(config).total
     rows = {}
