@@ -14,6 +14,7 @@ import pytest
 
 from talewright.cli import main
 from talewright.config import recipe_names
+from talewright.train.lock import owned
 from tests.train.conftest import write_stories
 
 SMALL = """
@@ -169,6 +170,24 @@ def test_a_run_is_not_written_over(capsys):
     assert before == {path: path.stat().st_mtime_ns for path in Path("run").rglob("*") if path.is_file()}
 
 
+def test_a_second_run_in_a_folder_is_told(capsys):
+    with owned(Path("run")), pytest.raises(SystemExit) as exit_:
+        main(TRAIN)
+    assert exit_.value.code == 2
+    assert f"process {os.getpid()} on" in capsys.readouterr().err
+    assert not Path("run/recipe.yaml").exists()
+
+
+def test_a_longer_budget_on_resume_is_a_new_schedule_and_said(capsys):
+    main([*TRAIN, "--max-steps", "4"])
+    main(["train", "--resume", "run", "--max-steps", "6"])
+    said = capsys.readouterr().err
+    assert "a new budget, and with it a new schedule from here on: train.max_steps 6 (was train.max_steps 4)" in said
+    assert len(losses(Path("run"))) == 6
+    main(["train", "--resume", "run"])  # nothing is left to do
+    assert len(losses(Path("run"))) == 6
+
+
 def test_help_does_not_wait_for_torch():
     code = "import sys; from talewright.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "print([m for m in ('torch', 'numpy', 'tokenizers', 'rich') if m in sys.modules])"
@@ -191,10 +210,10 @@ def wait_for_steps(run: Path, count: int) -> None:
     raise AssertionError("the run made no checkpoint in a minute")
 
 
-LONG = ["--max-steps", "600", "--train.checkpoint-every", "40", "--train.evaluate-every", "300"]
+LONG = ["--max-steps", "300", "--train.checkpoint-every", "20", "--train.evaluate-every", "150"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_or_killed_goes_on_to_the_same_losses(number, code, here):
     process = start(*TRAIN, *LONG)
     wait_for_steps(Path("run"), 2)
@@ -206,7 +225,7 @@ def test_a_run_that_is_stopped_or_killed_goes_on_to_the_same_losses(number, code
     main(["train", "--resume", "run"])
     main([*TRAIN[:-1], "whole", *LONG])
     assert losses(Path("run")) == losses(Path("whole"))
-    assert len(losses(Path("run"))) == 600
+    assert len(losses(Path("run"))) == 300
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import functools
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from talewright import __version__
-from talewright.config import Recipe, load_recipe, recipe_from_dict, recipe_to_dict, recipe_to_yaml
+from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict, recipe_to_yaml
 from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
-from talewright.data.folders import refuse_links_out
+from talewright.data.folders import read_json, refuse_links_out, write_json, write_whole
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.generate.engine import Engine, Story
@@ -37,14 +37,20 @@ from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, torch_dtype
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
-from talewright.train.checkpoint import INITIAL, find_checkpoint, load_model, steps
+from talewright.train.checkpoint import INITIAL, load_model
+from talewright.train.lock import owned
+from talewright.train.room import check_disk, check_memory
+from talewright.train.shelf import whole_checkpoint
 
 if TYPE_CHECKING:
     from talewright.train.display import Display
-    from talewright.train.loop import Launched, Outcome
+    from talewright.train.launch import Launched
+    from talewright.train.loop import Outcome
 
 SAMPLE = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
 """How stories are told where nothing else is said."""
+DATA = "data.json"
+"""What a run folder notes of its stories: their source, and the fingerprint of the prepared ones."""
 
 
 class Run:
@@ -57,7 +63,7 @@ class Run:
         self.folder = Path(folder)
         self.precision: Precision = precision
         self.recipe = run_recipe(self.folder)
-        self.checkpoint = find_checkpoint(self.folder, checkpoint)
+        self.checkpoint = whole_checkpoint(self.folder, checkpoint, lambda words: print(words, file=sys.stderr))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -162,30 +168,52 @@ def resume(folder: str | Path, overrides: Mapping[str, str] | None = None, displ
 
 def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outcome:
     """Train the recipe into a new run folder."""
-    from talewright.train.loop import launch
+    from talewright.train.launch import launch
 
     launched = launch(recipe)  # before the folder is made: every process finds it free
     with launched.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
+    batches = _batches(recipe, corpus)
+    _check_room(recipe, launched, folder)
+    with _owned(folder, launched):
         if launched.fabric.is_global_zero:
-            _write_run(recipe, corpus.tokenizer, folder)
-    return _fit(recipe, launched, corpus, folder, display, again=False)
+            new_run_folder(recipe, folder)  # another may have begun one here since
+            _write_run(recipe, corpus, folder)
+        return _fit(recipe, launched, corpus, batches, folder, display, resume=False)
 
 
 def go_on(folder: Path, overrides: Mapping[str, str], display: Display | None = None) -> Outcome:
-    """Train on from the last checkpoint of a run folder."""
-    from talewright.train.loop import launch
+    """Train on from the newest whole checkpoint of a run folder; without one, from the beginning."""
+    from talewright.train.launch import launch
 
     recipe = run_recipe(folder, overrides)
     launched = launch(recipe)
     with launched.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
+    check_same_stories(folder, corpus)
+    batches = _batches(recipe, corpus)
+    _check_room(recipe, launched, folder)
+    with _owned(folder, launched):
+        if overrides and launched.fabric.is_global_zero:
+            _say_new_budget(run_recipe(folder), recipe)
+            with _writing(folder):
+                write_whole(folder / "recipe.yaml", recipe_to_yaml(recipe))
+        return _fit(recipe, launched, corpus, batches, folder, display, resume=True)
+
+
+def check_same_stories(folder: Path, corpus: Corpus) -> None:
+    """Raise UserError where the prepared stories are not those that the run began with."""
     if corpus.tokenizer.fingerprint != Tokenizer.load(folder / "tokenizer").fingerprint:
-        raise UserError(f"{recipe.data.source} has changed since {folder} began: it now gives another tokenizer")
-    if overrides and launched.fabric.is_global_zero:
-        (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
-    # a run that was stopped before its first checkpoint begins again
-    return _fit(recipe, launched, corpus, folder, display, again=bool(steps(folder)))
+        raise UserError(f"the stories have changed since {folder} began: they now give another tokenizer")
+    if not (folder / DATA).exists():  # an imported run, or an older one: it has not noted its stories
+        return
+    noted = read_json(folder / DATA)
+    if not isinstance(noted, dict) or noted.get("fingerprint") != corpus.fingerprint:
+        source = noted.get("source") if isinstance(noted, dict) else None
+        raise UserError(
+            f"{folder} began with other stories than {corpus.folder} holds: {source or 'its source'} has changed "
+            "since. Put back what it was, or train anew into another folder"
+        )
 
 
 def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -274,27 +302,67 @@ def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
     return source.checkpoint / "model.safetensors"
 
 
-def _write_run(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
-    initial = _initial_weights(recipe, tokenizer)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(folder / "tokenizer")
+def _check_room(recipe: Recipe, launched: Launched, folder: Path) -> None:
+    """Raise UserError where the disk or the memory would not do; a GPU's memory is not looked at."""
+    if launched.fabric.is_global_zero:
+        check_disk(recipe, folder)
+    if launched.fabric.device.type == "cpu":
+        check_memory(recipe, launched.precision, recipe.train.devices)
+
+
+def _owned(folder: Path, launched: Launched) -> AbstractContextManager[None]:
+    return owned(folder) if launched.fabric.is_global_zero else nullcontext()
+
+
+def _write_run(recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+    """Begin a run folder; its recipe comes last, and makes it one."""
+    initial = _initial_weights(recipe, corpus.tokenizer)
+    noted = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
+    with _writing(folder):
+        corpus.tokenizer.save(folder / "tokenizer")
         if initial is not None:  # a copy of its own: the other run may change, or go
             (folder / INITIAL).mkdir(exist_ok=True)
             shutil.copyfile(initial, folder / INITIAL / "model.safetensors")
-        (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+        write_json(folder / DATA, noted)
+        write_whole(folder / "recipe.yaml", recipe_to_yaml(recipe))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror}; name another by --out") from None
 
 
+def _say_new_budget(old: Recipe, new: Recipe) -> None:
+    before, after = (
+        ", ".join(f"{name} {value:,}" for name in BUDGETS if (value := getattr(recipe.train, name[6:])) is not None)
+        for recipe in (old, new)
+    )
+    if before != after:
+        print(f"a new budget, and with it a new schedule from here on: {after} (was {before})", file=sys.stderr)
+
+
+def _batches(recipe: Recipe, corpus: Corpus) -> Batches:
+    data, length = recipe.data, recipe.sequence_length
+    split = corpus.split("train")
+    return Batches(split, context_length=length, layout=data.layout, stride=data.stride, seed=recipe.seed)
+
+
 def _fit(
-    recipe: Recipe, launched: Launched, corpus: Corpus, folder: Path, display: Display | None, again: bool
+    recipe: Recipe,
+    launched: Launched,
+    corpus: Corpus,
+    batches: Batches,
+    folder: Path,
+    display: Display | None,
+    resume: bool,
 ) -> Outcome:
     from talewright.train.display import Display
     from talewright.train.loop import Watch
     from talewright.train.loop import fit as fit_model
 
-    split = corpus.split("train")
     stories, sizes = first_stories(corpus.split("valid"), recipe.train.evaluate_stories)
     tokenizer = corpus.tokenizer
 
@@ -308,10 +376,7 @@ def _fit(
             .text
         )
 
-    data = recipe.data
-    length = recipe.sequence_length
-    batches = Batches(split, context_length=length, layout=data.layout, stride=data.stride, seed=recipe.seed)
-    return fit_model(recipe, launched, batches, folder, Watch(evaluate, tell, display or Display()), resume=again)
+    return fit_model(recipe, launched, batches, folder, Watch(evaluate, tell, display or Display()), resume=resume)
 
 
 def _finished(folder: Path, outcome: Outcome) -> Run:

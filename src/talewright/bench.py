@@ -51,7 +51,8 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     """Train on random tokens for so many seconds, and say how fast: medians over the optimiser steps."""
     from talewright.train.checkpoint import State
     from talewright.train.display import Display
-    from talewright.train.loop import Trainer, Watch, launch
+    from talewright.train.launch import launch
+    from talewright.train.loop import Trainer, Watch
     from talewright.train.optimizer import make_optimizer
 
     keep_heap()
@@ -69,7 +70,8 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
             trainer.update()
         warm_up, rates, end = time.perf_counter() - started, [], time.perf_counter() + seconds
         while not rates or time.perf_counter() < end:
-            rates.append(trainer.update()["tokens_per_second"])
+            if figures := trainer.update():
+                rates.append(figures["tokens_per_second"])
     rate = statistics.median(rates)
     peak = matmul_peak(fabric.device, torch_dtype(precision))
     facts = {"precision": precision, "compiled": trainer.compiled, "warm_up_seconds": warm_up, "steps": len(rates)}

@@ -7,8 +7,10 @@ Heavy imports stand inside the commands that need them, so that `--help` answers
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +20,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional
 from talewright import __version__
 from talewright.config import load_recipe
 from talewright.errors import UserError
+from talewright.train.signals import StopSignal
 
 if TYPE_CHECKING:
     from talewright.api import Run
@@ -37,7 +40,9 @@ settings: dict[str, str] = {}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command. Exits with 0, with 2 at a mistake of the user's, with 130 or 143 when stopped by a signal."""
+    """Run one command. Exits with 0, with 2 at a mistake of the user's, with 128 + its number when stopped by a signal:
+    130 for Ctrl-C, 143 for SIGTERM.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     commands = {
         "demo": demo,
@@ -48,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         "generate": generate,
         "plot": plot,
         "inspect": inspect,
+        "verify": verify,
         "export": export,
         "import": import_,
         "tokenizer": tokenizer,
@@ -59,15 +65,16 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"talewright {__version__}")
             return
         words = _take_settings(words)
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="talewright", description=ABOUT, args=words, config=(DisallowNone,)
-        )
+        with StopSignal(breakable=True):
+            tyro.extras.subcommand_cli_from_dict(
+                commands, prog="talewright", description=ABOUT, args=words, config=(DisallowNone,)
+            )
     except UserError as error:
         print(f"talewright: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("talewright: stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + getattr(stopped, "number", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()
         sys.exit(0)
@@ -88,7 +95,9 @@ def demo(out: str | None = None) -> None:
     recipe = load_recipe("quickstart")
     folder = api.new_run_folder(recipe, out)
     _say("A small GPT learns to tell stories, from nothing, on this machine. About two minutes.\n")
-    _end(api.start(recipe, folder), folder)
+    with _way_on(folder):
+        outcome = api.start(recipe, folder)
+    _end(outcome, folder)
     run = api.load(folder)
     _table({"untrained": run.evaluate_untrained(), "trained": run.evaluate()})
     for i, prompt in enumerate(recipe.train.prompts):
@@ -151,7 +160,8 @@ def prepare(
     _data_settings(data, valid, test, text_key, separator, limit)
     chosen = load_recipe(recipe, settings)
     folder = Path(out) if out else None
-    corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
+    with _way_on():
+        corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
     print(_dump({"folder": str(corpus.folder), **corpus.manifest}))
 
 
@@ -204,17 +214,17 @@ def train(
 
     if init_from:
         chosen = api.further_recipe(init_from, recipe, settings)
-    if chosen is None:
-        folder = Path(str(resume))
-        outcome = api.go_on(folder, settings)
-    else:
-        folder = api.new_run_folder(chosen, out)
-        outcome = api.start(chosen, folder)
+    folder = Path(str(resume)) if chosen is None else api.new_run_folder(chosen, out)
+    with _way_on(folder):
+        outcome = api.go_on(folder, settings) if chosen is None else api.start(chosen, folder)
     _end(outcome, folder)
     if not outcome.leader:
         return
     if outcome.state.step:
-        _say(f"curves: {draw_curves(folder)}")
+        try:
+            _say(f"curves: {draw_curves(folder)}")
+        except OSError as error:  # a disk that is full: the run itself is saved
+            _say(f"the curves cannot be drawn: {error.strerror}")
     print(folder)
 
 
@@ -379,6 +389,28 @@ def inspect(
 
     wishes = Wishes(parts=only or PARTS, text=text, neurons=neurons)
     print(look_inside(run, wishes, checkpoint=checkpoint, against=against, data=data, out=out, say=_say))
+
+
+def verify(run: Positional[str], json: FlagCreatePairsOff[bool] = False) -> None:
+    """Check that a run is still what it was: its files' hashes, the stories it was trained on, its score.
+
+    Exits with 2 where something is not.
+
+    Args:
+        run: Run folder.
+        json: Print JSON.
+    """
+    from talewright.verify import verify as findings_of
+
+    found = []
+    for finding in findings_of(Path(run)):
+        found.append(finding)
+        if not json:
+            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.words}", flush=True)
+    if json:
+        print(_dump([finding._asdict() for finding in found]))
+    if faults := [finding.what for finding in found if finding.fault]:
+        raise UserError(f"{run} is not what it was: " + ", ".join(faults))
 
 
 def import_(
@@ -562,10 +594,25 @@ def _stream(run: Run, prompt: str, sampling: Sampling) -> None:
     print()
 
 
+@contextmanager
+def _way_on(folder: Path | None = None) -> Iterator[None]:
+    """Say how to go on, where a signal comes before there is anything to save."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is not None and (folder / "recipe.yaml").exists():
+            _say(f"nothing more was trained. To go on: talewright train --resume {folder}")
+        else:
+            _say("stopped before training. To go on where it was, give the same command again")
+        raise
+
+
 def _end(outcome: Outcome, folder: Path) -> None:
     """Leave with the signal's exit code, and a word on how to go on, where the run was stopped by one."""
+    if outcome.signal is not None and outcome.leader:
+        saved = ", and saved" if outcome.state.step else ""
+        _say(f"stopped at step {outcome.state.step:,}{saved}. To go on: talewright train --resume {folder}")
     if outcome.signal is not None:
-        _say(f"stopped at step {outcome.state.step:,}, and saved. To go on: talewright train --resume {folder}")
         sys.exit(128 + outcome.signal)
 
 

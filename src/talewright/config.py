@@ -243,6 +243,8 @@ class TrainConfig:
     """Newest checkpoints kept beside the best."""
     patience: int | None = None
     """Stop after this many evaluations without a better loss. Unset: never."""
+    skip_bad_batches: bool = False
+    """Pass over a batch whose loss or gradient is not a number, and count it. Otherwise it ends the run."""
     prompts: tuple[str, ...] = PROMPTS
     """Beginnings of the sample stories told at each evaluation, in turn."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -17,7 +17,8 @@ from talewright.inspect.report.page import write_report
 from talewright.machine import default_device, keep_heap
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
-from talewright.train.checkpoint import check, find_checkpoint, load_model, steps
+from talewright.train.checkpoint import check, load_model
+from talewright.train.shelf import find_checkpoint, steps
 
 STORIES = 3000
 """Validation stories at hand; each figure takes as many of them as it needs."""

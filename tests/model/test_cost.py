@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from talewright.config import ModelConfig
-from talewright.model.cost import count_parameters, forward_flops, training_flops
+from talewright.model.cost import activation_bytes, count_parameters, forward_flops, training_flops
 from talewright.model.gpt import GPT
 from tests.model.shapes import model_configs, token_batch
 
@@ -63,3 +67,44 @@ def test_training_costs_three_forward_passes() -> None:
     forward, both = (counted_flops(config, 8, backward) for backward in (False, True))
     assert both / forward == pytest.approx(3, rel=0.01)  # the embedding's gradient is no product, so not quite
     assert torch.is_grad_enabled()
+
+
+def bytes_kept(config: ModelConfig, B: int, T: int, bf16: bool) -> int:
+    """What autograd keeps of a forward pass up to the output layer, each storage once, the weights left out."""
+    model, tokens, kept = GPT(config), token_batch(config, 0, B, T), {}
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, or its address would be given again
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        model.hidden(tokens)
+    return sum(size for size, _ in kept.values())
+
+
+SITES = st.lists(st.sampled_from(["embedding", "attention", "residual", "mlp"]), unique=True).map(tuple)
+LONG = ModelConfig(n_layers=2, n_heads=2, d_model=16, d_ff=32, vocab_size=40, context_length=300, window=140)
+
+
+@settings(max_examples=40)
+@given(config=model_configs(), sites=SITES, bf16=st.booleans())
+@example(config=LONG, sites=("attention",), bf16=True)
+@example(config=dataclasses.replace(LONG, attention=("local",)), sites=(), bf16=False)
+def test_what_is_kept_for_the_backward_pass_is_what_autograd_keeps(config: ModelConfig, sites: Any, bf16: bool) -> None:
+    T = config.context_length
+    assume(config.n_heads > 1 and T > 4)  # below, some copies are not made
+    config = dataclasses.replace(config, dropout=0.1, dropout_sites=sites)
+    few, many = (bytes_kept(config, B, T, bf16) for B in (1, 9))  # what does not grow with the batch falls out
+    assert activation_bytes(config, T, 2 if bf16 else 4) * 8 * T == pytest.approx(many - few, rel=0.06)
+
+
+def test_the_constants_that_are_repeated_are_those_of_their_modules() -> None:
+    from talewright.evaluate.likelihood import BATCH_TOKENS
+    from talewright.model import cost, loss
+
+    assert (cost.SLICE, cost.SCORED) == (loss.SLICE, BATCH_TOKENS)
+    assert (cost.SCORED_LOGITS, cost.SCORED_ROWS) == (loss.LOGITS_AT_ONCE, loss.ROWS_AT_ONCE)

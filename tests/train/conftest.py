@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from rich.console import Console
@@ -15,7 +15,8 @@ from talewright.data import Batches, Corpus, prepare
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.model.gpt import GPT
 from talewright.train.display import Display
-from talewright.train.loop import Outcome, Watch, fit, launch
+from talewright.train.launch import launch
+from talewright.train.loop import Outcome, Watch, fit
 
 NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
 
@@ -100,8 +101,9 @@ def train_small(
     run: Path,
     resume: bool = False,
     at_evaluation: Callable[[int], None] = lambda number: None,
+    said: IO[str] | None = None,
 ) -> Outcome:
-    """Train into `run`; `at_evaluation` is told the number of each evaluation as it begins."""
+    """Train into `run`; `at_evaluation` is told the number of each evaluation as it begins, `said` what is shown."""
     run.mkdir(exist_ok=True)
     valid = corpus.split("valid")
     stories = [valid.story(i) for i in range(valid.n_stories)]
@@ -112,6 +114,6 @@ def train_small(
         at_evaluation(seen[0])
         return score_stories(model, stories, valid.story_bytes, corpus.tokenizer.eos_id)
 
-    quiet = Display(Console(quiet=True))
-    watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", quiet)
+    display = Display(Console(file=said, width=1000) if said else Console(quiet=True))
+    watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", display)
     return fit(recipe, launch(recipe), batches_of(recipe, corpus), run, watch, resume)

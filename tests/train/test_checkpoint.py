@@ -6,16 +6,7 @@ import torch
 from talewright.config import ModelConfig, OptimizerConfig
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
-from talewright.train.checkpoint import (
-    State,
-    check,
-    find_checkpoint,
-    load_model,
-    load_training,
-    prune,
-    save_checkpoint,
-    steps,
-)
+from talewright.train.checkpoint import State, check, load_model, load_training, save_checkpoint
 from talewright.train.optimizer import make_optimizer
 
 SHAPE = ModelConfig(n_layers=2, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=6)
@@ -76,25 +67,6 @@ def test_damage_is_seen(tmp_path, name, damage):
     else:
         (folder / name).write_bytes(data if damage == "flip" else data[:-1])
     assert check(folder)
-
-
-def test_best_and_last_are_named_and_old_ones_leave(tmp_path):
-    model, optimizer = trained(0)
-    for step in (1, 2, 3, 4, 5):
-        save_checkpoint(tmp_path, model, optimizer, State(step=step, best_step=2))
-        prune(tmp_path, 2, 2)
-    assert steps(tmp_path) == [2, 4, 5]
-    assert find_checkpoint(tmp_path, "best").name == "step-2"
-    assert find_checkpoint(tmp_path, "last").name == "step-5"
-    assert find_checkpoint(tmp_path, "4").name == "step-4"
-    with pytest.raises(UserError, match="no checkpoint 3; it has best, last, 2, 4, 5"):
-        find_checkpoint(tmp_path, "3")
-
-
-def test_a_half_made_checkpoint_is_never_taken(tmp_path):
-    (tmp_path / "checkpoints" / ".step-9.partial").mkdir(parents=True)
-    with pytest.raises(UserError, match="no checkpoint yet"):
-        find_checkpoint(tmp_path, "last")
 
 
 def test_weights_of_another_shape_are_refused_by_name(tmp_path):

@@ -26,10 +26,14 @@ def cache_root() -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Write the file whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, for good."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="\n") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
@@ -54,7 +58,7 @@ def refuse_links_out(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(home):
             raise UserError(f"{path} is a link that leads out of {folder}; put what it leads to in its place")
-        if not (path.is_file() or path.is_dir()):
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a run that trains takes files away meanwhile
             raise UserError(f"{path} is neither a file nor a folder, and belongs into no folder of ours")
 
 

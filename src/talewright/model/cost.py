@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talewright.config import ModelConfig
+from talewright.config import ModelConfig, Recipe
+
+SLICE = 1 << 25
+"""Logits that the loss holds at once: its own constant, repeated because importing it would import torch."""
+SCORED, SCORED_LOGITS, SCORED_ROWS = 8192, 1 << 22, 512
+"""Tokens that an evaluation reads at once, logits that it holds, and rows of them at least, likewise."""
+HOLES = 1.2
+"""What a heap holds for each byte of activations: holes between them, and what a layer makes on its way back."""
+HEAP_PAD = 1 << 26
+"""Bytes that a heap which keeps its memory takes beyond its need; see `machine.keep_heap`."""
+
+LOG_BYTES = 250
+"""Bytes of a step's line in the log, with its share of evaluations and sample stories."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,68 @@ def forward_flops(config: ModelConfig, T: int | None = None) -> float:
 def training_flops(config: ModelConfig, T: int | None = None) -> float:
     """Floating-point operations to train on one token: the backward pass costs two forward ones."""
     return 3 * forward_flops(config, T)
+
+
+def checkpoint_bytes(config: ModelConfig) -> int:
+    """Bytes of a checkpoint's weights and of the optimiser's two means, all float32. Headers are left out."""
+    return 3 * 4 * count_parameters(config).total
+
+
+def run_bytes(recipe: Recipe) -> int:
+    """Most bytes that a run folder will take of a disk: the checkpoints that are kept, the best and the one that is
+    being written, the log, where the number of steps is set, and half a megabyte for what is small.
+    """
+    train, saves = recipe.train, recipe.train.keep + 2
+    steps = train.max_steps or 0
+    if steps:
+        saves = min(saves, steps // train.checkpoint_every + steps // train.evaluate_every + 1)
+    return saves * checkpoint_bytes(recipe.model) + LOG_BYTES * steps + 2**19
+
+
+def training_bytes(recipe: Recipe, precision: str) -> int:
+    """Most bytes of memory that a process needs to train the recipe, beyond the program itself.
+
+    Weights and the optimiser's two means are there all the time, in float32. To these comes the largest of what there
+    is when the loss of a micro-batch has been taken (all that the backward pass will read, the loss's own slices, and
+    the sum of gradients where several micro-batches make one), when an update is made (all gradients), and when stories
+    are scored. Counted for a processor; a GPU's fused attention keeps less.
+    """
+    config, train = recipe.model, recipe.train
+    P, V, D = count_parameters(config).total, config.vocab_size, config.d_model
+    e = 4 if precision == "fp32" else 2
+    rows = train.micro_batch * recipe.sequence_length
+    loss = 3 * e * min(rows, SLICE // V) * V + (4 + 2 * e) * V * D + 2 * e * rows * D
+    kept = HOLES * rows * activation_bytes(config, recipe.sequence_length, e) + (e * P if e < 4 else 0)
+    gradients = 4 * P if train.accumulation > 1 else 0
+    scoring = SCORED * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(SCORED_LOGITS, SCORED_ROWS * V)
+    return round(12 * P + max(kept + loss + gradients, 4 * P + 8 * V * D, scoring) + HEAP_PAD)
+
+
+def activation_bytes(config: ModelConfig, T: int, e: int) -> float:
+    """Bytes a token that the backward pass reads again before the loss, in sequences of T; e is the size of a product's
+    values.
+
+    The residual stream and what norms keep are float32.
+    """
+    D, H, F = config.d_model, config.n_heads, config.d_ff
+    drops = {site: config.dropout > 0 and site in config.dropout_sites for site in ("attention", "residual", "mlp")}
+    norms = 4 * D + 8 if config.norm == "layernorm" else 8 * D + 4  # with mean and deviation, or the root alone
+    total = 8.0 + 4 * D * (config.dropout > 0 and "embedding" in config.dropout_sites) + norms
+    for layer in range(config.n_layers):
+        squares = H * _keys_held(T, config.layer_window(layer))
+        attention = 5 * e * D + e * squares * (3 if drops["attention"] else 1)
+        if config.qk_norm:
+            attention += 8 * config.head_dim * (H + config.kv_heads) + (4 * D if e == 4 else 0)
+        width = {"swiglu": 4}.get(config.activation, 2) + drops["mlp"]
+        total += 2 * norms + attention + e * D + e * F * width + 2 * e * D * drops["residual"]
+    return total
+
+
+def _keys_held(T: int, window: int | None, block: int = 128) -> float:
+    """Scores a token and head that attention in blocks keeps, on average."""
+    blocks = [(start, min(start + block, T)) for start in range(0, T, block)]
+    firsts = [0 if window is None else max(0, start - window + 1) for start, _ in blocks]
+    return sum((stop - start) * (stop - first) for (start, stop), first in zip(blocks, firsts, strict=True)) / T
 
 
 def _projections(config: ModelConfig) -> tuple[int, int, int, int]:

@@ -1,16 +1,13 @@
-"""Checkpoints that are whole or absent: written beside, synced, given a manifest, then renamed into place.
+"""A checkpoint: a folder that is whole or absent, written beside, synced, given a manifest, then renamed into place.
 
 `checkpoints/step-N/` holds `model.safetensors`, `optimizer.safetensors`, `state.json` and `manifest.json` (the size and
-SHA-256 of each). `checkpoints/best` and `checkpoints/last` are one-line files that name one of the folders.
+SHA-256 of each).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from talewright.data.folders import move_into_place, sha256_of, write_json
 from talewright.errors import UserError
 
 INITIAL = "initial"
 """Folder of a run that holds, as `model.safetensors`, the weights it began with, where those are another run's."""
-FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
+WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+FILES = (WEIGHTS, MOMENTS, STATE)
+KEPT_BY_OPTIMIZER = ("step", "exp_avg", "exp_avg_sq")
+
+
+class UnsavedError(UserError):
+    """A checkpoint could not be written. Those before it are unharmed."""
 
 
 @dataclass
@@ -45,115 +49,116 @@ class State:
     """Where it was reached."""
     waited: int = 0
     """Evaluations since then."""
+    evaluated: int = 0
+    """The step that was last evaluated."""
+    skipped: int = 0
+    """Batches passed over, their loss or gradient not being a number."""
 
 
 def save_checkpoint(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> Path:
-    """Write `checkpoints/step-N` whole, or leave nothing. Raises UserError where the folder cannot be written."""
+    """Write `checkpoints/step-N` whole, or leave nothing. Raises UnsavedError where the folder cannot be written."""
     folder = run / "checkpoints" / f"step-{state.step}"
     half = folder.with_name(f".{folder.name}.partial")
+    tensors = {
+        WEIGHTS: {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()},
+        MOMENTS: _optimizer_tensors(model, optimizer),
+    }
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, half / FILES[0])
-        save_file(_optimizer_tensors(model, optimizer), half / FILES[1])
-        (half / FILES[2]).write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-        manifest = {name: {"bytes": (half / name).stat().st_size, "sha256": _sha256(half / name)} for name in FILES}
-        (half / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for path in [*half.iterdir(), half]:
-            _sync(path)
-        if folder.exists():  # the same step again, after a resume: it equals the new one, but may be damaged
-            shutil.rmtree(folder)
-        half.rename(folder)
-        _sync(folder.parent)
+        for name, found in tensors.items():
+            save_file(found, half / name)
+        write_json(half / STATE, asdict(state))
+        manifest = {name: {"bytes": (half / name).stat().st_size, "sha256": sha256_of(half / name)} for name in FILES}
+        write_json(half / "manifest.json", manifest)
+        former = replaced_name(folder)
+        if folder.exists():  # the same step again, evaluated since
+            folder.rename(former)
+        move_into_place(half, folder)
+        shutil.rmtree(former, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(half, ignore_errors=True)
-        raise UserError(f"cannot save {folder}: {_reason(error)}; earlier checkpoints are unharmed") from None
-    point(run, "last", state.step)
-    if state.best_step == state.step:
-        point(run, "best", state.step)
+        size = sum(tensor.nbytes for found in tensors.values() for tensor in found.values())
+        raise UnsavedError(f"cannot save {folder}: {reason(error)}{_room(run, size)}") from None
     return folder
 
 
-def point(run: Path, name: str, step: int) -> None:
-    """Have `checkpoints/best` or `last` name a step, in one move."""
-    path = run / "checkpoints" / name
-    half = path.with_name(f".{name}.partial")
-    half.write_text(f"step-{step}\n", encoding="utf-8")
-    half.replace(path)
+def replaced_name(folder: Path) -> Path:
+    """What a checkpoint is called while another takes its place."""
+    return folder.with_name(f".{folder.name}.replaced")
 
 
-def prune(run: Path, keep: int, best_step: int | None) -> None:
-    """Delete all checkpoints but the newest `keep` and the best."""
-    for step in steps(run)[:-keep]:
-        if step != best_step:
-            shutil.rmtree(run / "checkpoints" / f"step-{step}", ignore_errors=True)
+def remove_checkpoint(folder: Path) -> None:
+    """Take a checkpoint's name away in one move, then its files: a folder of that name is always whole."""
+    gone = folder.with_name(f".{folder.name}.partial")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
-def steps(run: Path) -> list[int]:
-    """Steps that have a checkpoint folder, oldest first."""
-    names = [path.name.removeprefix("step-") for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
-    return sorted(int(name) for name in names if name.isdigit())
-
-
-def find_checkpoint(run: Path, which: str = "best") -> Path:
-    """The run's checkpoint of that name: best, last, or a step's number. Raises UserError where there is none."""
-    if which.isdigit():
-        step = int(which)
-    else:
-        pointer = run / "checkpoints" / which
-        named = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
-        step = int(named.removeprefix("step-")) if named.removeprefix("step-").isdigit() else -1
-    found = steps(run)
-    if step in found:
-        return run / "checkpoints" / f"step-{step}"
-    if not found:
-        raise UserError(f"{run} has no checkpoint yet; let it train to its first evaluation")
-    if which in ("best", "last"):
-        return run / "checkpoints" / f"step-{found[-1]}"
-    raise UserError(f"{run} has no checkpoint {which}; it has best, last, " + ", ".join(map(str, found)))
-
-
-def check(folder: Path) -> str | None:
-    """What is wrong with a checkpoint folder, in words, or None where every file is what its manifest says."""
+def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
+    """What is wrong with a checkpoint folder, in words, or None where these files are what its manifest says."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        for name in FILES:
-            path = folder / name
-            if path.stat().st_size != manifest[name]["bytes"]:
-                return f"{name} has {path.stat().st_size:,} bytes, not {manifest[name]['bytes']:,}"
-            if _sha256(path) != manifest[name]["sha256"]:
+        for name in names:
+            path, size = folder / name, int(manifest[name]["bytes"])
+            if path.stat().st_size != size:
+                return f"{name} has {path.stat().st_size:,} bytes, not {size:,}"
+            if sha256_of(path) != manifest[name]["sha256"]:
                 return f"{name} was altered"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return _reason(error)
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        return reason(error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "manifest.json was altered"
     return None
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
     """Read the checkpoint's weights into the model. Raises UserError where they do not fit it."""
-    path = folder / FILES[0]
+    path = folder / WEIGHTS
     tensors = _read(path)
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise UserError(
-                f"{path} holds {name} as {found.get(name, 'nothing')}, the recipe says {wanted.get(name, 'nothing')}; "
-                "a run goes with its own recipe"
-            )
+    _check_fit(path, tensors, dict(model.state_dict()))
     model.load_state_dict(tensors)
 
 
 def load_training(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Read weights, the optimiser's state and the run's state back, each bit as it was saved."""
+    """Read weights, the optimiser's state and the run's state back, each bit as it was saved.
+
+    Raises UserError where they do not fit the model.
+    """
     load_model(folder, model)
-    tensors = _read(folder / FILES[1])
+    path = folder / MOMENTS
+    tensors = _read(path)
     names = {parameter: name for name, parameter in model.named_parameters()}
+    like = {"step": torch.zeros(())}
+    wanted = {f"{key}.{name}": like.get(key, p) for p, name in names.items() for key in KEPT_BY_OPTIMIZER}
+    _check_fit(path, tensors, wanted)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            name = names[parameter]
-            state = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            state = {key: tensors[f"{key}.{names[parameter]}"] for key in KEPT_BY_OPTIMIZER}
             optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
-    return State(**json.loads((folder / FILES[2]).read_text(encoding="utf-8")))
+    return read_state(folder)
+
+
+def read_state(folder: Path) -> State:
+    """The run's state in a checkpoint. Raises UserError where it is none."""
+    path = folder / STATE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from None
+    defaults = asdict(State())
+    if not isinstance(values, dict) or not all(_fits(values.get(name, 0), defaults[name]) for name in defaults):
+        raise UserError(f"{path} is damaged: it holds no state of a run")
+    if strange := sorted(map(str, values.keys() - defaults.keys())):
+        raise UserError(f"{path} holds {', '.join(strange)}, which this version does not know: a newer one wrote it")
+    return State(**values)
+
+
+def _fits(value: Any, default: float | None) -> bool:
+    """Whether this is a number; or nothing, where that is the default."""
+    return default is None if value is None else isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -164,32 +169,33 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
+def _check_fit(path: Path, tensors: dict[str, Tensor], like: dict[str, Tensor]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in like.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise UserError(
+                f"{path} holds {name} as {found.get(name, 'nothing')}, the recipe says {wanted.get(name, 'nothing')}; "
+                "a run goes with its own recipe"
+            )
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read: {_reason(error)}") from None
+        raise UserError(f"{path} cannot be read: {reason(error)}") from None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _room(run: Path, size: int) -> str:
+    """What the disk lacks, in words."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        free = shutil.disk_usage(run).free
+    except OSError:
+        return ""
+    return f". It needs {size:,} bytes, and {free:,} are free; earlier checkpoints are unharmed"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What the system says is wrong, in words."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-
-
-def remove_partial(run: Path) -> None:
-    """Delete what an interrupted save left."""
-    leftovers: Iterable[Any] = (run / "checkpoints").glob(".*.partial")
-    for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ from talewright.export.proof import bundled_stories, prove
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
 from talewright.train.checkpoint import State, save_checkpoint
+from talewright.train.shelf import keep
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Layout, Foun
 def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer) -> None:
     """A run folder of a model that was trained elsewhere: its checkpoint is that of step 0."""
     tokenizer.save(run / "tokenizer")
-    save_checkpoint(run, model, torch.optim.AdamW(model.parameters()), State(best_step=0))
+    state = State(best_step=0)
+    save_checkpoint(run, model, torch.optim.AdamW(model.parameters()), state)
+    keep(run, state, 1)
     (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
 
 

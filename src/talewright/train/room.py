@@ -1,0 +1,77 @@
+"""Whether a run will have room, said before it begins: on the disk for its checkpoints, in memory for its batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from talewright.config import Recipe
+from talewright.errors import UserError
+from talewright.model.cost import run_bytes, training_bytes
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_disk(recipe: Recipe, run: Path) -> None:
+    """Raise UserError where the disk of the run folder, which need not be there yet, has no room for what comes."""
+    here = next(folder for folder in (run, *run.absolute().parents) if folder.is_dir())
+    held = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+    needed, free = run_bytes(recipe) - held, shutil.disk_usage(here).free
+    if needed > free:
+        raise UserError(
+            f"{run} needs {needed:,} bytes for its checkpoints and its log, and {free:,} are free there. Free some, "
+            f"keep fewer checkpoints by --train.keep, which is {recipe.train.keep}, or name another disk by --out"
+        )
+
+
+def check_memory(recipe: Recipe, precision: str, processes: int = 1, available: int | None = None) -> None:
+    """Raise UserError where training on the processor would need more memory than there is, with a smaller micro-batch
+    that makes the same batch and fits. `available` is measured unless told.
+    """
+    available = memory_available() if available is None else available
+    needed = processes * training_bytes(recipe, precision)
+    if available is None or needed <= available:
+        return
+    words = f"training {recipe.name} would take {_mib(needed)} of memory, and {_mib(available)} are free"
+    train = recipe.train
+    for micro_batch in range(train.micro_batch - 1, 0, -1):
+        if train.micro_batch % micro_batch:
+            continue
+        accumulation = train.accumulation * train.micro_batch // micro_batch
+        smaller = dataclasses.replace(train, micro_batch=micro_batch, accumulation=accumulation)
+        needed = processes * training_bytes(dataclasses.replace(recipe, train=smaller), precision)
+        if needed <= available:
+            raise UserError(
+                f"{words}. --train.micro-batch {micro_batch} --train.accumulation {accumulation} makes the same "
+                f"batches with {_mib(needed)}"
+            )
+    raise UserError(f"{words}; one row at a time takes {_mib(needed)}. A smaller model, or a shorter context, would do")
+
+
+def memory_available() -> int | None:
+    """Bytes of memory that can still be taken, of the machine and of the container; None where it is not told."""
+    found = [bytes_ for bytes_ in (_of_machine(), _of_container()) if bytes_ is not None]
+    return min(found, default=None)
+
+
+def _of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+
+
+def _of_container() -> int | None:
+    """What a control group (version 2) leaves of its limit; pages of files do not count, they give way."""
+    try:
+        limit = int((CGROUP / "memory.max").read_text(encoding="utf-8"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="utf-8").splitlines())
+        return limit - int(stat["anon"])
+    except (OSError, ValueError, KeyError):  # no such group, or no limit ("max")
+        return None
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,142 @@
+"""Lives of one run, each a process of its own that SIGKILL ends at a given moment; the next one goes on.
+
+python -m tests.train.dying FOLDER < moments.json
+
+A moment is `{"calls": n}`, the n-th time that anything is done to the disk, or `{"seconds": s}`. All lives are forked
+from one process that has everything imported and prepared; a process of its own for each would take its imports' time.
+Prints, of each life, whether it was killed within a save, and every fault that was found on the disk after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from talewright.config import Recipe, recipe_from_dict
+from talewright.data import Batches, Corpus, prepare
+from talewright.evaluate.likelihood import score_stories
+from talewright.model.gpt import GPT
+from talewright.train import checkpoint, report
+from talewright.train.checkpoint import check
+from talewright.train.display import Display
+from talewright.train.launch import launch
+from talewright.train.loop import Watch, fit
+from talewright.train.shelf import steps
+from tests.train.conftest import batches_of, write_stories
+
+RECIPE: dict[str, Any] = {
+    "name": "dying",
+    "seed": 5,
+    "model": {"n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 16, "vocab_size": 300, "context_length": 16},
+    "schedule": {"kind": "cosine", "warmup_steps": 3},
+    "train": {
+        "learning_rate": 1e-2,
+        "micro_batch": 4,
+        "accumulation": 2,
+        "max_steps": 40,  # past the end of an epoch
+        "evaluate_every": 3,
+        "evaluate_stories": 4,
+        "checkpoint_every": 2,
+        "keep": 1,
+        "patience": 30,
+        "precision": "fp32",
+        "accelerator": "cpu",
+        "compile": False,
+    },
+}
+DISK = [(os, name) for name in ("fsync", "pwrite", "rename", "replace", "mkdir", "rmdir", "unlink", "ftruncate")]
+
+
+def main(folder: Path, moments: list[dict[str, Any]]) -> None:
+    torch.set_num_threads(1)
+    report.matmul_peak = lambda *_: 1e11  # a figure for the display, a third of a second each
+    source = write_stories(folder / "stories.txt", 100)
+    RECIPE["data"] = {"source": str(source), "splits": [80, 20]}
+    RECIPE["model"]["dropout"] = 0.1
+    recipe = recipe_from_dict(RECIPE)
+    corpus = prepare(recipe.data, recipe.tokenizer, 300, folder / "corpus", progress=False)
+    batches = batches_of(recipe, corpus)
+    assert live(recipe, corpus, batches, folder / "whole", {}) == 0
+    lives = []
+    for moment in [*moments, {}]:
+        code = live(recipe, corpus, batches, folder / "killed", moment)
+        saving = any((folder / "killed" / "checkpoints").glob(".*"))
+        lives.append({"code": code, "saving": saving, "faults": faults(folder / "killed")})
+        if code == 0:
+            break
+    print(json.dumps(lives))
+
+
+def live(recipe: Recipe, corpus: Corpus, batches: Batches, run: Path, moment: dict[str, Any]) -> int:
+    """One life. Returns 0, or -9 where it was killed."""
+    run.mkdir(exist_ok=True)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if "calls" in moment:
+                die_at(moment["calls"])
+            train(recipe, corpus, batches, run)
+            code = 0
+        finally:
+            os._exit(code)
+    if "seconds" in moment:
+        time.sleep(moment["seconds"])
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def train(recipe: Recipe, corpus: Corpus, batches: Batches, run: Path) -> None:
+    valid = corpus.split("valid")
+    stories = [valid.story(i) for i in range(4)]
+
+    def evaluate(model: GPT) -> Any:
+        return score_stories(model, stories, valid.story_bytes[:4], corpus.tokenizer.eos_id)
+
+    watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", Display(Console(quiet=True)))
+    fit(recipe, launch(recipe), batches, run, watch, resume=True)
+
+
+def die_at(calls: int) -> None:
+    """SIGKILL at the n-th call that changes the disk: before it, or, of a file of weights, with half of it written."""
+    left = calls
+
+    def counted(function: Any) -> Any:
+        def call(*values: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                if function is saved:
+                    function(*values, **options)
+                    os.truncate(values[1], Path(values[1]).stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*values, **options)
+
+        return call
+
+    saved = checkpoint.save_file
+    checkpoint.save_file = counted(saved)
+    for module, name in DISK:
+        setattr(module, name, counted(getattr(module, name)))
+
+
+def faults(run: Path) -> list[str]:
+    """What is wrong with what a killed life left: each checkpoint that has a name must be whole, each pointer true."""
+    found = [f"step-{step}: {fault}" for step in steps(run) if (fault := check(run / "checkpoints" / f"step-{step}"))]
+    for pointer in ("best", "last"):
+        path = run / "checkpoints" / pointer
+        if path.exists() and not (run / "checkpoints" / path.read_text().strip()).is_dir():
+            found.append(f"{pointer} names {path.read_text()!r}")
+    return found
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.load(sys.stdin))

@@ -1,0 +1,65 @@
+"""What a recipe's training really takes of a processor's memory, in a process of its own.
+
+python -m tests.train.measured RECIPE [PRECISION]
+
+Makes three updates of the recipe's micro-batches, two of them at most in an update, on random tokens, and scores 64
+stories of the context's length; prints the estimate, the memory held before the model was made, and the most held.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from talewright.bench import RandomBatches
+from talewright.config import Recipe, load_recipe
+from talewright.evaluate.likelihood import score_stories
+from talewright.machine import keep_heap
+from talewright.model.cost import training_bytes
+from talewright.model.gpt import GPT
+from talewright.train import report
+from talewright.train.checkpoint import State
+from talewright.train.launch import launch
+from talewright.train.loop import Trainer, Watch
+from talewright.train.optimizer import make_optimizer
+
+
+def held(name: str) -> int:
+    """VmRSS, what is held now, or VmHWM, the most that was, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def measured(recipe: Recipe) -> dict[str, Any]:
+    keep_heap()
+    report.matmul_peak = lambda *_: 1e11
+    launched = launch(recipe)
+    before = held("VmRSS")
+    model = GPT(recipe.model)
+    optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
+    batches, watch = cast(Any, RandomBatches(recipe)), Watch(cast(Any, None), cast(Any, None))
+    with tempfile.TemporaryDirectory() as run:
+        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, State())
+        for _ in range(3):
+            trainer.update()
+        stories = [np.zeros(recipe.model.context_length - 1, dtype=np.int64)] * 64
+        with launched.fabric.autocast():
+            score_stories(model, stories, [1000] * 64, 0)
+    return {"estimate": training_bytes(recipe, launched.precision), "before": before, "most": held("VmHWM")}
+
+
+def shortened(name: str, precision: str) -> Recipe:
+    """The recipe with two micro-batches in an update at most: more take no more memory."""
+    recipe = load_recipe(name, {"train.max_steps": "3", "train.precision": precision, "train.accelerator": "cpu"})
+    train = dataclasses.replace(recipe.train, accumulation=min(2, recipe.train.accumulation))
+    return dataclasses.replace(recipe, train=train)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(shortened(sys.argv[1], (sys.argv[2:] or ["auto"])[0]))))
