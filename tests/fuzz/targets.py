@@ -194,11 +194,15 @@ def read_checkpoint_manifest(data: bytes) -> None:
 
 
 def read_log(data: bytes) -> None:
-    from talewright.train import log
+    from talewright.inspect.curves import curve_panels
+    from talewright.inspect.history import read_history
 
-    path = _place() / "log.jsonl"
-    path.write_bytes(data)
-    assert all(isinstance(event, dict) for event in log.read_log(path))
+    run = _place() / "run"
+    run.mkdir(exist_ok=True)
+    (run / "log.jsonl").write_bytes(data)
+    history = read_history(run)
+    if history.steps:
+        assert curve_panels([history])
 
 
 # --- what they stand on --------------------------------------------------------------------------------------------
@@ -290,7 +294,8 @@ TARGETS: dict[str, Target] = {
     "moments": in_checkpoint("optimizer.safetensors"),
     "checkpoint": Target(read_checkpoint_manifest, lambda: [_manifest_of(_checkpoint())]),
     "log": Target(
-        read_log, lambda: [b'{"event": "step", "step": 1, "loss": 2.5}\n{"event": "evaluation", "step": 1}\n']
+        read_log,
+        lambda: [b'{"event": "step", "step": 1, "loss": 2.5}\n{"event": "evaluation", "step": 1}\n'],
     ),
     "notes": Target(read_notes, lambda: [(_interrupted() / "progress.json").read_bytes()]),
 }

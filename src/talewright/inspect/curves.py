@@ -68,6 +68,8 @@ def _loss_title(histories: Sequence[History]) -> str:
         name, best = min(((name, end[0]) for name, end in ends.items() if end), key=lambda pair: pair[1])
         return f"{name} ends with the lower loss, {best:.2f}"
     history = histories[0]
+    if not _real(history.training["loss"]):
+        return "No loss is a number"
     first, scored = _real(history.training["loss"])[0], _real(history.evaluations["loss"])
     last = f"{scored[-1]:.2f} on validation" if scored else f"{smooth(_real(history.training['loss']))[-1]:.2f}"
     return f"The loss fell from {first:.2f} to {last} in {history.steps:,} steps"

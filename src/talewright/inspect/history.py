@@ -43,12 +43,12 @@ class History:
 def read_history(run: Path) -> History:
     """The history of a run folder; empty where it has no log. A torn last line is passed over, and told of."""
     events = list(read_log(run / "log.jsonl"))
-    trained = [event for event in events if event.get("event") == "step" and "step" in event]
-    scored = [event for event in events if event.get("event") == "evaluation" and "step" in event]
+    trained = [event for event in events if event.get("event") == "step" and _whole(event)]
+    scored = [event for event in events if event.get("event") == "evaluation" and _whole(event)]
     return History(
         name=run.resolve().name,
-        training={name: [event.get(name) for event in trained] for name in STEP},
-        evaluations={name: [event.get(name) for event in scored] for name in EVALUATION},
+        training={name: [_number(event.get(name)) for event in trained] for name in STEP},
+        evaluations={name: [_number(event.get(name)) for event in scored] for name in EVALUATION},
         samples=list(read_log(run / "samples.jsonl")),
         torn=_torn(run / "log.jsonl"),
     )
@@ -64,6 +64,17 @@ def write_history(history: History, folder: Path) -> None:
         (folder / "generated_texts_complete.json").write_text(texts, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror}") from None
+
+
+def _whole(event: dict[str, Any]) -> bool:
+    """Whether a line of the log says of which step it is: a damaged one is passed over."""
+    return type(event.get("step")) is int and _number(event["step"]) is not None
+
+
+def _number(value: Any) -> int | float | None:
+    """The value where it is a number, NaN among them, that arithmetic can go on with."""
+    known = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
+    return value if known else None
 
 
 def _torn(path: Path) -> bool:
