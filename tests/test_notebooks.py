@@ -24,8 +24,8 @@ def test_there_are_notebooks_and_none_keeps_its_output() -> None:
 def test_the_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in USED:
         pytest.importorskip(name, reason=f"{name} is not installed (the extra notebooks)")
-    import nbformat
-    from nbclient import NotebookClient
+    import nbformat  # pyright: ignore[reportMissingImports]
+    from nbclient import NotebookClient  # pyright: ignore[reportMissingImports]
 
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
     notebook = nbformat.read(path, as_version=4)

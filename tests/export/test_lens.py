@@ -31,7 +31,7 @@ LLAMA = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "n_kv
     ids=["gpt2", "gpt2-exact", "neo", "llama", "qwen3"],
 )
 def test_transformer_lens_sees_the_same_logits_and_patterns(shape, tokenizer, tmp_path):
-    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.model_bridge import TransformerBridge  # pyright: ignore[reportMissingImports]
 
     source = source_of(ModelConfig(**{**SIZES, **shape}), tokenizer)
     TARGETS["hf"].write(source, tmp_path, "f32")

@@ -72,7 +72,7 @@ class GGUF(Target):
 
 
 USAGE = """```python
-from llama_cpp import Llama
+from llama_cpp import Llama  # pyright: ignore[reportMissingImports]
 
 model = Llama("{place}/{file}", n_ctx=0)
 print(model("Once upon a time", max_tokens=200)["choices"][0]["text"])

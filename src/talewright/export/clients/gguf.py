@@ -9,7 +9,7 @@ import numpy as np
 
 
 def reader(folder: str) -> Callable[[np.ndarray], np.ndarray]:
-    from llama_cpp import GGML_TYPE_F32, Llama
+    from llama_cpp import GGML_TYPE_F32, Llama  # pyright: ignore[reportMissingImports]
 
     # without a cache rounded to float16, which is how it tells by default
     model = Llama(
