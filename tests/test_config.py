@@ -285,7 +285,7 @@ def test_a_name_like_no_other_brings_those_of_its_section() -> None:
         ("model.attention", "[]", "model.attention is empty; [global] or [global, local] would do"),
         ("data.splits", "[90, 5, 5, 0]", "data.splits is [90.0, 5.0, 5.0, 0.0]; it holds two or three shares"),
         ("data.splits", "[95, -5]", "data.splits is [95.0, -5.0]; it holds two or three shares"),
-        ("data.stride", "300", "data.stride is 300, beyond a window of 256 tokens"),
+        ("data.stride", "300", "data.stride is 300, beyond data.sequence_length 256"),
         ("data.sequence_length", "300", "data.sequence_length is 300, beyond model.context_length 256"),
         ("optimizer.betas", "[0.9]", "optimizer.betas is [0.9]; it is a list of 2"),
         ("optimizer.clip", "0", "optimizer.clip is 0.0; it is above 0, or null for none"),

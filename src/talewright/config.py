@@ -154,6 +154,8 @@ class ModelConfig:
         for name in ("n_layers", "n_heads", "d_model", "d_ff", "context_length", "window"):
             if getattr(self, name) < 1:
                 yield f"model.{name} is {getattr(self, name)}; it counts from 1 up"
+        if self.n_kv_heads is not None and self.n_kv_heads < 1:
+            yield f"model.n_kv_heads is {self.n_kv_heads}; it counts from 1 up"
         if self.vocab_size < 2:
             yield f"model.vocab_size is {self.vocab_size}; it counts tokens, so 2 or more"
         if min(self.n_heads, self.d_model) > 0:
@@ -175,7 +177,7 @@ class ModelConfig:
             yield f"model.n_heads is {self.n_heads}, which does not divide model.d_model {self.d_model}; {near} would"
         elif self.positions == "rotary" and self.head_dim % 2:
             yield f"model.d_model / model.n_heads is {self.head_dim}; rotary positions need an even head width"
-        if self.kv_heads < 1 or self.n_heads % self.kv_heads:
+        if self.kv_heads >= 1 and self.n_heads % self.kv_heads:
             yield f"model.n_kv_heads is {self.n_kv_heads}, which does not divide model.n_heads {self.n_heads}"
 
 
@@ -315,7 +317,7 @@ class Recipe:
             yield f"data.sequence_length is {length}, beyond model.context_length {context}"
         stride = self.data.stride
         if stride is not None and stride > length:
-            yield f"data.stride is {stride}, beyond a window of {length} tokens; some would be left out"
+            yield f"data.stride is {stride}, beyond data.sequence_length {length}; tokens would be left out"
         size = self.model.vocab_size
         if self.tokenizer.kind == "bpe" and 2 <= size < 257:
             yield f"model.vocab_size is {size}; a byte-level BPE needs 257 or more (256 bytes and {EOT})"

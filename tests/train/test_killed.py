@@ -46,16 +46,16 @@ def test_killed_again_and_again_a_run_ends_as_one_that_was_not(killed: tuple[Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", range(2, 9))
 def test_the_same_many_more_times(tmp_path: Path, seed: int) -> None:
-    assert_right(tmp_path, lives(tmp_path, drawn(seed, 45, 15)), 60)
+    assert_right(tmp_path, lives(tmp_path, drawn(seed, 9, 3)), 12)
 
 
 def assert_right(folder: Path, found: list[dict[str, Any]], moments: int) -> None:
     assert [life["faults"] for life in found] == [[]] * len(found)
     assert [life["code"] for life in found[:-1]] == [-9] * (len(found) - 1)
     assert found[-1]["code"] == 0
-    assert len(found) > moments * 0.6  # else it ended before most could kill it
+    assert len(found) > moments * 0.5  # else it ended before most could kill it
     assert sum(life["saving"] for life in found) >= moments / 8
     assert differences(folder / "whole", folder / "killed") == []
 
