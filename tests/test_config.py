@@ -385,10 +385,12 @@ WRONG_PAIRS = st.dictionaries(
 def complaints_in_company(pairs: dict[str, int]) -> None:
     together = problems_of(lambda: recipe_from_dict(placed({name: WRONG_VALUES[n] for name, n in pairs.items()})))
     assert len(together) == len(set(together))
+    # a section that is misspelt (modle) may be meant for the one that it is like, which is then not judged
+    misspelt = any("." in name and name.partition(".")[0] not in SECTIONS for name in pairs)
     for name, number in pairs.items():
         for problem in alone(name, number):
             others = [other for other in pairs if other != name and other.rpartition(".")[2] in problem]
-            assert problem in together or others
+            assert problem in together or others or misspelt
     if not any(alone(name, number) for name, number in pairs.items()):
         assert all(sum(name in problem for name in pairs) > 1 for problem in together)
 
