@@ -21,7 +21,7 @@ PARTS = ("norm", "positions", "dropout", "mlp", "cache", "attention", "loss", "g
 """The model's modules, each after those that it needs."""
 ABOUT = f'''"""A GPT of Talewright {__version__} for transformers, in one file: settings, model, interface.
 
-Put together from talewright/config.py, model/ and export/modeling.py, and under their licence, Apache-2.0.
+Put together from talewright/config/, model/ and export/modeling.py, and under their licence, Apache-2.0.
 """
 '''
 
@@ -56,7 +56,7 @@ class HuggingFaceRemote(Target):
 
 def one_file() -> str:
     """The source of the settings, the model and its interface to transformers, as one module."""
-    sources = [_class("config.py", "ModelConfig"), *(_read(f"model/{name}.py") for name in PARTS)]
+    sources = [_class("config/schema.py", "ModelConfig"), *(_read(f"model/{name}.py") for name in PARTS)]
     sources.append(_read("export/modeling.py"))
     froms: dict[str, set[str]] = {}
     plain, bodies, names = set(), [], set()
