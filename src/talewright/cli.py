@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,6 @@ from talewright.train.signals import StopSignal
 
 if TYPE_CHECKING:
     from talewright.api import Run
-    from talewright.evaluate.likelihood import Likelihood
     from talewright.generate.sampling import Sampling
     from talewright.train.loop import Outcome
 
@@ -91,6 +90,7 @@ def demo(out: str | None = None) -> None:
     """
     from talewright import api
     from talewright.inspect.curves import draw_curves
+    from talewright.listing import score_table
 
     recipe = load_recipe("quickstart")
     folder = api.new_run_folder(recipe, out)
@@ -99,7 +99,7 @@ def demo(out: str | None = None) -> None:
         outcome = api.start(recipe, folder)
     _end(outcome, folder)
     run = api.load(folder)
-    _table({"untrained": run.evaluate_untrained(), "trained": run.evaluate()})
+    print(score_table({"untrained": run.evaluate_untrained(), "trained": run.evaluate()}))
     for i, prompt in enumerate(recipe.train.prompts):
         print()
         _stream(run, prompt, _sampling(seed=i, max_new_tokens=200))
@@ -247,13 +247,14 @@ def evaluate(
     from dataclasses import asdict
 
     from talewright import api
+    from talewright.listing import score_table
 
     opened = api.load(run, checkpoint)
     trained, untrained = opened.evaluate(data), opened.evaluate_untrained(data)
     if json:
         print(_dump({**asdict(trained), "checkpoint": opened.checkpoint.name, "untrained": asdict(untrained)}))
     else:
-        _table({"untrained": untrained, "trained": trained})
+        print(score_table({"untrained": untrained, "trained": trained}))
 
 
 def generate(
@@ -614,21 +615,6 @@ def _end(outcome: Outcome, folder: Path) -> None:
         _say(f"stopped at step {outcome.state.step:,}{saved}. To go on: talewright train --resume {folder}")
     if outcome.signal is not None:
         sys.exit(128 + outcome.signal)
-
-
-def _table(rows: Mapping[str, Likelihood]) -> None:
-    print(f"{'':12}{'loss':>8}{'perplexity':>13}{'bits/byte':>12}{'accuracy':>11}")
-    for name, score in rows.items():
-        print(
-            f"{name:12}{score.loss:>8.3f}{_number(score.perplexity):>13}{score.bits_per_byte:>12.3f}"
-            f"{100 * score.token_accuracy:>9.1f} %"
-        )
-    last = list(rows.values())[-1]
-    print(f"{last.tokens:,} tokens of {last.stories:,} stories, each scored once")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
 
 
 def _dump(value: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from talewright.config import Recipe, recipe_to_dict, recipe_to_yaml
+from talewright.evaluate.likelihood import Likelihood
 from talewright.model.cost import count_parameters, training_flops
 
 TOKENS_PER_STORY = 207
@@ -163,3 +165,15 @@ def doctor_page(found: dict[str, Any]) -> str:
         "extras": ", ".join(have) + (f" (absent: {', '.join(lack)})" if lack else ""),
     }
     return "\n".join(f"{name:17}{text}" for name, text in lines.items())
+
+
+def score_table(rows: Mapping[str, Likelihood]) -> str:
+    """Scores under one another, by the name of what was scored."""
+    lines = [f"{'':12}{'loss':>8}{'perplexity':>13}{'bits/byte':>12}{'accuracy':>11}"]
+    for name, score in rows.items():
+        perplexity = f"{score.perplexity:,.0f}" if score.perplexity >= 1000 else f"{score.perplexity:.2f}"
+        accuracy = f"{100 * score.token_accuracy:.1f} %"
+        lines.append(f"{name:12}{score.loss:>8.3f}{perplexity:>13}{score.bits_per_byte:>12.3f}{accuracy:>11}")
+    last = list(rows.values())[-1]
+    lines.append(f"{last.tokens:,} tokens of {last.stories:,} stories, each scored once")
+    return "\n".join(lines)
