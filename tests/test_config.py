@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -386,11 +387,12 @@ def complaints_in_company(pairs: dict[str, int]) -> None:
     together = problems_of(lambda: recipe_from_dict(placed({name: WRONG_VALUES[n] for name, n in pairs.items()})))
     assert len(together) == len(set(together))
     # a section that is misspelt (modle) may be meant for the one that it is like, which is then not judged
-    misspelt = any("." in name and name.partition(".")[0] not in SECTIONS for name in pairs)
+    foreign = {name.partition(".")[0] for name in pairs if "." in name} - set(SECTIONS)
+    meant = {near for name in foreign for near in difflib.get_close_matches(name, SECTIONS, 1)}
     for name, number in pairs.items():
         for problem in alone(name, number):
             others = [other for other in pairs if other != name and other.rpartition(".")[2] in problem]
-            assert problem in together or others or misspelt
+            assert problem in together or others or name.partition(".")[0] in meant
     if not any(alone(name, number) for name, number in pairs.items()):
         assert all(sum(name in problem for name in pairs) > 1 for problem in together)
 

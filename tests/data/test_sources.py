@@ -70,8 +70,6 @@ def test_which_split_a_name_tells(names: list[str], splits: dict[str, int]):
 
 
 def test_the_bundled_stories_are_a_source():
-    if not hasattr(pytest.importorskip("talewright.data.bundled"), "stories"):
-        pytest.skip("no bundled stories yet")
     ten = stories(DataConfig(source="bundled:10"))["train"]
     assert len(set(ten)) == 10
     assert stories(DataConfig(source="bundled", limit=12))["train"][:10] == ten

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
+import os
 import random
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +14,10 @@ from talewright.data import preparation, prepare
 from talewright.data.folders import size_of
 from talewright.data.sources import open_roles
 from talewright.data.space import expected
+from talewright.errors import UserError
+from tests.disk import mounted
 
-from .cases import BPE, VOCAB, as_bytes, packed, tales, write_txt
+from .cases import BPE, VOCAB, as_bytes, files_of, packed, tales, write_txt
 from .test_preparation import StopError, stop
 
 ENDINGS = ["txt", "jsonl", "json", "csv", "parquet", "txt.gz", "jsonl.zst"]
@@ -74,3 +80,48 @@ def test_the_room_for_tokens_is_what_they_take(vocab: int, tmp_path: Path, monke
         prepare(DataConfig(source=str(source)), BPE, vocab, tmp_path / "made", progress=False)
     there = size_of(tmp_path / "made.partial") - size_of(tmp_path / "made.partial" / "tokenizer")
     assert asked[-1] == pytest.approx(there, rel=0.05)
+
+
+FULL = r"^the disk of .*two has too little room: about ([\d,]+) bytes are needed, and ([\d,]+) are free\. Free some, or"
+
+
+@pytest.mark.parametrize("moment", ["before", "reading", "tokenizing"])
+def test_a_full_disk_is_said_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+    """Told by the estimate before anything is read, or by the disk itself while stories or tokens are written."""
+    source = write_txt(tmp_path / "a.txt", tales(1500))
+    size = source.stat().st_size
+    ensure = preparation.ensure_room
+    calls = iter([moment == "before", moment in ("before", "reading")])
+    monkeypatch.setattr(preparation, "ensure_room", lambda *words: next(calls, True) and ensure(*words))
+    with mounted(tmp_path / "disk", f"size={size // 2 if moment != 'tokenizing' else size * 5 // 4}"):
+        before = prepare(
+            DataConfig(source=str(source), limit=100), BPE, VOCAB, tmp_path / "disk" / "one", progress=False
+        )
+        kept = files_of(before.folder)
+        calls = iter([moment == "before", moment != "tokenizing"])
+        with pytest.raises(UserError, match=FULL) as error:
+            prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "disk" / "two", progress=False)
+        needed, free = (int(number.replace(",", "")) for number in re.match(FULL, str(error.value)).groups())  # type: ignore[union-attr]
+        assert free == shutil.disk_usage(tmp_path / "disk").free < needed < 4 * size
+        assert [path.name for path in (tmp_path / "disk").iterdir()] == ["one"]
+        assert files_of(before.folder) == kept
+
+
+def test_a_write_that_fails_for_want_of_space_takes_the_half_made_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As above, where nothing can be mounted: at each of the first writes that are made lasting."""
+    source = write_txt(tmp_path / "a.txt", tales(60))
+    fsync = os.fsync
+    for moment in range(1, 12):
+        left = moment
+
+        def full(handle: int) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            fsync(handle)
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"has too little room: .* bytes are needed, and [\d,]+ are free"):
+            prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "made", progress=False)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
