@@ -1,0 +1,67 @@
+"""Commands that take a model out, and in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from talewright.cli.shared import dump, say
+
+
+def export(
+    run: Positional[str],
+    folder: Positional[str],
+    to: str = "hf",
+    dtype: str | None = None,
+    checkpoint: str = "best",
+    overwrite: FlagCreatePairsOff[bool] = False,
+    push: str | None = None,
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Write a run's model in a form that other programs read, and prove it: read back in a fresh process, it computes
+    the same.
+
+    Args:
+        run: Run folder.
+        folder: Folder to write. Nothing is left of it where the proof fails.
+        to: The form. hf is a class that transformers has; hf-remote brings our own model as code, of any architecture.
+            gguf is llama.cpp's one file, onnx a graph as transformers.js opens it, llama2c the files of run.c.
+        dtype: Precision of the weights: f32 unless told; bf16 and f16 for hf and gguf, q8_0 for gguf.
+        checkpoint: best, last, or a step.
+        overwrite: Replace an earlier export in that folder.
+        push: Also upload the folder to this repository of the hub, such as ada/my-stories (made where there is none).
+        json: Print JSON.
+    """
+    from talewright import api
+
+    record = api.load(run, checkpoint).export(folder, to, dtype, overwrite, push)
+    say(record["proof"])
+    print(dump({"folder": folder, **record}) if json else folder)
+
+
+def import_(
+    source: Positional[str],
+    run: Positional[str],
+    tokenizer: str | None = None,
+    overwrite: FlagCreatePairsOff[bool] = False,
+    json: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Make a run folder of a model that another program trained: GPT-2, GPT-Neo, Llama or Qwen3 as transformers saves
+    them, llama2.c's .bin, and what `export` wrote.
+
+    The run can be told with, scored, exported, and trained further with `talewright train --init-from RUN`.
+
+    Args:
+        source: A folder with config.json and model.safetensors, a .bin of llama2.c, or a model's name on the hub.
+        run: Run folder to make.
+        tokenizer: Folder (or name on the hub) of the model's tokenizer, where it has none of its own.
+        overwrite: Replace what an earlier import left in that folder.
+        json: Print JSON.
+    """
+    from talewright.export.intake import import_model
+
+    record = import_model(source, Path(run), tokenizer, overwrite)
+    say(f"{record['class']} of {record['parameters'] / 1e6:.2f}M parameters, {record['vocab_size']:,} tokens")
+    say(record["proof"] or "not compared with transformers' own: it is not installed, or does not have this class")
+    print(dump({"run": run, **record}) if json else run)
