@@ -96,10 +96,14 @@ class Run:
 
     def evaluate_untrained(self, data: str | None = None) -> Likelihood:
         """The same of the model as it was before training."""
+        return self._score(self.untrained_model(), data)
+
+    def untrained_model(self) -> GPT:
+        """The model as it was before training, on this machine's best device."""
         model = new_model(self.recipe)
         if (self.folder / INITIAL).is_dir():
             load_model(self.folder / INITIAL, model)
-        return self._score(model.to(default_device()), data)
+        return model.to(default_device())
 
     def export(
         self,
@@ -129,21 +133,26 @@ class Run:
         )
         return export_model(source, to, Path(folder), dtype, overwrite, push)
 
-    def _score(self, model: GPT, data: str | None) -> Likelihood:
-        stories, sizes = self._stories(data)
-        keep_heap()
-        with autocast(self.recipe.train.precision):
-            return score_stories(model, stories, sizes, self.tokenizer.eos_id)
-
-    def _stories(self, data: str | None) -> tuple[list[np.ndarray], np.ndarray]:
-        if data is not None:
-            return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
+    def corpus(self) -> Corpus:
+        """The prepared stories that the run learned from. Raises UserError where they are not at hand, or others."""
         corpus = open_corpus(self.recipe)
         if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UserError(
                 f"{corpus.folder} was prepared with another tokenizer than {self.folder}; name stories by --data"
             )
-        return first_stories(corpus.split("valid"), None)
+        return corpus
+
+    def stories(self, data: str | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Ids and UTF-8 bytes of each of the run's validation stories, or of all the stories of `data`."""
+        if data is not None:
+            return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
+        return first_stories(self.corpus().split("valid"), None)
+
+    def _score(self, model: GPT, data: str | None) -> Likelihood:
+        stories, sizes = self.stories(data)
+        keep_heap()
+        with autocast(self.recipe.train.precision):
+            return score_stories(model, stories, sizes, self.tokenizer.eos_id)
 
 
 def load(folder: str | Path, checkpoint: str = "best", precision: Precision = "fp32") -> Run:

@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from talewright.cli.shared import dump, stream
+from talewright.cli.shared import dump, say, stream
 from talewright.errors import UserError
 
 
 def evaluate(
-    run: Positional[str],
+    runs: Positional[tuple[str, ...]],
     data: str | None = None,
     checkpoint: str = "best",
+    only: str | None = None,
+    told: int = 200,
+    prompts: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
     json: FlagCreatePairsOff[bool] = False,
 ) -> None:
-    """Score a run on held-out stories: loss, perplexity, bits per byte, token accuracy, beside the untrained model.
+    """Score runs: how likely they find held-out stories, and how good the stories are that they tell.
 
-    Whole stories, real tokens alone, each scored once.
+    The figures go into `scores.json` in each run folder; `talewright scores` makes a page of several.
 
     Args:
-        run: Run folder.
-        data: Stories to score on, all of them; the run's own validation stories unless told.
+        runs: Run folders, set side by side.
+        data: Stories to score on, all of them; each run's own validation stories unless told.
         checkpoint: best, last, or a step.
-        json: Print JSON.
+        only: Parts of the evaluation, with commas between them; all unless told.
+        told: Stories that each run tells, to be looked at.
+        prompts: File with a beginning of a story on each line, told in turn; each story begins by itself unless told.
+        seed: The same seed tells the same stories.
+        limit: Score on the first so many held-out stories alone.
+        json: Print JSON: of one run an object, of several a list.
     """
-    from dataclasses import asdict
+    from talewright import scoring
+    from talewright.evaluate.parts import chosen_parts
+    from talewright.evaluate.subject import Telling
 
-    from talewright import api
-    from talewright.listing import score_table
-
-    opened = api.load(run, checkpoint)
-    trained, untrained = opened.evaluate(data), opened.evaluate_untrained(data)
-    if json:
-        print(dump({**asdict(trained), "checkpoint": opened.checkpoint.name, "untrained": asdict(untrained)}))
+    names = chosen_parts(only)
+    if not runs:
+        raise UserError("evaluate needs a run folder, as in: talewright evaluate runs/mini-2m-1")
+    for value, name in ((told, "told"), (limit, "limit")):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is {value}; it counts stories, so 1 or more")
+    sampling = replace(Telling.sampling, seed=seed)
+    telling = Telling(stories=told, prompts=tuple(_prompts(None, prompts)), sampling=sampling)
+    asked = scoring.Asked(parts=names, data=data, checkpoint=checkpoint, limit=limit, telling=telling)
+    found = scoring.evaluate_runs([Path(run) for run in runs], asked, say)
+    if json:  # the likelihood's figures stand at the top as well, where they are looked for first
+        answers = [
+            {**scores["parts"].get("likelihood", {}), "checkpoint": scores["run"]["checkpoint"], **scores}
+            for scores in found
+        ]
+        print(dump(answers[0] if len(answers) == 1 else answers))
     else:
-        print(score_table({"untrained": untrained, "trained": trained}))
+        print(scoring.side_by_side(found))
 
 
 def generate(

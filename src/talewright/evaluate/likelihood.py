@@ -43,6 +43,18 @@ class Likelihood:
     stories: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenScores:
+    """What a model makes of each token of whole stories, one after another, each followed by its end of text."""
+
+    losses: np.ndarray
+    """Negative log-likelihood of each token, in nats: (tokens,) float32."""
+    hits: np.ndarray
+    """Whether it was the model's likeliest: (tokens,) bool."""
+    lengths: np.ndarray
+    """Tokens of each story, its end of text counted: (stories,) int64."""
+
+
 def score_stories(
     model: GPT,
     stories: Sequence[np.ndarray],
@@ -55,68 +67,83 @@ def score_stories(
     The figures do not depend on batch_tokens but for rounding. Products of matrices run in the weights' precision; put
     the call into `torch.autocast` for another. Raises UserError where there is nothing to score.
     """
+    check_stories(stories, story_bytes)
+    return summed(score_tokens(model, stories, eos_id, batch_tokens), story_bytes)
+
+
+def check_stories(stories: Sequence[np.ndarray], story_bytes: Sequence[int] | np.ndarray) -> None:
+    """Raise where there is nothing to score, or the sizes are not those of the stories."""
     if len(stories) != len(story_bytes):
         raise ValueError(f"{len(stories)} stories, but the sizes of {len(story_bytes)}")
-    size = int(np.sum(story_bytes))
-    if size == 0:
+    if int(np.sum(story_bytes)) == 0:
         raise UserError("there are no stories to score; a data source with at least one is needed")
-    training = model.training
-    model.eval()
-    try:
-        total, hits, tokens = _totals(model, _batches(stories, eos_id, model.config.context_length, batch_tokens))
-    finally:
-        model.train(training)
+
+
+def summed(scores: TokenScores, story_bytes: Sequence[int] | np.ndarray) -> Likelihood:
+    """The figures over all tokens, of stories with these sizes in UTF-8 bytes."""
+    size, tokens = int(np.sum(story_bytes)), len(scores.losses)
+    total = float(scores.losses.sum(dtype=np.float64))  # float32 would lose the small ones among millions
     loss = total / tokens
     return Likelihood(
         loss=loss,
         perplexity=math.exp(loss) if not loss > 700 else math.inf,  # a float ends near exp(709)
         bits_per_byte=total / math.log(2) / size,
-        token_accuracy=hits / tokens,
+        token_accuracy=int(scores.hits.sum()) / tokens,
         tokens=tokens,
         bytes=size,
-        stories=len(stories),
+        stories=len(scores.lengths),
     )
 
 
 @torch.inference_mode()
-def _totals(model: GPT, batches: Iterator[list[np.ndarray]]) -> tuple[float, int, int]:
-    """Negative log-likelihood in nats, tokens that were the likeliest, and tokens, over all batches."""
-    total, hits, tokens = 0.0, 0, 0
-    device = model.output_weight.device
-    for pieces in batches:
-        inputs, targets = (torch.from_numpy(array).to(device) for array in padded(pieces))  # (B, T)
-        losses, right = token_scores(model.hidden(inputs), model.output_weight, targets)
-        total += float(losses.cpu().double().sum())  # float32 would lose the small ones among millions
-        hits += int(right.sum())
-        tokens += sum(len(piece) - 1 for piece in pieces)
-    return total, hits, tokens
+def score_tokens(
+    model: GPT, stories: Sequence[np.ndarray], eos_id: int, batch_tokens: int = BATCH_TOKENS
+) -> TokenScores:
+    """Score each token of whole stories, each given as its ids without an end of text, by the protocol above."""
+    lengths = np.array([len(story) + 1 for story in stories], dtype=np.int64)
+    starts = np.cumsum(lengths) - lengths
+    losses, hits = np.empty(lengths.sum(), dtype=np.float32), np.empty(lengths.sum(), dtype=bool)
+    device, training = model.output_weight.device, model.training
+    model.eval()
+    try:
+        for places, pieces in _batches(stories, starts, eos_id, model.config.context_length, batch_tokens):
+            inputs, targets = (torch.from_numpy(array).to(device) for array in padded(pieces))  # (B, T)
+            scored = token_scores(model.hidden(inputs), model.output_weight, targets)
+            found, right = (tensor.cpu().numpy() for tensor in scored)  # (B, T)
+            for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
+                losses[place : place + len(piece) - 1] = found[row, : len(piece) - 1]
+                hits[place : place + len(piece) - 1] = right[row, : len(piece) - 1]
+    finally:
+        model.train(training)
+    return TokenScores(losses=losses, hits=hits, lengths=lengths)
 
 
 def _batches(
-    stories: Sequence[np.ndarray], eos_id: int, context_length: int, batch_tokens: int
-) -> Iterator[list[np.ndarray]]:
-    """Pieces of about one length, as many as fit into batch_tokens; longest first, to ask for the most memory first.
-    A batch's shortest is at least three quarters of its longest: padding costs what tokens cost.
+    stories: Sequence[np.ndarray], starts: np.ndarray, eos_id: int, context_length: int, batch_tokens: int
+) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """Pieces of about one length, as many as fit into batch_tokens, and where each one's first prediction stands among
+    those of all stories; longest first, to ask for the most memory first. A batch's shortest is at least three quarters
+    of its longest: padding costs what tokens cost.
     """
     for first in range(0, len(stories), STORIES_AT_ONCE):
         some = range(first, min(first + STORIES_AT_ONCE, len(stories)))
-        pieces = [piece for i in some for piece in _pieces(stories[i], eos_id, context_length)]
-        pieces.sort(key=len, reverse=True)
+        pieces = [piece for i in some for piece in _pieces(stories[i], int(starts[i]), eos_id, context_length)]
+        pieces.sort(key=lambda piece: len(piece[1]), reverse=True)
         while pieces:
-            longest = len(pieces[0]) - 1
+            longest = len(pieces[0][1]) - 1
             count = max(1, batch_tokens // longest)
-            count = sum(4 * (len(piece) - 1) >= 3 * longest for piece in pieces[:count])
-            yield pieces[:count]
+            count = sum(4 * (len(piece) - 1) >= 3 * longest for _, piece in pieces[:count])
+            yield [place for place, _ in pieces[:count]], [piece for _, piece in pieces[:count]]
             del pieces[:count]
 
 
-def _pieces(story: np.ndarray, eos_id: int, context_length: int) -> Iterator[np.ndarray]:
+def _pieces(story: np.ndarray, place: int, eos_id: int, context_length: int) -> Iterator[tuple[int, np.ndarray]]:
     """The story between two ends of text, cut so that each piece gives at most context_length predictions: its tokens
-    but the last are read, its tokens but the first are predicted.
+    but the last are read, its tokens but the first are predicted. `place` is where the story's predictions begin.
     """
     whole = np.concatenate(([eos_id], story, [eos_id])).astype(np.int64)
     for start in range(0, len(whole) - 1, context_length):
-        yield whole[start : start + context_length + 1]
+        yield place + start, whole[start : start + context_length + 1]
 
 
 def padded(pieces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -59,6 +59,7 @@ class Report:
             self.display.say(f"going on after step {state.step:,}")
             return
         facts = {"parameters": parameters, "precision": self.precision, "peak_flops": self.peak, "versions": versions()}
+        facts["device"] = device_words(self.device, self.processes)
         data = {"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes}
         self.log.write("run", recipe=recipe_to_dict(self.recipe), **facts, data=data)
 

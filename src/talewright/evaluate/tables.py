@@ -1,0 +1,73 @@
+"""Scores as tables: which figures stand in them, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of a table: its heading, where it stands in its part (with dots between keys), and how it is written."""
+
+    title: str
+    path: str
+    write: Callable[[float], str]
+
+
+def number(digits: int) -> Callable[[float], str]:
+    """With so many digits after the point."""
+    return lambda value: f"{value:,.{digits}f}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def short(value: float) -> str:
+    """Perplexities: two digits after the point, none from 1,000 on."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "likelihood": (
+        Column("loss", "loss", number(3)),
+        Column("perplexity", "perplexity", short),
+        Column("bits/byte", "bits_per_byte", number(3)),
+        Column("accuracy", "token_accuracy", percent),
+    ),
+}
+"""The columns of each part's table."""
+
+
+def rows_of(part: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[list[str]]:
+    """A part's table, its heading first: of each row its name and its figures, an empty cell where there is none."""
+    columns = TABLES[part]
+    cells = [["", *(column.title for column in columns)]]
+    for name, figures in rows:
+        cells.append([name, *(_cell(column, figures) for column in columns)])
+    return cells
+
+
+def as_text(cells: Sequence[Sequence[str]]) -> str:
+    """Cells in columns: names to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for first, *rest in cells:
+        figures = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *figures]).rstrip())
+    return "\n".join(lines)
+
+
+def as_markdown(cells: Sequence[Sequence[str]]) -> str:
+    """Cells as a table of Markdown."""
+    head, *rest = ("| " + " | ".join(row) + " |" for row in cells)
+    return "\n".join([head, "|---" + "|---:" * (len(cells[0]) - 1) + "|", *rest])
+
+
+def _cell(column: Column, figures: dict[str, Any]) -> str:
+    value: Any = figures
+    for key in column.path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return "" if value is None else column.write(value)

@@ -1,0 +1,167 @@
+"""The evaluation of runs: `scores.json` in each run folder, and runs side by side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from talewright import __version__, api
+from talewright.data.folders import read_json, write_json
+from talewright.errors import UserError
+from talewright.evaluate.parts import evaluate_parts
+from talewright.evaluate.subject import HeldOut, Subject, Telling
+from talewright.evaluate.tables import TABLES, as_text, rows_of
+from talewright.machine import keep_heap
+from talewright.model.cost import count_parameters
+from talewright.train.log import read_log
+
+FILE = "scores.json"
+FORMAT = "talewright scores"
+VERSION = 1
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What an evaluation is asked for."""
+
+    parts: Sequence[str]
+    """Names of the parts, of those in `evaluate.parts.PARTS`."""
+    data: str | None = None
+    """Stories to score on; a run's own validation stories where it is None."""
+    checkpoint: str = "best"
+    limit: int | None = None
+    """Score on the first so many held-out stories alone."""
+    telling: Telling = Telling()  # noqa: RUF009, frozen
+
+
+def evaluate_runs(folders: Sequence[Path], asked: Asked, say: Say = lambda words: None) -> list[dict[str, Any]]:
+    """Score each run, write its `scores.json`, and say where runs were scored on different stories.
+
+    Raises UserError where a folder is no run, before any is scored.
+    """
+    runs = [api.load(folder, asked.checkpoint) for folder in folders]
+    found = [evaluate_run(run, asked, say) for run in runs]
+    if len({scores["held_out"]["sha256"] for scores in found}) > 1:
+        say("these runs were scored on different stories, and cannot be compared; --data names the same for all")
+    return found
+
+
+def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
+    """Score a run and write its `scores.json`. Parts that stand there, of the same weights and stories, stay."""
+    keep_heap()
+    subject = open_subject(run, asked, lambda words: say(f"{run.folder}: {words}"))
+    scores = {
+        "format": FORMAT,
+        "version": VERSION,
+        "talewright": __version__,
+        "name": run.recipe.name,
+        "run": _facts(run),
+        "held_out": _held_out_facts(subject),
+        "telling": asdict(asked.telling),
+    }
+    path = run.folder / FILE
+    kept = _kept_parts(path, scores)
+    scores["parts"] = kept | evaluate_parts(subject, asked.parts)
+    try:
+        write_json(path, scores)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    return scores
+
+
+def open_subject(run: api.Run, asked: Asked, say: Say) -> Subject:
+    """A run as its scores look at it."""
+    stories, sizes = run.stories(asked.data)
+    source = asked.data or f"validation stories of {run.recipe.data.source}"
+    return Subject(
+        model=run.model,
+        tokenizer=run.tokenizer,
+        held_out=HeldOut(source, stories[: asked.limit], sizes[: asked.limit]),
+        untrained=run.untrained_model,
+        training=lambda: run.corpus().split("train"),
+        fast=lambda: api.autocast(run.recipe.train.precision),
+        telling=asked.telling,
+        say=say,
+    )
+
+
+def _facts(run: api.Run) -> dict[str, Any]:
+    """What was trained, on what, and for how long."""
+    state = read_json(run.checkpoint / "state.json") or {}
+    manifest = read_json(run.checkpoint / "manifest.json") or {}
+    log = next((event for event in read_log(run.folder / "log.jsonl") if event.get("event") == "run"), {})
+    return {
+        "folder": run.folder.resolve().name,
+        "checkpoint": run.checkpoint.name,
+        "weights": manifest.get("model.safetensors", {}).get("sha256"),
+        "parameters": count_parameters(run.recipe.model).total,
+        "seed": run.recipe.seed,
+        "steps": state.get("step"),
+        "tokens": state.get("tokens"),
+        "seconds": state.get("seconds"),
+        "machine": log.get("device"),
+        "precision": log.get("precision"),
+    }
+
+
+def _held_out_facts(subject: Subject) -> dict[str, Any]:
+    held_out, digest = subject.held_out, hashlib.sha256()
+    for text in subject.texts:
+        digest.update(text.encode() + b"\0")
+    return {
+        "source": held_out.source,
+        "stories": len(held_out.stories),
+        "bytes": int(held_out.sizes.sum()),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _kept_parts(path: Path, scores: dict[str, Any]) -> dict[str, Any]:
+    """The parts of an earlier evaluation that still hold."""
+    former = read_json(path)
+    same = ("format", "version", "talewright", "run", "held_out", "telling")
+    if not isinstance(former, dict) or not isinstance(former.get("parts"), dict):
+        return {}
+    now = _as_read(scores)
+    return former["parts"] if all(former.get(key) == now[key] for key in same) else {}
+
+
+def _as_read(scores: dict[str, Any]) -> dict[str, Any]:
+    """As the file gives it back: tuples become lists."""
+    import json
+
+    return json.loads(json.dumps(scores))
+
+
+def side_by_side(found: Sequence[dict[str, Any]]) -> str:
+    """Runs under one another, a table for each part, and under them what was scored."""
+    blocks = []
+    for part in TABLES:
+        rows = [(row_name(scores, found), scores["parts"][part]) for scores in found if part in scores["parts"]]
+        blocks += [as_text(rows_of(part, _with_untrained(part, rows)))] if rows else []
+        blocks += [f"{part} of {name}: {row['absent']}" for name, row in rows if "absent" in row]
+    blocks += dict.fromkeys(_scored_words(scores) for scores in found)
+    return "\n\n".join(blocks)
+
+
+def row_name(scores: dict[str, Any], among: Sequence[dict[str, Any]]) -> str:
+    """What a run is called in a table: its recipe's name, its folder where that does not tell it from the others."""
+    same = sum(other["name"] == scores["name"] for other in among)
+    return scores["name"] if same == 1 else scores["run"]["folder"]
+
+
+def _with_untrained(part: str, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of a part, those of untrained models before them."""
+    if part != "likelihood":
+        return rows
+    untrained = [("untrained" if len(rows) == 1 else f"{name}, untrained", row["untrained"]) for name, row in rows]
+    return untrained + rows
+
+
+def _scored_words(scores: dict[str, Any]) -> str:
+    held_out = scores["held_out"]
+    return f"scored on {held_out['stories']:,} stories, {held_out['bytes']:,} bytes: {held_out['source']}"
