@@ -69,12 +69,13 @@ def recipes(draw: st.DrawFn) -> Recipe:
         ),
         model=model,
         optimizer=OptimizerConfig(
+            kind=draw(st.sampled_from(["adamw", "muon"])),
             betas=(draw(st.floats(0, 0.999)), draw(st.floats(0, 0.999))),
             weight_decay=draw(st.floats(0, 10)),
             clip=draw(st.none() | POSITIVE),
         ),
         schedule=ScheduleConfig(
-            kind=draw(st.sampled_from(["constant", "cosine", "linear"])),
+            kind=draw(st.sampled_from(["constant", "cosine", "linear", "wsd"])),
             warmup_steps=draw(st.integers(0, 10**6)),
             final_fraction=draw(SHARES),
         ),

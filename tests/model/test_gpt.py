@@ -219,6 +219,17 @@ def test_initial_weights_have_the_documented_spread(activation: Any) -> None:
         assert abs(parameter.mean().item()) < 0.05 * expected, name
 
 
+@given(config=model_configs(init_residual="zero", norm_placement="pre"), seed=SEEDS)
+@settings(max_examples=10)
+def test_blocks_that_begin_at_zero_begin_as_the_identity(config: ModelConfig, seed: int) -> None:
+    tokens = token_batch(config, seed)
+    found = record(GPT(config).eval(), tokens, ["embedding", "blocks.*.output"])
+    assert all(torch.equal(found["embedding"], output) for output in found.values())
+    learning = GPT(config)
+    learning(tokens, tokens).backward()
+    assert all(block.mlp.down.weight.grad.count_nonzero() for block in cast(Any, learning.blocks))
+
+
 def test_initial_spread_is_a_setting() -> None:
     assert GPT(ModelConfig(init_std=0.1)).embedding.weight.std().item() == pytest.approx(0.1, rel=0.03)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -12,10 +14,10 @@ from talewright.train.optimizer import make_optimizer
 SHAPE = ModelConfig(n_layers=2, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=6)
 
 
-def trained(seed: int):
+def trained(seed: int, kind: Literal["adamw", "muon"] = "adamw"):
     torch.manual_seed(seed)
     model = GPT(SHAPE)
-    optimizer = make_optimizer(model, OptimizerConfig(), 1e-2)
+    optimizer = make_optimizer(model, OptimizerConfig(kind=kind), 1e-2)
     for _ in range(3):
         model(torch.randint(11, (2, 6)), torch.randint(11, (2, 6))).backward()
         optimizer.step()
@@ -35,10 +37,11 @@ def test_property_3_checkpoint_round_trip(tmp_path):
         assert all(torch.equal(ours[key], found[key]) for key in ("step", "exp_avg", "exp_avg_sq"))
 
 
-def test_what_goes_on_from_a_checkpoint_equals_what_never_stopped(tmp_path):
-    model, optimizer = trained(0)
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_what_goes_on_from_a_checkpoint_equals_what_never_stopped(tmp_path, kind):
+    model, optimizer = trained(0, kind)
     folder = save_checkpoint(tmp_path, model, optimizer, State(step=3))
-    other, other_optimizer = trained(1)
+    other, other_optimizer = trained(1, kind)
     load_training(folder, other, other_optimizer)
     tokens = torch.randint(11, (2, 6))
     for each, steps_it in ((model, optimizer), (other, other_optimizer)):
@@ -67,6 +70,12 @@ def test_damage_is_seen(tmp_path, name, damage):
     else:
         (folder / name).write_bytes(data if damage == "flip" else data[:-1])
     assert check(folder)
+
+
+def test_another_optimisers_means_are_refused_by_name(tmp_path):
+    folder = save_checkpoint(tmp_path, *trained(0, "muon"), State(step=1))
+    with pytest.raises(UserError, match=r"optimizer\.safetensors holds exp_avg\.blocks\.0\.\S+ as nothing"):
+        load_training(folder, *trained(0))
 
 
 def test_weights_of_another_shape_are_refused_by_name(tmp_path):

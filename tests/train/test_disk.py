@@ -12,7 +12,7 @@ import pytest
 from benchmarks.killed import differences
 
 from talewright.cli import main
-from talewright.model.cost import checkpoint_bytes
+from talewright.model.cost import kept_bytes
 from talewright.train.checkpoint import UnsavedError, check
 from talewright.train.log import Lines, RunLog
 from talewright.train.shelf import folder_of, steps
@@ -49,7 +49,7 @@ def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_nothing_else(smal
         )
         assert found, said.getvalue()
         needed, free = (int(number.replace(",", "")) for number in found.groups())
-        estimated = checkpoint_bytes(small().model)
+        estimated = kept_bytes(small())
         assert estimated < needed < 1.05 * estimated  # the optimiser's counts of steps come to it
         assert free < needed
         assert "Training goes on, and the next save tries again" in said.getvalue()

@@ -63,9 +63,17 @@ def test_property_16_seeds_reproduce_a_run(small, small_corpus, tmp_path):
     assert (tmp_path / "a/samples.jsonl").read_text() == (tmp_path / "b/samples.jsonl").read_text()
 
 
-@pytest.mark.parametrize("layout", ["packed", "rows"])
-def test_stopped_and_resumed_equals_never_stopped(small, small_corpus, tmp_path, layout):
-    recipe = small(data={"layout": layout}, train={"max_steps": 40, "patience": 50})  # past the end of an epoch
+RESUMED = {
+    "packed": {},
+    "rows": {"data": {"layout": "rows"}},
+    "muon": {"optimizer": {"kind": "muon"}, "schedule": {"kind": "wsd"}, "model": {"init_residual": "zero"}},
+}
+
+
+@pytest.mark.parametrize("sections", RESUMED.values(), ids=RESUMED)
+def test_stopped_and_resumed_equals_never_stopped(small, small_corpus, tmp_path, sections):
+    budget = {"max_steps": 40, "patience": 50}  # past the end of an epoch
+    recipe = small(**{**sections, "train": {**budget, **sections.get("train", {})}})
     train_small(recipe, small_corpus, tmp_path / "whole")
 
     def stop(number: int) -> None:

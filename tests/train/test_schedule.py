@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from talewright.config import ScheduleConfig, TrainConfig
 from talewright.train.schedule import Budget, rate_factor
 
-KINDS = st.sampled_from(["constant", "cosine", "linear"])
+KINDS = st.sampled_from(["constant", "cosine", "linear", "wsd"])
 
 
 def rates(schedule: ScheduleConfig, steps: int) -> list[float]:
@@ -33,6 +33,14 @@ def test_the_cosine_is_half_way_down_half_way_through_and_ends_at_its_fraction()
     budget = Budget(1100, None)
     assert rate_factor(schedule, 600, budget.progress(600, 0, 100)) == pytest.approx(0.55)
     assert rate_factor(schedule, 1100, budget.progress(1100, 0, 100)) == pytest.approx(0.1)
+
+
+def test_wsd_stays_and_then_falls_in_a_line_over_the_last_part():
+    schedule = ScheduleConfig(kind="wsd", warmup_steps=100, final_fraction=0.1, decay_fraction=0.25)
+    found = rates(schedule, 500)  # 400 steps after the warm-up, of which the last 100 fall
+    assert found[100:401] == [1.0] * 301
+    assert found[450] == pytest.approx(0.55)
+    assert found[499] == pytest.approx(0.1 + 0.9 / 100)
 
 
 def test_the_horizon_is_counted_in_optimiser_steps_not_in_forward_passes():

@@ -118,7 +118,10 @@ class ModelConfig:
     )
     """Where dropout acts; mlp is inside the feed-forward layer, after its activation."""
     init_std: float = 0.02
-    """Standard deviation of the initial weights; residual projections have it divided by sqrt(2 n_layers)."""
+    """Standard deviation of the initial weights."""
+    init_residual: Literal["scaled", "zero"] = "scaled"
+    """Initial weights of the projections that add to the residual stream: with init_std divided by sqrt(2 n_layers)
+    (GPT-2), or all 0, so that each block begins as the identity (Zhang et al. 2019, arXiv:1901.09321)."""
 
     @property
     def kv_heads(self) -> int:
@@ -165,8 +168,12 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    kind: Literal["adamw"] = "adamw"
-    """The optimiser."""
+    kind: Literal["adamw", "muon"] = "adamw"
+    """adamw: for all weights. muon: for the blocks' matrices (Jordan et al. 2024), and AdamW for the rest."""
+    matrix_learning_rate: float | None = None
+    """Peak learning rate of Muon's matrices, its updates being of AdamW's size. Unset: train.learning_rate."""
+    momentum: float = 0.95
+    """Decay of Muon's running mean of the gradient."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay of the running means of the gradient and of its square."""
     weight_decay: float = 0.1
@@ -177,6 +184,12 @@ class OptimizerConfig:
     def problems(self) -> Iterator[str]:
         if not all(0 <= beta < 1 for beta in self.betas):
             yield f"optimizer.betas is {list(self.betas)}; each is from 0 to below 1"
+        if not 0 <= self.momentum < 1:
+            yield f"optimizer.momentum is {self.momentum}; it is from 0 to below 1"
+        if self.matrix_learning_rate is not None and self.matrix_learning_rate <= 0:
+            yield f"optimizer.matrix_learning_rate is {self.matrix_learning_rate}; it must be above 0"
+        if self.matrix_learning_rate is not None and self.kind != "muon":
+            yield "optimizer.matrix_learning_rate is Muon's; set optimizer.kind to muon, or leave it unset"
         if self.weight_decay < 0:
             yield f"optimizer.weight_decay is {self.weight_decay}; 0 or more"
         if self.clip is not None and self.clip <= 0:
@@ -185,18 +198,23 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    kind: Literal["constant", "cosine", "linear"] = "cosine"
-    """Shape of the learning rate after the warm-up."""
+    kind: Literal["constant", "cosine", "linear", "wsd"] = "cosine"
+    """Shape of the learning rate after the warm-up; wsd: stable, then a line down at the end (Hu et al. 2024,
+    arXiv:2404.06395)."""
     warmup_steps: int = 0
     """Optimiser steps over which the learning rate rises from 0."""
     final_fraction: float = 0.1
     """Learning rate at the end, as a fraction of its peak."""
+    decay_fraction: float = 0.2
+    """With kind wsd: the part of the budget, after the warm-up, over which the learning rate falls."""
 
     def problems(self) -> Iterator[str]:
         if self.warmup_steps < 0:
             yield f"schedule.warmup_steps is {self.warmup_steps}; it counts steps, so 0 or more"
         if not 0 <= self.final_fraction <= 1:
             yield f"schedule.final_fraction is {self.final_fraction}; it is a fraction of the peak, from 0 to 1"
+        if not 0 < self.decay_fraction <= 1:
+            yield f"schedule.decay_fraction is {self.decay_fraction}; it is a part of the budget, above 0 and up to 1"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,9 +66,11 @@ def training_flops(config: ModelConfig, T: int | None = None) -> float:
     return 3 * forward_flops(config, T)
 
 
-def checkpoint_bytes(config: ModelConfig) -> int:
-    """Bytes of a checkpoint's weights and of the optimiser's two means, all float32. Headers are left out."""
-    return 3 * 4 * count_parameters(config).total
+def kept_bytes(recipe: Recipe) -> int:
+    """Bytes of the weights and of the optimiser's means, all float32: AdamW has two of each weight, Muon one."""
+    config = recipe.model
+    moved = config.n_layers * sum(_projections(config)) if recipe.optimizer.kind == "muon" else 0
+    return 4 * (3 * count_parameters(config).total - moved)
 
 
 def run_bytes(recipe: Recipe) -> int:
@@ -79,13 +81,13 @@ def run_bytes(recipe: Recipe) -> int:
     steps = train.max_steps or 0
     if steps:
         saves = min(saves, steps // train.checkpoint_every + steps // train.evaluate_every + 1)
-    return saves * checkpoint_bytes(recipe.model) + LOG_BYTES * steps + 2**19
+    return saves * kept_bytes(recipe) + LOG_BYTES * steps + 2**19
 
 
 def training_bytes(recipe: Recipe, precision: str) -> int:
     """Most bytes of memory that a process needs to train the recipe, beyond the program itself.
 
-    Weights and the optimiser's two means are there all the time, in float32. To these comes the largest of what there
+    Weights and the optimiser's means are there all the time, in float32. To these comes the largest of what there
     is when the loss of a micro-batch has been taken (all that the backward pass will read, the loss's own slices, and
     the sum of gradients where several micro-batches make one), when an update is made (all gradients), and when stories
     are scored. Counted for a processor; a GPU's fused attention keeps less.
@@ -98,7 +100,7 @@ def training_bytes(recipe: Recipe, precision: str) -> int:
     kept = HOLES * rows * activation_bytes(config, recipe.sequence_length, e) + (e * P if e < 4 else 0)
     gradients = 4 * P if train.accumulation > 1 else 0
     scoring = SCORED * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(SCORED_LOGITS, SCORED_ROWS * V)
-    return round(12 * P + max(kept + loss + gradients, 4 * P + 8 * V * D, scoring) + HEAP_PAD)
+    return round(kept_bytes(recipe) + max(kept + loss + gradients, 4 * P + 8 * V * D, scoring) + HEAP_PAD)
 
 
 def activation_bytes(config: ModelConfig, T: int, e: int) -> float:

@@ -92,11 +92,12 @@ class GPT(nn.Module):
 
     def init_weights(self) -> None:
         """N(0, 0.02), and residual projections smaller by sqrt(2L), as GPT-2: the first loss is then close to ln V."""
-        std = self.config.init_std
+        std, zero = self.config.init_std, self.config.init_residual == "zero"
+        residual_std = 0.0 if zero else std / (2 * self.config.n_layers) ** 0.5
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
-                nn.init.normal_(parameter, 0.0, std / (2 * self.config.n_layers) ** 0.5 if residual else std)
+                nn.init.normal_(parameter, 0.0, residual_std if residual else std)
             elif name.endswith(".bias"):
                 nn.init.zeros_(parameter)
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from talewright.data.folders import move_into_place, sha256_of, write_json
 from talewright.errors import UserError
+from talewright.train.optimizer import kept_values
 
 INITIAL = "initial"
 """Folder of a run that holds, as `model.safetensors`, the weights it began with, where those are another run's."""
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 FILES = (WEIGHTS, MOMENTS, STATE)
-KEPT_BY_OPTIMIZER = ("step", "exp_avg", "exp_avg_sq")
 
 
 class UnsavedError(UserError):
@@ -131,13 +131,11 @@ def load_training(folder: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     path = folder / MOMENTS
     tensors = _read(path)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    like = {"step": torch.zeros(())}
-    wanted = {f"{key}.{name}": like.get(key, p) for p, name in names.items() for key in KEPT_BY_OPTIMIZER}
-    _check_fit(path, tensors, wanted)
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            state = {key: tensors[f"{key}.{names[parameter]}"] for key in KEPT_BY_OPTIMIZER}
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+    like, kept = {"step": torch.zeros(())}, kept_values(optimizer)
+    _check_fit(path, tensors, {f"{key}.{names[p]}": like.get(key, p) for p, keys in kept.items() for key in keys})
+    for parameter, keys in kept.items():
+        state = {key: tensors[f"{key}.{names[parameter]}"].to(parameter.device) for key in keys}
+        optimizer.state[parameter] = state
     return read_state(folder)
 
 

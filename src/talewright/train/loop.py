@@ -156,15 +156,19 @@ class Trainer:
         the recipe says that such a batch be passed over.
         """
         recipe, state, started = self.recipe, self.state, time.perf_counter()
-        rate = recipe.train.learning_rate * self._rate_factor()
+        factor = self._rate_factor()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["initial_lr"] * factor
         with breakable or nullcontext():
             loss, tokens = self._backward()
             norm = self.fabric.clip_gradients(
                 self.model, self.optimizer, max_norm=recipe.optimizer.clip or math.inf, error_if_nonfinite=False
             )
-            figures = {"loss": float(loss), "learning_rate": rate, "gradient_norm": float(cast(Tensor, norm))}
+            figures = {
+                "loss": float(loss),
+                "learning_rate": recipe.train.learning_rate * factor,
+                "gradient_norm": float(cast(Tensor, norm)),
+            }
         # with fp16 the gradient overflows now and then by design, and the scaler passes over the update
         seen = ("loss",) if self.precision == "fp16" else ("loss", "gradient_norm")
         if not all(math.isfinite(figures[name]) for name in seen):

@@ -1,18 +1,76 @@
-"""The optimiser: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on matrices alone."""
+"""The optimiser: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), or Muon for the blocks' matrices beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from talewright.config import OptimizerConfig
+from talewright.model.gpt import GPT
+
+KEPT_BY_ADAMW = ("step", "exp_avg", "exp_avg_sq")
+KEPT_BY_MUON = ("momentum_buffer",)
 
 
-def make_optimizer(model: nn.Module, config: OptimizerConfig, learning_rate: float) -> torch.optim.AdamW:
-    """AdamW over the model's parameters: embeddings and matrices decay; norms and biases, being vectors, do not."""
+def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the model's parameters: embeddings and matrices decay; norms and biases, being
+    vectors, do not. Each group has its peak learning rate as `initial_lr`, as torch's own schedules have it.
+
+    Muon (Jordan et al. 2024) moves the matrices of the blocks along the nearest orthogonal matrix to their mean
+    gradient, by torch's own implementation, its updates scaled to the size of AdamW's (Liu et al. 2025,
+    arXiv:2502.16982). Embeddings, the output layer and all vectors stay with AdamW.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+    matrices = [p for p in parameters if p.dim() >= 2]
+    inner = {id(p) for p in model.blocks.parameters()} if config.kind == "muon" else set()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in matrices if id(p) not in inner], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=config.betas, fused=True)
+    parts: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=learning_rate, betas=config.betas, fused=True),
+    ]
+    if config.kind == "muon":
+        moved = [p for p in matrices if id(p) in inner]
+        peak = config.matrix_learning_rate or learning_rate
+        decay, momentum = config.weight_decay, config.momentum
+        parts.append(
+            torch.optim.Muon(moved, peak, weight_decay=decay, momentum=momentum, adjust_lr_fn="match_rms_adamw")
+        )
+    for part in parts:
+        for group in part.param_groups:
+            group["initial_lr"] = group["lr"]
+    return parts[0] if len(parts) == 1 else Together(parts)
+
+
+class Together(torch.optim.Optimizer):
+    """Several optimisers as one, each with parameters of its own: their groups and their state, seen as one's."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self.parts = parts
+        for part in parts:
+            part.state = self.state
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Have each make its update; the closure, where there is one, is called once before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+
+def kept_values(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, tuple[str, ...]]:
+    """Of each parameter, the names of what the optimiser keeps of it from one update to the next."""
+    return {
+        parameter: KEPT_BY_MUON if "ns_steps" in group else KEPT_BY_ADAMW
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }

@@ -45,12 +45,16 @@ class Budget:
 def rate_factor(schedule: ScheduleConfig, step: int, progress: float) -> float:
     """The learning rate of the update after `step` updates, as a fraction of its peak.
 
-    It rises linearly over the warm-up; then, `progress` being the part of the rest that is used, it stays, or falls
-    along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983) or a line to `final_fraction`.
+    It rises linearly over the warm-up; then, `progress` being the part of the rest that is used, it stays, or falls to
+    `final_fraction` along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983), a line, or a line that begins
+    only where `decay_fraction` is left.
     """
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
     if schedule.kind == "constant":
         return 1.0
-    fall = (1 + math.cos(math.pi * progress)) / 2 if schedule.kind == "cosine" else 1 - progress
-    return schedule.final_fraction + (1 - schedule.final_fraction) * fall
+    if schedule.kind == "cosine":
+        left = (1 + math.cos(math.pi * progress)) / 2
+    else:
+        left = 1 - progress if schedule.kind == "linear" else min(1.0, (1 - progress) / schedule.decay_fraction)
+    return schedule.final_fraction + (1 - schedule.final_fraction) * left
