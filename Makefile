@@ -9,6 +9,8 @@ PYTHON ?= python3
 RECIPE ?= quickstart
 ARGS ?=
 WORKERS ?= 2
+STORIES ?=
+GPT2 ?=
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e
@@ -16,11 +18,12 @@ INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constr
 BASE := .venv/.installed
 ALL := .venv/.installed-all
 DEV := .venv/.installed-dev
+PEERS := .venv-bench/.installed
 LISTS := pyproject.toml constraints.txt
 CODE := $(wildcard src tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup train test test-all lint clean
+.PHONY: help demo setup train test test-all lint bench clean
 
 help: ## list what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -45,6 +48,9 @@ lint: $(DEV) ## lint, format and types
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright
 
+bench: $(PEERS) ## ours beside transformers, litgpt, llama.cpp, tokenizers: make bench STORIES=stories.txt GPT2=folder
+	@cd benchmarks && PYTHON=../.venv-bench/bin/python ./all.sh $(abspath $(STORIES)) $(abspath $(GPT2))
+
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name .venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
@@ -63,6 +69,14 @@ $(DEV): $(LISTS) | $(BIN)/pip
 	@echo "Installing Talewright and what its tests need into .venv: once, some minutes ..."
 	@$(INSTALL) ".[dev]"
 	@touch $(BASE) $(ALL) $@
+
+# The peers have an environment of their own: what they pin is not what we pin.
+$(PEERS): $(LISTS) benchmarks/requirements.txt
+	@echo "Installing the peers into .venv-bench; llama.cpp is compiled: once, ten minutes or so ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e ".[hf]" gguf
+	@.venv-bench/bin/pip install -q --disable-pip-version-check --no-deps litgpt==0.5.13
+	@touch $@
 
 # pip is the last thing that venv makes: a .venv that was interrupted has none, and is made again.
 $(BIN)/pip:

@@ -1,16 +1,18 @@
-"""Telling beside transformers and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
+"""Telling beside transformers, litgpt and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
 
-    python benchmarks/generate.py --recipe mini-2m --gguf f32/model.gguf
-    python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --gguf f32/model.gguf f16/model.gguf q8_0/model.gguf
-    python benchmarks/generate.py --recipe gpt2-124m --tokens 100 --batches 1 32 --rivals ours
+    python benchmarks/generate.py --recipe mini-2m --llama-cpp f32 --rivals ours transformers litgpt
+    python benchmarks/generate.py --recipe gpt2-124m --tokens 60 --llama-cpp f32 f16 q8_0
+    python benchmarks/generate.py --recipe gpt2-124m --tokens 60 --batches 1 32 --rivals ours
 
-The files for llama.cpp are made by `talewright export RUN f32 --to gguf --dtype f32`. Weights are random: what is told
-is nonsense, at the speed of sense.
+Weights are random: what is told is nonsense, at the speed of sense. llama.cpp is given a file that our export makes,
+with the tanh GELU, the one that it has.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,12 +22,15 @@ import torch
 from alternate import Rival, alternate, table
 
 from talewright.config import ModelConfig, load_recipe
+from talewright.export.gguf import FILE, GGUF
+from talewright.export.target import Source
 from talewright.generate.precision import BYTES, Precision, decoder_at
 from talewright.generate.rows import Rows
 from talewright.generate.sampling import Sampling
 from talewright.machine import keep_heap
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
+from talewright.tokenizer.bpe import train_bpe
 
 SIZES = {**BYTES, "f32": 4, "f16": 2, "q8_0": 34 / 32}
 """Bytes of a weight, by a word in the rival's name."""
@@ -38,7 +43,7 @@ def main() -> None:
     options.add_argument("--batches", type=int, nargs="+", default=[1])
     options.add_argument("--precisions", nargs="+", default=["fp32", "fp16", "int8"])
     options.add_argument("--rivals", nargs="*", default=["ours", "transformers"])
-    options.add_argument("--gguf", type=Path, nargs="*", default=[])
+    options.add_argument("--llama-cpp", nargs="*", default=[], metavar="DTYPE", help="f32, f16, bf16, q8_0")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
@@ -49,10 +54,10 @@ def main() -> None:
             rivals[f"ours, {precision}, batch {batch}"] = Rival(ours, (config, chosen.tokens, batch, precision))
         if "transformers" in chosen.rivals:
             rivals[f"transformers, fp32, batch {batch}"] = Rival(theirs, (config, chosen.tokens, batch))
-    for file in chosen.gguf:
-        rivals[f"llama.cpp, {file.parent.name}, batch 1"] = Rival(
-            llama_cpp, (file, config.context_length, chosen.tokens)
-        )
+    if "litgpt" in chosen.rivals:
+        rivals["litgpt, fp32, batch 1"] = Rival(litgpt, (config, chosen.tokens))
+    for dtype in chosen.llama_cpp:
+        rivals[f"llama.cpp, {dtype}, batch 1"] = Rival(llama_cpp, (config, dtype, chosen.tokens))
     found = alternate(rivals, chosen.rounds, warm_up=1, calls=2)
     first, parameters = next(iter(found.values())).seconds, count_parameters(config).total
     rows = {}
@@ -90,16 +95,43 @@ def theirs(config: ModelConfig, tokens: int, batch: int) -> Callable[[], object]
     return lambda: model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
 
 
-def llama_cpp(file: Path, context: int, tokens: int) -> Callable[[], object]:
+def litgpt(config: ModelConfig, tokens: int) -> Callable[[], object]:
+    from litgpt.generate.base import generate  # pyright: ignore[reportMissingImports]
+
+    from train import litgpt_model
+
+    model = litgpt_model(config).eval()
+    model.set_kv_cache(batch_size=1)
+    prompt = torch.zeros(1, dtype=torch.long)
+
+    def tell() -> None:
+        generate(model, prompt, max_returned_tokens=tokens + 1, temperature=0.0)
+
+    return tell
+
+
+def llama_cpp(config: ModelConfig, dtype: str, tokens: int) -> Callable[[], object]:
     from llama_cpp import Llama  # pyright: ignore[reportMissingImports]
 
-    model = Llama(str(file), n_ctx=context, n_threads=torch.get_num_threads(), verbose=False)
+    with tempfile.TemporaryDirectory() as folder:
+        file = write_gguf(config, dtype, Path(folder))
+        model = Llama(str(file), n_ctx=config.context_length, n_threads=torch.get_num_threads(), verbose=False)
 
     def told() -> Iterator[int]:
         model.reset()
         yield from model.generate([0], temp=0.0)
 
     return lambda: list(islice(told(), tokens))
+
+
+def write_gguf(config: ModelConfig, dtype: str, folder: Path) -> Path:
+    """A file of random weights, and a small tokenizer: its ids are fewer, the file's as many."""
+    shape = dataclasses.replace(config, activation="gelu_tanh" if config.activation == "gelu" else config.activation)
+    recipe = dataclasses.replace(load_recipe("quickstart"), model=shape)
+    tokenizer = train_bpe(["Once upon a time there was a little fox.", "The little fox was happy."], 300)
+    source = Source(recipe=recipe, model=GPT(shape).eval(), tokenizer=tokenizer, run=folder, checkpoint="step-0")
+    GGUF().write(source, folder, dtype)
+    return folder / FILE
 
 
 if __name__ == "__main__":

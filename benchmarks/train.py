@@ -1,11 +1,12 @@
-"""A training step of ours beside the plain loop's and transformers', in turn, on the same shape and tokens.
+"""A training step of ours beside the plain loop's, transformers' and litgpt's, in turn, on the same shape and tokens.
 
     python benchmarks/train.py --recipe mini-2m --batch 16
     python benchmarks/train.py --recipe mini-2m --batch 16 --dropout 0.1
     python benchmarks/train.py --recipe neo-41m --batch 8 --length 256 --rivals ours plain
     python benchmarks/train.py --recipe gpt2-124m --batch 8 --length 128 --rivals ours plain
 
-"As it comes" is a loop on the heap that glibc gives it; the others keep theirs, as ours does.
+"As it comes" is a loop on the heap that glibc gives it; the others keep theirs, as ours does. litgpt has rotary
+positions and no other: its model is of that shape but for them. `make bench` installs all rivals.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from alternate import MIB, Rival, alternate, table
@@ -35,14 +37,14 @@ def main() -> None:
     options.add_argument("--length", type=int, default=None, help="tokens in a window; the context length unless told")
     options.add_argument("--dropout", type=float, default=0.0)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--rivals", nargs="+", default=["ours", "plain", "transformers"])
+    options.add_argument("--rivals", nargs="+", default=["ours", "plain", "transformers", "litgpt"])
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     config = load_recipe(chosen.recipe, {"model.dropout": str(chosen.dropout)}).model
     length = chosen.length or config.context_length
     shape = (config, chosen.batch, length)
     rivals = {"ours, bf16": Rival(ours, shape)}
-    for name, make in (("plain", plain), ("transformers", theirs)):
+    for name, make in (("plain", plain), ("transformers", theirs), ("litgpt", litgpts)):
         if name in chosen.rivals:
             rivals[f"{name}, fp32, as it comes"] = Rival(make, (*shape, torch.float32, False))
             rivals[f"{name}, bf16, as it comes"] = Rival(make, (*shape, torch.bfloat16, False))
@@ -88,6 +90,41 @@ def theirs(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, hea
     model = gpt2(config).train()
     step, tokens = stepper(model), windows(config, batch, length)[:, :-1].contiguous()
     return lambda: step(lambda: model(tokens, labels=tokens, use_cache=False).loss, dtype)
+
+
+def litgpts(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap: bool) -> Callable[[], object]:
+    from litgpt.utils import chunked_cross_entropy  # pyright: ignore[reportMissingImports]
+
+    if heap:
+        keep_heap()
+    model = litgpt_model(config).train()
+    step, window = stepper(model), windows(config, batch, length)
+    return lambda: step(lambda: chunked_cross_entropy(model(window[:, :-1]), window[:, 1:], chunk_size=0), dtype)
+
+
+def litgpt_model(config: ModelConfig) -> Any:
+    """litgpt's own model of that shape, with random weights and rotary positions."""
+    from litgpt import GPT, Config  # pyright: ignore[reportMissingImports]
+
+    shape = Config(
+        block_size=config.context_length,
+        vocab_size=config.vocab_size,
+        padded_vocab_size=config.vocab_size,
+        n_layer=config.n_layers,
+        n_head=config.n_heads,
+        n_embd=config.d_model,
+        intermediate_size=config.d_ff,
+        bias="mlp" in config.bias,
+        parallel_residual=False,
+        rotary_percentage=1.0,
+        norm_class_name="LayerNorm",
+        mlp_class_name="GptNeoxMLP",
+        gelu_approximate="tanh" if config.activation == "gelu_tanh" else "none",
+    )
+    model = GPT(shape)
+    if config.tied:
+        model.lm_head.weight = model.transformer.wte.weight
+    return model
 
 
 def gpt2(config: ModelConfig) -> torch.nn.Module:
