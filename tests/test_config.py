@@ -47,6 +47,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     """Any recipe without a problem."""
     model = draw(model_configs(vocab_size=draw(st.integers(257, 60000)), dropout=draw(st.floats(0, 0.99))))
     length = draw(st.none() | st.integers(1, model.context_length))
+    layout = draw(st.sampled_from(["packed", "aligned", "rows"]))
     budgets = {"max_steps": COUNTS, "max_epochs": POSITIVE, "max_tokens": COUNTS, "max_minutes": POSITIVE}
     chosen = draw(st.lists(st.sampled_from(sorted(budgets)), min_size=1, unique=True))
     devices, nodes = draw(st.integers(1, 4)), draw(st.integers(1, 3))
@@ -63,9 +64,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
             text_key=draw(TEXTS),
             separator=draw(TEXTS.filter(str.strip)),
             min_chars=draw(st.integers(0, 10**6)),
-            layout=draw(st.sampled_from(["packed", "rows"])),
+            layout=layout,
             sequence_length=length,
-            stride=draw(st.none() | st.integers(1, length or model.context_length)),
+            stride=draw(st.none() | st.integers(1, length or model.context_length)) if layout == "packed" else None,
         ),
         model=model,
         optimizer=OptimizerConfig(

@@ -36,6 +36,19 @@ def naive_rows(ids: list[int], length: int, eos: int) -> list[tuple[list[int], l
     return found
 
 
+def naive_aligned(ids: list[int], length: int, eos: int) -> list[tuple[list[int], list[int]]]:
+    begins = [0] + [place + 1 for place, number in enumerate(ids[:-1]) if number == eos]
+    found, begin = [], 0
+    while True:
+        targets = ids[begin : begin + length]
+        missing = length - len(targets)
+        found.append(([eos, *targets[:-1]] + [eos] * missing, targets + [IGNORED] * missing))
+        later = [place for place in begins if place > begin]
+        if begin + length >= len(ids) or not later:
+            return found
+        begin = max([place for place in later if place <= begin + length], default=later[0])
+
+
 def as_pairs(samples: tuple[np.ndarray, np.ndarray]) -> list[tuple[list[int], list[int]]]:
     return list(zip(samples[0].tolist(), samples[1].tolist(), strict=True))
 
@@ -58,8 +71,22 @@ def test_an_epoch_is_every_story_once_in_rows(small: Corpus, length: int, seed: 
     assert batches.cut_stories == sum(len(split.story(n)) + 1 > length for n in range(split.n_stories))
 
 
+@given(length=lengths, seed=st.integers(0, 100), epoch=st.integers(0, 3))
+def test_an_epoch_is_every_aligned_window_once(small: Corpus, length: int, seed: int, epoch: int):
+    """Each begins with a story; each story is seen from its beginning as far as a window goes."""
+    split, ids = small.split("valid"), stream(small, "valid").tolist()
+    batches = Batches(split, context_length=length, layout="aligned", stride=None, seed=seed)
+    count = batches.samples_per_epoch
+    found = as_pairs(batches.samples(epoch * count, count))
+    assert sorted(found) == sorted(naive_aligned(ids, length, split.eos_id))
+    seen = " ".join(" ".join(map(str, [split.eos_id, *targets])) for _, targets in found)
+    for n in range(0, split.n_stories, 7):
+        assert " ".join(map(str, [split.eos_id, *split.story(n), split.eos_id][: length + 1])) in seen
+    assert batches.stories(0, count) == list(range(split.n_stories))
+
+
 @given(
-    layout=st.sampled_from(["packed", "rows"]),
+    layout=st.sampled_from(["packed", "aligned", "rows"]),
     first=st.integers(0, 2000),
     count=st.integers(1, 70),
     seed=st.integers(0, 9),
@@ -75,7 +102,7 @@ def test_the_order_is_a_function_of_seed_and_index(small: Corpus, layout: str, f
     assert as_pairs(batches().samples(first, count)) == single
 
 
-@pytest.mark.parametrize("layout", ["packed", "rows"])
+@pytest.mark.parametrize("layout", ["packed", "aligned", "rows"])
 def test_epochs_and_seeds_have_orders_of_their_own(small: Corpus, layout: str):
     def order(seed: int, epoch: int) -> list:
         batches = Batches(small.split("train"), context_length=16, layout=layout, stride=None, seed=seed)
@@ -86,7 +113,7 @@ def test_epochs_and_seeds_have_orders_of_their_own(small: Corpus, layout: str):
     assert order(0, 1) != order(1, 0)
 
 
-@given(layout=st.sampled_from(["packed", "rows"]), first=st.integers(0, 300), count=st.integers(1, 4))
+@given(layout=st.sampled_from(["packed", "aligned", "rows"]), first=st.integers(0, 300), count=st.integers(1, 4))
 def test_the_stories_of_a_batch_are_named(small: Corpus, layout: str, first: int, count: int):
     split = small.split("train")
     batches = Batches(split, context_length=20, layout=layout, stride=None, seed=3)

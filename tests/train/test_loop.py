@@ -66,6 +66,7 @@ def test_property_16_seeds_reproduce_a_run(small, small_corpus, tmp_path):
 RESUMED = {
     "packed": {},
     "rows": {"data": {"layout": "rows"}},
+    "aligned": {"data": {"layout": "aligned"}},
     "muon": {"optimizer": {"kind": "muon"}, "schedule": {"kind": "wsd"}, "model": {"init_residual": "zero"}},
 }
 

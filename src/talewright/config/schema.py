@@ -45,8 +45,9 @@ class DataConfig:
     """The line that ends a story in a .txt file."""
     min_chars: int = 20
     """Shorter stories are counted and left out."""
-    layout: Literal["packed", "rows"] = "packed"
-    """packed: stories in one stream, cut into windows. rows: one story a row, padded."""
+    layout: Literal["packed", "aligned", "rows"] = "packed"
+    """packed: stories in one stream, cut into windows. aligned: windows that each begin with a story; what one cuts
+    begins the next. rows: one story a row, padded."""
     sequence_length: int | None = None
     """Tokens in a training window or row. Unset: the model's context length."""
     stride: int | None = None
@@ -63,6 +64,8 @@ class DataConfig:
                 yield f"data.{name} is {value}; it counts from 1 up"
         if self.min_chars < 0:
             yield f"data.min_chars is {self.min_chars}; it counts characters, so 0 or more"
+        if self.stride is not None and self.layout != "packed":
+            yield f"data.stride is {self.stride}, and data.layout {self.layout} begins where stories do; unset it"
         if not self.separator.strip():
             yield "data.separator is blank; it is the text of the line that ends a story"
 

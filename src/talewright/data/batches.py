@@ -16,14 +16,17 @@ class Batches:
     """Samples of a split in an endless order: each epoch is all of them once, in a permutation of its own.
 
     layout `packed`: windows of context_length tokens over the stream, one every `stride` tokens (unset: the window's
-    length). layout `rows`: one story a row, after an end of text, padded; longer stories are cut, and counted in
-    `cut_stories`.
+    length). layout `aligned`: windows that each begin with a story, after an end of text; a story that one window cuts
+    short begins the next. layout `rows`: one story a row, likewise, padded. In the last two, stories that are longer
+    than a window or row are cut, and counted in `cut_stories`.
     """
 
     def __init__(self, split: Split, *, context_length: int, layout: str, stride: int | None, seed: int) -> None:
         """Raises UserError where the split is too small for a single sample."""
         self.split, self.context_length, self.layout, self.seed = split, context_length, layout, seed
         self.stride = stride or context_length
+        self.first_stories = self._first_stories() if layout == "aligned" else range(split.n_stories)
+        """The story that each window or row begins with, where they are not cut from the stream."""
         self.samples_per_epoch = self._count()
         """Samples in an epoch."""
         self._order = lru_cache(2)(self._permutation)
@@ -62,12 +65,13 @@ class Batches:
                 last = self.split.story_at(begin + self.context_length)
                 found.update(range(self.split.story_at(begin), last + 1))
             else:
-                found.add(number)
+                stop = self._bounds(number)[1]
+                found.update(range(self.first_stories[number], self.split.story_at(stop - 1) + 1))
         return sorted(found)
 
     def _count(self) -> int:
         if self.layout != "packed":
-            return self.split.n_stories
+            return len(self.first_stories)
         count = (self.split.n_tokens - 1 - self.context_length) // self.stride + 1
         if count < 1:
             raise UserError(
@@ -84,8 +88,24 @@ class Batches:
         self.split.read_into(inputs, start)
         self.split.read_into(targets, start + 1)
 
+    def _first_stories(self) -> list[int]:
+        """With which story each window begins: the one that the window before it cut, or the one after that."""
+        starts = self.split.starts
+        cut = np.searchsorted(starts, starts + self.context_length, "right") - 1  # by a window that begins with each
+        following = np.maximum(cut, np.arange(1, len(starts) + 1)).tolist()
+        found, last = [0], self.split.n_tokens - self.context_length
+        while starts[found[-1]] < last and following[found[-1]] < len(starts):
+            found.append(following[found[-1]])
+        return found
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        """The tokens of the stream that a row or an aligned window has as its targets."""
+        start, stop = self.split.bounds(self.first_stories[number])
+        stop = self.split.n_tokens if self.layout == "aligned" else stop
+        return start, min(stop, start + self.context_length)
+
     def _row(self, number: int, inputs: np.ndarray, targets: np.ndarray) -> None:
-        start, stop = self.split.bounds(number)
-        length = min(stop - start, self.context_length)
+        start, stop = self._bounds(number)
+        length = stop - start
         self.split.read_into(targets[:length], start)
         inputs[1:length] = targets[: length - 1]  # before it stands the end of text that `inputs` was filled with
