@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from talewright.inspect.drawing.attention import MOST_WORDS, loss_without_panel, reach_panel, roles_panel, save_heatmaps
+from talewright.inspect.drawing.attention import (
+    MOST_WORDS,
+    loss_without_panel,
+    reach_panel,
+    roles_beside_panel,
+    roles_panel,
+    save_heatmaps,
+)
 from talewright.inspect.drawing.predictions import lens_panel, position_panel
 from talewright.inspect.drawing.style import BLUE, VARIABLES, Panel, to_svg
+from talewright.inspect.drawing.weights import beside_panel
 from talewright.inspect.heads import Head
+from talewright.inspect.weights import Matrix
 from tests.inspect.test_predictions import made
 
 
@@ -56,3 +65,29 @@ def test_every_head_has_its_file(tmp_path) -> None:
     assert {path.name for path in paths} == {"all_heads.png", *heads}
     assert all(path.stat().st_size > 1000 for path in paths)
     assert MOST_WORDS < 90
+
+
+def matrix(name: str, layer: int | None, largest: float) -> Matrix:
+    return Matrix(
+        name=name,
+        layer=layer,
+        kind=name.split()[-1],
+        shape=(2, 2),
+        mean=0.0,
+        std=1.0,
+        singular_values=np.array([largest, 1.0]),
+        counts=np.zeros(61, dtype=np.int64),
+        edges=np.linspace(-1, 1, 62),
+    )
+
+
+def test_two_models_are_set_beside_each_other_where_both_have_something_to_show() -> None:
+    first, second = [head(0, 0.1, 0.9), head(1, 0.1, 0.2)], [head(0, 0.1, 0.4)]
+    panel = roles_beside_panel({"ours": first, "theirs": second})
+    assert panel.title == "Previous token: 90 % in ours, 40 % in theirs"
+    one = [matrix("layer 0 queries", 0, 4.0), matrix("layer 1 queries", 1, 4.0), matrix("head", None, 9.0)]
+    other = [matrix("layer 0 queries", 0, 5.0), matrix("layer 1 queries", 1, 2.0)]
+    panel = beside_panel(one, other, ("ours", "theirs"), "spectral_norm")
+    assert panel.title == "The queries of layer 1 differ most in spectral norm: 4.0 and 2.0"
+    assert "2 matrices" in panel.how
+    assert "spectral norm, ours" in to_svg(panel)

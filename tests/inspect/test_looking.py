@@ -120,6 +120,11 @@ def test_two_checkpoints_and_two_runs_side_by_side(run, trained, tmp_path):
     other = shutil.copytree(trained, tmp_path / "other")
     page = Page(look_inside(run, Wishes(parts=("curves", "predictions")), against=str(other)))
     assert any("On this story other (step 8) pays 0.0 nats" in title for title in page.text["h3"])
+    page = Page(look_inside(run, Wishes(parts=("attention", "weights")), against=str(other)))
+    assert any(title.endswith(" in other") and " in run, " in title for title in page.text["h3"])
+    assert any(" differ most in spectral norm: " in title for title in page.text["h3"])
+    heatmaps = run / "plots" / "attention_heatmaps"
+    assert (heatmaps / "beside" / "all_heads.png").read_bytes() == (heatmaps / "all_heads.png").read_bytes()
 
 
 # --- runs that are not as they should be ------------------------------------------------------------------------------

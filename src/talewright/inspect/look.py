@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,18 @@ import torch
 from talewright.errors import UserError
 from talewright.inspect.comparison import Stretch, compare_readings
 from talewright.inspect.curves import curve_panels, save_curves
-from talewright.inspect.drawing.attention import loss_without_panel, reach_panel, roles_panel, save_heatmaps
+from talewright.inspect.drawing.attention import (
+    loss_without_panel,
+    reach_panel,
+    roles_beside_panel,
+    roles_panel,
+    save_heatmaps,
+)
 from talewright.inspect.drawing.predictions import calibration_panel, lens_panel, position_panel
 from talewright.inspect.drawing.style import Panel
 from talewright.inspect.drawing.weights import (
     Movement,
+    beside_panel,
     movement_panel,
     norms_panel,
     ranks_panel,
@@ -176,9 +183,9 @@ def look(
         if part in wishes.parts:
             say(f"looking at {part} ...")
             if part == "weights":
-                found.weights = look_at_weights(one, folder, checkpoints, start)
+                found.weights = look_at_weights(one, folder, checkpoints, start, other)
             elif part == "attention":
-                found.attention = look_at_attention(one, folder)
+                found.attention = look_at_attention(one, folder, other)
             elif part == "predictions":
                 found.predictions, found.stretches = look_at_predictions(one, other)
             else:
@@ -207,26 +214,50 @@ def look_at_predictions(one: Look, other: Subject | None) -> tuple[Predictions, 
     return Predictions(reading=reading, lens=look_by_layer(one.model, story), panels=panels), stretches
 
 
-def look_at_attention(one: Look, folder: Path) -> Attention:
-    """Where the heads look in the story, and what they do on many stories."""
-    model, config = one.model, one.model.config
-    most = int((2 * ATTENTION_BYTES / (config.n_layers * config.n_heads)) ** 0.5)
-    tokens = one.story()[:-1][:most]
-    inputs = torch.from_numpy(tokens[None]).to(model.output_weight.device)
-    weights = record(model, inputs, ["blocks.*.attention.weights"]).values()
-    squares = torch.stack([w[0].float().cpu() for w in weights]).numpy()
-    passages = one.passages(6_000, 2e11)
-    names = [find_names_of_people(each, one.subject.tokenizer.token_bytes) for each in passages]
-    heads, chance = measure_heads(model, passages, names, one.wishes.seed)
+def look_at_attention(one: Look, folder: Path, other: Subject | None) -> Attention:
+    """Where the heads look in the story, and what they do on many stories; and what another model's do there."""
+    model, config, heatmaps = one.model, one.model.config, folder / "plots" / "attention_heatmaps"
+    tokens, squares = _attention_of(one)
+    heads, chance = _heads_of(one)
     few = one.passages(4_000, 3e12, 0.6 * config.n_layers * config.n_heads)
     with one.fast():
         rises = losses_without(model, few)
     heads = [head.with_loss(float(rises[head.layer, head.head])) for head in heads]
-    words = [shown(one.subject.tokenizer, int(token)) for token in tokens]
-    save_heatmaps(squares, words, folder / "plots" / "attention_heatmaps")
+    save_heatmaps(squares, [shown(one.subject.tokenizer, int(token)) for token in tokens], heatmaps)
     counted = sum(len(each) - 1 for each in few)
     panels = [roles_panel(heads, chance), loss_without_panel(heads, counted), reach_panel(heads)]
+    if other is not None and other.model is not None:
+        second = _other_look(one, other, other.model)
+        theirs, weights = _attention_of(second)
+        save_heatmaps(weights, [shown(other.tokenizer, int(token)) for token in theirs], heatmaps / "beside")
+        named = {_label(one.subject, other): heads, _label(other, one.subject): _heads_of(second)[0]}
+        panels.append(roles_beside_panel(named))
     return Attention(tokens=tokens, weights=squares, heads=heads, panels=panels)
+
+
+def _attention_of(one: Look) -> tuple[np.ndarray, np.ndarray]:
+    """The story's tokens (T,), and the attention of every head to them (L, H, T, T)."""
+    config = one.model.config
+    most = int((2 * ATTENTION_BYTES / (config.n_layers * config.n_heads)) ** 0.5)
+    tokens = one.story()[:-1][:most]
+    inputs = torch.from_numpy(tokens[None]).to(one.model.output_weight.device)
+    weights = record(one.model, inputs, ["blocks.*.attention.weights"]).values()
+    return tokens, torch.stack([w[0].float().cpu() for w in weights]).numpy()
+
+
+def _heads_of(one: Look) -> tuple[list[Head], dict[str, float]]:
+    """What its heads do on its stories, and what even attention would."""
+    passages = one.passages(6_000, 2e11)
+    names = [find_names_of_people(each, one.subject.tokenizer.token_bytes) for each in passages]
+    return measure_heads(one.model, passages, names, one.wishes.seed)
+
+
+def _other_look(one: Look, other: Subject, model: GPT) -> Look:
+    """The same look at another subject: the same stories, in its own tokens."""
+    texts = one.subject.tokenizer.decode_batch(one.stories[:400])
+    stories = [np.asarray(tokens) for tokens in other.tokenizer.encode_batch(texts)]
+    wishes = replace(one.wishes, text=one.wishes.text or one.subject.tokenizer.decode(one.story()))
+    return Look(subject=other, model=model, stories=stories, wishes=wishes, fast=one.fast)
 
 
 def look_at_weights(
@@ -234,10 +265,15 @@ def look_at_weights(
     folder: Path,
     checkpoints: Callable[[], Iterator[tuple[int, GPT]]],
     start: Callable[[], GPT] | None,
+    other: Subject | None,
 ) -> Weights:
-    """The matrices, how they moved, and the words of the embedding."""
+    """The matrices, how they moved, the words of the embedding; and how another model's matrices differ."""
     found = measure_matrices(one.model)
     panels = [norms_panel(found), ranks_panel(found), spectra_panel(found), spread_panel(found)]
+    if other is not None and other.model is not None:
+        names = (_label(one.subject, other), _label(other, one.subject))
+        theirs = measure_matrices(other.model)
+        panels += [beside_panel(found, theirs, names, figure) for figure in ("spectral_norm", "effective_rank")]
     movement: Movement = {}
     if start is not None:
         first = start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,28 @@ def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
         how=f"Mean attention to where the role says. Duplicate token and induction on {REPEATED} random tokens that "
         f"come twice, the rest on the stories. A head is said to keep to a role from {100 * PLAYS:.0f} % on. "
         f"Attention spread evenly would give: {even}.",
+    )
+
+
+def roles_beside_panel(models: Mapping[str, Sequence[Head]]) -> Panel:
+    """How well the best head of each of two models plays each role."""
+    roles = [role for role in ROLES if all(role in heads[0].roles for heads in models.values())]
+    shares = {name: [100 * max(head.roles[role] for head in heads) for role in roles] for name, heads in models.items()}
+    (one, first), (other, second) = shares.items()
+    apart = max(range(len(roles)), key=lambda i: abs(first[i] - second[i]))
+
+    def draw(axes: Any) -> None:
+        places = np.arange(len(roles))
+        for (name, values), offset, colour in zip(shares.items(), (0.19, -0.19), (BLUE, ORANGE), strict=True):
+            axes.barh(places + offset, values, 0.36, color=colour, label=name)
+        axes.set_yticks(places, roles)
+        axes.set(xlabel="attention of its best head, %", xlim=(0, 100))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
+
+    return Panel(
+        title=f"{roles[apart].capitalize()}: {first[apart]:.0f} % in {one}, {second[apart]:.0f} % in {other}",
+        draw=draw,
+        how="Of each role, the head of each model that gives it most of its attention, on the same stories.",
     )
 
 

@@ -68,6 +68,31 @@ def ranks_panel(matrices: Sequence[Matrix]) -> Panel:
     )
 
 
+def beside_panel(one: Sequence[Matrix], other: Sequence[Matrix], names: tuple[str, str], figure: str) -> Panel:
+    """A figure of each matrix that two models both have: the first model's against the second's."""
+    theirs = {matrix.name: matrix for matrix in other}
+    both = [(matrix, theirs[matrix.name]) for matrix in one if matrix.name in theirs]
+    label = figure.replace("_", " ")
+    most = max(both, key=lambda pair: abs(np.log(getattr(pair[1], figure) / getattr(pair[0], figure))))
+    values = f"{getattr(most[0], figure):.1f} and {getattr(most[1], figure):.1f}"
+
+    def draw(axes: Any) -> None:
+        for i, kind in enumerate(dict.fromkeys(matrix.kind for matrix, _ in both)):
+            points = [(getattr(a, figure), getattr(b, figure)) for a, b in both if a.kind == kind]
+            colour, marker = SERIES[i % len(SERIES)][0], MARKERS[i % len(MARKERS)]
+            axes.plot(*zip(*points, strict=True), marker, color=colour, markersize=5, label=kind)
+        ends = [pick(getattr(m, figure) for pair in both for m in pair) for pick in (min, max)]
+        axes.plot(ends, ends, color=GREY, linewidth=0.8)
+        axes.set(xscale="log", yscale="log", xlabel=f"{label}, {names[0]}", ylabel=names[1])
+        axes.legend(fontsize=7.5, ncols=2)
+
+    return Panel(
+        title=f"{the(most[0]).capitalize()} differ most in {label}: {values}",
+        draw=draw,
+        how=f"Each point is a matrix that both have; on the grey line it is the same. {len(both)} matrices.",
+    )
+
+
 def spectra_panel(matrices: Sequence[Matrix]) -> Panel:
     """Singular values of the last layer's matrices and of the embedding."""
     last = max(m.layer for m in matrices if m.layer is not None)
