@@ -292,6 +292,7 @@ TARGETS: dict[str, Target] = {
     "shard": in_corpus("valid-00000.bin"),
     "weights": in_checkpoint("model.safetensors"),
     "moments": in_checkpoint("optimizer.safetensors"),
+    "state": in_checkpoint("state.json"),
     "checkpoint": Target(read_checkpoint_manifest, lambda: [_manifest_of(_checkpoint())]),
     "log": Target(
         read_log,

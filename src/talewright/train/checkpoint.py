@@ -155,8 +155,11 @@ def read_state(folder: Path) -> State:
 
 
 def _fits(value: Any, default: float | None) -> bool:
-    """Whether this is a number; or nothing, where that is the default."""
-    return default is None if value is None else isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether this is what a state holds there: a count; a number from 0 up; or nothing, where that is the default."""
+    if value is None or isinstance(value, bool):
+        return value is default
+    kinds = int if isinstance(default, int) else (int, float)
+    return isinstance(value, kinds) and 0 <= value < 2**63  # not NaN either
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
