@@ -156,9 +156,11 @@ def row_name(scores: dict[str, Any], among: Sequence[dict[str, Any]]) -> str:
 
 def _with_untrained(part: str, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
     """The rows of a part, those of untrained models before them."""
-    if part != "likelihood":
-        return rows
-    untrained = [("untrained" if len(rows) == 1 else f"{name}, untrained", row["untrained"]) for name, row in rows]
+    untrained = [
+        ("untrained" if len(rows) == 1 else f"{name}, untrained", row["untrained"])
+        for name, row in rows
+        if "untrained" in row
+    ]
     return untrained + rows
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +23,13 @@ from talewright.model.loss import IGNORED, token_scores
 from talewright.tokenizer import Tokenizer
 
 TIE = 1e-4
-"""Log-probabilities nearer than this, in nats, are the same: rounding, which differs between batches, decides nothing."""
+"""Log-probabilities nearer than this, in nats, are the same: rounding differs between batches, and decides nothing."""
 CONFIDENCE = 1.959964
 """Standard deviations to either side that hold 95 % of a normal distribution."""
+
+
+class TooShortError(UserError):
+    """The model's context does not hold an answer."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +96,14 @@ def log_probabilities(
 def rows_of(question: Question, tokenizer: Tokenizer, context_length: int) -> list[Row]:
     """A row for each choice. Of a context too long for the model, all rows lack the same tokens at its beginning.
 
-    Raises UserError where the model's context would not hold a choice.
+    Raises TooShortError where the model's context would not hold a choice.
     """
     texts = [question.context, *(question.context + choice for choice in question.choices)]
     context, *wholes = ([tokenizer.eos_id, *ids] for ids in tokenizer.encode_batch(texts))
     common = sum(1 for _ in _same(context, *wholes))
     left_out = max(0, max(map(len, wholes)) - 1 - context_length)
     if left_out >= common:
-        raise UserError(f"a context of {context_length} tokens is too short for the answer{question.choices[0]!r}")
+        raise TooShortError(f"the model's context of {context_length} tokens is too short for {question.choices[0]!r}")
     return [Row(np.array(whole[left_out:], dtype=np.int64), common - left_out) for whole in wholes]
 
 
@@ -108,6 +113,20 @@ def marks(questions: Sequence[Question], scores: Sequence[np.ndarray], per_byte:
     With `per_byte`, a choice's score is divided by its bytes, the leading space not counted: (questions,) float64.
     """
     return np.array([_mark(*pair, per_byte) for pair in zip(questions, scores, strict=True)])
+
+
+def figures(questions: Sequence[Question], scores: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The share of right answers, by kind too, and by scores per byte, as plain values."""
+    given = marks(questions, scores)
+    kinds = np.array([question.kind for question in questions])
+    return {
+        **asdict(share(questions, given)),
+        "accuracy_per_byte": float(marks(questions, scores, per_byte=True).mean()),
+        "kinds": {
+            kind: asdict(share([q for q in questions if q.kind == kind], given[kinds == kind]))
+            for kind in dict.fromkeys(kinds.tolist())
+        },
+    }
 
 
 def share(questions: Sequence[Question], given: np.ndarray) -> Share:

@@ -1,4 +1,4 @@
-"""Gaps in stories that the model was not trained on: the right name, thing or pronoun against another of the same story.
+"""Gaps in stories that the model was not trained on: the right name, thing or pronoun against another of that story.
 
 The model reads the story up to the gap, and the rest of the gap's sentence decides with it: what is compared is the
 probability of the word and all that follows it in its sentence. The word alone would be judged before what it is said

@@ -10,8 +10,12 @@ from dataclasses import asdict
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.evaluate.choices import Question, TooShortError, figures, log_probabilities, scored_by
+from talewright.evaluate.cloze import cloze_questions
 from talewright.evaluate.likelihood import score_stories
 from talewright.evaluate.subject import AbsentError, Subject
+from talewright.evaluate.understanding import figures_of_pairs, questions
+from talewright.model.gpt import GPT
 
 Part = Callable[[Subject], dict[str, Any]]
 
@@ -47,4 +51,28 @@ def _likelihood(subject: Subject) -> dict[str, Any]:
     return {**asdict(trained), "untrained": asdict(untrained)}
 
 
-PARTS: dict[str, Part] = {"likelihood": _likelihood}
+def _understanding(subject: Subject) -> dict[str, Any]:
+    return _answered(subject, questions(), figures_of_pairs)
+
+
+def _cloze(subject: Subject) -> dict[str, Any]:
+    asked = cloze_questions(subject.texts)
+    if not asked:
+        raise AbsentError("the held-out stories give no balanced gaps; a few hundred stories do")
+    return _answered(subject, asked, lambda scores: figures(asked, scores))
+
+
+def _answered(subject: Subject, asked: Sequence[Question], figures_of: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The figures of the questions that the model answers, and of the untrained one."""
+
+    def of(model: GPT) -> dict[str, Any]:
+        length = model.config.context_length
+        return figures_of(log_probabilities(scored_by(model), subject.tokenizer, asked, length))
+
+    try:
+        return {**of(subject.model), "untrained": of(subject.untrained())}
+    except TooShortError as error:
+        raise AbsentError(str(error)) from None
+
+
+PARTS: dict[str, Part] = {"likelihood": _likelihood, "understanding": _understanding, "cloze": _cloze}

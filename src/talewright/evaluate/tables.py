@@ -30,12 +30,28 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
 
 
+INTERVAL = (Column("95 % from", "low", percent), Column("to", "high", percent))
 TABLES: dict[str, tuple[Column, ...]] = {
     "likelihood": (
         Column("loss", "loss", number(3)),
         Column("perplexity", "perplexity", short),
         Column("bits/byte", "bits_per_byte", number(3)),
         Column("accuracy", "token_accuracy", percent),
+    ),
+    "understanding": (
+        Column("understanding", "accuracy", percent),
+        *INTERVAL,
+        Column("facts", "kinds.facts.accuracy", percent),
+        Column("reasoning", "kinds.reasoning.accuracy", percent),
+        Column("context", "kinds.context.accuracy", percent),
+        Column("both of a pair", "both_of_a_pair", percent),
+    ),
+    "cloze": (
+        Column("cloze", "accuracy", percent),
+        *INTERVAL,
+        Column("names", "kinds.names.accuracy", percent),
+        Column("things", "kinds.things.accuracy", percent),
+        Column("pronouns", "kinds.pronouns.accuracy", percent),
     ),
 }
 """The columns of each part's table."""

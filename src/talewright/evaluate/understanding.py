@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
-from talewright.evaluate.choices import Question
+from talewright.evaluate.choices import Question, figures, marks
 
 KINDS = ("facts", "reasoning", "context")
 SEPARATOR = " | "
@@ -49,9 +50,10 @@ def both_right(given: np.ndarray) -> float:
     return float((given.reshape(-1, 2) == 1).all(axis=1).mean())
 
 
-def of_kind(kind: str, asked: Sequence[Question]) -> np.ndarray:
-    """Which of the questions are of that kind: (questions,) bool."""
-    return np.array([question.kind == kind for question in asked])
+def figures_of_pairs(scores: Sequence[np.ndarray]) -> dict[str, Any]:
+    """What scores of all the questions' choices make: `choices.figures`, and the share of pairs wholly right."""
+    asked = questions()
+    return {**figures(asked, scores), "both_of_a_pair": both_right(marks(asked, scores))}
 
 
 def _text(kind: str) -> str:
