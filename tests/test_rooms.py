@@ -19,7 +19,7 @@ ORDER = [
     ["evaluate"],
     ["inspect", "export", "studio"],
     ["api", "bench", "listing"],
-    ["looking", "scoring", "verify"],
+    ["judging", "looking", "scoring", "verify"],
     ["cli"],
 ]
 """Left to right. A room knows none beside it, nor to its right."""

@@ -14,6 +14,7 @@ from tyro.conf import DisallowNone
 
 from talewright import __version__
 from talewright.cli.exchange import export, import_
+from talewright.cli.judging import harness, judge
 from talewright.cli.looking import inspect, plot, verify
 from talewright.cli.machine import bench, doctor
 from talewright.cli.shared import take_settings
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
         "prepare": prepare,
         "train": train,
         "evaluate": evaluate,
+        "judge": judge,
+        "harness": harness,
         "generate": generate,
         "plot": plot,
         "inspect": inspect,

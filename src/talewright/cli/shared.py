@@ -90,6 +90,22 @@ def stream(run: Run, prompt: str, sampling: Sampling) -> None:
     print()
 
 
+def prompts_of(prompt: str | None, file: str | None) -> list[str]:
+    """The beginnings that a command was given: one, or a file of them; an empty one where there is neither."""
+    if file is None:
+        return [prompt or ""]
+    if prompt is not None:
+        raise UserError("give --prompt or --prompts, not both")
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts {file} cannot be read: {error}") from None
+    found = [line for line in lines if line.strip()]
+    if not found:
+        raise UserError(f"--prompts {file} is empty; it holds the beginning of a story on each line")
+    return found
+
+
 def dump(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 

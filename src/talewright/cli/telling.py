@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from talewright.cli.shared import dump, say, stream
+from talewright.cli.shared import dump, prompts_of, say, stream
 from talewright.errors import UserError
 
 
@@ -49,7 +49,7 @@ def evaluate(
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it counts stories, so 1 or more")
     sampling = replace(Telling.sampling, seed=seed)
-    telling = Telling(stories=told, prompts=tuple(_prompts(None, prompts)), sampling=sampling)
+    telling = Telling(stories=told, prompts=tuple(prompts_of(None, prompts)), sampling=sampling)
     asked = scoring.Asked(parts=names, data=data, checkpoint=checkpoint, limit=limit, telling=telling)
     found = scoring.evaluate_runs([Path(run) for run in runs], asked, say)
     if json:  # the likelihood's figures stand at the top as well, where they are looked for first
@@ -102,7 +102,7 @@ def generate(
 
     if samples < 1:
         raise UserError(f"--samples is {samples}; it counts stories, so 1 or more")
-    beginnings = _prompts(prompt, prompts)
+    beginnings = prompts_of(prompt, prompts)
     sampling = Sampling(
         temperature=0.0 if greedy else temperature,
         top_k=top_k,
@@ -124,18 +124,3 @@ def generate(
         print(dump([{key: getattr(story, key) for key in keys} for story in stories]))
     else:
         print("\n\n---\n\n".join(story.text for story in stories))
-
-
-def _prompts(prompt: str | None, file: str | None) -> list[str]:
-    if file is None:
-        return [prompt or ""]
-    if prompt is not None:
-        raise UserError("give --prompt or --prompts, not both")
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--prompts {file} cannot be read: {error}") from None
-    found = [line for line in lines if line.strip()]
-    if not found:
-        raise UserError(f"--prompts {file} is empty; it holds the beginning of a story on each line")
-    return found
