@@ -110,7 +110,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["--price-in", "1"], "--price-in and --price-out together"),
     (["--human", "--prompts", "mine.txt"], "give one of them"),
     (["--prompts", "absent.txt"], "absent.txt cannot be read"),
-    (["--stories", "5", "--max-requests", "4"], "takes 5 requests, and --max-requests is 4"),
+    (["--stories", "3", "--gradings", "2", "--max-requests", "5"], "takes 6 requests, and --max-requests is 5"),
     (["--stories", "1"], "refuses to be asked: 401 wrong key"),
 ]
 

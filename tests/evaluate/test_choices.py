@@ -68,7 +68,7 @@ def test_the_model_is_left_as_it_was_and_asked_without_dropout():
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_bpe(TEXTS, 300)
+    return train_bpe(TEXTS, 500)
 
 
 @given(st.text(max_size=20), st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))
@@ -165,7 +165,7 @@ def test_figures_are_by_kind_too():
 
 def test_each_question_has_its_own_scores(tokenizer):
     asked = [question(), question(0, " a", " b", " c"), question(1)]
-    found = log_probabilities(scored_by(small_model(vocab_size=300, context_length=64)), tokenizer, asked, 64)
+    found = log_probabilities(scored_by(small_model(vocab_size=500, context_length=64)), tokenizer, asked, 64)
     assert [len(scores) for scores in found] == [2, 3, 2]
     np.testing.assert_allclose(found[0], found[2], atol=1e-5)
 

@@ -117,7 +117,7 @@ def test_an_answer_that_is_none_is_asked_for_again(body):
 
 def test_an_answer_that_is_cut_off_is_asked_for_again():
     whole = said("Cut.")[2]
-    with judge_server(replies((200, {"Content-Length": str(len(whole) + 50)}, whole), (200, {}, whole[:30]))) as server:
+    with judge_server(replies((200, {"Content-Length": str(len(whole))}, whole[:30]), (200, {}, whole[:30]))) as server:
         assert ask(endpoint(server.url, timeout=0.5), MESSAGES, Waits()).text == "Good."
 
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from talewright.evaluate.choices import marks
-from talewright.evaluate.understanding import KINDS, both_right, figures_of_pairs, questions, read_questions
+from talewright.evaluate.choices import Question, marks
+from talewright.evaluate.understanding import KINDS, both_right, figures_of_pairs, matched, questions, read_questions
 
 PAIRS = list(zip(questions()[::2], questions()[1::2], strict=True))
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
@@ -60,9 +60,14 @@ def test_the_endings_alone_answer_half():
     """Any liking for one ending over another, whatever it is, has one of each pair right."""
     rng = np.random.default_rng(0)
     liking = {choice: rng.normal() for question in questions() for choice in question.choices}
-    given = marks(questions(), [np.array([liking[choice] for choice in question.choices]) for question in questions()])
+
+    def liking_of(question: Question) -> np.ndarray:
+        return np.array([liking[choice] for choice in question.choices])
+
+    given = marks(questions(), [liking_of(question) for question in questions()])
     assert given.mean() == 0.5
     assert both_right(given) == 0
+    assert set(matched(questions(), [liking_of(question) for question in questions()])) == {0.5}
 
 
 def test_what_was_told_last_is_right_about_as_often_as_not():
@@ -86,10 +91,22 @@ def test_pairs_are_counted_where_both_are_right():
     assert both_right(np.array([1, 1, 1, 0, 0, 1, 0.5, 1])) == 0.25
 
 
+def test_a_pair_is_matched_where_its_beginnings_tell_enough():
+    """Whatever an ending's own liking: what counts is whether its own beginning makes it likelier than the other's."""
+    pair = list(questions()[:2])
+    like = np.array([5.0, 0.0])
+    for told, found in ((0.3, 1), (-0.3, 0), (0.0, 0.5), (float("nan"), 0.5)):
+        scores = [like + told * np.eye(2)[question.right] for question in pair]
+        assert matched(pair, scores) == [found]
+        assert both_right(marks(pair, scores)) == 0
+
+
 def test_whoever_knows_all_has_all_right_and_whoever_ties_half():
     knowing = [np.eye(2)[question.right] for question in questions()]
     assert figures_of_pairs(knowing)["accuracy"] == 1
     assert figures_of_pairs(knowing)["both_of_a_pair"] == 1
+    assert figures_of_pairs(knowing)["matched"]["accuracy"] == 1
+    assert figures_of_pairs(knowing)["matched"]["questions"] * 2 == len(questions())
     ignorant = figures_of_pairs([np.zeros(2)] * len(questions()))
     assert (ignorant["accuracy"], ignorant["both_of_a_pair"], ignorant["chance"]) == (0.5, 0, 0.5)
     assert [kind["accuracy"] for kind in ignorant["kinds"].values()] == [0.5] * 3

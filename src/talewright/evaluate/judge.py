@@ -141,7 +141,7 @@ def _number(value: Any) -> int:
     if isinstance(value, str):
         value = value.split("/")[0]
     number = float(value)
-    if isinstance(value, bool) or number != int(number) or not 1 <= number <= 10:
+    if isinstance(value, bool) or not 1 <= number <= 10 or number != int(number):
         raise ValueError(f"{value} is no grade from 1 to 10")
     return int(number)
 

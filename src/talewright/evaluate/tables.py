@@ -45,6 +45,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reasoning", "kinds.reasoning.accuracy", percent),
         Column("context", "kinds.context.accuracy", percent),
         Column("both of a pair", "both_of_a_pair", percent),
+        Column("matched", "matched.accuracy", percent),
     ),
     "cloze": (
         Column("cloze", "accuracy", percent),

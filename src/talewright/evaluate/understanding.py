@@ -9,13 +9,14 @@ exactly half of them right. `questions/` holds them, a file a kind, as they are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from talewright.evaluate.choices import Question, figures, marks
+from talewright.evaluate.choices import TIE, Question, figures, marks, share
 
 KINDS = ("facts", "reasoning", "context")
 SEPARATOR = " | "
@@ -50,10 +51,35 @@ def both_right(given: np.ndarray) -> float:
     return float((given.reshape(-1, 2) == 1).all(axis=1).mean())
 
 
+def matched(asked: Sequence[Question], scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Of each pair, whether its two endings are likelier the right way round than the other: (pairs,) 1, 0, or 0.5.
+
+    How frequent an ending is cancels out, so that it shows what the beginnings tell the model before it is enough to
+    have both questions right. Chance, and whoever does not read the beginnings, gives 1/2.
+    """
+    ahead = np.array([found[q.right] - found[1 - q.right] for q, found in zip(asked, scores, strict=True)])
+    gain = ahead.reshape(-1, 2).sum(axis=1)
+    return np.where(np.abs(gain) > TIE, gain > 0, 0.5)  # nan, of a broken model, is a tie
+
+
 def figures_of_pairs(scores: Sequence[np.ndarray]) -> dict[str, Any]:
-    """What scores of all the questions' choices make: `choices.figures`, and the share of pairs wholly right."""
+    """What scores of all the questions' choices make: `choices.figures`, and what the pairs add to them."""
     asked = questions()
-    return {**figures(asked, scores), "both_of_a_pair": both_right(marks(asked, scores))}
+    ways = matched(asked, scores)
+    kinds = np.array([question.kind for question in asked[::2]])
+    return {
+        **figures(asked, scores),
+        "both_of_a_pair": both_right(marks(asked, scores)),
+        "matched": {
+            **asdict(share(asked[::2], ways)),
+            "kinds": {kind: asdict(share(_firsts(kind), ways[kinds == kind])) for kind in KINDS},
+        },
+    }
+
+
+def _firsts(kind: str) -> list[Question]:
+    """The first question of each pair of a kind."""
+    return [question for question in questions()[::2] if question.kind == kind]
 
 
 def _text(kind: str) -> str:
