@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.errors import UserError
-from talewright.evaluate import endpoint as endpoint_module
 from talewright.evaluate.endpoint import Endpoint
 from talewright.evaluate.judge import Exercise, Graded, Grades, estimate, grade_all, read_grade, summary, weighted_kappa
 from tests.evaluate.judge_server import Server, failed, grade, judge_server, said
@@ -23,13 +23,10 @@ EXERCISES = [Exercise(f"Once a cat number {number} had a", " hat. The end.") for
 GRADE = {"grammar": 7, "creativity": 5, "consistency": 7, "plot": 6, "age": "C"}
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint_module.ask, "__defaults__", (lambda seconds: None,))
-
-
 def endpoint(server: Server, **changes: Any) -> Endpoint:
-    return Endpoint(**{"url": server.url, "model": "judge-1", "timeout": 5.0, "attempts": 3, **changes})
+    return Endpoint(
+        **{"url": server.url, "model": "judge-1", "timeout": 5.0, "attempts": 3, "first_wait": 0.0, **changes}
+    )
 
 
 def test_the_judge_is_shown_the_beginning_and_the_rest_apart():
@@ -69,6 +66,16 @@ def test_an_interrupted_grading_goes_on_where_it_was(tmp_path: Path):
     assert all(row[0] for row in found.grades)
     again = grade_all(EXERCISES, 1, Endpoint(url=server.url, model="judge-1"), Grades(path))  # all stand on lines
     assert again.grades == found.grades
+
+
+def test_an_error_does_not_wait_for_those_who_wait_to_ask_again(tmp_path: Path):
+    def script(number: int, body: dict[str, Any]):
+        return failed(503) if "number 0" in body["messages"][1]["content"] else failed(401, "wrong key")
+
+    began = time.monotonic()
+    with judge_server(script) as server, pytest.raises(UserError, match="wrong key"):
+        grade_all(EXERCISES[:2], 1, endpoint(server, first_wait=30.0), Grades(tmp_path / "g"), concurrency=2)
+    assert time.monotonic() - began < 15
 
 
 def test_what_was_graded_is_not_asked_again_but_by_another_judge(tmp_path: Path):

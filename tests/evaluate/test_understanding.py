@@ -41,10 +41,7 @@ def test_a_pair_swaps_which_of_two_endings_of_one_form_is_right(pair):
     assert re.sub(r"\w", "", one[-2:]) == re.sub(r"\w", "", other[-2:])  # the same marks end both
     for question in pair:
         assert question.context == question.context.strip()
-        assert re.fullmatch(
-            r"""(?: [A-Za-z']+| "[A-Za-z']+)(?: [A-Za-z']+)*[.!?]["]?(?: he said\.| she said\.)?""",
-            question.choices[question.right],
-        )
+        assert re.fullmatch(r""" "?[A-Za-z' ]+(?:[.!?]"?|[,!?]" [A-Za-z ]+\.)""", question.choices[question.right])
         whole = question.context + question.choices[question.right]
         assert whole.count('"') % 2 == 0
         assert "  " not in whole
@@ -53,7 +50,7 @@ def test_a_pair_swaps_which_of_two_endings_of_one_form_is_right(pair):
 def test_no_question_is_asked_twice():
     assert max(Counter(question.context for question in questions()).values()) == 1
     endings = Counter(frozenset(question.choices) for question in questions())
-    assert max(endings.values()) <= 4  # two pairs may share their endings, no more
+    assert max(endings.values()) <= 6  # three pairs may share their endings, no more
 
 
 def test_the_endings_alone_answer_half():

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
 
 from talewright.errors import UserError
-from talewright.evaluate.endpoint import Endpoint, FailedError, ask
+from talewright.evaluate.endpoint import Answer, Endpoint, FailedError, ask
 
 ASPECTS = ("grammar", "creativity", "consistency", "plot")
 """What is graded from 1 to 10."""
@@ -181,15 +181,25 @@ def grade_all(
     left = [(exercise, key) for exercise, key in asked if grades.get(key) is None]
     reasons: Counter[str] = Counter()
     tokens = np.zeros(2, dtype=np.int64)
+    stopped = Event()
+
+    def grade(exercise: Exercise, key: str) -> tuple[str | None, np.ndarray]:
+        return _grade(exercise, lambda found: grades.put(key, found), lambda shown: ask(endpoint, shown, pause))
+
+    def pause(seconds: float) -> None:
+        if stopped.wait(seconds):
+            raise FailedError("stopped")
+
     pool = ThreadPoolExecutor(concurrency)
     try:
-        waiting = [pool.submit(_grade, exercise, key, endpoint, grades) for exercise, key in left]
+        waiting = [pool.submit(grade, exercise, key) for exercise, key in left]
         for done, future in enumerate(as_completed(waiting), 1):
             reason, used = future.result()
             tokens += used
             reasons.update([reason] if reason else [])
             progress(done, len(left))
     finally:  # an error, or Ctrl-C: what has not been asked is not asked any more
+        stopped.set()
         pool.shutdown(cancel_futures=True)
     found = [grades.get(key) for _, key in asked]
     rows = [found[first : first + gradings] for first in range(0, len(found), gradings)]
@@ -206,26 +216,26 @@ def _key(exercise: Exercise, grading: int, endpoint: Endpoint) -> str:
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
-def _grade(exercise: Exercise, key: str, endpoint: Endpoint, grades: Grades) -> tuple[str | None, tuple[int, int]]:
-    """Grade one exercise once: why there is no grade, None where there is one, and the tokens that it took."""
-    used, reason = np.zeros(2, dtype=np.int64), None
+def _grade(
+    exercise: Exercise, keep: Callable[[dict[str, Any]], None], asked: Callable[[list[dict[str, str]]], Answer]
+) -> tuple[str | None, np.ndarray]:
+    """Grade one exercise once: why there is no grade, None where there is one, and the tokens read and written (2,)."""
+    used = np.zeros(2, dtype=np.int64)
     for _ in range(MISREAD):
         try:
-            answer = ask(endpoint, exercise.messages)
+            answer = asked(exercise.messages)
         except FailedError as error:
-            return str(error), tuple(used)
+            return str(error), used
         used += (answer.tokens_in, answer.tokens_out)
         if answer.text is None:
-            return "the judge refused", tuple(used)
+            return "the judge refused", used
         try:
-            grades.put(key, read_grade(answer.text))
-        except ValueError as error:
-            if isinstance(error, UserError):
-                raise
-            reason = "the judge answered without grades"
-        else:
-            return None, tuple(used)
-    return reason, tuple(used)
+            grade = read_grade(answer.text)
+        except ValueError:
+            continue
+        keep(grade)
+        return None, used
+    return "the judge answered without grades", used
 
 
 def summary(graded: Graded) -> dict[str, Any]:
