@@ -27,7 +27,7 @@ def told(number: int) -> str:
             draw.choice(
                 [
                     f"Then {draw.choice((one, other))} was glad.",
-                    f"They looked at the {draw.choice((first, second))} again.",
+                    f"They ran to the {draw.choice((first, second))} and sat.",
                     f"So {draw.choice((some, more))} laughed a lot.",
                 ]
             )
