@@ -75,15 +75,9 @@ def test_memory_is_that_of_the_machine_or_of_the_container_whichever_is_less(tmp
     assert memory_available() is not None
 
 
-LARGE_VOCABULARY = pytest.param(
-    "llama2c-15m",
-    marks=pytest.mark.xfail(reason="takes 28 to 30 % more than estimated"),
-)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
-@pytest.mark.parametrize("name", ["quickstart", "mini-2m", "tinystories-8m", LARGE_VOCABULARY])
+@pytest.mark.parametrize("name", ["quickstart", "mini-2m", "tinystories-8m", "llama2c-15m"])
 def test_training_takes_the_memory_that_was_estimated(name, precision):
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not say how much memory a process held")

@@ -13,8 +13,10 @@ SLICE = 1 << 25
 """Logits that the loss holds at once: its own constant, repeated because importing it would import torch."""
 SCORED, SCORED_LOGITS, SCORED_ROWS = 8192, 1 << 22, 512
 """Tokens that an evaluation reads at once, logits that it holds, and rows of them at least, likewise."""
-HOLES = 1.2
-"""What a heap holds for each byte of activations: holes between them, and what a layer makes on its way back."""
+HOLES, PASSING, AMONG_GRADIENTS = 1.2, 0.5, 0.5
+"""What a heap holds for each byte of activations, measured: holes between them, and what a layer makes on its way back;
+more where rotary positions make many passing tensors (before its version 2.38, glibc hardly ever gives a hole's room to
+an aligned block of the same size), and where gradients of earlier micro-batches stand in between."""
 HEAP_PAD = 1 << 26
 """Bytes that a heap which keeps its memory takes beyond its need; see `machine.keep_heap`."""
 
@@ -97,7 +99,8 @@ def training_bytes(recipe: Recipe, precision: str) -> int:
     e = 4 if precision == "fp32" else 2
     rows = train.micro_batch * recipe.sequence_length
     loss = 3 * e * min(rows, SLICE // V) * V + (4 + 2 * e) * V * D + 2 * e * rows * D
-    kept = HOLES * rows * activation_bytes(config, recipe.sequence_length, e) + (e * P if e < 4 else 0)
+    holes = HOLES + PASSING * (config.positions == "rotary") + AMONG_GRADIENTS * (train.accumulation > 1)
+    kept = holes * rows * activation_bytes(config, recipe.sequence_length, e) + (e * P if e < 4 else 0)
     gradients = 4 * P if train.accumulation > 1 else 0
     scoring = SCORED * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(SCORED_LOGITS, SCORED_ROWS * V)
     return round(kept_bytes(recipe) + max(kept + loss + gradients, 4 * P + 8 * V * D, scoring) + HEAP_PAD)
