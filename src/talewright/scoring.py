@@ -13,7 +13,6 @@ from talewright.data.folders import read_json, write_json
 from talewright.errors import UserError
 from talewright.evaluate.parts import evaluate_parts
 from talewright.evaluate.subject import HeldOut, Subject, Telling
-from talewright.evaluate.tables import TABLES, as_text, rows_of
 from talewright.machine import keep_heap
 from talewright.model.cost import count_parameters
 from talewright.train.log import read_log
@@ -76,7 +75,7 @@ def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
 def open_subject(run: api.Run, asked: Asked, say: Say) -> Subject:
     """A run as its scores look at it."""
     stories, sizes = run.stories(asked.data)
-    source = asked.data or f"validation stories of {run.recipe.data.source}"
+    source = asked.data or run.recipe.data.valid or f"validation stories of {run.recipe.data.source}"
     return Subject(
         model=run.model,
         tokenizer=run.tokenizer,
@@ -137,33 +136,13 @@ def _as_read(scores: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(scores))
 
 
-def side_by_side(found: Sequence[dict[str, Any]]) -> str:
-    """Runs under one another, a table for each part, and under them what was scored."""
-    blocks = []
-    for part in TABLES:
-        rows = [(row_name(scores, found), scores["parts"][part]) for scores in found if part in scores["parts"]]
-        blocks += [as_text(rows_of(part, _with_untrained(part, rows)))] if rows else []
-        blocks += [f"{part} of {name}: {row['absent']}" for name, row in rows if "absent" in row]
-    blocks += dict.fromkeys(_scored_words(scores) for scores in found)
-    return "\n\n".join(blocks)
-
-
-def row_name(scores: dict[str, Any], among: Sequence[dict[str, Any]]) -> str:
-    """What a run is called in a table: its recipe's name, its folder where that does not tell it from the others."""
-    same = sum(other["name"] == scores["name"] for other in among)
-    return scores["name"] if same == 1 else scores["run"]["folder"]
-
-
-def _with_untrained(part: str, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """The rows of a part, those of untrained models before them."""
-    untrained = [
-        ("untrained" if len(rows) == 1 else f"{name}, untrained", row["untrained"])
-        for name, row in rows
-        if "untrained" in row
-    ]
-    return untrained + rows
-
-
-def _scored_words(scores: dict[str, Any]) -> str:
-    held_out = scores["held_out"]
-    return f"scored on {held_out['stories']:,} stories, {held_out['bytes']:,} bytes: {held_out['source']}"
+def read_scores(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The scores of runs that were evaluated. Raises UserError where one was not."""
+    found = []
+    for folder in folders:
+        scores = read_json(folder / FILE)
+        if not isinstance(scores, dict) or scores.get("format") != FORMAT or scores.get("version") != VERSION:
+            why = "is damaged, or another version's" if (folder / FILE).exists() else "is not there"
+            raise UserError(f"{folder / FILE} {why}; `talewright evaluate {folder}` writes it")
+        found.append(scores)
+    return found

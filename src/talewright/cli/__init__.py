@@ -18,7 +18,7 @@ from talewright.cli.judging import harness, judge
 from talewright.cli.looking import inspect, plot, verify
 from talewright.cli.machine import bench, doctor
 from talewright.cli.shared import take_settings
-from talewright.cli.telling import evaluate, generate
+from talewright.cli.telling import evaluate, generate, scores
 from talewright.cli.training import demo, prepare, recipes, tokenizer, train
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         "evaluate": evaluate,
         "judge": judge,
         "harness": harness,
+        "scores": scores,
         "generate": generate,
         "plot": plot,
         "inspect": inspect,

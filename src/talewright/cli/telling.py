@@ -39,6 +39,7 @@ def evaluate(
         json: Print JSON: of one run an object, of several a list.
     """
     from talewright import scoring
+    from talewright.evaluate.page import side_by_side
     from talewright.evaluate.parts import chosen_parts
     from talewright.evaluate.subject import Telling
 
@@ -59,7 +60,31 @@ def evaluate(
         ]
         print(dump(answers[0] if len(answers) == 1 else answers))
     else:
-        print(scoring.side_by_side(found))
+        print(side_by_side(found))
+
+
+def scores(runs: Positional[tuple[str, ...]], out: str | None = None) -> None:
+    """Set runs that were evaluated side by side on a page of Markdown, the best first.
+
+    Args:
+        runs: Run folders that `talewright evaluate` has scored.
+        out: File to write the page into; it is printed unless told.
+    """
+    from talewright.data.folders import write_whole
+    from talewright.evaluate.page import leaderboard
+    from talewright.scoring import read_scores
+
+    if not runs:
+        raise UserError("scores needs a run folder, as in: talewright scores runs/mini-2m-1 runs/mini-2m-2")
+    names = " ".join(Path(run).name for run in runs)
+    text = leaderboard(read_scores([Path(run) for run in runs]), f"talewright scores {names}")
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        write_whole(Path(out), text)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror}") from None
 
 
 def generate(

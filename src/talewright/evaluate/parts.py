@@ -5,15 +5,22 @@ AbsentError, and its reason stands in its place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from talewright.errors import UserError
+from talewright.evaluate.breakdown import by_length, by_position, intervals
 from talewright.evaluate.choices import Question, TooShortError, figures, log_probabilities, scored_by
 from talewright.evaluate.cloze import cloze_questions
-from talewright.evaluate.likelihood import score_stories
+from talewright.evaluate.copying import copying_part
+from talewright.evaluate.floors import compressed, ngram_scores
+from talewright.evaluate.likelihood import TokenScores, check_stories, score_tokens, summed
 from talewright.evaluate.subject import AbsentError, Subject
+from talewright.evaluate.told import told_part
 from talewright.evaluate.understanding import figures_of_pairs, questions
 from talewright.model.gpt import GPT
 
@@ -43,12 +50,20 @@ def evaluate_parts(subject: Subject, names: Sequence[str]) -> dict[str, dict[str
 
 def _likelihood(subject: Subject) -> dict[str, Any]:
     held_out, eos_id = subject.held_out, subject.tokenizer.eos_id
+    check_stories(held_out.stories, held_out.sizes)
     with subject.fast():
-        trained, untrained = (
-            score_stories(model, held_out.stories, held_out.sizes, eos_id)
-            for model in (subject.model, subject.untrained())
-        )
-    return {**asdict(trained), "untrained": asdict(untrained)}
+        trained = score_tokens(subject.model, held_out.stories, eos_id)
+        subject.say("likelihood of the untrained model")
+        untrained = score_tokens(subject.untrained(), held_out.stories, eos_id)
+    words = np.array([len(text.split()) for text in subject.texts])
+    return {
+        **_figures(trained, held_out.sizes, words),
+        "intervals": intervals(trained, held_out.sizes, words),
+        "by_position": by_position(trained),
+        "by_length": by_length(trained, held_out.sizes),
+        "untrained": _figures(untrained, held_out.sizes, words),
+        "floors": _floors(subject, words),
+    }
 
 
 def _understanding(subject: Subject) -> dict[str, Any]:
@@ -75,4 +90,28 @@ def _answered(subject: Subject, asked: Sequence[Question], figures_of: Callable[
         raise AbsentError(str(error)) from None
 
 
-PARTS: dict[str, Part] = {"likelihood": _likelihood, "understanding": _understanding, "cloze": _cloze}
+def _floors(subject: Subject, words: np.ndarray) -> dict[str, Any]:
+    subject.say("n-gram models and compressors")
+    held_out = subject.held_out
+    found: dict[str, Any] = {name: {"bits_per_byte": bits} for name, bits in compressed(subject.texts).items()}
+    try:
+        counted, tokens = ngram_scores(subject.train, subject.tokenizer, held_out.stories)
+    except AbsentError as error:
+        return {**found, "absent": str(error)}
+    models = {name: _figures(scores, held_out.sizes, words) for name, scores in counted.items()}
+    return {**models, **found, "counted_tokens": tokens}
+
+
+def _figures(scores: TokenScores, sizes: np.ndarray, words: np.ndarray) -> dict[str, Any]:
+    found = summed(scores, sizes)
+    bits = found.loss * found.tokens / math.log(2)
+    return {**asdict(found), "words": int(words.sum()), "bits_per_word": bits / max(1, int(words.sum()))}
+
+
+PARTS: dict[str, Part] = {
+    "likelihood": _likelihood,
+    "told": told_part,
+    "copying": copying_part,
+    "understanding": _understanding,
+    "cloze": _cloze,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,9 +74,15 @@ class Subject:
         except UserError as error:
             raise AbsentError(f"the training stories are not at hand: {error}") from None
 
+    def train_texts(self) -> Iterator[str]:
+        """The training stories as text, one after another. Raises AbsentError where they are not at hand."""
+        train = self.train
+        return (self.tokenizer.decode(train.story(i)) for i in range(train.n_stories))
+
     @cached_property
     def told(self) -> list[Story]:
         """The stories that the model tells by `telling`."""
         prompts = self.telling.prompts
+        self.say(f"telling {self.telling.stories:,} stories")
         wanted = [prompts[i % len(prompts)] for i in range(self.telling.stories)]
         return Engine(self.model, self.tokenizer, notify=lambda words: None).tell(wanted, self.telling.sampling)

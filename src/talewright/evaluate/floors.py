@@ -1,0 +1,47 @@
+"""What a model has to beat: counting, and compressing. Scored on the same tokens and bytes by the same protocol."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Sequence
+
+import numpy as np
+
+from talewright.data import Split
+from talewright.evaluate.kneser_ney import KneserNey, count_grams
+from talewright.evaluate.likelihood import TokenScores
+from talewright.tokenizer import Tokenizer
+
+ORDERS = {"unigram": 1, "bigram": 2, "5-gram": 5}
+TOKENS = 20_000_000
+"""Training tokens that the n-gram models count at most, from the first story on: counting takes some 200 bytes each."""
+
+
+def ngram_scores(
+    train: Split, tokenizer: Tokenizer, stories: Sequence[np.ndarray]
+) -> tuple[dict[str, TokenScores], int]:
+    """Scores of the stories' tokens by n-gram models of the training stories, by their names in ORDERS, and the
+    training tokens that were counted.
+    """
+    known, tokens = [], 0
+    for i in range(train.n_stories):
+        known.append(train.story(i))
+        tokens += len(known[-1]) + 1
+        if tokens >= TOKENS:
+            break
+    levels = count_grams(known, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values()))
+    models = {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}
+    return {name: model.score(stories) for name, model in models.items()}, tokens
+
+
+def compressed(texts: Sequence[str]) -> dict[str, float]:
+    """Bits per byte of the texts, one after another in one file, that gzip and xz at their best make of it. They learn
+    from these texts alone.
+    """
+    data = "\n".join(texts).encode()
+    sizes = {
+        "gzip": len(gzip.compress(data, 9, mtime=0)),
+        "xz": len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)),
+    }
+    return {name: 8 * size / len(data) for name, size in sizes.items()}

@@ -1,0 +1,135 @@
+"""Scores of told stories against nltk's, by hand, and against what a reader would say."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talewright.config import DataConfig
+from talewright.data import read_stories
+from talewright.evaluate import language
+from talewright.evaluate.agreement import Features, lengths_agree, told_apart
+from talewright.evaluate.repetition import distinct, loops, repeated, self_bleu
+from talewright.evaluate.told import Reference, story_figures
+from talewright.evaluate.words import words_of
+
+stories = st.lists(st.lists(st.sampled_from("abcde"), max_size=20), max_size=6)
+
+
+@settings(max_examples=200)
+@given(stories)
+def test_self_bleu_is_nltks(found):
+    bleu = pytest.importorskip("nltk.translate.bleu_score", reason="nltk is not installed")
+    method = bleu.SmoothingFunction().method1
+    others = [found[:i] + found[i + 1 :] for i in range(len(found))]
+    expected = 0.0
+    for own, rest in zip(found, others, strict=True):
+        if own and rest:
+            expected += bleu.sentence_bleu(rest, own, smoothing_function=method) / len(found)
+    assert self_bleu(found) == pytest.approx(expected, abs=1e-9)
+
+
+def test_repetition_is_counted():
+    assert repeated(["a", "b", "c", "d", "a", "b", "c", "d"]) == pytest.approx(1 / 5)
+    assert repeated(["a"]) == 0
+    assert distinct([["a", "b", "a"], ["b", "a"]], 2, 100) == pytest.approx(2 / 3)
+    assert distinct([["a", "b", "a"], ["b", "a"]], 1, 2) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("He ran and ran. He was very, very, very happy.", False),
+        ("She had a ball. She had a dog. She had a cat.", False),
+        ("The dog ran home. He ate. The dog ran home! He slept. The dog  ran home.", True),
+        ("the cat the cat the cat", True),
+        ("no no no no no no", True),
+        ("He went up the hill and down the hill and up the hill.", False),
+    ],
+)
+def test_a_loop_is_what_a_reader_would_call_one(text, expected):
+    assert loops(text, words_of(text)) is expected
+
+
+def test_quotes_ends_and_rules():
+    assert language.ends('"Yes," he said. "Come!"\n')
+    assert not language.ends("And then the")
+    assert language.quotes_closed('"Hi," said Tom.\n\n"Bye."')
+    assert not language.quotes_closed('"Hi, said Tom.')
+    assert not language.quotes_closed('said "Hi," Bye." "I am')
+    assert language.quotes_closed("“Hi,” he said.")
+    assert not language.quotes_closed("”Hi,“ he said.")
+    assert not language.quotes_closed('"Hi, said Tom.\n\nBye," said Ann.')
+    assert language.rule_faults("A owl had an apple. An hour later a unicorn and a one-eyed mouse ate an egg.") == 1
+    assert language.rule_faults("He had an dog and a apple. the the sun shone. It was very very hot.") == 4
+    assert language.rule_faults("A useful European ewe took an X-ray in an honest way.") == 0
+
+
+def test_names_and_pronouns():
+    kept = "There was a girl named Lily. Lily ran. She had a cat called Tim."
+    assert language.names_kept(kept) == (2, 1)
+    assert language.pronouns_agree("A boy named Tim ran. He saw his hat. She was sad.") == (3, 2)
+    assert language.pronouns_agree("A girl named Ann ran. Her mom saw her.") == (0, 0)  # two persons are she
+    assert language.pronouns_agree("A dog ran. He barked.") == (0, 0)
+
+
+def test_harper_finds_faults_of_grammar_and_none_in_whole_sentences():
+    pytest.importorskip("harper", reason="harper-py is not installed: the extra `scores`")
+    assert not language.grammar_faults(["Tom went to the park with his dog. They played all day."])
+    assert language.grammar_faults(["This is an test of the the linter."]).total() >= 2
+
+
+def test_lengths_that_agree():
+    assert lengths_agree([1, 2, 3], [3, 2, 1]) == 1
+    assert lengths_agree([1, 2], [5, 6]) == 0
+    assert lengths_agree([1, 5], [5, 5]) == 0.5
+
+
+@pytest.fixture(scope="module")
+def real() -> list[str]:
+    found = read_stories(DataConfig(source="bundled", limit=300))
+    return list(found)
+
+
+def test_shuffled_words_are_told_apart_and_other_stories_of_the_same_kind_are_not(real):
+    rng = random.Random(0)
+    shuffled = [" ".join(rng.sample(text.split(), len(text.split()))).lower() for text in real[100:200]]
+    features = Features(real[:100])
+    assert told_apart(shuffled, real[:100], features) > 0.95
+    assert 0.3 < told_apart(real[100:200], real[:100], features) < 0.7
+
+
+def test_stories_that_are_the_same_cannot_be_told_apart(real):
+    assert told_apart(real[:50], real[:50], Features(real[:50])) <= 0.5
+
+
+def test_real_stories_are_better_than_their_words_shuffled_in_every_figure(real):
+    vocabulary = frozenset(word for text in real for word in words_of(text))
+    reference = Reference(real[:100], vocabulary)
+    rng = random.Random(0)
+    shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in real[100:200]]
+    whole, broken = story_figures(real[100:200], reference), story_figures(shuffled, reference)
+    better = ("sentence_end", "quotes_closed")
+    for name in better:
+        assert whole[name] > broken[name]
+    assert whole["rule_faults"] < broken["rule_faults"]
+    assert whole["told_apart"] < broken["told_apart"]
+    assert whole["names_kept"]["share"] > 0.5
+    assert whole["invented"]["share"] == broken["invented"]["share"] == 0
+
+
+def test_words_that_no_training_story_has_are_invented():
+    figures = story_figures(
+        ["Tom saw a glorp. A glorp!"], Reference(["Tom saw a dog."], frozenset(["tom", "saw", "a"]))
+    )
+    assert figures["invented"] == {"share": 2 / 6, "words": ["glorp"]}
+
+
+def test_any_texts_have_figures(real):
+    figures: dict[str, Any] = story_figures(["", "...", "a"], Reference(real[:3], None))
+    assert figures["stories"] == 3
+    assert figures["invented"] is None
