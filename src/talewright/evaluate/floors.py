@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from talewright.data import Split
-from talewright.evaluate.kneser_ney import KneserNey, count_grams
+from talewright.evaluate.choices import Row, Scorer
+from talewright.evaluate.kneser_ney import KneserNey, Level, count_grams
 from talewright.evaluate.likelihood import TokenScores
 from talewright.tokenizer import Tokenizer
 
@@ -24,15 +25,36 @@ def ngram_scores(
     """Scores of the stories' tokens by n-gram models of the training stories, by their names in ORDERS, and the
     training tokens that were counted.
     """
+    levels, tokens = _counted(train, tokenizer)
+    models = {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}
+    return {name: model.score(stories) for name, model in models.items()}, tokens
+
+
+def five_gram(train: Split, tokenizer: Tokenizer) -> KneserNey:
+    """The 5-gram model of the training stories."""
+    return KneserNey(_counted(train, tokenizer)[0], ORDERS["5-gram"], tokenizer.eos_id)
+
+
+def counted_by(model: KneserNey) -> Scorer:
+    """An n-gram model as a scorer of questions. A row's first token, an end of text, is read and never scored."""
+
+    def score(rows: Sequence[Row]) -> np.ndarray:
+        found = model.score([row.ids[1:] for row in rows])
+        parts = np.split(found.losses.astype(np.float64), np.cumsum(found.lengths)[:-1])
+        return np.array([-part[row.start - 1 : -1].sum() for row, part in zip(rows, parts, strict=True)])
+
+    return score
+
+
+def _counted(train: Split, tokenizer: Tokenizer) -> tuple[list[Level], int]:
+    """The n-grams of the training stories, and the tokens that were counted."""
     known, tokens = [], 0
     for i in range(train.n_stories):
         known.append(train.story(i))
         tokens += len(known[-1]) + 1
         if tokens >= TOKENS:
             break
-    levels = count_grams(known, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values()))
-    models = {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}
-    return {name: model.score(stories) for name, model in models.items()}, tokens
+    return count_grams(known, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values())), tokens
 
 
 def compressed(texts: Sequence[str]) -> dict[str, float]:

@@ -14,15 +14,14 @@ import numpy as np
 
 from talewright.errors import UserError
 from talewright.evaluate.breakdown import by_length, by_position, intervals
-from talewright.evaluate.choices import Question, TooShortError, figures, log_probabilities, scored_by
+from talewright.evaluate.choices import Question, Scorer, TooShortError, figures, log_probabilities, scored_by
 from talewright.evaluate.cloze import cloze_questions
 from talewright.evaluate.copying import copying_part
-from talewright.evaluate.floors import compressed, ngram_scores
+from talewright.evaluate.floors import compressed, counted_by, ngram_scores
 from talewright.evaluate.likelihood import TokenScores, check_stories, score_tokens, summed
 from talewright.evaluate.subject import AbsentError, Subject
 from talewright.evaluate.told import told_part
 from talewright.evaluate.understanding import figures_of_pairs, questions
-from talewright.model.gpt import GPT
 
 Part = Callable[[Subject], dict[str, Any]]
 
@@ -78,16 +77,20 @@ def _cloze(subject: Subject) -> dict[str, Any]:
 
 
 def _answered(subject: Subject, asked: Sequence[Question], figures_of: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The figures of the questions that the model answers, and of the untrained one."""
+    """The figures of the questions that the model answers, and of what it is to be set against."""
+    length = subject.model.config.context_length
 
-    def of(model: GPT) -> dict[str, Any]:
-        length = model.config.context_length
-        return figures_of(log_probabilities(scored_by(model), subject.tokenizer, asked, length))
+    def of(scorer: Scorer) -> dict[str, Any]:
+        return figures_of(log_probabilities(scorer, subject.tokenizer, asked, length))
 
     try:
-        return {**of(subject.model), "untrained": of(subject.untrained())}
+        found = {**of(scored_by(subject.model)), "untrained": of(scored_by(subject.untrained()))}
     except TooShortError as error:
         raise AbsentError(str(error)) from None
+    try:
+        return {**found, "floors": {"5-gram": of(counted_by(subject.five_gram))}}
+    except AbsentError as error:
+        return {**found, "floors": {"absent": str(error)}}
 
 
 def _floors(subject: Subject, words: np.ndarray) -> dict[str, Any]:
