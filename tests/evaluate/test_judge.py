@@ -178,7 +178,9 @@ def test_an_estimate_counts_what_is_missing(tmp_path: Path):
 
 
 def of_grades(*values: tuple[int, int]) -> Graded:
-    rows = [[{**GRADE, "grammar": one}, {**GRADE, "grammar": other}] for one, other in values]
+    rows: list[list[dict[str, Any] | None]] = [
+        [{**GRADE, "grammar": one}, {**GRADE, "grammar": other}] for one, other in values
+    ]
     return Graded(rows, reasons=Counter(), tokens_in=0, tokens_out=0)
 
 

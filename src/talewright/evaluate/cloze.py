@@ -56,7 +56,7 @@ def cloze_questions(stories: Iterable[str], per_kind: int = PER_KIND) -> list[Qu
 
 def _balanced(stories: Iterable[Iterator[_Gap]], most: int) -> list[Question]:
     """From each story the gap that is wanted most, until there are `most` of each group; of each as many as of all."""
-    groups: dict[tuple[bool, bool], list[Question]] = {group: [] for group in product((False, True), repeat=2)}
+    groups: dict[tuple[bool, bool], list[Question]] = {group: [] for group in product((False, True), (False, True))}
     for gaps in stories:
         if found := sorted(gaps, key=lambda gap: (len(groups[gap.group]), gap.key)):
             groups[found[0].group].append(found[0].question)

@@ -84,7 +84,7 @@ def ask(endpoint: Endpoint, messages: list[dict[str, str]], sleep: Callable[[flo
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         """None: a redirected request would carry the key to another server."""
 
 
