@@ -19,7 +19,7 @@ ORDER = [
     ["evaluate"],
     ["inspect", "export", "studio"],
     ["api", "bench", "listing"],
-    ["judging", "looking", "scoring", "verify"],
+    ["judging", "looking", "plan", "scoring", "sweep", "verify"],
     ["cli"],
 ]
 """Left to right. A room knows none beside it, nor to its right."""

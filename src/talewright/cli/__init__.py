@@ -17,6 +17,7 @@ from talewright.cli.exchange import export, import_
 from talewright.cli.judging import harness, judge
 from talewright.cli.looking import inspect, plot, verify
 from talewright.cli.machine import bench, doctor
+from talewright.cli.planning import plan, sweep
 from talewright.cli.shared import take_settings
 from talewright.cli.telling import evaluate, generate, scores
 from talewright.cli.training import demo, prepare, recipes, tokenizer, train
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
         "recipes": recipes,
         "prepare": prepare,
         "train": train,
+        "plan": plan,
+        "sweep": sweep,
         "evaluate": evaluate,
         "judge": judge,
         "harness": harness,

@@ -4,6 +4,7 @@ overrides, checked as a whole, and written into the run folder, from which alone
 
 from talewright.config.reading import (
     load_recipe,
+    read_yaml,
     recipe_from_dict,
     recipe_names,
     recipe_to_dict,
@@ -37,6 +38,7 @@ __all__ = [
     "TokenizerConfig",
     "TrainConfig",
     "load_recipe",
+    "read_yaml",
     "recipe_from_dict",
     "recipe_names",
     "recipe_to_dict",

@@ -66,6 +66,18 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     return cast("dict[str, Any]", _plain(dataclasses.asdict(recipe)))
 
 
+def read_yaml(path: Path) -> Any:
+    """The plain values of a YAML file; a key given twice is refused. Raises UserError where it cannot be read."""
+    try:
+        return _read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no file {path} here") from None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name that can be none
+        raise UserError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
 @dataclass
 class _Findings:
     """What is wrong in plain values."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from talewright.errors import UserError
+from talewright.sweep.reading import Range, grid, read_sweep
+
+
+def read(folder: Path, text: str):
+    path = folder / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_sweep(path)
+
+
+def test_a_sweep_is_read_as_it_stands(tmp_path):
+    found = read(
+        tmp_path,
+        "recipe: mini-2m\n"
+        "set: {train.max-steps: 30, data.source: bundled}\n"
+        "vary: {train.learning_rate: [1e-3, 0.003], model.bias: [[], [mlp]], model.tied: [true]}\n"
+        "seeds: [0, 1]\n",
+    )
+    assert found.set == {"train.max_steps": "30", "data.source": "bundled"}
+    assert found.vary == {
+        "train.learning_rate": ("1e-3", "0.003"),
+        "model.bias": ("[]", '["mlp"]'),
+        "model.tied": ("true",),
+    }
+    assert (found.recipe, found.seeds, found.search) == ("mini-2m", (0, 1), "grid")
+    assert len(list(grid(found))) == 4
+
+
+def test_ranges_are_for_a_random_search(tmp_path):
+    ranges = "train.learning_rate: {from: 1e-4, to: 1e-2, log: true}, model.n_layers: {from: 1, to: 3}"
+    text = f"recipe: mini-2m\nvary: {{{ranges}}}\n"
+    found = read(tmp_path, text + "search: random\ntrials: 4\n")
+    assert found.vary == {"train.learning_rate": Range(1e-4, 1e-2, True), "model.n_layers": Range(1, 3, whole=True)}
+    with pytest.raises(UserError, match="a grid needs a list of values"):
+        read(tmp_path, text)
+
+
+WRONG = """
+recpie: mini-2m
+set: {train.max_steps: 30, model.n_layer: 3}
+vary: {train.max_steps: [1, 2], model.d_model: {from: 3, to: 1}, seed: [1]}
+seeds: [-1]
+search: bayes
+"""
+
+
+def test_every_problem_is_named_at_once(tmp_path):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, WRONG)
+    for words in (
+        "no setting recpie; did you mean recipe?",
+        "recipe is missing",
+        "no setting model.n_layer; did you mean model.n_layers?",
+        "train.max_steps stands under set and under vary",
+        "vary.model.d_model is {'from': 3, 'to': 1}",
+        "vary.seed: seeds are listed under `seeds`",
+        "seeds is [-1]",
+        "search is 'bayes'; it is grid or random",
+    ):
+        assert words in str(caught.value), words
+
+
+def test_wrong_values_are_told_before_anything_is_run(tmp_path):
+    with pytest.raises(UserError, match=r"(?s)train\.learning_rate is fast.*model\.n_heads is 5"):
+        read(tmp_path, "recipe: mini-2m\nvary: {model.n_heads: [4, 5], train.learning_rate: [1e-3, fast]}\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n", "", "recipe: [\n", "recipe: mini-2m\nrecipe: mini-2m\n", "recipe: mini-2m\n"]
+)
+def test_what_is_no_sweep_is_refused_in_a_line(tmp_path, text):
+    with pytest.raises(UserError, match=r"sweep\.yaml"):
+        read(tmp_path, text)
+    with pytest.raises(UserError, match="no file"):
+        read_sweep(tmp_path / "other.yaml")

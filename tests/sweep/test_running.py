@@ -1,0 +1,108 @@
+"""Whole sweeps of tiny runs, each in a process of its own as always."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
+
+from talewright.cli import main
+from talewright.sweep.results import frontier
+from talewright.train.log import read_log
+from tests.train.conftest import write_stories
+
+SMALL = """
+model: {n_layers: 1, n_heads: 2, d_model: 16, d_ff: 32, vocab_size: 300, context_length: 32}
+train: {learning_rate: 1e-2, micro_batch: 4, max_steps: 6, evaluate_every: 3, checkpoint_every: 3, precision: fp32}
+"""
+SWEEP = """
+recipe: small.yaml
+set: {data.source: stories.txt}
+vary: {train.learning_rate: [1e-2, 1e-4], train.init_from: [null, nowhere]}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    write_stories(tmp_path / "stories.txt", 60)
+    return tmp_path
+
+
+def last(run: Path) -> float:
+    return [event["bits_per_byte"] for event in read_log(run / "log.jsonl") if event["event"] == "evaluation"][-1]
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_all_and_writes_down_what_fails_and_does_nothing_twice(capsys):
+    main(["sweep", "sweep.yaml", "--out", "out", "--jobs", "2", "--json"])
+    rows, said = (text for text in capsys.readouterr())
+    rows = json.loads(rows)
+    assert [(row["n"], row["failed"]) for row in rows] == [(2, 0), (2, 0), (0, 2), (0, 2)]
+    assert "nowhere" in said
+    assert rows[0]["point"]["train.learning_rate"] == "1e-2"  # it learns faster
+    runs = sorted(Path("out/runs").glob("trial-*[0-9]"))
+    good = [run for run in runs if (run / "log.jsonl").exists()]
+    assert (len(runs), len(good)) == (4, 4)
+    seeds = {json.loads((run / "log.jsonl").read_text().splitlines()[0])["recipe"]["seed"] for run in good}
+    assert seeds == {0, 1}
+    ends = sorted(last(run) for run in good)[:2]
+    assert rows[0]["mean"] == pytest.approx(statistics.fmean(ends))
+    assert rows[0]["deviation"] == pytest.approx(statistics.stdev(ends))
+    assert rows[0]["tokens"] == 6 * 4 * 32
+    assert rows[0]["flops"] > 0
+    with Path("out/results.csv").open() as file:
+        assert [row["n"] for row in csv.DictReader(file)] == ["2", "2", "0", "0"]
+    assert Path("out/frontier.png").stat().st_size > 10_000
+    stamps = [run.stat().st_mtime_ns for run in runs]
+    main(["sweep", "sweep.yaml", "--out", "out"])
+    assert [run.stat().st_mtime_ns for run in runs] == stamps
+    assert "bits/byte" in capsys.readouterr().out
+    Path("sweep.yaml").write_text(SWEEP.replace("[0, 1]", "[0, 1, 2]").replace("stories.txt", "other.txt"))
+    with pytest.raises(SystemExit) as left:
+        main(["sweep", "sweep.yaml", "--out", "out"])
+    assert left.value.code == 2
+    assert "another `set`" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_stopped_goes_on_with_the_run_that_it_was_at():
+    text = SWEEP.replace("[null, nowhere]", "[null]").replace("set: {", "set: {train.max_steps: 400, ")
+    Path("sweep.yaml").write_text(text)
+    command = [sys.executable, "-m", "talewright", "sweep", "sweep.yaml", "--out", "out"]
+    begun = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = Path("out/runs/trial-000/log.jsonl")
+    limit = time.monotonic() + 120
+    while sum(event["event"] == "step" for event in read_log(log)) < 3 and time.monotonic() < limit:
+        time.sleep(0.05)
+    begun.send_signal(signal.SIGTERM)
+    assert begun.wait(60) == 128 + signal.SIGTERM
+    before = Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns
+    Path("sweep.yaml").write_text(text)
+    subprocess.run(command, check=True, capture_output=True)
+    events = [event["event"] for event in read_log(log)]
+    assert "resume" in events
+    assert events.count("step") == 400
+    assert Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns == before
+    assert len(list(Path("out/runs").glob("*.out"))) == 4
+
+
+def test_the_frontier_is_what_nothing_beats():
+    xs, ys = [1.0, 2.0, 2.0, 3.0, 4.0, 0.0], [3.0, 2.0, 2.5, 2.2, 1.0, 0.1]
+    assert frontier(xs, ys) == [(1.0, 3.0), (2.0, 2.0), (4.0, 1.0)]  # what costs nothing has learned nothing
+    assert math.inf not in [y for _, y in frontier(xs, ys)]
