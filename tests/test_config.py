@@ -71,6 +71,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         model=model,
         optimizer=OptimizerConfig(
             kind=draw(st.sampled_from(["adamw", "muon"])),
+            cautious_decay=draw(st.booleans()),
             betas=(draw(st.floats(0, 0.999)), draw(st.floats(0, 0.999))),
             weight_decay=draw(st.floats(0, 10)),
             clip=draw(st.none() | POSITIVE),

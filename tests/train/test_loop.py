@@ -63,11 +63,47 @@ def test_property_16_seeds_reproduce_a_run(small, small_corpus, tmp_path):
     assert (tmp_path / "a/samples.jsonl").read_text() == (tmp_path / "b/samples.jsonl").read_text()
 
 
+def test_the_average_is_the_runs_model_and_training_is_as_without_it(small, small_corpus, tmp_path):
+    often = {"max_steps": 30, "checkpoint_every": 1, "keep": 30}
+    train_small(small(train=often), small_corpus, tmp_path / "plain")
+    train_small(small(train={**often, "average": 0.6}), small_corpus, tmp_path / "averaged")
+    assert losses(tmp_path / "plain") == losses(tmp_path / "averaged")
+    torch.manual_seed(3)
+    means = {name: tensor.double() for name, tensor in GPT(small().model).state_dict().items()}
+    for step in range(1, 31):
+        decay = min(0.6, (1 + step) / (10 + step))
+        newest, found = weights(tmp_path / "plain", step), weights(tmp_path / "averaged", step)
+        beside = load_file(tmp_path / "averaged" / "checkpoints" / f"step-{step}" / "optimizer.safetensors")
+        assert all(torch.equal(tensor, beside[f"trained.{name}"]) for name, tensor in newest.items())
+        means = {name: decay * mean + (1 - decay) * newest[name].double() for name, mean in means.items()}
+        for name, mean in means.items():
+            torch.testing.assert_close(found[name].double(), mean, atol=1e-6, rtol=1e-5)
+    scores = [
+        [event["loss"] for event in read_log(tmp_path / name / "log.jsonl") if event["event"] == "evaluation"]
+        for name in ("plain", "averaged")
+    ]
+    assert scores[0] != scores[1]
+
+
+def test_an_average_cannot_be_begun_or_left_off_at_a_resume(small, small_corpus, tmp_path):
+    train_small(small(train={"max_steps": 4}), small_corpus, tmp_path / "plain")
+    with pytest.raises(UserError, match=r"optimizer\.safetensors holds trained\.\S+ as nothing"):
+        train_small(small(train={"max_steps": 8, "average": 0.9}), small_corpus, tmp_path / "plain", resume=True)
+    train_small(small(train={"max_steps": 4, "average": 0.9}), small_corpus, tmp_path / "averaged")
+    with pytest.raises(UserError, match=r"optimizer\.safetensors holds trained\.\S+ as \("):
+        train_small(small(train={"max_steps": 8}), small_corpus, tmp_path / "averaged", resume=True)
+
+
 RESUMED = {
     "packed": {},
     "rows": {"data": {"layout": "rows"}},
+    "average": {"train": {"average": 0.9}},
     "aligned": {"data": {"layout": "aligned"}},
-    "muon": {"optimizer": {"kind": "muon"}, "schedule": {"kind": "wsd"}, "model": {"init_residual": "zero"}},
+    "muon": {
+        "optimizer": {"kind": "muon", "cautious_decay": True},
+        "schedule": {"kind": "wsd"},
+        "model": {"init_residual": "zero"},
+    },
 }
 
 

@@ -181,6 +181,8 @@ class OptimizerConfig:
     """Decay of the running means of the gradient and of its square."""
     weight_decay: float = 0.1
     """Decoupled decay of the matrices; norms, biases and vectors have none."""
+    cautious_decay: bool = False
+    """Decay a weight only while its update, too, brings it nearer to 0 (Chen et al. 2025, arXiv:2510.12402)."""
     clip: float | None = 1.0
     """Largest norm of the whole gradient. Unset (null): no clipping."""
 
@@ -246,6 +248,9 @@ class TrainConfig:
     """Optimiser steps between checkpoints; the last step always has one."""
     keep: int = 2
     """Newest checkpoints kept beside the best."""
+    average: float | None = None
+    """Score, tell with and keep as the run's model a running mean of the weights with this decay a step, such as 0.998
+    (Tarvainen & Valpola 2017, arXiv:1703.01780). Unset: the weights themselves."""
     patience: int | None = None
     """Stop after this many evaluations without a better loss. Unset: never."""
     skip_bad_batches: bool = False
@@ -274,6 +279,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 yield f"train.{name} is {value}; it must be above 0"
+        if self.average is not None and not 0 < self.average < 1:
+            yield f"train.average is {self.average}; it is a decay, above 0 and below 1, such as 0.998"
         if all(getattr(self, name) is None for name in budgets):
             yield "train has no budget; set one of " + ", ".join(BUDGETS)
         if not 0 < self.learning_rate < float("inf"):

@@ -69,10 +69,12 @@ def training_flops(config: ModelConfig, T: int | None = None) -> float:
 
 
 def kept_bytes(recipe: Recipe) -> int:
-    """Bytes of the weights and of the optimiser's means, all float32: AdamW has two of each weight, Muon one."""
+    """Bytes of the weights, their average where there is one, and the optimiser's means, all float32: AdamW has two of
+    each weight, Muon one.
+    """
     config = recipe.model
     moved = config.n_layers * sum(_projections(config)) if recipe.optimizer.kind == "muon" else 0
-    return 4 * (3 * count_parameters(config).total - moved)
+    return 4 * ((4 if recipe.train.average else 3) * count_parameters(config).total - moved)
 
 
 def run_bytes(recipe: Recipe) -> int:

@@ -25,6 +25,8 @@ INITIAL = "initial"
 """Folder of a run that holds, as `model.safetensors`, the weights it began with, where those are another run's."""
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 FILES = (WEIGHTS, MOMENTS, STATE)
+TRAINED = "trained."
+"""Before the names of the weights that are trained on, where the run's model is their average."""
 
 
 class UnsavedError(UserError):
@@ -55,14 +57,21 @@ class State:
     """Batches passed over, their loss or gradient not being a number."""
 
 
-def save_checkpoint(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> Path:
-    """Write `checkpoints/step-N` whole, or leave nothing. Raises UnsavedError where the folder cannot be written."""
+def save_checkpoint(
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State, average: nn.Module | None = None
+) -> Path:
+    """Write `checkpoints/step-N` whole, or leave nothing. Raises UnsavedError where the folder cannot be written.
+
+    With an average of the weights, that is the run's model; those that are trained on lie beside the optimiser's means.
+    """
     folder = run / "checkpoints" / f"step-{state.step}"
     half = folder.with_name(f".{folder.name}.partial")
     tensors = {
-        WEIGHTS: {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()},
+        WEIGHTS: {name: tensor.detach().contiguous() for name, tensor in (average or model).state_dict().items()},
         MOMENTS: _optimizer_tensors(model, optimizer),
     }
+    if average is not None:
+        tensors[MOMENTS] |= {f"{TRAINED}{name}": tensor.detach() for name, tensor in model.state_dict().items()}
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
@@ -122,14 +131,21 @@ def load_model(folder: Path, model: nn.Module) -> None:
     model.load_state_dict(tensors)
 
 
-def load_training(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+def load_training(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> State:
     """Read weights, the optimiser's state and the run's state back, each bit as it was saved.
 
     Raises UserError where they do not fit the model.
     """
-    load_model(folder, model)
+    load_model(folder, average or model)
     path = folder / MOMENTS
     tensors = _read(path)
+    trained = {name: tensors.pop(name) for name in list(tensors) if name.startswith(TRAINED)}
+    _check_fit(path, trained, {f"{TRAINED}{n}": t for n, t in model.state_dict().items()} if average else {})
+    model.load_state_dict(
+        {name.removeprefix(TRAINED): tensor for name, tensor in trained.items()}, strict=bool(trained)
+    )
     names = {parameter: name for name, parameter in model.named_parameters()}
     like, kept = {"step": torch.zeros(())}, kept_values(optimizer)
     _check_fit(path, tensors, {f"{key}.{names[p]}": like.get(key, p) for p, keys in kept.items() for key in keys})

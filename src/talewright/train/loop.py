@@ -19,6 +19,7 @@ from talewright.errors import UserError
 from talewright.machine import keep_heap
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
+from talewright.train.average import Average
 from talewright.train.checkpoint import INITIAL, State, UnsavedError, load_model, load_training, save_checkpoint
 from talewright.train.display import Display
 from talewright.train.launch import Launched, share_of_batch, should_compile
@@ -64,10 +65,11 @@ def fit(recipe: Recipe, launched: Launched, batches: Batches, run: Path, watch: 
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
     if (run / INITIAL).is_dir():
         load_model(run / INITIAL, model)
+    average = Average(model, recipe.train.average) if recipe.train.average else None
     found = _newest(run, launched, watch.display) if resume else None
-    state = load_training(found, model, optimizer) if found else State()
+    state = load_training(found, model, optimizer, average and average.model) if found else State()
     with StopSignal(breakable=True) as stop, watch.display if fabric.is_global_zero else nullcontext():
-        trainer = Trainer(recipe, launched, model, optimizer, batches, run, watch, state)
+        trainer = Trainer(recipe, launched, model, optimizer, batches, run, watch, state, average)
         number = trainer.run_to_end(stop, resumed=found is not None)
     return Outcome(state, number, fabric.is_global_zero)
 
@@ -93,6 +95,7 @@ class Trainer:
         run: Path,
         watch: Watch,
         state: State,
+        average: Average | None = None,
     ) -> None:
         fabric, self.precision = launched
         self.recipe, self.fabric, self.raw = recipe, fabric, model
@@ -102,6 +105,9 @@ class Trainer:
         self.model, self.optimizer = fabric.setup(
             cast(nn.Module, torch.compile(model)) if self.compiled else model, optimizer
         )
+        self.average = average
+        self.told = model if average is None else average.model.to(fabric.device)
+        """What is scored, tells and becomes the run's model: the weights, or their average."""
         self.micro_batch, self.accumulation = share_of_batch(recipe, fabric.world_size)
         self.report = Report(recipe, launched, run, watch.display)
         self.skipped_in_a_row = 0
@@ -177,6 +183,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.skipped_in_a_row = 0
         state.step += 1
+        if self.average is not None:
+            self.average.update(self.raw, state.step)
         state.tokens += tokens
         figures["tokens_per_second"] = tokens / (time.perf_counter() - started)
         return figures
@@ -240,9 +248,9 @@ class Trainer:
         text = ""
         with self._breakable(stop):
             with self.fabric.autocast():
-                score = self.watch.evaluate(self.raw)
+                score = self.watch.evaluate(self.told)
             if prompt is not None and self.report.leads:
-                text = self.watch.tell(self.raw, prompt, derived_seed(self.recipe.seed, state.step))
+                text = self.watch.tell(self.told, prompt, derived_seed(self.recipe.seed, state.step))
         better = state.best_loss is None or score.loss < state.best_loss
         state.waited, state.evaluated = 0 if better else state.waited + 1, state.step
         if better:
@@ -260,7 +268,8 @@ class Trainer:
             self.report.log.write("checkpoint", step=state.step, best=state.best_step == state.step)
             self.report.log.sync()
             try:
-                save_checkpoint(self.run, self.raw, cast(Any, self.optimizer).optimizer, state)
+                average = None if self.average is None else self.average.model
+                save_checkpoint(self.run, self.raw, cast(Any, self.optimizer).optimizer, state, average)
                 keep(self.run, state, train.keep)
                 self.saved = (state.step, state.evaluated)
             except UnsavedError as error:

@@ -43,17 +43,24 @@ def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) ->
     for part in parts:
         for group in part.param_groups:
             group["initial_lr"] = group["lr"]
-    return parts[0] if len(parts) == 1 else Together(parts)
+    return Together(parts, config.cautious_decay) if len(parts) > 1 or config.cautious_decay else parts[0]
 
 
 class Together(torch.optim.Optimizer):
-    """Several optimisers as one, each with parameters of its own: their groups and their state, seen as one's."""
+    """Several optimisers as one, each with parameters of its own: their groups and their state, seen as one's.
 
-    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+    Where it is cautious, a weight decays only while its update, too, brings it nearer to 0 (Chen et al. 2025,
+    arXiv:2510.12402): otherwise the two would work against each other.
+    """
+
+    def __init__(self, parts: list[torch.optim.Optimizer], cautious: bool = False) -> None:
         super().__init__([group for part in parts for group in part.param_groups], {})
         self.parts = parts
         for part in parts:
             part.state = self.state
+        self.decays = [group["weight_decay"] if cautious else 0.0 for group in self.param_groups]
+        for group in self.param_groups if cautious else ():
+            group["weight_decay"] = 0.0  # its own optimiser is not to decay it as well
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
@@ -62,8 +69,14 @@ class Together(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        cautious = [(group, decay) for group, decay in zip(self.param_groups, self.decays, strict=True) if decay]
+        before = [[p.clone() for p in group["params"]] for group, _ in cautious]
         for part in self.parts:
             part.step()
+        for (group, decay), olds in zip(cautious, before, strict=True):
+            for p, old in zip(group["params"], olds, strict=True):
+                nearer = (old - p) * old >= 0  # what the update took off has the weight's own sign
+                p.addcmul_(old, nearer, value=-group["lr"] * decay)
         return loss
 
 
