@@ -94,9 +94,22 @@ def test_an_average_cannot_be_begun_or_left_off_at_a_resume(small, small_corpus,
         train_small(small(train={"max_steps": 8}), small_corpus, tmp_path / "averaged", resume=True)
 
 
+def test_a_ramp_shows_each_sample_once_in_its_order(small, small_corpus, tmp_path):
+    """The same tokens as without it, in batches that grow: 4, 4, 8, 8, 12, 12 samples, then 12 each."""
+    train_small(small(train={"accumulation": 3, "ramp_steps": 6, "max_steps": 8}), small_corpus, tmp_path)
+    events = [event for event in read_log(tmp_path / "log.jsonl") if event["event"] == "step"]
+    assert [event["tokens"] // 16 for event in events] == [4, 8, 16, 24, 36, 48, 60, 72]
+    torch.manual_seed(3)
+    model = GPT(small(model={"dropout": 0.0}).model).train()
+    inputs, targets = map(torch.from_numpy, batches_of(small(), small_corpus).samples(0, 4))
+    first = model(inputs, targets).item() / targets.numel()
+    assert losses(tmp_path)[0] == pytest.approx(first, rel=0.02)  # but for dropout
+
+
 RESUMED = {
     "packed": {},
     "rows": {"data": {"layout": "rows"}},
+    "ramp": {"train": {"accumulation": 3, "ramp_steps": 25}},
     "average": {"train": {"average": 0.9}},
     "aligned": {"data": {"layout": "aligned"}},
     "muon": {
@@ -279,6 +292,15 @@ def test_processes_share_out_one_batch(small):
     assert share_of_batch(recipe, 1) == (6, 4)
     assert share_of_batch(recipe, 2) == (6, 2)
     assert share_of_batch(recipe, 3) == (2, 4)
+
+
+@pytest.mark.parametrize("setting", [{"average": 0.9}, {"ramp_steps": 3}])
+def test_lightning_refuses_what_is_the_loops_own(small, setting):
+    pytest.importorskip("lightning")
+    from talewright.train.lightning import StoryModule
+
+    with pytest.raises(UserError, match="not for lightning"):
+        StoryModule(small(train=setting), max_steps=6)
 
 
 def test_lightning_gives_the_same_losses(small, small_corpus, tmp_path):

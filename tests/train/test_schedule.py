@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.config import ScheduleConfig, TrainConfig
-from talewright.train.schedule import Budget, rate_factor
+from talewright.train.schedule import Budget, accumulation_at, batches_of, rate_factor, samples_before
 
 KINDS = st.sampled_from(["constant", "cosine", "linear", "wsd"])
 
@@ -51,6 +51,25 @@ def test_the_horizon_is_counted_in_optimiser_steps_not_in_forward_passes():
 def test_tokens_and_epochs_are_rounded_up_and_the_first_limit_counts():
     train = TrainConfig(micro_batch=2, accumulation=1, max_tokens=65, max_epochs=10)
     assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == 3
+
+
+@given(micro=st.integers(1, 5), accumulation=st.integers(1, 9), ramp=st.integers(0, 30), samples=st.floats(0.5, 900))
+def test_a_ramp_grows_from_one_forward_pass_to_all_and_budgets_count_it(micro, accumulation, ramp, samples):
+    train = TrainConfig(micro_batch=micro, accumulation=accumulation, ramp_steps=ramp, max_steps=1)
+    passes = [accumulation_at(train, number) for number in range(ramp + 3)]
+    assert passes == sorted(passes)
+    assert passes[ramp:] == [accumulation] * 3
+    if ramp >= accumulation:
+        assert set(passes[:ramp]) == set(range(1, accumulation + 1))
+    assert [samples_before(train, n) for n in range(ramp + 3)] == [micro * sum(passes[:n]) for n in range(ramp + 3)]
+    needed = batches_of(train, samples)
+    assert samples_before(train, needed) >= samples > (samples_before(train, needed - 1) if needed else 0)
+    train = TrainConfig(
+        micro_batch=micro, accumulation=accumulation, ramp_steps=ramp, max_tokens=math.ceil(16 * samples)
+    )
+    assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == batches_of(
+        train, math.ceil(16 * samples) / 16
+    )
 
 
 @given(seconds=st.floats(0, 1000), step=st.integers(0, 1000))

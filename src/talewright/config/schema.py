@@ -232,6 +232,9 @@ class TrainConfig:
     """Windows (or rows) in one forward pass."""
     accumulation: int = 1
     """Forward passes summed into one optimiser step."""
+    ramp_steps: int = 0
+    """Optimiser steps over which the forward passes of a step grow from 1 to `accumulation`: small batches learn more
+    from each token at first (McCandlish et al. 2018, arXiv:1812.06162). 0: as many from the beginning."""
     max_steps: int | None = None
     """Stop after this many optimiser steps."""
     max_epochs: float | None = None
@@ -283,6 +286,10 @@ class TrainConfig:
             yield f"train.average is {self.average}; it is a decay, above 0 and below 1, such as 0.998"
         if all(getattr(self, name) is None for name in budgets):
             yield "train has no budget; set one of " + ", ".join(BUDGETS)
+        if self.ramp_steps < 0:
+            yield f"train.ramp_steps is {self.ramp_steps}; it counts steps, so 0 or more"
+        if self.ramp_steps and self.devices * self.nodes > 1:
+            yield f"train.ramp_steps is {self.ramp_steps}; a batch that grows is for one process, so set it to 0"
         if not 0 < self.learning_rate < float("inf"):
             yield f"train.learning_rate is {self.learning_rate}; it must be above 0"
         processes = self.devices * self.nodes

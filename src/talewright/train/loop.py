@@ -25,7 +25,7 @@ from talewright.train.display import Display
 from talewright.train.launch import Launched, share_of_batch, should_compile
 from talewright.train.optimizer import make_optimizer
 from talewright.train.report import Report, Score
-from talewright.train.schedule import Budget, rate_factor
+from talewright.train.schedule import Budget, accumulation_at, rate_factor, samples_before
 from talewright.train.seeds import derived_seed
 from talewright.train.shelf import find_checkpoint, keep, recover, steps
 from talewright.train.signals import Stopped, StopSignal
@@ -191,8 +191,10 @@ class Trainer:
 
     def _backward(self) -> tuple[Tensor, int]:
         """Gradients of the mean loss over the real tokens of the whole batch, and that loss and their number."""
-        first = self._first_sample() + self.fabric.global_rank * self.micro_batch * self.accumulation
-        starts = [first + i * self.micro_batch for i in range(self.accumulation)]
+        ramped = accumulation_at(self.recipe.train, self._batch_number())
+        accumulation = ramped if self.fabric.world_size == 1 else self.accumulation  # several processes have no ramp
+        first = self._first_sample() + self.fabric.global_rank * self.micro_batch * accumulation
+        starts = [first + i * self.micro_batch for i in range(accumulation)]
         parts = [self.batches.samples(start, self.micro_batch) for start in starts]
         counts = torch.tensor(float(sum((targets != IGNORED).sum() for _, targets in parts)), device=self.fabric.device)
         tokens = cast(Tensor, self.fabric.all_reduce(counts, reduce_op="sum"))
@@ -208,8 +210,11 @@ class Trainer:
 
     def _first_sample(self) -> int:
         """The number of the batch's first sample in the endless order."""
-        batch = self.recipe.train.micro_batch * self.recipe.train.accumulation
-        return (self.state.step + self.state.skipped) * batch
+        return samples_before(self.recipe.train, self._batch_number())
+
+    def _batch_number(self) -> int:
+        """Which batch of the endless order comes next, counted from 0."""
+        return self.state.step + self.state.skipped
 
     def _rate_factor(self) -> float:
         state, warm = self.state, self.recipe.schedule.warmup_steps
@@ -219,7 +224,8 @@ class Trainer:
     def _pass_over(self, figures: dict[str, float]) -> None:
         """Leave out a batch whose loss or gradient is not a number, or raise UserError."""
         train, state = self.recipe.train, self.state
-        stories = self.batches.stories(self._first_sample(), train.micro_batch * train.accumulation)
+        count = train.micro_batch * accumulation_at(train, self._batch_number())
+        stories = self.batches.stories(self._first_sample(), count)
         words = (
             f"the loss is {figures['loss']} and the gradient's norm {figures['gradient_norm']} at step "
             f"{state.step + 1:,}; no update was made. The batch has {_listing(stories)}"
