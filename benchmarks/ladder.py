@@ -140,7 +140,8 @@ def main() -> None:
     for size, missed in left_out(points).items():
         print(f"without {size:,}: its runs are missed by {', '.join(f'{100 * each:+.2f} %' for each in missed)}")
     if options.write:
-        facts = {"law": dataclasses.asdict(law), "runs": len(points)}
+        sizes = [point.parameters for point in points]
+        facts = {"law": dataclasses.asdict(law), "runs": len(points), "parameters": [min(sizes), max(sizes)]}
         LADDER.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         print(f"written to {LADDER}")
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from talewright.config import Recipe, load_recipe
 from talewright.errors import UserError
@@ -61,8 +62,18 @@ class Plan:
 
 def fitted_law() -> Law:
     """The law with the packaged constants."""
-    text = (resources.files("talewright") / "ladder.json").read_text(encoding="utf-8")
-    return Law(**json.loads(text)["law"])
+    return Law(**_ladder()["law"])
+
+
+def law_words() -> str:
+    """What the packaged law was fitted to, in words."""
+    found = _ladder()
+    least, most = found["parameters"]
+    return f"expected: by a law fitted to {found['runs']} runs of {least:,} to {most:,} parameters; beyond, a guess"
+
+
+def _ladder() -> dict[str, Any]:
+    return json.loads((resources.files("talewright") / "ladder.json").read_text(encoding="utf-8"))
 
 
 def best_learning_rate(flops: float) -> float:
@@ -152,4 +163,4 @@ def plan_table(plans: Sequence[Plan]) -> str:
             f"{each.size:5}  {each.parameters:>11,}  {each.tokens_per_second:>9,.0f}  {each.tokens:>11,}  "
             f"{each.flops:.2e}  {each.tokens / each.parameters:>16,.1f}  {each.bits_per_byte:>18.3f}{mark}"
         )
-    return "\n".join([*lines, "", best.command])
+    return "\n".join([*lines, law_words(), "", best.command])

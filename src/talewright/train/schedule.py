@@ -25,7 +25,7 @@ def batches_of(train: TrainConfig, samples: float) -> int:
     left = samples - samples_before(train, train.ramp_steps)
     if left >= 0:
         return train.ramp_steps + math.ceil(left / (train.micro_batch * train.accumulation))
-    return next(number for number in range(train.ramp_steps) if samples_before(train, number) >= samples)
+    return next(number for number in range(train.ramp_steps + 1) if samples_before(train, number) >= samples)
 
 
 @dataclass(frozen=True)
