@@ -23,10 +23,11 @@ from talewright.export.onnx import ONNX
 from talewright.export.proof import proof_stories, prove
 from talewright.export.remote import HuggingFaceRemote
 from talewright.export.target import Source, Target
+from talewright.export.web import Web
 
 __all__ = ["TARGETS", "Source", "export_model"]
 
-FORMS = (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C())
+FORMS = (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C(), Web())
 TARGETS: dict[str, Target] = {target.name: target for target in FORMS}
 
 
@@ -57,15 +58,19 @@ def export_model(
     with placed(folder, overwrite) as half:
         target.write(source, half, dtype)
         stories = proof_stories(source.recipe, source.tokenizer)
-        proof = prove(source.model, target.client, half, stories, target.bounds[dtype])
+        proofs = {
+            part: prove(source.model, target.client, half / part, stories, share)
+            for part, share in target.parts(dtype).items()
+        }
+        worst = max(proofs.values(), key=lambda proof: proof.difference)
         record = {
             "target": to,
             "dtype": dtype,
             "recipe": source.recipe.name,
             "checkpoint": source.checkpoint,
-            "largest_difference": proof.difference,
-            "bound": proof.bound,
-            "proof": proof.words,
+            "largest_difference": worst.difference,
+            "bound": worst.bound,
+            "proof": "; ".join(f"{part}: {proof.words}" if part else proof.words for part, proof in proofs.items()),
             "bytes": sum(path.stat().st_size for path in half.rglob("*") if path.is_file()),
             "seconds": round(time.perf_counter() - started, 1),
         }

@@ -49,6 +49,10 @@ class Target(ABC):
     def write(self, source: Source, folder: Path, dtype: str) -> None:
         """Write the model and its tokenizer into the folder, which is there and empty."""
 
+    def parts(self, dtype: str) -> Mapping[str, float]:
+        """What of the folder the client reads, "" for the whole, and the bound of each: a share as in `bounds`."""
+        return {"": self.bounds[dtype]}
+
     @abstractmethod
     def usage(self, place: str) -> str:
         """Markdown for the model card: how its reader loads the model from that folder or repository."""

@@ -12,10 +12,12 @@ ALONE = 4
 """Tokens at a story's end that are read one by one."""
 
 
-def reader(folder: str) -> Callable[[np.ndarray], np.ndarray]:
+def reader(place: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Of a graph, or of a folder as `--to onnx` writes it."""
     from onnxruntime import InferenceSession
 
-    session = InferenceSession(str(Path(folder) / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
+    graph = Path(place) / "onnx" / "model.onnx" if Path(place).is_dir() else Path(place)
+    session = InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     outputs = [out.name for out in session.get_outputs()]
     caches = [given for given in session.get_inputs() if given.name.startswith("past_key_values.")]
 
