@@ -1,4 +1,4 @@
-"""A page that tells stories in the visitor's own browser: files for any web server, with nothing to compute behind them.
+"""A page that tells stories in the visitor's own browser: files for any web server, with nothing behind them.
 
 The page (`page/`) runs the graphs of `--to onnx` with onnxruntime-web (`runtime.py`), and cuts text, draws tokens and
 moves the window in JavaScript as the engine does here.
@@ -6,12 +6,13 @@ moves the window in JavaScript as the engine does here.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from talewright.config import PROMPTS, ModelConfig
 from talewright.errors import UserError
@@ -32,7 +33,7 @@ class Web(Target):
     name = "web"
     extra = "onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
-    bounds = {"both": SHARES["f32"], **SHARES}
+    bounds: ClassVar[Mapping[str, float]] = {"both": SHARES["f32"], **SHARES}
     client = "onnx"
 
     def why_not(self, config: ModelConfig) -> str | None:
@@ -90,10 +91,9 @@ def tokenizer_json(tokenizer: Tokenizer) -> str:
 
 
 def _about(source: Source, folder: Path) -> dict[str, Any]:
-    """What the page has to know before it fetches the rest: sizes are in bytes, for its bar."""
+    """What the page has to know before it fetches the rest."""
     recipe, config = source.recipe, source.recipe.model
-    files = {name: folder / name for name in ("runtime/ort.wasm", "model/tokenizer.json")}
-    graphs = {name: folder / graph for name, graph in GRAPHS.items() if (folder / graph).is_file()}
+    graphs = [name for name in GRAPHS if (folder / GRAPHS[name]).is_file()]
     return {
         "name": recipe.name,
         "about": recipe.about,
@@ -102,8 +102,13 @@ def _about(source: Source, folder: Path) -> dict[str, Any]:
         "vocabulary": source.tokenizer.vocab_size,
         "end": source.tokenizer.eos_id,
         "prompts": list(recipe.train.prompts or PROMPTS),
-        "files": {name: path.stat().st_size for name, path in files.items()},
-        "models": [
-            {"kind": name, "file": GRAPHS[name], "bytes": path.stat().st_size} for name, path in graphs.items()
-        ],
+        "runtime": _file(folder, "runtime/ort.wasm"),
+        "tokenizer": _file(folder, "model/tokenizer.json"),
+        "models": [{"kind": name, **_file(folder, GRAPHS[name])} for name in graphs],
     }
+
+
+def _file(folder: Path, name: str) -> dict[str, Any]:
+    """A file that the page fetches: its size is for the bar, and its version for the browser's cache."""
+    content = (folder / name).read_bytes()
+    return {"file": name, "bytes": len(content), "version": hashlib.sha256(content).hexdigest()[:12]}

@@ -1,4 +1,4 @@
-"""An ONNX graph with its tables in 8 bits: blocks of 32 values with a scale each, between a third and a quarter of the size.
+"""An ONNX graph with its tables in 8 bits: blocks of 32 values with a scale each.
 
 Only weights are rounded, and what opens the graph makes them floats again once, before it computes: it is as fast as
 with 32 bits, and loses little. Operators that compute in 8 bits lose more, or are slow in a browser (see docs/LOG.md).

@@ -30,7 +30,7 @@ def write_runtime(folder: Path) -> None:
     Raises UserError where it cannot be had.
     """
     folder.mkdir()
-    with tarfile.open(_tarball()) as package:
+    with tarfile.open(runtime_package()) as package:
         for ours, theirs in FILES.items():
             found = package.extractfile(f"package/dist/{theirs}")
             if found is None:
@@ -52,8 +52,8 @@ def _kept() -> Path:
     return cache_root() / "onnxruntime-web" / TARBALL
 
 
-def _tarball() -> Path:
-    """The package in the cache, whole; fetched where it is not there."""
+def runtime_package() -> Path:
+    """The package in the cache, whole; fetched where it is not there. Raises UserError where it cannot be had."""
     if not _kept().is_file():
         with tempfile.TemporaryDirectory() as work:
             keep_runtime(_fetched(Path(work)))
@@ -83,7 +83,9 @@ def _fetched(folder: Path) -> Path:
         raise UserError(f"npm did not fetch onnxruntime-web in {PATIENCE:.0f} s; {_OTHERWISE}") from None
     if done.returncode or not (folder / TARBALL).is_file():
         errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-        raise UserError(f"npm could not fetch onnxruntime-web: {' '.join(errors[:3]) or 'it said nothing'}; {_OTHERWISE}")
+        raise UserError(
+            f"npm could not fetch onnxruntime-web: {' '.join(errors[:3]) or 'it said nothing'}; {_OTHERWISE}"
+        )
     return folder / TARBALL
 
 
