@@ -228,8 +228,26 @@ def test_axe_finds_nothing_wrong(browser, address, dark):
             visit.tell(prompt)
         found = axe.Axe().run(visit.page)
         assert found.violations_count == 0, found.generate_report()
-    visit.page.evaluate("fail('model/q8.onnx is missing on the server.')")
+    context.route("**/f32.onnx*", lambda route: route.fulfill(status=404))
+    visit.page.select_option("#kind", "f32")
+    visit.page.wait_for_selector("#failing:visible")
+    found = axe.Axe().run(visit.page)
+    assert found.violations_count == 0, found.generate_report()
     context.close()
+
+
+def test_what_was_told_goes_on_after_the_other_precision_could_not_be_had(visit, engine):
+    visit.set(top_k=1, new_tokens=20)
+    visit.tell("Lily")
+    visit.page.context.route("**/q8.onnx*", lambda route: route.fulfill(status=503))
+    visit.page.select_option("#kind", "q8")
+    visit.page.wait_for_selector("#failing:visible")
+    assert visit.words("failing-words") == "The server did not give model/q8.onnx: it answered 503."
+    visit.page.select_option("#kind", "f32")
+    visit.ready()
+    visit.page.click("#go-on")
+    assert visit.told() == engine.tell(["Lily"], Sampling(top_k=1, max_new_tokens=40))[0].text
+    visit.errors.clear()  # of the browser, about the 503
 
 
 @pytest.mark.parametrize(

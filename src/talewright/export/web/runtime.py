@@ -41,36 +41,40 @@ def write_runtime(folder: Path) -> None:
 
 def keep_runtime(tarball: Path) -> None:
     """Put a package that was fetched elsewhere into the cache. Raises UserError where it is another."""
-    _check(tarball)
-    _kept().parent.mkdir(parents=True, exist_ok=True)
-    part = _kept().with_name(f"{TARBALL}.{os.getpid()}.part")
-    shutil.copyfile(tarball, part)
-    part.replace(_kept())
+    try:
+        right = _is_right(tarball)
+    except OSError as error:
+        raise UserError(f"{tarball} cannot be read: {error.strerror or error}") from None
+    if not right:
+        raise UserError(
+            f"{tarball} is not the {TARBALL} that npm's registry has: its SHA-512 is another. "
+            f"`npm pack onnxruntime-web@{VERSION}` fetches the right one"
+        )
+    kept = _kept()
+    part = kept.with_name(f"{TARBALL}.{os.getpid()}.part")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tarball, part)
+        part.replace(kept)
+    except OSError as error:
+        raise UserError(f"{kept} cannot be written: {error.strerror or error}") from None
+
+
+def runtime_package() -> Path:
+    """The package in the cache; fetched where it is not there, or damaged. Raises UserError where it cannot be had."""
+    kept = _kept()
+    if not (kept.is_file() and _is_right(kept)):
+        with tempfile.TemporaryDirectory() as work:
+            keep_runtime(_fetched(Path(work)))
+    return kept
 
 
 def _kept() -> Path:
     return cache_root() / "onnxruntime-web" / TARBALL
 
 
-def runtime_package() -> Path:
-    """The package in the cache, whole; fetched where it is not there. Raises UserError where it cannot be had."""
-    if not _kept().is_file():
-        with tempfile.TemporaryDirectory() as work:
-            keep_runtime(_fetched(Path(work)))
-    _check(_kept())
-    return _kept()
-
-
-def _check(tarball: Path) -> None:
-    try:
-        digest = hashlib.sha512(tarball.read_bytes()).digest()
-    except OSError as error:
-        raise UserError(f"{tarball} cannot be read: {error.strerror or error}") from None
-    if base64.b64encode(digest).decode() != INTEGRITY:
-        raise UserError(
-            f"{tarball} is not the {TARBALL} that npm's registry has: its SHA-512 is another. "
-            f"`npm pack onnxruntime-web@{VERSION}` fetches the right one; --runtime FILE takes it"
-        )
+def _is_right(tarball: Path) -> bool:
+    return base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode() == INTEGRITY
 
 
 def _fetched(folder: Path) -> Path:
