@@ -96,7 +96,6 @@ def _about(source: Source, folder: Path) -> dict[str, Any]:
     graphs = [name for name in GRAPHS if (folder / GRAPHS[name]).is_file()]
     return {
         "name": recipe.name,
-        "about": recipe.about,
         "parameters": count_parameters(config).total,
         "context": config.context_length,
         "vocabulary": source.tokenizer.vocab_size,

@@ -21,10 +21,7 @@ function show(now) {
   part("loading-bar").hidden = part("loading-words").hidden = state !== "loading";
   part("fetch").hidden = state !== "waiting";
   part("failing").hidden = state !== "failed";
-  enable("tell", ready);
-  enable("stop", telling);
-  enable("go-on", ready && current !== null && !current.finished);
-  enable("anew", ready && current !== null);
+  enable({ tell: ready, stop: telling, "go-on": ready && current !== null && !current.finished, anew: ready && current !== null });
   part("kind").disabled = telling || state === "loading" || about === null;
   part("keeping").hidden = !current || telling;
   part("story").classList.toggle("telling", telling);
@@ -34,11 +31,10 @@ function show(now) {
 }
 
 /** A button that goes out of use while it has the focus hands it to the one that can be used next. */
-function enable(id, usable) {
-  const button = part(id);
-  const held = document.activeElement === button;
-  button.disabled = !usable;
-  if (held && !usable) (state === "telling" ? part("stop") : part("tell")).focus();
+function enable(usable) {
+  const held = document.activeElement;
+  for (const [id, now] of Object.entries(usable)) part(id).disabled = !now;
+  if (usable[held.id] === false) part(state === "telling" ? "stop" : "tell").focus();
 }
 
 function fail(words) {
