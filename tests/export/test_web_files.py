@@ -30,7 +30,7 @@ def test_a_value_in_8_bits_is_off_by_half_a_step_of_its_block_at_most(table):
     back = (steps * scales).reshape(-1)
     values = np.pad(table.reshape(-1), (0, steps.size - table.size)).reshape(-1, BLOCK)
     off = np.abs(back.reshape(-1, BLOCK) - values)
-    assert (off <= 0.5001 * np.abs(values).max(-1, keepdims=True) / 127).all()
+    assert (off <= 0.5001 * np.abs(values).max(-1, keepdims=True) / 127 + 1e-36).all()  # less is no float32 any more
 
 
 def test_a_graph_in_8_bits_computes_nearly_the_same_in_a_third_of_the_size(make_source, tmp_path):
