@@ -21,7 +21,7 @@ from tests.export.sources import source_of
 pytest.importorskip("onnxruntime", reason="writing the page needs onnxruntime (the extra onnx)")
 pytest.importorskip("onnxscript", reason="writing the page needs onnxscript (the extra onnx)")
 pytestmark = pytest.mark.slow
-SHAPE = {"n_layers": 2, "n_heads": 4, "d_model": 32, "d_ff": 48, "context_length": 40, "vocab_size": 290}
+SHAPE = ModelConfig(n_layers=2, n_heads=4, d_model=32, d_ff=48, context_length=40, vocab_size=290)
 STOP_AT_THE_THIRD_PIECE = """() => {
   let pieces = 0;
   const count = () => { pieces += 1; if (pieces === 3) document.getElementById("stop").click(); };
@@ -34,7 +34,7 @@ def site(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tupl
     """The page of a small model with ids to spare, and what it was made of."""
     package = package_or_skip()
     work = tmp_path_factory.mktemp("web")
-    source = source_of(ModelConfig(**SHAPE), tokenizer)
+    source = source_of(SHAPE, tokenizer)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TALEWRIGHT_CACHE", str(work / "cache"))
         (work / "cache" / "onnxruntime-web").mkdir(parents=True)
