@@ -118,10 +118,9 @@ def _varied(name: str, value: Any, found: list[str]) -> tuple[str, ...] | Range:
     if isinstance(value, list) and value:
         return tuple(dict.fromkeys(map(word, value)))
     if isinstance(value, dict) and {"from", "to"} <= value.keys() <= {"from", "to", "log"}:
-        ends, log = (_number(value["from"]), _number(value["to"])), value.get("log", False)
-        rising = ends[0] is not None and ends[1] is not None and ends[0] < ends[1]
-        if isinstance(log, bool) and rising and (not log or ends[0] > 0):
-            return Range(ends[0], ends[1], log, all(_is_count(value[end], -math.inf) for end in ("from", "to")))
+        low, high, log = _number(value["from"]), _number(value["to"]), value.get("log", False)
+        if low is not None and high is not None and low < high and isinstance(log, bool) and (low > 0 or not log):
+            return Range(low, high, log, all(_is_count(value[end], -math.inf) for end in ("from", "to")))
     found.append(
         f"vary.{name} is {value!r}; it is a list of values, or a range such as {{from: 1e-4, to: 1e-2, log: true}}, "
         "rising, and above 0 where it is logarithmic"

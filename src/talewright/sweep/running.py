@@ -175,8 +175,8 @@ def _points(sweep: Sweep) -> list[dict[str, Any]]:
     optuna, space = _optuna(), _space(sweep)
     if not space:
         return [{}]
+    choices = {name: value for name, value in sweep.vary.items() if not isinstance(value, Range)}
     if sweep.search == "grid":
-        choices = {name: distribution.choices for name, distribution in space.items()}
         sampler, count = optuna.samplers.GridSampler(choices, seed=0), _size(choices)
     else:
         sampler, count = optuna.samplers.RandomSampler(seed=0), sweep.trials or 0
