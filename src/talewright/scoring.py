@@ -63,12 +63,13 @@ def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
         "telling": asdict(asked.telling),
     }
     path = run.folder / FILE
-    kept = _kept_parts(path, scores)
-    scores["parts"] = kept | evaluate_parts(subject, asked.parts)
-    try:
-        write_json(path, scores)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    scores["parts"] = _kept_parts(path, scores)
+    for name in asked.parts:  # each is on the disk before the next begins: one that is stopped loses no other
+        scores["parts"] |= evaluate_parts(subject, [name])
+        try:
+            write_json(path, scores)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
     return scores
 
 
@@ -122,10 +123,13 @@ def _held_out_facts(subject: Subject) -> dict[str, Any]:
 def _kept_parts(path: Path, scores: dict[str, Any]) -> dict[str, Any]:
     """The parts of an earlier evaluation that still hold."""
     former = read_json(path)
-    same = ("format", "version", "talewright", "run", "held_out", "telling")
+    same = ("format", "version", "talewright", "run", "telling")
     if not isinstance(former, dict) or not isinstance(former.get("parts"), dict):
         return {}
     now = _as_read(scores)
+    stories = former.get("held_out")
+    if not isinstance(stories, dict) or stories.get("sha256") != now["held_out"]["sha256"]:
+        return {}
     return former["parts"] if all(former.get(key) == now[key] for key in same) else {}
 
 
