@@ -18,7 +18,8 @@ import numpy as np
 
 from talewright.config import DataConfig
 from talewright.data import read_stories
-from talewright.evaluate.copying import copied_figures
+from talewright.evaluate.copies import Copies
+from talewright.evaluate.copying import figures
 from talewright.evaluate.kneser_ney import KneserNey, count_grams
 from talewright.evaluate.tables import as_markdown, rows_of
 from talewright.evaluate.told import Reference, story_figures
@@ -48,8 +49,14 @@ def main() -> None:
         kinds[name] = [story["text"] for story in json.loads(Path(file).read_text(encoding="utf-8"))][:count]
     reference = Reference(valid[:count], frozenset(word for text in train for word in words_of(text)))
     told = [(name, story_figures(texts, reference)) for name, texts in kinds.items()]
-    copied = [(name, copied_figures(texts, train)) for name, texts in kinds.items()]
-    print(as_markdown(rows_of("told", told)), as_markdown(rows_of("copying", copied)), sep="\n\n")
+    print(as_markdown(rows_of("told", told)), flush=True)
+    copies, ends = Copies([text for texts in kinds.values() for text in texts]), 0
+    copies.read(map(words_of, train))
+    copied = []
+    for name, texts in kinds.items():
+        copied.append((name, figures(copies, range(ends, ends + len(texts)))))
+        ends += len(texts)
+    print("", as_markdown(rows_of("copying", copied)), sep="\n")
 
 
 def shuffled(text: str, rng: random.Random) -> str:
