@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from alternate import MIB, Rival, alternate, table
@@ -155,7 +155,7 @@ def windows(config: ModelConfig, batch: int, length: int) -> torch.Tensor:
 
 def stepper(model: torch.nn.Module) -> Callable[[Callable[[], torch.Tensor], torch.dtype], float]:
     """Forward, backward, clip and update of a model, in a precision."""
-    optimizer = make_optimizer(model, load_recipe("mini-2m").optimizer, 1e-4)
+    optimizer = make_optimizer(cast(Any, model), load_recipe("mini-2m").optimizer, 1e-4)
 
     def step(loss_of: Callable[[], torch.Tensor], dtype: torch.dtype) -> float:
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):

@@ -47,7 +47,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     """Any recipe without a problem."""
     model = draw(model_configs(vocab_size=draw(st.integers(257, 60000)), dropout=draw(st.floats(0, 0.99))))
     length = draw(st.none() | st.integers(1, model.context_length))
-    layout = draw(st.sampled_from(["packed", "aligned", "rows"]))
+    layout: Any = draw(st.sampled_from(["packed", "aligned", "rows"]))
     budgets = {"max_steps": COUNTS, "max_epochs": POSITIVE, "max_tokens": COUNTS, "max_minutes": POSITIVE}
     chosen = draw(st.lists(st.sampled_from(sorted(budgets)), min_size=1, unique=True))
     devices, nodes = draw(st.integers(1, 4)), draw(st.integers(1, 3))
