@@ -26,7 +26,7 @@ from tests.model.shapes import SEEDS, model_configs, token_batch
 from tests.tokenizer.cases import story_texts
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
-LLAMA_SHAPED: dict[str, Any] = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu"}
+LLAMA_SHAPED: dict[str, Any] = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "logit_cap": None}
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {
         "norm": "layernorm",
@@ -34,6 +34,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "activation": "gelu_tanh",
         "n_kv_heads": None,
         "qk_norm": False,
+        "logit_cap": None,
     },
     "llama": {**LLAMA_SHAPED, "qk_norm": False},
     "qwen3": {**LLAMA_SHAPED, "qk_norm": True, "bias": ("qkv",)},

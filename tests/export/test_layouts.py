@@ -137,18 +137,31 @@ def test_any_model_that_goes_to_a_published_class_computes_the_same_there(config
     close(theirs(tokens).logits, model(tokens))
 
 
-GPTS = {"norm": "layernorm", "norm_placement": "pre", "qk_norm": False, "n_kv_heads": None, "vocab_size": VOCAB}
+GPTS = {
+    "norm": "layernorm",
+    "norm_placement": "pre",
+    "qk_norm": False,
+    "n_kv_heads": None,
+    "vocab_size": VOCAB,
+    "logit_cap": None,
+}
 LLAMAS = {
     "norm": "rmsnorm",
     "norm_placement": "pre",
     "activation": "swiglu",
     "positions": "rotary",
     "vocab_size": VOCAB,
+    "logit_cap": None,
 }
 FAMILIES = {
     "GPT2LMHeadModel": {**GPTS, "attention": ("global",)},
     "GPTNeoForCausalLM": {**GPTS, "attention": ("global", "local"), "bias": ("out",), "window": 1, "context_length": 9},
-    "LlamaForCausalLM": {**LLAMAS, "qk_norm": False, "embedding_scaled": False, "attention": ("global",)},
+    "LlamaForCausalLM": {
+        **LLAMAS,
+        "qk_norm": False,
+        "embedding_scaled": False,
+        "attention": ("global",),
+    },
     "Qwen3ForCausalLM": {**LLAMAS, "qk_norm": True, "embedding_scaled": False, "bias": ("qkv",)},
 }
 
@@ -173,6 +186,15 @@ def test_each_family_has_its_class(name, data, make_source, tmp_path_factory):
     assert type(theirs).__name__ in (name, "GPTNeoForCausalLM" if name == "GPT2LMHeadModel" else name)
     tokens = token_batch(config, 5)
     close(theirs(tokens).logits, model(tokens))
+
+
+@pytest.mark.parametrize("shape", [{}, {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": ()}])
+def test_capped_logits_go_only_where_our_own_model_goes(shape):
+    plain, capped = ModelConfig(**shape), ModelConfig(**shape, logit_cap=30.0)
+    for name, target in TARGETS.items():
+        refused = target.why_not(capped)
+        assert (refused is None) == (name in ("hf-remote", "onnx")), name
+        assert refused is None or target.why_not(plain) is not None or "its logits are capped" in refused
 
 
 def test_the_first_published_layout_is_read_with_or_without_its_prefix(tokenizer, tmp_path):

@@ -32,6 +32,7 @@ GPT2: dict[str, Any] = {
     "activation": "gelu_tanh",
     "qk_norm": False,
     "embedding_scaled": False,
+    "logit_cap": None,
     "attention": ("global",),
 }
 

@@ -90,6 +90,7 @@ def test_each_activation_is_what_torchs_own_hooks_see(config: ModelConfig, seed:
         activation="gelu_tanh",
         qk_norm=False,
         embedding_scaled=False,
+        logit_cap=None,
         attention=("global",),
     ),
     seed=SEEDS,

@@ -32,7 +32,8 @@ def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndar
             stream = [_norm(c, w, f"{name}.norm1", x + y) for x, y in zip(stream, seen, strict=True)]
             stream = [_norm(c, w, f"{name}.norm2", x + _feed_forward(c, w, f"{name}.mlp", x)) for x in stream]
     output = w["embedding.weight"] if c.tied else w["head.weight"]
-    return np.stack([output @ _norm(c, w, "norm", x) for x in stream])
+    logits = np.stack([output @ _norm(c, w, "norm", x) for x in stream])
+    return logits if c.logit_cap is None else c.logit_cap * np.tanh(logits / c.logit_cap)
 
 
 def _embed(c: ModelConfig, w: dict[str, np.ndarray], token: int, position: int) -> Vector:

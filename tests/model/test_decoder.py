@@ -34,9 +34,9 @@ def test_what_is_read_is_what_the_model_reads(config: ModelConfig, seed: int, da
     decoder = Decoder(model, model.config.vocab_size)
     for step in range(T - max(lengths)):
         newest = tokens[:, step]
-        torch.testing.assert_close(
-            decoder.hidden(newest, short), model.hidden(newest[:, None], whole)[:, 0], atol=1e-5, rtol=1e-4
-        )
+        found, wanted = decoder.hidden(newest, short), model.hidden(newest[:, None], whole)[:, 0]
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(decoder.logits(found), model.logits(wanted), atol=1e-5, rtol=1e-4)
     assert short.lengths.tolist() == whole.lengths.tolist()
     assert (short.longest, short.even) == (whole.longest, whole.even)
 

@@ -29,6 +29,7 @@ GPT2 = {
     "qk_norm": False,
     "positions": "learned",
     "embedding_scaled": False,
+    "logit_cap": None,
     "attention": ("global",),
 }
 GPT_NEO = {**GPT2, "attention_scaled": False}
@@ -38,6 +39,7 @@ LLAMA = {
     "qk_norm": False,
     "positions": "rotary",
     "embedding_scaled": False,
+    "logit_cap": None,
     "activation": "swiglu",
     "attention": ("global",),
     "attention_scaled": True,

@@ -34,18 +34,20 @@ def make_case(B: int, T: int, D: int, V: int, padding: float, seed: int) -> Case
     return hidden, weight, targets
 
 
-def expected_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+def expected_loss(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None) -> Tensor:
     """In float64, place by place over real targets: -log of the softmax."""
     real = targets != IGNORED
     logits = (hidden @ weight.T)[real]
+    if cap is not None:
+        logits = cap * (logits / cap).tanh()
     return (logits.logsumexp(-1) - logits.gather(-1, targets[real][:, None])[:, 0]).sum()
 
 
-def assert_same_loss_and_gradients(case: Case) -> None:
+def assert_same_loss_and_gradients(case: Case, cap: float | None = None) -> None:
     hidden, weight, targets = case
     doubles = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
-    expected = expected_loss(*doubles, targets)
-    loss = cross_entropy(hidden, weight, targets)
+    expected = expected_loss(*doubles, targets, cap)
+    loss = cross_entropy(hidden, weight, targets, cap)
     assert (loss.shape, loss.dtype) == ((), torch.float32)
     torch.testing.assert_close(loss.double(), expected, atol=1e-4, rtol=1e-5)
     (0.37 * loss).backward()  # not 1: what comes from above is to be passed on
@@ -55,9 +57,18 @@ def assert_same_loss_and_gradients(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(case=cases())
-def test_loss_and_gradients_equal_the_formula(case: Case) -> None:
-    assert_same_loss_and_gradients(case)
+@given(case=cases(), cap=st.none() | st.floats(1, 50))
+def test_loss_and_gradients_equal_the_formula(case: Case, cap: float | None) -> None:
+    assert_same_loss_and_gradients(case, cap)
+
+
+@settings(max_examples=20)
+@given(case=cases(), cap=st.floats(1, 50))
+def test_scores_of_capped_logits_are_their_losses(case: Case, cap: float) -> None:
+    hidden, weight, targets = (tensor.detach() for tensor in case)
+    losses, _ = token_scores(hidden, weight, targets, cap)
+    wanted = expected_loss(hidden.double(), weight.double(), targets, cap)
+    torch.testing.assert_close(losses.sum().double(), wanted, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("B", "T", "V"), [(8, 256, 1000), (1, 4099, 300), (3, 1023, 2049)])

@@ -112,6 +112,8 @@ class ModelConfig:
     """Divide attention scores by sqrt(head width); GPT-Neo does not."""
     tied: bool = True
     """The output layer shares the token embedding's weights."""
+    logit_cap: float | None = None
+    """Keep logits between -cap and cap by cap * tanh(logit / cap) (Gemma 2, arXiv:2408.00118). Unset: as they are."""
     dropout: float = 0.0
     """Probability of dropping a value while training, at the dropout_sites."""
     dropout_sites: tuple[Literal["embedding", "attention", "residual", "mlp"], ...] = (
@@ -155,6 +157,8 @@ class ModelConfig:
         for name in ("norm_eps", "rotary_base", "init_std"):
             if not 0 < getattr(self, name) < float("inf"):
                 yield f"model.{name} is {getattr(self, name)}; it must be above 0"
+        if self.logit_cap is not None and self.logit_cap <= 0:
+            yield f"model.logit_cap is {self.logit_cap}; it is above 0, such as 30, or null for none"
         if self.positions == "sinusoidal" and self.d_model % 2:
             yield f"model.d_model is {self.d_model}; sinusoidal positions need an even width"
 

@@ -8,7 +8,6 @@ import dataclasses
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -124,7 +123,7 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
             x = block(x, placed, past.layer(i) if past else None)
         x = self.gpt.norm(x)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = F.linear(x[:, kept], self.gpt.output_weight)
+        logits = self.gpt.logits(x[:, kept])
         output = CausalLMOutputWithPast(
             loss=cast(Any, self._loss(logits, labels, kwargs)),
             logits=cast(Any, logits),

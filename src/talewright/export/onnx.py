@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
@@ -74,7 +73,7 @@ class Cached(nn.Module):
             store = _Store(past[2 * i], past[2 * i + 1])
             x = block(x, place, store)
             kept += [store.keys, store.values]
-        return F.linear(model.norm(x), model.output_weight), *kept
+        return model.logits(model.norm(x)), *kept
 
 
 class _Store:

@@ -137,7 +137,8 @@ def _losses_without(model: GPT, inputs: Tensor, targets: Tensor) -> np.ndarray:
     def loss(x: Tensor, first: int) -> float:
         for block in blocks[first:]:
             x = block(x, place)
-        return float(token_scores(model.norm(x), model.output_weight, targets)[0].double().sum())
+        scores, _ = token_scores(model.norm(x), model.output_weight, targets, model.config.logit_cap)
+        return float(scores.double().sum())
 
     whole = loss(x, 0)
     for layer, block in enumerate(blocks):

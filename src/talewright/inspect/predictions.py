@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.inspect.passages import batches
@@ -104,7 +103,7 @@ def look_by_layer(model: GPT, tokens: np.ndarray) -> Lens:
     inputs = torch.from_numpy(tokens[None, :-1]).to(model.output_weight.device)
     guesses, probabilities, losses = [], [], []
     for stream in record(model, inputs, ["embedding", "blocks.*.output"]).values():
-        logs = F.linear(model.norm(stream[0]), model.output_weight).float().cpu().log_softmax(-1)  # (T, V)
+        logs = model.logits(model.norm(stream[0])).float().cpu().log_softmax(-1)  # (T, V)
         best = logs.max(-1)
         guesses.append(best.indices)
         probabilities.append(best.values.exp())
@@ -122,7 +121,7 @@ def survey(model: GPT, passages: Sequence[np.ndarray]) -> Survey:
         rows, places = real.nonzero(as_tuple=True)
         hidden = model.hidden(inputs.to(model.output_weight.device))[real.to(model.output_weight.device)]
         for h, coming in zip(hidden.split(1024), targets[real].split(1024), strict=True):  # not all logits at once
-            logits = F.linear(h, model.output_weight).float().cpu()
+            logits = model.logits(h).float().cpu()
             total = logits.logsumexp(-1)
             best = logits.max(-1)
             losses.append(total - logits.gather(-1, coming[:, None])[:, 0])

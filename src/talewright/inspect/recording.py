@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.errors import UserError
@@ -85,7 +84,7 @@ def _logits(model: GPT, tokens: Tensor, tap: Tap) -> Tensor:
     x = tap("embedding", x)
     for layer, block in enumerate(cast(list[Block], model.blocks)):
         x = _block(block, x, place, lambda name, value, layer=layer: tap(f"blocks.{layer}.{name}", value))
-    return tap("logits", F.linear(tap("norm", model.norm(x)), model.output_weight))
+    return tap("logits", model.logits(tap("norm", model.norm(x))))
 
 
 def _block(block: Block, x: Tensor, place: Placement, tap: Tap) -> Tensor:

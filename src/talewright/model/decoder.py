@@ -15,6 +15,7 @@ from torch import Tensor
 
 from talewright.model.cache import KVCache, LayerCache
 from talewright.model.gpt import GPT, Block
+from talewright.model.loss import capped
 from talewright.model.norm import LayerNorm, RMSNorm
 from talewright.model.positions import rotate
 
@@ -54,7 +55,8 @@ class Decoder:
         product = product or float_product
         self.layers = [_Layer(cast(Block, block), product) for block in model.blocks]
         self.norm = _norm(cast(LayerNorm | RMSNorm, model.norm))
-        self.logits = product(model.output_weight[:vocab_size], None)
+        output, cap = product(model.output_weight[:vocab_size], None), model.config.logit_cap
+        self.logits: Map = output if cap is None else lambda hidden: capped(output(hidden), cap)
 
     def hidden(self, tokens: Tensor, cache: KVCache) -> Tensor:
         """What the output layer reads after the newest token of each row (B,), which comes after those in the cache:

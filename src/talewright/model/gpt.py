@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
 from talewright.model.attention import Attention, Placement, place
 from talewright.model.cache import KVCache, LayerCache
 from talewright.model.dropout import dropout
-from talewright.model.loss import cross_entropy
+from talewright.model.loss import cross_entropy, output_logits
 from talewright.model.mlp import MLP
 from talewright.model.norm import make_norm
 from talewright.model.positions import rotations, sinusoids
@@ -56,7 +55,7 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
         """Logits (B, T, V) of the token after each of `tokens` (B, T); or, with targets (B, T), their summed loss."""
         x = self.hidden(tokens, cache)
-        return F.linear(x, self.output_weight) if targets is None else cross_entropy(x, self.output_weight, targets)
+        return self.logits(x) if targets is None else self.loss(x, targets)
 
     def hidden(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
         """What the output layer reads: (B, T, D). With a cache, `tokens` come after those it holds."""
@@ -66,6 +65,14 @@ class GPT(nn.Module):
         if cache is not None:
             cache.advance(tokens.shape[1])
         return self.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The output layer: (..., D) to (..., V)."""
+        return output_logits(hidden, self.output_weight, self.config.logit_cap)
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The targets' summed loss, from what the output layer reads."""
+        return cross_entropy(hidden, self.output_weight, targets, self.config.logit_cap)
 
     def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
         """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""

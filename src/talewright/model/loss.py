@@ -18,10 +18,21 @@ SLICE = 1 << 25
 """Logits that training holds: 64 MiB in bfloat16. The fewer slices, the fewer sums of the output layer's gradient."""
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Sum over the real targets of -log softmax(hidden @ weight^T)[target], in nats: a float32 scalar.
+def output_logits(hidden: Tensor, weight: Tensor, cap: float | None) -> Tensor:
+    """hidden @ weight^T, (..., V), brought between -cap and cap by a tanh where there is a cap (Gemma 2)."""
+    logits = F.linear(hidden, weight)
+    return logits if cap is None else capped(logits, cap)
 
-    hidden (B, T, D) is the last norm's output, weight (V, D) the output layer, targets (B, T) with IGNORED at padding.
+
+def capped(logits: Tensor, cap: float) -> Tensor:
+    return cap * torch.tanh(logits / cap)
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None) -> Tensor:
+    """Sum over the real targets of -log softmax(logits)[target], in nats: a float32 scalar.
+
+    hidden (B, T, D) is the last norm's output, weight (V, D) the output layer, targets (B, T) with IGNORED at padding;
+    the logits are `output_logits` of these.
     """
     hidden, targets = hidden.flatten(0, -2), targets.flatten()
     real = targets != IGNORED
@@ -31,7 +42,7 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     if torch.is_autocast_enabled(device):
         hidden = hidden.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
-        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets))
+        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets, cap))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -43,14 +54,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
         w = weight.to(hidden.dtype)
         loss = torch.zeros((), device=hidden.device, dtype=weight.dtype)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight)  # float32, also where the products are not: it is summed over slices
         rows = max(1, SLICE // len(weight))
         for h, t, d_h in zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True):
-            part, d_logits = softmax_gradient(h @ w.mT, t)
+            logits = output_logits(h, w, cap)
+            slope = None if cap is None else 1 - (logits / cap).square()  # of the tanh
+            part, d_logits = softmax_gradient(logits, t)
+            if slope is not None:
+                d_logits *= slope
             loss += part
             torch.mm(d_logits, w, out=d_h)
             d_weight += d_logits.mT @ h
@@ -58,9 +73,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
-        return d_hidden * upstream[0], d_weight * upstream[0], None
+        return d_hidden * upstream[0], d_weight * upstream[0], None, None
 
 
 def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +96,7 @@ def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None) -> tuple[Tensor, Tensor]:
     """Of each place (B, T): its negative log-likelihood in nats (0 at padding), and whether it was the likeliest
     (False at padding). Padding is not computed, and all logits are never held at once.
     """
@@ -91,7 +106,7 @@ def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tenso
         weight = weight.to(torch.get_autocast_dtype(hidden.device.type))  # once, not in each slice
     losses, hits = [], []
     for h, t in zip(hidden[real].split(rows), targets[real].split(rows), strict=True):
-        logits = F.linear(h, weight).float()  # (rows, V)
+        logits = output_logits(h, weight, cap).float()  # (rows, V)
         losses.append(F.cross_entropy(logits, t, reduction="none"))
         hits.append(likeliest(logits) == t)
     scores = torch.zeros(targets.shape, device=targets.device).masked_scatter(real, torch.cat(losses))

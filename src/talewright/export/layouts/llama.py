@@ -97,6 +97,7 @@ def _reason(config: ModelConfig) -> str | None:
         ),
         (config.positions != "rotary", f"its positions are {config.positions}, there rotary"),
         (config.embedding_scaled, "its embedding is scaled"),
+        (config.logit_cap is not None, "its logits are capped"),
         (config.activation != "swiglu", "its feed-forward layer is not gated (SwiGLU)"),
         (not config.attention_scaled, "its attention scores are not scaled"),
     )

@@ -141,5 +141,6 @@ def gpt_reason(config: ModelConfig) -> str | None:
         (config.embedding_scaled, "its embedding is scaled"),
         (config.qk_norm, "it normalises queries and keys"),
         (config.kv_heads != config.n_heads, "its heads of keys and values are grouped"),
+        (config.logit_cap is not None, "its logits are capped"),
         (config.activation == "swiglu", "its feed-forward layer is gated (SwiGLU)"),
     )
