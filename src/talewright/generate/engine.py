@@ -85,21 +85,39 @@ class Engine:
 
     def stream(self, prompt: str, sampling: Sampling | None = None, index: int = 0) -> Generator[str, None, None]:
         """What comes after the prompt, piece by piece as it is told: whole characters, together what `tell` gives."""
-        rows = self._rows(self._encode([prompt]), [index], sampling or Sampling())
-        decoder, notified = _text_decoder(), False
+        decoder, table = _text_decoder(), self.tokenizer.token_bytes
+        for token in self.stream_tokens(self.tokenizer.encode(prompt), sampling, index):
+            if piece := decoder.decode(table[token]):
+                yield piece
+
+    def stream_tokens(
+        self, ids: Sequence[int], sampling: Sampling | None = None, index: int = 0
+    ) -> Generator[int, None, bool]:
+        """The token ids that come after these, one by one as they are told, the end of text left out. Returns whether
+        the story came to its end.
+
+        Whoever has a story's ids goes on from any token of it, as no text can: another split of the same letters would
+        be other tokens.
+        """
+        rows = self._rows(self._fitted([ids]), [index], sampling or Sampling())
+        notified = False
         with _evaluating(self.model):
             while rows.running:
                 rows.step()
                 if rows.windowed and not notified:
                     self._notify_of_window()
                     notified = True
-                if piece := decoder.decode(self._bytes(rows, 0, rows.steps - 1)):
-                    yield piece
+                if rows.counts[0] == rows.steps:
+                    yield int(rows.told[0, rows.steps - 1])
+        return bool(rows.finished[0])
 
     def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of each prompt after an end of text, as stories stand in training: the newest that fit the context."""
+        return self._fitted(self.tokenizer.encode_batch(list(prompts)))
+
+    def _fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         context = self.model.config.context_length
-        encoded = [[self.tokenizer.eos_id, *ids] for ids in self.tokenizer.encode_batch(list(prompts))]
+        encoded = [[self.tokenizer.eos_id, *ids] for ids in prompts]
         longest = max(map(len, encoded), default=0)
         if longest > context:
             self.notify(
@@ -121,9 +139,9 @@ class Engine:
             finished=bool(rows.finished[row]),
         )
 
-    def _bytes(self, rows: Rows, row: int, start: int = 0) -> bytes:
+    def _bytes(self, rows: Rows, row: int) -> bytes:
         table = self.tokenizer.token_bytes
-        return b"".join(table[i] for i in rows.told[row, start : rows.counts[row]].tolist())
+        return b"".join(table[i] for i in rows.told[row, : rows.counts[row]].tolist())
 
     def _notify_of_window(self) -> None:
         context = self.model.config.context_length
