@@ -17,9 +17,10 @@ ORDER = [
     ["data"],
     ["train", "generate"],
     ["evaluate"],
-    ["inspect", "export", "studio"],
+    ["inspect", "export"],
     ["api", "bench", "listing"],
     ["judging", "looking", "plan", "scoring", "sweep", "verify"],
+    ["studio"],
     ["cli"],
 ]
 """Left to right. A room knows none beside it, nor to its right."""

@@ -19,7 +19,7 @@ from talewright.cli.looking import inspect, plot, verify
 from talewright.cli.machine import bench, doctor
 from talewright.cli.planning import plan, sweep
 from talewright.cli.shared import take_settings
-from talewright.cli.telling import evaluate, generate, scores
+from talewright.cli.telling import evaluate, generate, scores, studio
 from talewright.cli.training import demo, prepare, recipes, tokenizer, train
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         "harness": harness,
         "scores": scores,
         "generate": generate,
+        "studio": studio,
         "plot": plot,
         "inspect": inspect,
         "verify": verify,

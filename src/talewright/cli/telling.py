@@ -1,4 +1,4 @@
-"""Commands that tell stories with a run, and score them."""
+"""Commands that tell stories with a run, here or in the browser, and score them."""
 
 from __future__ import annotations
 
@@ -149,3 +149,17 @@ def generate(
         print(dump([{key: getattr(story, key) for key in keys} for story in stories]))
     else:
         print("\n\n---\n\n".join(story.text for story in stories))
+
+
+def studio(runs: Positional[tuple[str, ...]] = (), host: str = "127.0.0.1", port: int | None = None) -> None:
+    """Open the story studio: a page in the browser that tells stories with your runs, compares them, looks inside, and
+    watches one that is being trained.
+
+    Args:
+        runs: Run folders; the newest under runs/ unless told.
+        host: Address to listen at; this machine alone unless told (0.0.0.0: all that can reach it).
+        port: Port to listen at; the first free one from 7860 on unless told.
+    """
+    from talewright.studio import find_runs, serve
+
+    serve(find_runs(runs), host, port, say)

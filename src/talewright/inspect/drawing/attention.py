@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from talewright.errors import UserError
-from talewright.inspect.drawing.style import BLUE, FAINT, ORANGE, Panel, plotting, save_figure
+from talewright.inspect.drawing.style import BLUE, FAINT, ORANGE, WIDTH, Panel, plotting, save_figure
 from talewright.inspect.heads import PLAYS, REPEATED, ROLES, Head
 
-MOST_WORDS = 64
-"""Tokens of a heat map: so many words on an axis can still be read."""
+MOST_WORDS, PANEL_WORDS = 64, 32
+"""Tokens of a heat map in a file, and in a panel of a page: so many words on an axis can still be read."""
 
 
 def save_heatmaps(weights: np.ndarray, words: Sequence[str], folder: Path) -> list[Path]:
@@ -53,6 +53,25 @@ def _heatmaps(plt: Any, weights: np.ndarray, words: Sequence[str], folder: Path)
         Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").save(path, compress_level=4)
         yield path
     plt.close(figure)
+
+
+def heatmap_panel(weights: np.ndarray, words: Sequence[str], head: str) -> Panel:
+    """One head's weights (T, T) on these words, of which the first PANEL_WORDS are shown."""
+    shown, words = _seen(weights[:PANEL_WORDS, :PANEL_WORDS]), words[:PANEL_WORDS]
+    places = np.arange(len(weights))
+    reach = float((weights * (places[:, None] - places)).sum(1).mean())
+
+    def draw(axes: Any) -> None:
+        axes.imshow(shown, cmap="cividis", norm=_root(), interpolation="nearest")
+        _axes_of_words(axes, words)
+
+    return Panel(
+        title=f"{head} looks {reach:.1f} tokens back on average",
+        draw=draw,
+        how="Each row is a token that looks, each column one that is looked at; the brighter, the more attention. "
+        f"The first {len(words)} tokens are shown.",
+        height=WIDTH,
+    )
 
 
 def _axes_of_words(axes: Any, words: Sequence[str]) -> None:

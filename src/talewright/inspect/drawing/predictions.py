@@ -10,6 +10,9 @@ import numpy as np
 from talewright.inspect.drawing.style import BLUE, FAINT, ORANGE, SERIES, Panel
 from talewright.inspect.predictions import Survey, by_position, calibration
 
+NAMED = 6
+"""Tokens of a story that are named, being the least expected."""
+
 
 def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
     """Mean loss (L + 1,) of what each layer would tell."""
@@ -32,6 +35,34 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
         draw=draw,
         how="The logit lens: the stream after each layer through the last norm and the output layer, as if it were the "
         f"last. Mean over {tokens:,} tokens of stories.",
+    )
+
+
+def losses_panel(losses: np.ndarray, words: Sequence[str]) -> Panel:
+    """The loss of each token (T,) of one story, the dearest of them named."""
+    dearest = sorted(np.argsort(-losses, kind="stable")[:NAMED].tolist())
+    worst = int(losses.argmax())
+
+    def draw(axes: Any) -> None:
+        axes.bar(range(len(losses)), losses, width=0.9, color=BLUE)
+        axes.axhline(float(losses.mean()), color=ORANGE, linewidth=1, linestyle="--")
+        axes.annotate(
+            "mean",
+            (len(losses) - 1, float(losses.mean())),
+            (0, 3),
+            textcoords="offset points",
+            ha="right",
+            color=ORANGE,
+        )
+        for place in dearest:
+            word = words[place].strip().replace("$", r"\$")
+            axes.annotate(word, (place, losses[place]), (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
+        axes.set(xlabel="token of the story", ylabel="loss, nats", ylim=(0, 1.15 * float(losses.max()) + 0.1))
+
+    return Panel(
+        title=f"A mean loss of {losses.mean():.2f}; what surprised most was “{words[worst].strip()}”",
+        draw=draw,
+        how=f"-log of the probability that each of {len(losses):,} tokens had, read by the model once more.",
     )
 
 
