@@ -76,17 +76,19 @@ class Hub:
     """Stands for huggingface_hub.HfApi, and notes what is asked of it."""
 
     def __init__(self, known: bool = True) -> None:
-        self.known, self.uploaded = known, {}
+        self.known, self.uploaded, self.kinds = known, {}, set()
 
     def whoami(self) -> None:
         if not self.known:
             raise ValueError("Token is required")
 
-    def create_repo(self, repo: str, exist_ok: bool) -> Any:
+    def create_repo(self, repo: str, exist_ok: bool, repo_type: str, space_sdk: str | None) -> Any:
         assert exist_ok
+        assert (space_sdk is None) == (repo_type == "model")
         return SimpleNamespace(repo_id=repo)
 
-    def upload_folder(self, folder_path: Path, repo_id: str, commit_message: str) -> None:
+    def upload_folder(self, folder_path: Path, repo_id: str, repo_type: str, commit_message: str) -> None:
+        self.kinds.add(repo_type)
         self.uploaded[repo_id] = sorted(path.name for path in Path(folder_path).iterdir())
 
 

@@ -29,7 +29,8 @@ def export(
         folder: Folder to write. Nothing is left of it where the proof fails.
         to: The form. hf is a class that transformers has; hf-remote brings our own model as code, of any architecture.
             gguf is llama.cpp's one file, onnx a graph as transformers.js opens it, llama2c the files of run.c.
-            web is a page that tells stories in the visitor's own browser, from any server of files.
+            web is a page that tells stories in the visitor's own browser, from any server of files; space is the story
+            studio as a Hugging Face Space.
         dtype: Precision of the weights: f32 unless told; bf16 and f16 for hf and gguf, q8_0 for gguf. For web it is
             both unless told, between which the visitor chooses, or f32 or q8 alone.
         checkpoint: best, last, or a step.

@@ -22,12 +22,13 @@ from talewright.export.llama2c import Llama2C
 from talewright.export.onnx import ONNX
 from talewright.export.proof import proof_stories, prove
 from talewright.export.remote import HuggingFaceRemote
+from talewright.export.space import Space
 from talewright.export.target import Source, Target
 from talewright.export.web import Web
 
 __all__ = ["TARGETS", "Source", "export_model"]
 
-FORMS = (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C(), Web())
+FORMS = (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C(), Web(), Space())
 TARGETS: dict[str, Target] = {target.name: target for target in FORMS}
 
 
@@ -75,9 +76,9 @@ def export_model(
             "seconds": round(time.perf_counter() - started, 1),
         }
         (half / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        write_card(half, source, record, target.usage(push or folder.name))
+        write_card(half, source, record, target.usage(push or folder.name), target.front(source))
     if push is not None:
-        record["pushed"] = push_folder(folder, push)
+        record["pushed"] = push_folder(folder, push, target.repo_type)
     return record
 
 

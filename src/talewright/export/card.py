@@ -23,12 +23,21 @@ STORIES = 3
 TOLD = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=120)
 
 
-def write_card(folder: Path, source: Source, record: dict[str, Any], usage: str) -> None:
-    """Write README.md, and the training curve beside it where the run has one."""
+def write_card(
+    folder: Path, source: Source, record: dict[str, Any], usage: str, front: dict[str, Any] | None = None
+) -> None:
+    """Write README.md, and the training curve beside it where the run has one. front: what the hub reads, where it is
+    not that of a model.
+    """
     curve = source.run / "plots" / "training_curves.png"
     if curve.is_file():
         shutil.copyfile(curve, folder / curve.name)
-    parts = [_front(source), _about(source), _usage(source, usage), _training(source)]
+    parts = [
+        _front(source) if front is None else _matter(front),
+        _about(source),
+        _usage(source, usage),
+        _training(source),
+    ]
     parts += ["![The training curves](training_curves.png)"] if curve.is_file() else []
     parts += [_samples(source), _proof(record), _limits(source), _recipe(source.recipe)]
     (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
@@ -42,7 +51,11 @@ def _front(source: Source) -> str:
         values["datasets"] = [data.removeprefix(HUB)]
     if data == HUB_TINYSTORIES or is_bundled(data):
         values["language"] = "en"
-    return f"---\n{yaml.safe_dump(values, sort_keys=False)}---"
+    return _matter(values)
+
+
+def _matter(values: dict[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
 
 
 def _about(source: Source) -> str:
@@ -127,12 +140,16 @@ def _limit_words(source: Source) -> Iterator[str]:
 
 
 def _recipe(recipe: Recipe) -> str:
+    return f"## Recipe\n\n```yaml\n{recipe_to_yaml(public_recipe(recipe)).strip()}\n```"
+
+
+def public_recipe(recipe: Recipe) -> Recipe:
     """The recipe whole, but for where files lay on the machine that trained."""
     found = {name: getattr(recipe.data, name) for name in ("source", "valid", "test")}
     data: dict[str, Any] = {name: value and _public(value) for name, value in found.items()}
     tokenizer = dataclasses.replace(recipe.tokenizer, source=_public(recipe.tokenizer.source))
-    public = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **data), tokenizer=tokenizer)
-    return f"## Recipe\n\n```yaml\n{recipe_to_yaml(public).strip()}\n```"
+    train = dataclasses.replace(recipe.train, init_from=recipe.train.init_from and Path(recipe.train.init_from).name)
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **data), tokenizer=tokenizer, train=train)
 
 
 def _public(source: str) -> str:

@@ -31,14 +31,18 @@ def check_hub(repo: str) -> None:
         ) from None
 
 
-def push_folder(folder: Path, repo: str) -> str:
-    """Upload the folder, and return the repository's address. Raises UserError in the hub's words; the folder stays."""
+def push_folder(folder: Path, repo: str, repo_type: str = "model") -> str:
+    """Upload the folder to a repository of that type (model, space), and return its address. Raises UserError in the
+    hub's words; the folder stays.
+    """
     from huggingface_hub import HfApi
 
     api = HfApi()
     try:
-        address = api.create_repo(repo, exist_ok=True)
-        api.upload_folder(folder_path=folder, repo_id=address.repo_id, commit_message="Upload with talewright export")
+        sdk = "gradio" if repo_type == "space" else None
+        address = api.create_repo(repo, exist_ok=True, repo_type=repo_type, space_sdk=sdk)
+        message = "Upload with talewright export"
+        api.upload_folder(folder_path=folder, repo_id=address.repo_id, repo_type=repo_type, commit_message=message)
     except Exception as error:
         raise UserError(f"{folder} is written, but could not be pushed to {repo}: {_words(error)}") from None
     return str(address)

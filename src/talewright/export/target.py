@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from talewright.config import ModelConfig, Recipe
 from talewright.model.gpt import GPT
@@ -41,6 +41,9 @@ class Target(ABC):
     client: ClassVar[str]
     """Module under `export/clients` that reads the form in a fresh process (see `proof.py`)."""
 
+    repo_type: ClassVar[Literal["model", "space"]] = "model"
+    """What a repository of the hub is that holds the form."""
+
     @abstractmethod
     def why_not(self, config: ModelConfig) -> str | None:
         """Why this form cannot hold a model of that shape, in words that end a sentence; None where it can."""
@@ -52,6 +55,10 @@ class Target(ABC):
     def parts(self, dtype: str) -> Mapping[str, float]:
         """What of the folder the client reads, "" for the whole, and the bound of each: a share as in `bounds`."""
         return {"": self.bounds[dtype]}
+
+    def front(self, source: Source) -> dict[str, Any] | None:
+        """The card's front matter, where it is not that of a model."""
+        return None
 
     @abstractmethod
     def usage(self, place: str) -> str:

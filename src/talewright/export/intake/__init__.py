@@ -85,10 +85,10 @@ def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Layout, Foun
     return layout, Found(layout.architecture, config, tensors, read_tokenizer(folder, tokenizer, config.vocab_size))
 
 
-def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer) -> None:
-    """A run folder of a model that was trained elsewhere: its checkpoint is that of step 0."""
+def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer, step: int = 0) -> None:
+    """A run folder of a model that was trained elsewhere: its one checkpoint is that step's."""
     tokenizer.save(run / "tokenizer")
-    state = State(best_step=0)
+    state = State(step=step, best_step=step)
     save_checkpoint(run, model, torch.optim.AdamW(model.parameters()), state)
     keep(run, state, 1)
     (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
