@@ -53,6 +53,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     """The page of a new visitor; whatever it asks of another server, and whatever fails in it, fails the test."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     opened, elsewhere, wrong = context.new_page(), [], []
+    opened.set_default_timeout(60_000)
     opened.on("request", lambda request: elsewhere.append(request.url))
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     open_page(opened, address)

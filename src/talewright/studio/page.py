@@ -15,8 +15,6 @@ from talewright.studio.tell import TellTab
 from talewright.studio.visit import Visit
 from talewright.studio.watch import WatchTab
 
-KEPT = 3600
-"""Seconds that a visit is remembered after its page was last used."""
 INSIDE, WATCH = 2, 3
 SANS = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Ubuntu", "DejaVu Sans")]
 MONO = [gr.themes.Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono")]
@@ -40,12 +38,12 @@ def build(studio: Studio) -> gr.Blocks:
     """The page over these runs. What belongs to its launch is in `looks`."""
     with gr.Blocks(title="Talewright studio", analytics_enabled=False, fill_width=False) as page:
         html(_head(studio))
-        visit = gr.State(Visit(), time_to_live=KEPT)
+        visit = gr.State(Visit())
         with gr.Tabs() as tabs:
             with gr.Tab("Tell", id=0):
-                TellTab(studio, visit)
+                tell = TellTab(studio, visit)
             with gr.Tab("Compare", id=1):
-                CompareTab(studio, visit)
+                compare = CompareTab(studio, visit)
             with gr.Tab("Inside", id=INSIDE):
                 inside = InsideTab(studio, visit)
             with gr.Tab("Watch", id=WATCH):
@@ -63,6 +61,10 @@ def build(studio: Studio) -> gr.Blocks:
         inputs, outputs = [*inside.inputs, watch.run], [watch.timer, *inside.outputs, *watch.outputs]
         tabs.select(opened, inputs, outputs, **inside.quiet)
         page.unload(left)
+        tellers = [tell.who, *compare.who]  # a run in training has other checkpoints by now
+        page.load(
+            lambda: [gr.Dropdown(choices=studio.library.choices()) for _ in tellers], None, tellers, **inside.quiet
+        )
     return page
 
 
