@@ -101,7 +101,7 @@ async def _story(
 ) -> None:
     # the page's inputs in their order: the beginning, who tells, the visit (which the server holds), the settings
     data = [prompt, ask["who"], None, 0.8, 100, 50, 1.0, 1.0, len(prompt)]
-    begun, first, name = time.monotonic(), False, prompt.split("x")[0]
+    begun, first, told, name = time.monotonic(), False, False, prompt.split("x")[0]
     asked = {"data": data, "fn_index": ask["fn_index"], "session_hash": session}
     (await client.post("/gradio_api/queue/join", json=asked)).raise_for_status()
     async with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
@@ -116,7 +116,10 @@ async def _story(
                 if leaves:
                     seen.left += 1
                     return
-            if message["msg"] in ("process_generating", "process_completed") and (count := COUNT.search(text)):
+            if not told and (count := COUNT.search(text)):  # said as the last news, and once more as the result
+                told = True
+                if not first:  # the whole story came at once
+                    seen.first_words.append(time.monotonic() - begun)
                 seen.tokens += int(count[1].replace(",", ""))
                 seen.told += 1
                 names = set(re.findall(r"Visitor\d+(?=x\d)", text))  # his own, also those of his past stories
