@@ -104,9 +104,14 @@ def text_of(name: str) -> str:
 def in_words(error: Exception) -> str:
     """What a visitor reads of an error; one that is not his goes to the server's log."""
     if isinstance(error, UserError):
-        return str(error)
+        return sentence(str(error))
     traceback.print_exception(error, file=sys.stderr)
     return WENT_WRONG
+
+
+def sentence(words: str) -> str:
+    """An error's words, which stand after a program's name elsewhere, as a sentence of their own."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 async def follow(desk: Desk, tellings: Sequence[Telling]) -> AsyncGenerator[None, None]:
@@ -132,10 +137,11 @@ async def follow(desk: Desk, tellings: Sequence[Telling]) -> AsyncGenerator[None
 def words_on(desk: Desk, telling: Telling) -> tuple[str, str]:
     """Where a telling stands, in a sentence, and the kind of sentence (see `showing.status`)."""
     if telling.error:
-        return telling.error, "error"
+        return sentence(telling.error), "error"
     if telling.state == "waiting":
-        before = desk.place(telling)
-        return f"Others are being told theirs. Your place in the queue: {before}.", "busy"
+        if desk.busy()[0] < desk.seats:
+            return "One moment …", "busy"
+        return f"Others are being told theirs. Your place in the queue: {desk.place(telling)}.", "busy"
     if telling.state == "opening":
         return "Opening the model …", "busy"
     if telling.state == "telling":

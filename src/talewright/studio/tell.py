@@ -166,17 +166,13 @@ class TellTab:
             visit.stop()
             telling = self.studio.desk.ask(begin())
         except Exception as error:
-            yield self._still(visit, in_words(error), "error")
+            yield await self._shown(visit, in_words(error), "error")
             return
         visit.telling = [telling]
         async for _ in follow(self.studio.desk, [telling]):
             yield self._busy(telling)
-        kept = visit.keep(telling)
-        words, kind = words_on(self.studio.desk, telling)
-        if kept is None:
-            yield self._still(visit, words, kind)
-        else:
-            yield await self._shown(visit, words, kind)
+        visit.keep(telling)
+        yield await self._shown(visit, *words_on(self.studio.desk, telling))
 
     def _busy(self, telling: Telling) -> list[Any]:
         skip = gr.skip()
@@ -187,12 +183,6 @@ class TellTab:
             skip,
             *_keys(tell=False, stop=True, go_on=False, again=False),
         ]
-
-    def _still(self, visit: Visit, words: str, kind: str) -> list[Any]:
-        """Nothing was told: what stood there before stands there again."""
-        now = visit.current
-        shown = showing.empty(EMPTY) if now is None else showing.story(now.text, now.continuation)
-        return [shown, "", showing.status(words, kind), gr.skip(), *_keys_of(visit)]
 
     async def _shown(self, visit: Visit, words: str = "", kind: str = "") -> list[Any]:
         """The current story, by word where that is wanted and the model that told it can still be opened."""
