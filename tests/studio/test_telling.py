@@ -92,7 +92,7 @@ def test_a_crowd_and_a_greedy_visitor_are_told_so(make_desk):
             long.append(desk.ask(asked(f"v{i}", max_new_tokens=100_000)))
         except UserError as error:
             refused.append(str(error))
-    assert len(refused) in (2, 3)  # one more where the second of Ada's still waits
+    assert len(refused) in (3, 4)  # one more where the first of Ada's was not yet seated
     assert all(words.startswith("very many visitors") for words in refused)
     for each in long:
         each.stop()
