@@ -89,6 +89,7 @@ def test_a_visit_forgets_its_oldest_stories():
             token_bytes = (b"", b" dog")
 
     visit = Visit()
+    telling = Telling(visitor="Ada", choice="tales", text="", sampling=Sampling())
     for number in range(STORIES + 5):
         telling = Telling(visitor="Ada", choice="tales", text=f"{number}", sampling=Sampling())
         telling.given, telling.told, telling.state, telling.opened = [], [1], "done", Opened  # pyright: ignore

@@ -110,16 +110,15 @@ class Library:
         return self._open[key]
 
     def _read(self, name: str, folder: Path, which: str) -> Opened:
-        for last in (False, True):  # a run in training may clear a checkpoint away while it is read: then the next one
-            checkpoint = whole_checkpoint(folder, which, lambda words: None)
-            model = GPT(run_recipe(folder).model)
-            try:
-                load_model(checkpoint, model)
-            except UserError:
-                if last:
-                    raise
-                continue
-            break
+        try:
+            return self._load(name, folder, which)
+        except UserError:  # a run in training may have cleared it away while it was read: then the next one
+            return self._load(name, folder, which)
+
+    def _load(self, name: str, folder: Path, which: str) -> Opened:
+        checkpoint = whole_checkpoint(folder, which, lambda words: None)
+        model = GPT(run_recipe(folder).model)
+        load_model(checkpoint, model)
         return Opened(
             name=name,
             step=int(checkpoint.name.removeprefix("step-")),

@@ -192,10 +192,10 @@ class TellTab:
         story = showing.story(told.text, told.continuation)
         if visit.by_word and told.told:
             try:
-                if visit.words is None:
-                    visit.words = await self.studio.look(self._read, told)
-                story = showing.story_by_word(told, visit.words, visit.chosen)
-                others = showing.alternatives(visit.words, visit.chosen)
+                read = visit.words if visit.words is not None else await self.studio.look(self._read, told)
+                visit.words = read
+                story = showing.story_by_word(told, read, visit.chosen)
+                others = showing.alternatives(read, visit.chosen)
             except Exception as error:
                 words, kind = in_words(error), "error"
         return [story, others, showing.status(words, kind), showing.past(visit), *_keys_of(visit)]

@@ -40,7 +40,7 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
 
 def losses_panel(losses: np.ndarray, words: Sequence[str]) -> Panel:
     """The loss of each token (T,) of one story, the dearest of them named."""
-    dearest = sorted(np.argsort(-losses, kind="stable")[:NAMED].tolist())
+    dearest = sorted(int(place) for place in np.argsort(-losses, kind="stable")[:NAMED])
     worst = int(losses.argmax())
 
     def draw(axes: Any) -> None:
