@@ -33,6 +33,7 @@ def test_a_value_in_8_bits_is_off_by_half_a_step_of_its_block_at_most(table):
     assert (off <= 0.5001 * np.abs(values).max(-1, keepdims=True) / 127 + 1e-36).all()  # less is no float32 any more
 
 
+@pytest.mark.slow
 def test_a_graph_in_8_bits_computes_nearly_the_same_in_a_third_of_the_size(make_source, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime (the extra onnx)")
     pytest.importorskip("onnxscript", reason="writing ONNX needs onnxscript (the extra onnx)")
@@ -53,6 +54,7 @@ def test_a_graph_in_8_bits_computes_nearly_the_same_in_a_third_of_the_size(make_
     assert names == [given.name for given in onnxruntime.InferenceSession(str(whole)).get_inputs()]
 
 
+@pytest.mark.slow
 def test_each_precision_has_its_own_proof(make_source, tmp_path, unproven, monkeypatch):
     pytest.importorskip("onnxscript", reason="writing ONNX needs onnxscript (the extra onnx)")
     monkeypatch.setattr("talewright.export.web.write_runtime", _write_nothing)
