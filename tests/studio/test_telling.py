@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -159,3 +160,11 @@ def test_few_models_stay_open(library: Library, monkeypatch):
     assert library.open("tales") is first  # the best one is step 10
     library.open("tales · step 20")
     assert library.open("tales") is not first
+
+
+def test_two_that_differ_are_offered_to_compare(run, tmp_path):
+    assert Library([run]).pair() == ("tales", "tales · step 20")  # the best is step 10
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    assert Library([run, other]).pair() == ("tales", "other")
+    shutil.rmtree(other / "checkpoints")
+    assert Library([other]).pair() == ("other", "other")

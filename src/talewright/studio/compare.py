@@ -28,7 +28,7 @@ class CompareTab:
         with gr.Row():
             self.who = [
                 gr.Dropdown(choices, value=value, label=f"{side} teller", filterable=False, elem_id=f"teller-{number}")
-                for number, (side, value) in enumerate(zip(SIDES, (choices[0], choices[-1]), strict=True), 1)
+                for number, (side, value) in enumerate(zip(SIDES, studio.library.pair(), strict=True), 1)
             ]
         with gr.Row(elem_classes="keys"):
             tell = gr.Button("Tell both", variant="primary", elem_id="tell-both")

@@ -65,6 +65,16 @@ class Library:
             found += [name, *(f"{name}{STEP}{step}" for step in reversed(steps(folder)))]
         return found
 
+    def pair(self) -> tuple[str, str]:
+        """Two to compare: the first two runs; of one run its best checkpoint and the newest other one, if there is."""
+        first, *others = self.names
+        if others:
+            return first, others[0]
+        folder = self.folders[first]
+        best = find_checkpoint(folder, BEST).name if steps(folder) else ""
+        found = [f"{first}{STEP}{step}" for step in reversed(steps(folder)) if f"step-{step}" != best]
+        return first, (found or [first])[0]
+
     def folder(self, name: str) -> Path:
         """Raises UserError where no run of that name is offered."""
         if name not in self.folders:
