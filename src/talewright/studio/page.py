@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Base, Font
 
 from talewright.studio.compare import CompareTab
 from talewright.studio.inside import InsideTab
@@ -16,8 +17,8 @@ from talewright.studio.visit import Visit
 from talewright.studio.watch import WatchTab
 
 INSIDE, WATCH = 2, 3
-SANS = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Ubuntu", "DejaVu Sans")]
-MONO = [gr.themes.Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono")]
+SANS = [Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Ubuntu", "DejaVu Sans")]
+MONO = [Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono")]
 COLOURS = {
     "page": "body_background_fill background_fill_secondary checkbox_background_color",
     "card": "background_fill_primary block_background_fill button_secondary_background_fill input_background_fill "
@@ -73,9 +74,9 @@ def looks() -> dict[str, Any]:
     return {"theme": _theme(), "css": text_of("style.css")}
 
 
-def _theme() -> gr.themes.Base:
+def _theme() -> Base:
     """Gradio's own parts in the colours of `style.css`, by day and by night."""
-    theme = gr.themes.Base(font=[*SANS, "sans-serif"], font_mono=[*MONO, "monospace"])
+    theme = Base(font=[*SANS, "sans-serif"], font_mono=[*MONO, "monospace"])
     known = inspect.signature(theme.set).parameters
     values = {
         name: f"var(--{colour})"
