@@ -137,7 +137,7 @@ def test_lines_that_never_found_room_are_counted_at_the_end(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path):
-    pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     said: list[str] = []
     with mounted(tmp_path / "disk", "size=128k") as disk:
         (disk / "tensorboard").mkdir()

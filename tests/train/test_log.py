@@ -30,7 +30,9 @@ def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(tmp_path):
 
 
 def test_tensorboard_gets_the_same_figures(tmp_path):
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
+    )
     log = RunLog(tmp_path, tensorboard=True, say=print)
     log.write("step", step=7, loss=0.5)
     log.close()

@@ -296,7 +296,7 @@ def test_processes_share_out_one_batch(small):
 
 @pytest.mark.parametrize("setting", [{"average": 0.9}, {"ramp_steps": 3}])
 def test_lightning_refuses_what_is_the_loops_own(small, setting):
-    pytest.importorskip("lightning")
+    pytest.importorskip("lightning", reason="Lightning is not installed")
     from talewright.train.lightning import StoryModule
 
     with pytest.raises(UserError, match="not for lightning"):
@@ -304,7 +304,7 @@ def test_lightning_refuses_what_is_the_loops_own(small, setting):
 
 
 def test_lightning_gives_the_same_losses(small, small_corpus, tmp_path):
-    lightning = pytest.importorskip("lightning")
+    lightning = pytest.importorskip("lightning", reason="Lightning is not installed")
     from talewright.train.lightning import StoryData, StoryModule
 
     recipe = small(train={"max_steps": 6})

@@ -20,6 +20,7 @@ from talewright.data.shards import token_dtype
 from talewright.data.sources import Part, Role, file_part
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.stats import count
 
 STORY_BYTES = 16 + 8 + 8 + 8  # beside a story's text: its digest and size in the spool, its start and size for good
 BYTES_A_TOKEN = 4.0  # of English stories and some thousands of tokens; fewer in other languages
@@ -59,8 +60,8 @@ def expected(roles: Iterable[Role], config: DataConfig) -> Text | None:
 
 def tokens_room(tokenizer: Tokenizer, sample: list[str], sizes: Iterable[np.ndarray]) -> int:
     """Bytes of the shards and indices of splits whose stories have these sizes, judged by a sample of the stories."""
-    tokens = sum(map(len, tokenizer.encode_batch(sample)))
-    width = token_dtype(tokenizer.vocab_size).itemsize * tokens / max(1, sum(len(story.encode()) for story in sample))
+    counts = count(tokenizer, sample)
+    width = token_dtype(tokenizer.vocab_size).itemsize * counts.tokens / max(1, counts.n_bytes)
     return int(sum(width * float(each.sum()) + (width + 16) * len(each) for each in sizes))
 
 
