@@ -7,8 +7,20 @@ import torch
 from talewright.config import ModelConfig, OptimizerConfig
 from talewright.model.gpt import GPT
 from talewright.train.optimizer import make_optimizer
+from tests.train.test_muon import orthogonal
 
-SHAPE = ModelConfig(n_layers=1, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=4, tied=False)
+SHAPE = ModelConfig(
+    n_layers=1,
+    n_heads=2,
+    n_kv_heads=1,
+    d_model=8,
+    d_ff=16,
+    activation="swiglu",
+    vocab_size=11,
+    context_length=4,
+    tied=False,
+)
+HEIGHTS = {"qkv": [8, 4, 4], "out": [8], "up": [16, 16], "down": [8]}
 
 
 def gradients(model: GPT, seed: int) -> dict[str, torch.Tensor]:
@@ -31,14 +43,6 @@ def test_only_matrices_decay(kind):
         assert torch.allclose(parameter, torch.full_like(parameter, expected)), name
 
 
-def orthogonal(gradient: np.ndarray) -> np.ndarray:
-    """Jordan's five steps of Newton and Schulz, on singular values: the same quintic polynomial of each."""
-    left, values, right = np.linalg.svd(gradient / np.linalg.norm(gradient), full_matrices=False)
-    for _ in range(5):
-        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
-    return left @ np.diag(values) @ right
-
-
 def test_muon_moves_the_blocks_matrices_by_its_formula_and_adamw_the_rest():
     model, other = GPT(SHAPE), GPT(SHAPE)
     other.load_state_dict(model.state_dict())
@@ -56,8 +60,9 @@ def test_muon_moves_the_blocks_matrices_by_its_formula_and_adamw_the_rest():
         for name in inner:
             gradient = drawn[name].double().numpy()
             means[name] = 0.9 * means[name] + 0.1 * gradient
-            update = orthogonal(0.1 * gradient + 0.9 * means[name])
-            wanted[name] = wanted[name] * (1 - 0.02 * 0.1) - 0.02 * 0.2 * max(update.shape) ** 0.5 * update
+            ahead = np.split(0.1 * gradient + 0.9 * means[name], np.cumsum(HEIGHTS[name.split(".")[-2]])[:-1])
+            moved = np.concatenate([0.2 * max(part.shape) ** 0.5 * orthogonal(part) for part in ahead])
+            wanted[name] = wanted[name] * (1 - 0.02 * 0.1) - 0.02 * moved
     for name, parameter in model.named_parameters():
         if name in inner:
             moved = 0.02 * 0.2 * max(parameter.shape) ** 0.5

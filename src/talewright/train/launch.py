@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,6 +12,13 @@ from lightning_fabric import Fabric
 from talewright.config import Recipe
 from talewright.errors import UserError
 from talewright.machine import Precision, choose_precision, compiler
+from talewright.model.cost import training_flops
+from talewright.train.schedule import Budget
+
+CPU_SPEED = 1e11
+"""Floating-point operations a second that training has on two cores, at the least."""
+LONG = 300.0
+"""Seconds of training that are worth half a minute of compiling."""
 
 
 class Launched(NamedTuple):
@@ -42,12 +50,25 @@ def launch(recipe: Recipe) -> Launched:
     return Launched(fabric, precision)
 
 
-def should_compile(recipe: Recipe, device: torch.device) -> bool:
+def should_compile(recipe: Recipe, device: torch.device, budget: Budget) -> bool:
     """Whether to use torch.compile: as told, or where it pays and can be had."""
     wanted = recipe.train.compile
     if wanted is True and device.type == "cpu" and compiler() is None:
         raise UserError("train.compile is true, and there is no C++ compiler here; install g++, or leave it on auto")
-    return wanted is True or (wanted == "auto" and device.type == "cuda")
+    if wanted != "auto" or device.type == "cuda":
+        return wanted is not False
+    return device.type == "cpu" and compiler() is not None and _pays_on_a_cpu(recipe, budget)
+
+
+def _pays_on_a_cpu(recipe: Recipe, budget: Budget) -> bool:
+    """RMSNorm, as we write it, and what comes with it are many small operators, which a compiler makes one: a third
+    of such a model's step. LayerNorm is one already, and dropout is slower compiled. Compiling takes half a minute.
+    """
+    tokens = recipe.train.micro_batch * recipe.train.accumulation * recipe.sequence_length
+    needs = training_flops(recipe.model, recipe.sequence_length) * tokens / CPU_SPEED
+    steps = math.inf if budget.max_steps is None else needs * budget.max_steps
+    seconds = min(steps, math.inf if budget.max_seconds is None else budget.max_seconds)
+    return seconds >= LONG and recipe.model.norm == "rmsnorm" and not recipe.model.dropout
 
 
 def share_of_batch(recipe: Recipe, processes: int) -> tuple[int, int]:

@@ -101,7 +101,7 @@ class Trainer:
         self.recipe, self.fabric, self.raw = recipe, fabric, model
         self.batches, self.run, self.watch, self.state = batches, run, watch, state
         self.budget = Budget.of(recipe.train, batches.samples_per_epoch, recipe.sequence_length)
-        self.compiled = should_compile(recipe, fabric.device)
+        self.compiled = should_compile(recipe, fabric.device, self.budget)
         self.model, self.optimizer = fabric.setup(
             cast(nn.Module, torch.compile(model)) if self.compiled else model, optimizer
         )

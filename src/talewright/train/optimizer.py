@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from talewright.config import OptimizerConfig
-from talewright.model.gpt import GPT
+from talewright.model.gpt import GPT, Block
+from talewright.train.muon import Muon
 
 KEPT_BY_ADAMW = ("step", "exp_avg", "exp_avg_sq")
 KEPT_BY_MUON = ("momentum_buffer",)
@@ -19,31 +20,38 @@ def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) ->
     """The recipe's optimiser over the model's parameters: embeddings and matrices decay; norms and biases, being
     vectors, do not. Each group has its peak learning rate as `initial_lr`, as torch's own schedules have it.
 
-    Muon (Jordan et al. 2024) moves the matrices of the blocks along the nearest orthogonal matrix to their mean
-    gradient, by torch's own implementation, its updates scaled to the size of AdamW's (Liu et al. 2025,
-    arXiv:2502.16982). Embeddings, the output layer and all vectors stay with AdamW.
+    Muon has the matrices of the blocks; embeddings, the output layer and all vectors stay with AdamW.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.dim() >= 2]
-    inner = {id(p) for p in model.blocks.parameters()} if config.kind == "muon" else set()
+    moved = projections(model) if config.kind == "muon" else {}
+    parameters = [p for p in model.parameters() if p.requires_grad and p not in moved]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in matrices if id(p) not in inner], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     parts: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, lr=learning_rate, betas=config.betas, fused=True),
     ]
-    if config.kind == "muon":
-        moved = [p for p in matrices if id(p) in inner]
+    if moved:
         peak = config.matrix_learning_rate or learning_rate
-        decay, momentum = config.weight_decay, config.momentum
-        parts.append(
-            torch.optim.Muon(moved, peak, weight_decay=decay, momentum=momentum, adjust_lr_fn="match_rms_adamw")
-        )
+        parts.append(Muon(moved, peak, config.weight_decay, config.momentum))
     for part in parts:
         for group in part.param_groups:
             group["initial_lr"] = group["lr"]
     return Together(parts, config.cautious_decay) if len(parts) > 1 or config.cautious_decay else parts[0]
+
+
+def projections(model: GPT) -> dict[nn.Parameter, tuple[int, ...]]:
+    """The matrices of the blocks, each with the heights of the projections that lie in it one below the other."""
+    heights: dict[nn.Parameter, tuple[int, ...]] = {}
+    for block in cast(list[Block], model.blocks):
+        attention, mlp = block.attention, block.mlp
+        keys = attention.kv_heads * attention.head_dim
+        heights[attention.qkv.weight] = (attention.n_heads * attention.head_dim, keys, keys)
+        heights[attention.out.weight] = (attention.out.out_features,)
+        width = mlp.down.in_features
+        heights[mlp.up.weight] = (width,) * (mlp.up.out_features // width)  # SwiGLU's gate and values
+        heights[mlp.down.weight] = (mlp.down.out_features,)
+    return heights
 
 
 class Together(torch.optim.Optimizer):
@@ -83,7 +91,7 @@ class Together(torch.optim.Optimizer):
 def kept_values(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, tuple[str, ...]]:
     """Of each parameter, the names of what the optimiser keeps of it from one update to the next."""
     return {
-        parameter: KEPT_BY_MUON if "ns_steps" in group else KEPT_BY_ADAMW
+        parameter: KEPT_BY_MUON if "momentum" in group else KEPT_BY_ADAMW
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
