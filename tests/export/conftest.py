@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,17 @@ def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
 def tokenizer() -> Tokenizer:
     """A BPE of 300 tokens."""
     return train_bpe(bundled.stories(40), 300)
+
+
+@pytest.fixture(scope="session")
+def run_c(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """llama2.c's own run.c, compiled, where somebody has put it beside the real data."""
+    source, compiler = shared / "llama2.c" / "run.c", shutil.which("gcc") or shutil.which("cc")
+    if not source.is_file() or compiler is None:
+        pytest.skip(f"no {source}, or no C compiler")
+    program = tmp_path_factory.mktemp("llama2c") / "run"
+    subprocess.run([compiler, "-O2", "-o", str(program), str(source), "-lm"], check=True)
+    return program
 
 
 @pytest.fixture

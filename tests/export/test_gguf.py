@@ -134,7 +134,7 @@ def test_a_tokenizer_that_cuts_text_otherwise_is_refused(tokenizer, tmp_path):
     held = ModelConfig(**LLAMA_SHAPED, bias=())
     source = source_of(held, Tokenizer(json.dumps(values)))
     for form in ("gguf", "llama2c"):
-        with pytest.raises(UserError, match="does not cut text as GPT-2's does"):
+        with pytest.raises(UserError, match="cuts text neither as GPT-2's nor as Llama's does"):
             export_model(source, form, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickle
 import struct
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from talewright.export import TARGETS, Source, export_model
 from talewright.export.clients.llama2c import reader
 from talewright.export.intake import import_model
 from talewright.export.intake.llama2c import llama2c_file
-from talewright.export.llama2c import new_ids
+from talewright.export.llama2c import new_ids, pieces_of
+from talewright.generate.engine import Engine
+from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.bpe import train_bpe
 from tests.export.sources import source_of
@@ -114,6 +117,47 @@ def test_run_c_cuts_stories_into_the_same_tokens(tmp_path):
     assert theirs.longest == max(map(len, theirs.pieces))
 
 
+PROMPT = " Once upon a time, Lily"
+
+
+def telling(tokenizer: Tokenizer, folder: Path, **shape: Any) -> str:
+    """Writes the first model whose story varies, and gives the story: 30 tokens, none of them half a letter, which each
+    program prints in its own way.
+    """
+    config = ModelConfig(**{**HELD, **SMALL, **shape}, tied=False, vocab_size=310)
+    plain = [number for number, text in enumerate(tokenizer.token_bytes) if text.strip().isalpha() and text.isascii()]
+    left = Sampling(temperature=0, max_new_tokens=30 - len(tokenizer.encode(PROMPT)))
+    for seed in range(20):
+        source = source_of(config, tokenizer, seed)
+        assert source.model.head is not None
+        with torch.no_grad():
+            source.model.head.weight[list(set(range(310)) - set(plain))] = 0
+        told = Engine(source.model, tokenizer).tell([PROMPT], left)[0].text
+        if len(set(tokenizer.encode(told.removeprefix(PROMPT)))) > 5:
+            TARGETS["llama2c"].write(source, folder, "f32")
+            return told.removeprefix(" ")
+    raise AssertionError("all of them tell the same few tokens for ever")
+
+
+def test_a_port_of_run_c_by_others_tells_the_story_that_ours_tells(tokenizer, tmp_path, monkeypatch, capsys):
+    """llama2.py (github.com/tairov/llama2.py), which has no grouped heads, reads both files as run.c does."""
+    llama2 = pytest.importorskip("llama2_py", reason="llama2-py is not installed (the extra dev)")
+    told = telling(tokenizer, tmp_path, n_kv_heads=4)
+    monkeypatch.chdir(tmp_path)
+    llama2.run({"checkpoint": "model.bin", "temperature": 0.0, "steps": 30, "prompt": PROMPT})
+    printed = capsys.readouterr().out
+    assert printed.removeprefix("<s>\n").rpartition("\nachieved tok/s")[0] == told
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_run_c_itself_tells_the_story_that_ours_tells(kv_heads, tokenizer, tmp_path, run_c):
+    told = telling(tokenizer, tmp_path, n_kv_heads=kv_heads)
+    files = [str(tmp_path / "model.bin"), "-z", str(tmp_path / "tokenizer.bin")]
+    words = [*files, "-t", "0", "-n", "30", "-i", PROMPT.removeprefix(" ")]  # it puts the space there itself
+    printed = subprocess.run([str(run_c), *words], capture_output=True, check=True).stdout
+    assert printed.decode().removesuffix("\n") == told
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -166,12 +210,14 @@ def test_a_foreign_file_comes_in_with_the_tokenizer_that_is_named(tokenizer, tmp
     source = exported(tokenizer, tmp_path, vocab_size=310)
     foreign = (tmp_path / "model.bin").rename(tmp_path / "stories.bin")
     (tmp_path / "ids.json").unlink()
-    with pytest.raises(UserError, match=r"stories\.bin has no tokenizer that can be read.*--tokenizer"):
+    with pytest.raises(UserError, match=r"tokenizer\.bin is not SentencePiece's.*piece 131 of 310.*--tokenizer"):
         import_model(str(foreign), tmp_path / "run")
     tokenizer.save(tmp_path / "named")
     import_model(str(foreign), tmp_path / "run", tokenizer=str(tmp_path / "named"))
     rows = load(tmp_path / "run").model.embedding.weight.cpu()
-    assert torch.equal(rows[torch.tensor(new_ids(tokenizer, 310))], source.model.embedding.weight)
+    assert torch.equal(
+        rows[torch.tensor(new_ids(pieces_of(tokenizer), tokenizer.eos_id, 310))], source.model.embedding.weight
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def import_(
     Args:
         source: A folder with config.json and model.safetensors, a .bin of llama2.c, or a model's name on the hub.
         run: Run folder to make.
-        tokenizer: Folder (or name on the hub) of the model's tokenizer, where it has none of its own.
+        tokenizer: Folder (or name on the hub) of the model's tokenizer, or a tokenizer.bin of llama2.c, where the model
+            has none of its own.
         overwrite: Replace what an earlier import left in that folder.
         json: Print JSON.
     """

@@ -16,6 +16,7 @@ from talewright.export.layouts import Llama, Qwen3, Tensors, folded_shape
 from talewright.export.layouts.fold import fold_embedding, fold_scale
 from talewright.export.layouts.rules import first_reason, gpt_reason, head_rows, is_local
 from talewright.export.target import Source, Target
+from talewright.export.vocabulary import BYTES, Pieces, cuts_as_gpt2, llama_pieces, padding
 from talewright.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -161,32 +162,48 @@ def _write_settings(writer: GGUFWriter, name: str, config: ModelConfig, architec
 
 
 def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) -> None:
-    """The vocabulary and merges, cut as GPT-2 cuts, and an end of text before each text as in training."""
-    from gguf import TokenType
-
-    bpe = tokenizer.merges()
-    if not cuts_as_gpt2(tokenizer):
-        raise UserError("the run's tokenizer does not cut text as GPT-2's does, so llama.cpp would read other tokens")
-    spelled = {number: token for token, number in bpe.vocab.items()}
-    tokens = [spelled.get(number, f"[PAD{number}]") for number in range(vocab_size)]
-    types = [TokenType.NORMAL if number in spelled else TokenType.UNUSED for number in range(vocab_size)]
-    types[tokenizer.eos_id] = TokenType.CONTROL
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    writer.add_token_merges([" ".join(pair) for pair in bpe.merges])
+    """The tokenizer, as GPT-2's kind or as Llama's, and an end of text before each text as in training."""
+    pieces = llama_pieces(tokenizer)
+    if pieces is not None:
+        _write_pieces(writer, pieces, vocab_size)
+    elif cuts_as_gpt2(tokenizer):
+        _write_merges(writer, tokenizer, vocab_size)
+    else:
+        raise UserError(
+            "the run's tokenizer cuts text neither as GPT-2's nor as Llama's does, so llama.cpp would read other tokens"
+        )
     writer.add_bos_token_id(tokenizer.eos_id)
     writer.add_eos_token_id(tokenizer.eos_id)
     writer.add_add_bos_token(True)
 
 
-def cuts_as_gpt2(tokenizer: Tokenizer) -> bool:
-    """Whether its vocabulary and merges are all that there is to it: not so of Llama's own, for one."""
-    try:
-        return Tokenizer.from_merges(tokenizer.merges()).fingerprint == tokenizer.fingerprint
-    except UserError:
-        return False
+def _write_merges(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) -> None:
+    from gguf import TokenType
+
+    bpe = tokenizer.merges()
+    spelled = {number: token for token, number in bpe.vocab.items()}
+    types = [TokenType.NORMAL if number in spelled else TokenType.UNUSED for number in range(vocab_size)]
+    types[tokenizer.eos_id] = TokenType.CONTROL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([spelled.get(number, padding(number)) for number in range(vocab_size)])
+    writer.add_token_types(types)
+    writer.add_token_merges([" ".join(pair) for pair in bpe.merges])
+
+
+def _write_pieces(writer: GGUFWriter, pieces: Pieces, vocab_size: int) -> None:
+    from gguf import TokenType
+
+    spare = range(len(pieces.spelled), vocab_size)
+    types = [TokenType.BYTE if piece in BYTES else TokenType.NORMAL for piece in pieces.spelled]
+    for number in pieces.special:
+        types[number] = TokenType.CONTROL
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list([*pieces.spelled, *map(padding, spare)])
+    writer.add_token_scores([*pieces.scores, *(0.0 for _ in spare)])
+    writer.add_token_types([*types, *(TokenType.UNUSED for _ in spare)])
+    writer.add_add_space_prefix(True)
 
 
 def _write_tensor(writer: GGUFWriter, name: str, tensor: Tensor, dtype: str) -> None:

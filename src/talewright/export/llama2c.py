@@ -11,19 +11,22 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.export.gguf import cuts_as_gpt2, gguf_tensors
+from talewright.export.gguf import gguf_tensors
 from talewright.export.layouts import Llama, folded_shape
 from talewright.export.layouts.fold import fold_embedding, fold_scale
 from talewright.export.layouts.rules import first_reason
 from talewright.export.target import Source, Target
+from talewright.export.vocabulary import BYTES, cuts_as_gpt2, llama_pieces
 from talewright.model.positions import rotations
 from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.fallback import SPACE
 
 HEADER = "<7i"
 """d_model, d_ff, n_layers, n_heads, n_kv_heads, vocab_size (negative where the output layer is not tied), context."""
@@ -60,9 +63,8 @@ class Llama2C(Target):
 
     def write(self, source: Source, folder: Path, dtype: str) -> None:
         config, tensors = fold_scale(*fold_embedding(source.model), scaled=True)
-        if not cuts_as_gpt2(source.tokenizer):
-            raise UserError("the run's tokenizer does not cut text as GPT-2's does; run.c's files hold no other")
-        ids = new_ids(source.tokenizer, config.vocab_size)
+        pieces = pieces_of(source.tokenizer)
+        ids = new_ids(pieces, source.tokenizer.eos_id, config.vocab_size)
         for name in ("embedding.weight", "head.weight"):
             if name in tensors:
                 tensors[name] = tensors[name][np.argsort(ids)]
@@ -70,7 +72,7 @@ class Llama2C(Target):
             file.write(struct.pack(HEADER, *header(config)))
             for tensor in _in_order(config, dict(gguf_tensors(config, tensors, "llama"))):
                 file.write(tensor.detach().numpy().astype("<f4").tobytes())
-        (folder / "tokenizer.bin").write_bytes(tokenizer_bin(source.tokenizer, ids))
+        (folder / "tokenizer.bin").write_bytes(tokenizer_bin(pieces, ids))
         (folder / "ids.json").write_text(json.dumps(ids.tolist()) + "\n", encoding="utf-8")
         source.tokenizer.save(folder / "tokenizer")
 
@@ -106,31 +108,60 @@ def _in_order(config: ModelConfig, tensors: dict[str, Tensor]) -> Iterator[Tenso
         yield tensors["output.weight"]
 
 
-def new_ids(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
-    """What run.c calls each of our ids: (vocab_size,). The end of text is 1, a byte b is 3 + b; of the others the last
-    two take 0 and 2, and the rest follow the bytes in their order.
-    """
-    ids = np.full(vocab_size, -1)
-    ids[tokenizer.eos_id] = BEGIN
-    for number, spelled in enumerate(tokenizer.token_bytes):
-        if len(spelled) == 1:
-            ids[number] = FIRST_BYTE + spelled[0]
-    (others,) = np.nonzero(ids < 0)
-    ids[others[-2:]] = (0, 2)
-    ids[others[:-2]] = SMALLEST + np.arange(len(others) - 2)
-    return ids
+class RunCPieces(NamedTuple):
+    """A tokenizer as run.c has it: of two neighbours, those whose joint text has the highest score become one."""
+
+    texts: list[bytes]
+    """Of each id, as it stands in tokenizer.bin; nothing where no text has it."""
+    scores: list[float]
+    single: dict[int, int]
+    """The byte of each id that stands for one that has no letters."""
 
 
-def tokenizer_bin(tokenizer: Tokenizer, ids: np.ndarray) -> bytes:
-    """The length of the longest token, then of each token its score, its length and its bytes. A token has a higher
-    score the earlier it is merged.
-    """
-    bpe = tokenizer.merges()
-    ranks: dict[str, int] = {}
+def pieces_of(tokenizer: Tokenizer) -> RunCPieces:
+    """The tokenizer's pieces. Raises UserError where it is of a kind that run.c would cut otherwise."""
+    if (llama := llama_pieces(tokenizer)) is not None:
+        single = {number: BYTES[piece] for number, piece in enumerate(llama.spelled) if piece in BYTES}
+        texts = [b"" if n in llama.special else _spelled(piece) for n, piece in enumerate(llama.spelled)]
+        return RunCPieces(texts, llama.scores, single)
+    if not cuts_as_gpt2(tokenizer):
+        raise UserError(
+            "the run's tokenizer cuts text neither as GPT-2's nor as Llama's does; run.c's files hold no other"
+        )
+    bpe, ranks = tokenizer.merges(), dict[str, int]()
     for rank, (left, right) in enumerate(bpe.merges):
         ranks.setdefault(left + right, rank)
     scores = {number: -float(ranks.get(token, 0)) for token, number in bpe.vocab.items()}
-    spelled = dict(enumerate(tokenizer.token_bytes)) | {tokenizer.eos_id: b"\n<s>\n"}
-    texts = [spelled.get(number) or f"<unused {number}>".encode() for number in range(len(ids))]
-    parts = [struct.pack("<fi", scores.get(n, 0.0), len(texts[n])) + texts[n] for n in np.argsort(ids).tolist()]
+    single = {number: text[0] for number, text in enumerate(tokenizer.token_bytes) if len(text) == 1}
+    return RunCPieces(tokenizer.token_bytes, [scores.get(n, 0.0) for n in range(tokenizer.vocab_size)], single)
+
+
+def _spelled(piece: str) -> bytes:
+    return piece.replace(SPACE, " ").encode()
+
+
+def new_ids(pieces: RunCPieces, eos_id: int, vocab_size: int) -> np.ndarray:
+    """What run.c calls each of our ids: (vocab_size,). The end of text is 1, a byte b is 3 + b; of the others, those
+    that no text has take 0 and 2, else the last two, and the rest follow the bytes in their order.
+    """
+    ids = np.full(vocab_size, -1)
+    ids[eos_id] = BEGIN
+    for number, byte in pieces.single.items():
+        ids[number] = FIRST_BYTE + byte
+    others = np.flatnonzero(ids < 0).tolist()
+    unused = [number for number in others if number >= len(pieces.texts) or not pieces.texts[number]]
+    odd = [*unused, *(number for number in reversed(others) if number not in unused)][:2]
+    ids[odd] = (0, 2)
+    ids[[number for number in others if number not in odd]] = SMALLEST + np.arange(len(others) - 2)
+    return ids
+
+
+def tokenizer_bin(pieces: RunCPieces, ids: np.ndarray) -> bytes:
+    """The length of the longest token, then of each token its score, its length and its bytes."""
+    old = np.argsort(ids).tolist()
+    known = len(pieces.texts)
+    texts = [pieces.texts[n] if n < known and pieces.texts[n] else f"<unused {n}>".encode() for n in old]
+    texts[BEGIN] = b"\n<s>\n"
+    scores = [pieces.scores[n] if n < known else 0.0 for n in old]
+    parts = [struct.pack("<fi", score, len(text)) + text for score, text in zip(scores, texts, strict=True)]
     return struct.pack("<i", max(map(len, texts))) + b"".join(parts)

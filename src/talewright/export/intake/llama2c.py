@@ -11,14 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talewright.config import ModelConfig
+from talewright.config import EOT, ModelConfig
 from talewright.errors import UserError
 from talewright.export.intake.tokenizer import read_tokenizer
 from talewright.export.layouts import Tensors
-from talewright.export.llama2c import BASE, EPS, HEADER, ORDER
+from talewright.export.llama2c import BASE, EPS, FIRST_BYTE, HEADER, ORDER, SMALLEST
+from talewright.export.vocabulary import BYTES, LONGEST, Pieces, tokenizer_of_pieces
 from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.fallback import SPACE
 
 FILE = "model.bin"
+OTHERWISE = "name a folder that has the model's tokenizer.json with --tokenizer"
 LATER = b"24ka"
 """How llama2.c's later formats begin, which run.c does not read."""
 
@@ -39,17 +42,54 @@ def llama2c_file(source: str) -> Path | None:
 def read_llama2c(path: Path, tokenizer: str | None) -> tuple[ModelConfig, Tensors, Tokenizer]:
     """The model in the file, with its tokenizer. Raises UserError where one of the two is none."""
     config, tensors = _read_model(path)
-    own = path.with_name("tokenizer")
     ids = _own_ids(path.with_name("ids.json"), config.vocab_size)
     if ids is not None:
         turned = {name: tensors[name][ids] for name in ("embedding.weight", "head.weight") if name in tensors}
         tensors |= turned
-    if tokenizer is None and (ids is None or not own.is_dir()):
+    return config, tensors, _tokenizer(path, tokenizer, config.vocab_size, ids is not None)
+
+
+def _tokenizer(model: Path, named: str | None, vocab_size: int, ours: bool) -> Tokenizer:
+    """The one that is named; else, of an export of ours, its own; else that of the tokenizer.bin beside the model."""
+    own, pieces = model.with_name("tokenizer"), model.with_name("tokenizer.bin")
+    if named is not None and Path(named).suffix == ".bin":
+        pieces = Path(named).expanduser()
+    elif named is not None or (ours and own.is_dir()):
+        return read_tokenizer(own, named, vocab_size)
+    if not pieces.is_file():
         raise UserError(
-            f"{path} has no tokenizer that can be read: a tokenizer.bin holds pieces with scores and no merges. Name a "
-            "folder that has the model's tokenizer.json with --tokenizer"
+            f"{model} has no tokenizer: there is no {pieces}; name the model's tokenizer.bin, or a folder that has its "
+            "tokenizer.json, with --tokenizer"
         )
-    return config, tensors, read_tokenizer(own, tokenizer, config.vocab_size)
+    return read_pieces(pieces, vocab_size)
+
+
+def read_pieces(path: Path, vocab_size: int) -> Tokenizer:
+    """The tokenizer in a tokenizer.bin of llama2.c, of which every pair that makes a third piece is a merge.
+
+    Raises UserError where it is another model's, is damaged, or has not the single bytes where run.c looks for them.
+    """
+    data, place = path.read_bytes(), 4
+    spelled, scores = [], []
+    try:
+        for _ in range(vocab_size):
+            score, length = struct.unpack_from("<fi", data, place)
+            text = data[place + 8 : place + 8 + length]
+            if len(text) != length or length > LONGEST:
+                raise struct.error
+            spelled.append(text.decode().replace(" ", SPACE))
+            scores.append(score)
+            place += 8 + length
+    except (struct.error, UnicodeDecodeError):
+        where = f"piece {len(spelled)} of {vocab_size:,} is cut off, no text, or longer than {LONGEST:,} bytes"
+        raise UserError(f"{path} is not SentencePiece's, or another model's: {where}; {OTHERWISE}") from None
+    if place < len(data):
+        raise UserError(f"{path} holds more than the {vocab_size:,} pieces of the model; it is another model's")
+    if spelled[FIRST_BYTE:SMALLEST] != list(BYTES):
+        bytes_ = "the 256 single bytes <0x00> to <0xFF> after its first three pieces"
+        raise UserError(f"{path} has not {bytes_}, as SentencePiece writes them; {OTHERWISE}")
+    spelled[:FIRST_BYTE] = ["<unk>", EOT, "</s>"]
+    return tokenizer_of_pieces(Pieces(spelled, scores, frozenset(range(FIRST_BYTE))))
 
 
 def _own_ids(path: Path, vocab_size: int) -> np.ndarray | None:

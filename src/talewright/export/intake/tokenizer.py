@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from talewright.config import EOT
-from talewright.data import bundled
 from talewright.errors import UserError
+from talewright.export.vocabulary import same_tokens
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.base import merges_of_json
 from talewright.tokenizer.gpt2 import load_gpt2
 
 GPT2_SIZE = 50257
-COMPARED = 20
-"""Bundled stories by which two tokenizers are compared."""
 
 
 def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenizer:
@@ -69,7 +67,7 @@ def _of_json(values: Any, ends: list[str]) -> Tokenizer:
         plain = Tokenizer.from_merges(merges_of_json(values))
     except UserError:  # it is of another kind than GPT-2's
         return tokenizer
-    return plain if _same(plain, tokenizer) else tokenizer
+    return plain if same_tokens(plain, tokenizer) else tokenizer
 
 
 def _renamed(values: dict[str, Any], end: str) -> dict[str, Any]:
@@ -78,14 +76,6 @@ def _renamed(values: dict[str, Any], end: str) -> dict[str, Any]:
     model = dict(values["model"])
     model["vocab"] = {EOT if token == end else token: number for token, number in model["vocab"].items()}
     return {**values, "added_tokens": tokens, "model": model}
-
-
-def _same(one: Tokenizer, other: Tokenizer) -> bool:
-    """Whether two tokenizers give the same ids, so that one way of writing them down will do."""
-    if (one.vocab_size, one.eos_id) != (other.vocab_size, other.eos_id) or one.token_bytes != other.token_bytes:
-        return False
-    texts = [*bundled.stories(COMPARED), "  two\n\n\tlines, it's 1,234 \u00e9\u4f60\U0001f600...\r\n' 's"]
-    return one.encode_batch(texts) == other.encode_batch(texts)
 
 
 def _ends_of_text(folder: Path) -> list[str]:
