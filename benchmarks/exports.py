@@ -62,7 +62,7 @@ def main() -> None:
     chosen = parser.parse_args()
     print("| recipe | " + " | ".join(f"`{target}`" for target in chosen.targets) + " |")
     print("|---|" + "---|" * len(chosen.targets), flush=True)
-    reasons = []
+    reasons: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as work:
         for name in chosen.recipes:
             source = make_source(name, Path(work))
@@ -70,9 +70,9 @@ def main() -> None:
             for target in chosen.targets:
                 print(f" {cell(source, target, Path(work) / f'{name}-{target}')} |", end="", flush=True)
                 if reason := TARGETS[target].why_not(source.recipe.model):
-                    reasons.append(f"{name} to {target}: {reason}.")
+                    reasons.setdefault(f"`{target}`: {reason}", []).append(name)
             print(flush=True)
-    print("\n" + "\n".join(f"- {reason}" for reason in reasons))
+    print("\n" + "\n".join(f"- {reason}: {', '.join(names)}." for reason, names in reasons.items()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Uploading an export to the Hugging Face hub."""
+"""The Hugging Face hub: whether it is to be had, and an export's way there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from talewright.errors import UserError
 PATIENCE = 5.0  # seconds to wait for the hub's first word
 
 
+def reach_hub() -> None:
+    """Raise what the hub's client raises, of whichever kind, where the hub does not answer within seconds: the client
+    itself would try again for 23 before it gives up.
+    """
+    from huggingface_hub import constants, get_session
+
+    get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+
+
 def check_hub(repo: str) -> None:
     """Raise UserError, before anything is written, where the hub is not to be had, or does not know who we are."""
-    from huggingface_hub import HfApi, constants, get_session
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -19,9 +28,9 @@ def check_hub(repo: str) -> None:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise UserError(f"--push {repo} is no name of a repository, such as ada/my-stories: {error}") from None
-    try:  # the hub's own client would try again for 23 seconds before it gives up
-        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
-    except Exception as error:  # of whichever client the hub uses
+    try:
+        reach_hub()
+    except Exception as error:
         raise UserError(f"--push {repo}: {constants.ENDPOINT} is not to be had ({_words(error)})") from None
     try:
         HfApi().whoami()

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from talewright.errors import UserError
+from talewright.export.hub import PATIENCE, reach_hub
 from talewright.export.layouts import Tensors
 
-PATIENCE = 5.0  # seconds to wait for the hub's first word
 INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 WANTED = ("*.json", "*.safetensors", "merges.txt")
@@ -88,7 +88,7 @@ def _read_json(path: Path) -> Any:
 
 def _from_hub(name: str) -> Path:
     """The files of a model on the hub: those that an earlier call left here, else fetched."""
-    from huggingface_hub import constants, get_session, snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
@@ -96,8 +96,8 @@ def _from_hub(name: str) -> Path:
             return folder
     except Exception:  # of whichever kind: it is not here, or its name can be none
         pass
-    try:  # the hub's own client would try again for 23 seconds before it gives up
-        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    try:
+        reach_hub()
         folder = Path(snapshot_download(name, allow_patterns=list(WANTED), etag_timeout=PATIENCE))
     except Exception as error:  # no network, no such model, a name that can be none
         reason = " ".join(str(error).split()).split(". ")[0][:200]

@@ -11,6 +11,7 @@ from talewright.export.layouts.rules import (
     ACTIVATIONS,
     Layout,
     Rule,
+    common_reasons,
     first_reason,
     head_rows,
     is_local,
@@ -91,13 +92,8 @@ class Qwen3(Llama):
 def _reason(config: ModelConfig) -> str | None:
     return first_reason(
         (config.norm != "rmsnorm", "it has LayerNorm where the model there has RMSNorm"),
-        (
-            config.norm_placement != "pre",
-            "its norms stand after the residual sum (post-LN), not before each sub-layer",
-        ),
+        *common_reasons(config),
         (config.positions != "rotary", f"its positions are {config.positions}, there rotary"),
-        (config.embedding_scaled, "its embedding is scaled"),
-        (config.logit_cap is not None, "its logits are capped"),
         (config.activation != "swiglu", "its feed-forward layer is not gated (SwiGLU)"),
         (not config.attention_scaled, "its attention scores are not scaled"),
     )

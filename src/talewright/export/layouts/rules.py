@@ -136,11 +136,18 @@ def gpt_reason(config: ModelConfig) -> str | None:
     """What keeps a model from being one of the GPT-2 family."""
     return first_reason(
         (config.norm != "layernorm", "it has RMSNorm where the model there has LayerNorm"),
-        (config.norm_placement != "pre", "its norms stand after the residual sum (post-LN), not before each sub-layer"),
+        *common_reasons(config),
         (config.positions != "learned", f"its positions are {config.positions}, there learned"),
-        (config.embedding_scaled, "its embedding is scaled"),
         (config.qk_norm, "it normalises queries and keys"),
         (config.kv_heads != config.n_heads, "its heads of keys and values are grouped"),
-        (config.logit_cap is not None, "its logits are capped"),
         (config.activation == "swiglu", "its feed-forward layer is gated (SwiGLU)"),
+    )
+
+
+def common_reasons(config: ModelConfig) -> tuple[tuple[bool, str], ...]:
+    """What no published class computes, for `first_reason`."""
+    return (
+        (config.norm_placement != "pre", "its norms stand after the residual sum (post-LN), not before each sub-layer"),
+        (config.embedding_scaled, "its embedding is scaled"),
+        (config.logit_cap is not None, "its logits are capped"),
     )
