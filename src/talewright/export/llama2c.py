@@ -101,9 +101,8 @@ def _in_order(config: ModelConfig, tensors: dict[str, Tensor]) -> Iterator[Tenso
         for layer in range(config.n_layers):
             yield tensors[f"blk.{layer}.{name}.weight"]
     yield tensors["output_norm.weight"]
-    yield rotations(config.context_length, config.head_dim, BASE)[
-        ..., : config.head_dim // 2
-    ]  # read by its first versions
+    half = config.head_dim // 2
+    yield rotations(config.context_length, config.head_dim, BASE)[..., :half]  # read by its first versions
     if not config.tied:
         yield tensors["output.weight"]
 
