@@ -297,6 +297,9 @@ def test_a_name_like_no_other_brings_those_of_its_section() -> None:
         ("train.max_steps", "null", "train has no budget; set one of train.max_steps, "),
         ("train.learning_rate", "-1e-3", "train.learning_rate is -0.001; it must be above 0"),
         ("train.compile", "maybe", "train.compile is maybe; it is one of auto, or it is true or false"),
+        ("train.short_steps", "-1", "train.short_steps is -1; it counts steps, so 0 or more"),
+        ("train.short_steps", "9", "train.short_steps is 9, and train.short_length is unset; 64 would be a length"),
+        ("train.short_length", "0", "train.short_length is 0; it counts tokens, from 1 up"),
         ("train.devices", "3", "train.devices x train.nodes is 3, which divides neither"),
         ("seed", "-1", "seed is -1; it is a whole number from 0 up"),
         ("name", "../elsewhere", "name is '../elsewhere'; the run's folder is called after it"),
@@ -320,6 +323,15 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     told = complaint(tmp_path, "train: {max_steps: 1}\nmodel: {n_layers: 2}\nmodel: {n_heads: 2}\n")
     assert "model stands there twice" in told
     assert "line 3" in told
+
+
+def test_short_windows_divide_the_whole_ones() -> None:
+    short = {"train.short_steps": "9", "train.short_length": "100"}
+    with pytest.raises(UserError, match="100, which does not divide the windows' 256 tokens; 128 would"):
+        load_recipe("mini-2m", short)
+    recipe = load_recipe("mini-2m", {**short, "data.sequence_length": "200"})
+    assert [recipe.length_at(step) for step in (0, 8, 9, 10)] == [100, 100, 200, 200]
+    assert load_recipe("mini-2m", {"train.short_length": "100"}).length_at(0) == 256
 
 
 @pytest.mark.parametrize(

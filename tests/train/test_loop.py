@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import threading
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,45 @@ def test_a_ramp_shows_each_sample_once_in_its_order(small, small_corpus, tmp_pat
     assert losses(tmp_path)[0] == pytest.approx(first, rel=0.02)  # but for dropout
 
 
+@pytest.mark.parametrize("layout", ["packed", "rows"])
+def test_short_windows_are_the_same_tokens_cut(small, small_corpus, tmp_path, layout):
+    """Against a plain loop that cuts each window into pieces of 4 for three steps, then reads it whole."""
+    recipe = small(
+        data={"layout": layout},
+        model={"dropout": 0.0},
+        schedule={"kind": "constant", "warmup_steps": 0},
+        optimizer={"weight_decay": 0.0},
+        train={"max_steps": 6, "short_steps": 3, "short_length": 4},
+    )
+    train_small(recipe, small_corpus, tmp_path)
+    torch.manual_seed(recipe.seed)
+    model, expected, tokens = GPT(recipe.model), [], []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, betas=(0.9, 0.95), weight_decay=0.0)
+    for step in range(6):
+        inputs, targets = map(torch.from_numpy, batches_of(recipe, small_corpus).samples(step * 8, 8))
+        width = 4 if step < 3 else 16
+        logits = torch.cat([model(inputs[:, first : first + width]) for first in range(0, 16, width)], 1)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        expected.append(loss.item())
+        tokens.append(int((targets != -100).sum()))
+    assert losses(tmp_path) == pytest.approx(expected, rel=1e-4)
+    read = [event["tokens"] for event in read_log(tmp_path / "log.jsonl") if event["event"] == "step"]
+    assert read == list(accumulate(tokens))
+    train_small(small(data={"layout": layout}, model={"dropout": 0.0}), small_corpus, tmp_path / "whole")
+    assert losses(tmp_path / "whole")[0] != pytest.approx(expected[0], rel=1e-4)
+
+
 RESUMED = {
     "packed": {},
     "rows": {"data": {"layout": "rows"}},
     "ramp": {"train": {"accumulation": 3, "ramp_steps": 25}},
     "average": {"train": {"average": 0.9}},
+    "short": {"train": {"short_steps": 11, "short_length": 4}},
+    "short and rows": {"data": {"layout": "rows"}, "train": {"short_steps": 14, "short_length": 8}},
     "aligned": {"data": {"layout": "aligned"}},
     "muon": {
         "optimizer": {"kind": "muon", "cautious_decay": True},
@@ -294,7 +329,7 @@ def test_processes_share_out_one_batch(small):
     assert share_of_batch(recipe, 3) == (2, 4)
 
 
-@pytest.mark.parametrize("setting", [{"average": 0.9}, {"ramp_steps": 3}])
+@pytest.mark.parametrize("setting", [{"average": 0.9}, {"ramp_steps": 3}, {"short_steps": 3, "short_length": 4}])
 def test_lightning_refuses_what_is_the_loops_own(small, setting):
     pytest.importorskip("lightning", reason="Lightning is not installed")
     from talewright.train.lightning import StoryModule

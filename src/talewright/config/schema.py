@@ -239,6 +239,11 @@ class TrainConfig:
     ramp_steps: int = 0
     """Optimiser steps over which the forward passes of a step grow from 1 to `accumulation`: small batches learn more
     from each token at first (McCandlish et al. 2018, arXiv:1812.06162). 0: as many from the beginning."""
+    short_steps: int = 0
+    """Optimiser steps, the first ones, in which each window is read as several of short_length tokens: the same tokens
+    in the same order, of which each sees fewer (Li et al. 2022, arXiv:2108.06084)."""
+    short_length: int | None = None
+    """Tokens of a window during the short_steps; it divides data.sequence_length."""
     max_steps: int | None = None
     """Stop after this many optimiser steps."""
     max_epochs: float | None = None
@@ -294,6 +299,12 @@ class TrainConfig:
             yield f"train.ramp_steps is {self.ramp_steps}; it counts steps, so 0 or more"
         if self.ramp_steps and self.devices * self.nodes > 1:
             yield f"train.ramp_steps is {self.ramp_steps}; a batch that grows is for one process, so set it to 0"
+        if self.short_steps < 0:
+            yield f"train.short_steps is {self.short_steps}; it counts steps, so 0 or more"
+        if self.short_steps > 0 and self.short_length is None:
+            yield f"train.short_steps is {self.short_steps}, and train.short_length is unset; 64 would be a length"
+        if self.short_length is not None and self.short_length < 1:
+            yield f"train.short_length is {self.short_length}; it counts tokens, from 1 up"
         if not 0 < self.learning_rate < float("inf"):
             yield f"train.learning_rate is {self.learning_rate}; it must be above 0"
         processes = self.devices * self.nodes
@@ -326,6 +337,11 @@ class Recipe:
         """Tokens in a training window or row."""
         return self.data.sequence_length or self.model.context_length
 
+    def length_at(self, step: int) -> int:
+        """Tokens of a window as the model reads it in the update after `step` updates."""
+        short = self.train.short_length if step < self.train.short_steps else None
+        return short or self.sequence_length
+
     def problems(self) -> Iterator[str]:
         if not self.name.strip() or not self.name.isprintable() or "/" in self.name or "\\" in self.name:
             yield f"name is {self.name!r}; the run's folder is called after it, so it holds no / or \\ and is not blank"
@@ -336,6 +352,11 @@ class Recipe:
         length, context = self.sequence_length, self.model.context_length
         if length > context:
             yield f"data.sequence_length is {length}, beyond model.context_length {context}"
+        short = self.train.short_length if self.train.short_steps else None
+        if short is not None and short > 0 and length > 0 and length % short:
+            fits = [n for n in range(1, min(length, 4096) + 1) if length % n == 0]
+            near = min(fits, key=lambda n: abs(n - short))
+            yield f"train.short_length is {short}, which does not divide the windows' {length} tokens; {near} would"
         stride = self.data.stride
         if stride is not None and stride > length:
             yield f"data.stride is {stride}, beyond data.sequence_length {length}; tokens would be left out"

@@ -198,9 +198,9 @@ class Trainer:
         parts = [self.batches.samples(start, self.micro_batch) for start in starts]
         counts = torch.tensor(float(sum((targets != IGNORED).sum() for _, targets in parts)), device=self.fabric.device)
         tokens = cast(Tensor, self.fabric.all_reduce(counts, reduce_op="sum"))
-        total = torch.zeros((), device=self.fabric.device)
+        total, length = torch.zeros((), device=self.fabric.device), self.recipe.length_at(self.state.step)
         for i, (start, part) in enumerate(zip(starts, parts, strict=True)):
-            inputs, targets = (torch.from_numpy(array).to(self.fabric.device) for array in part)
+            inputs, targets = (torch.from_numpy(array.reshape(-1, length)).to(self.fabric.device) for array in part)
             torch.manual_seed(derived_seed(self.recipe.seed, start))  # dropout, too, is a function of (seed, step)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(parts) - 1):
                 loss = self.model(inputs, targets) / tokens

@@ -38,7 +38,6 @@ class Report:
         self.leads = launched.fabric.is_global_zero
         """Whether this is the process that writes and speaks."""
         self.peak = matmul_peak(self.device, torch_dtype(self.precision)) * self.processes
-        self.flops = training_flops(recipe.model, recipe.sequence_length)
         self.validation: float | None = None
         self.speed = 0.0
 
@@ -72,7 +71,8 @@ class Report:
         self.log.write("step", step=state.step, **figures, tokens=state.tokens, seconds=round(state.seconds, 3))
         part = budget.progress(state.step, state.seconds)
         shown = {**figures, "tokens_per_second": self.speed, "validation": self.validation}
-        shown["percent_of_peak"] = 100 * self.speed * self.flops / self.peak
+        flops = training_flops(self.recipe.model, self.recipe.length_at(state.step - 1))
+        shown["percent_of_peak"] = 100 * self.speed * flops / self.peak
         left = state.seconds * (1 - part) / part if part > 0 and state.step > 1 else None
         self.display.step(state.step, budget.max_steps, part, left, **shown)
 
