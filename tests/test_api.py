@@ -29,6 +29,25 @@ def test_a_run_in_six_lines(tmp_path, monkeypatch):
     assert again.recipe == recipe
 
 
+def test_a_run_of_a_relative_path_is_opened_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "here [1]").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    write_stories(tmp_path / "here [1]" / "stories.txt", 100)
+    write_stories(tmp_path / "here [1]" / "others.txt", 20)
+    shape = {"n_layers": 1, "n_heads": 2, "d_model": 16, "d_ff": 32, "vocab_size": 300, "context_length": 32}
+    train = {"max_steps": 2, "precision": "fp32"}
+    for number, source in enumerate(("stories.txt", "./st*.txt")):
+        values = {"data": {"source": source, "valid": "others.txt"}, "model": shape, "train": train}
+        monkeypatch.chdir(tmp_path / "here [1]")
+        recipe = talewright.recipe_from_dict(values)
+        score = talewright.fit(recipe, out=tmp_path / f"run-{number}").evaluate()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        again = talewright.load(tmp_path / f"run-{number}")
+        assert again.evaluate() == score
+        assert again.corpus().split("train").n_stories == 100
+
+
 def test_a_run_of_another_version_is_refused_by_its_settings_or_takes_their_defaults(tmp_path):
     (tmp_path / "recipe.yaml").write_text("train: {max_steps: 1, batch_tokens: 9}\nmodel: {rope: true}\n")
     with pytest.raises(UserError) as error:

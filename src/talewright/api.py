@@ -29,6 +29,7 @@ from talewright import __version__
 from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict, recipe_to_yaml
 from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
 from talewright.data.folders import read_json, refuse_links_out, write_json, write_whole
+from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.generate.engine import Engine, Story
@@ -182,6 +183,7 @@ def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outco
     launched = launch(recipe)  # before the folder is made: every process finds it free
     with launched.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
+    recipe = _from_anywhere(recipe)
     batches = _batches(recipe, corpus)
     _check_room(recipe, launched, folder)
     with _owned(folder, launched):
@@ -296,6 +298,16 @@ def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, 
     values["tokenizer"] = {"kind": "saved", "source": str((Path(run) / "tokenizer").resolve())}
     values["train"]["init_from"] = str(run)
     return recipe_from_dict(values, f"{recipe or run}", overrides)
+
+
+def _from_anywhere(recipe: Recipe) -> Recipe:
+    """The recipe with whole paths, so that its run finds its stories whatever folder it is opened from."""
+    data, tokenizer = recipe.data, recipe.tokenizer
+    named = {name: getattr(data, name) for name in ("source", "valid", "test")}
+    data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in named.items()})
+    if Path(tokenizer.source).expanduser().is_dir():  # else a name on the hub
+        tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
+    return dataclasses.replace(recipe, data=data, tokenizer=tokenizer)
 
 
 def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:

@@ -46,7 +46,7 @@ class Job:
 def cache_folder(job: Job) -> Path:
     """Where the cache keeps the corpus of a job."""
     source = job.data.source
-    last = source if is_bundled(source) else Path(source.removeprefix(HUB)).name.split(".")[0]
+    last = source if is_bundled(source) else Path(source.removeprefix(HUB)).absolute().name.split(".")[0]
     name = re.sub(r"[^A-Za-z0-9]+", "-", last).strip("-")[:40] or "stories"
     key = hashlib.sha256(json.dumps(job.request, sort_keys=True).encode()).hexdigest()[:12]
     return cache_root() / "corpora" / f"{name}-{key}"

@@ -97,6 +97,21 @@ def open_roles(config: DataConfig) -> tuple[dict[SplitName, Role], list[str]]:
     return roles, versions
 
 
+def from_anywhere(name: str) -> str:
+    """The name as it holds whatever folder one works in: files by their whole path."""
+    if is_bundled(name) or name.startswith(HUB):
+        return name
+    path = Path(name).expanduser()
+    if glob.has_magic(name) and not path.exists():
+        return str(Path(glob.escape(str(Path.cwd()))) / path)
+    return str(path.absolute())
+
+
+def last_name(name: str) -> str:
+    """The name without the folders that files lie in, which say where they are and not what."""
+    return name if is_bundled(name) or name.startswith(HUB) else Path(name).name
+
+
 def identify(name: str) -> dict[str, Any]:
     """What the prepared stories of a source are known by, found without the network, as plain values."""
     if is_bundled(name):

@@ -154,6 +154,6 @@ def public_recipe(recipe: Recipe) -> Recipe:
 
 def _public(source: str) -> str:
     """A source's name without the folders that it lies in."""
-    if is_bundled(source) or source.startswith(HUB) or not Path(source).exists():
+    if is_bundled(source) or source.startswith(HUB) or not (Path(source).is_absolute() or Path(source).exists()):
         return source
     return Path(source).name
