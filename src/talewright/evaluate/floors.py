@@ -10,8 +10,7 @@ import numpy as np
 
 from talewright.data import Split
 from talewright.evaluate.choices import Row, Scorer
-from talewright.evaluate.kneser_ney import KneserNey, Level, count_grams
-from talewright.evaluate.likelihood import TokenScores
+from talewright.evaluate.kneser_ney import KneserNey, count_grams
 from talewright.tokenizer import Tokenizer
 
 ORDERS = {"unigram": 1, "bigram": 2, "5-gram": 5}
@@ -19,20 +18,16 @@ TOKENS = 20_000_000
 """Training tokens that the n-gram models count at most, from the first story on: counting takes some 200 bytes each."""
 
 
-def ngram_scores(
-    train: Split, tokenizer: Tokenizer, stories: Sequence[np.ndarray]
-) -> tuple[dict[str, TokenScores], int]:
-    """Scores of the stories' tokens by n-gram models of the training stories, by their names in ORDERS, and the
-    training tokens that were counted.
-    """
-    levels, tokens = _counted(train, tokenizer)
-    models = {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}
-    return {name: model.score(stories) for name, model in models.items()}, tokens
-
-
-def five_gram(train: Split, tokenizer: Tokenizer) -> KneserNey:
-    """The 5-gram model of the training stories."""
-    return KneserNey(_counted(train, tokenizer)[0], ORDERS["5-gram"], tokenizer.eos_id)
+def ngram_models(train: Split, tokenizer: Tokenizer) -> tuple[dict[str, KneserNey], int]:
+    """Models of the training stories by their names in ORDERS, and the training tokens that they counted."""
+    known, tokens = [], 0
+    for i in range(train.n_stories):
+        known.append(train.story(i))
+        tokens += len(known[-1]) + 1
+        if tokens >= TOKENS:
+            break
+    levels = count_grams(known, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values()))
+    return {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}, tokens
 
 
 def counted_by(model: KneserNey) -> Scorer:
@@ -44,17 +39,6 @@ def counted_by(model: KneserNey) -> Scorer:
         return np.array([-part[row.start - 1 : -1].sum() for row, part in zip(rows, parts, strict=True)])
 
     return score
-
-
-def _counted(train: Split, tokenizer: Tokenizer) -> tuple[list[Level], int]:
-    """The n-grams of the training stories, and the tokens that were counted."""
-    known, tokens = [], 0
-    for i in range(train.n_stories):
-        known.append(train.story(i))
-        tokens += len(known[-1]) + 1
-        if tokens >= TOKENS:
-            break
-    return count_grams(known, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values())), tokens
 
 
 def compressed(texts: Sequence[str]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from talewright.evaluate.breakdown import by_length, by_position, intervals
 from talewright.evaluate.choices import Question, Scorer, TooShortError, figures, log_probabilities, scored_by
 from talewright.evaluate.cloze import cloze_questions
 from talewright.evaluate.copying import copying_part
-from talewright.evaluate.floors import compressed, counted_by, ngram_scores
+from talewright.evaluate.floors import compressed, counted_by
 from talewright.evaluate.likelihood import TokenScores, check_stories, score_tokens, summed
 from talewright.evaluate.subject import AbsentError, Subject
 from talewright.evaluate.told import told_part
@@ -88,20 +88,20 @@ def _answered(subject: Subject, asked: Sequence[Question], figures_of: Callable[
     except TooShortError as error:
         raise AbsentError(str(error)) from None
     try:
-        return {**found, "floors": {"5-gram": of(counted_by(subject.five_gram))}}
+        return {**found, "floors": {"5-gram": of(counted_by(subject.ngrams[0]["5-gram"]))}}
     except AbsentError as error:
         return {**found, "floors": {"absent": str(error)}}
 
 
 def _floors(subject: Subject, words: np.ndarray) -> dict[str, Any]:
-    subject.say("n-gram models and compressors")
+    subject.say("compressors and n-gram models")
     held_out = subject.held_out
     found: dict[str, Any] = {name: {"bits_per_byte": bits} for name, bits in compressed(subject.texts).items()}
     try:
-        counted, tokens = ngram_scores(subject.train, subject.tokenizer, held_out.stories)
+        counted, tokens = subject.ngrams
     except AbsentError as error:
         return {**found, "absent": str(error)}
-    models = {name: _figures(scores, held_out.sizes, words) for name, scores in counted.items()}
+    models = {name: _figures(model.score(held_out.stories), held_out.sizes, words) for name, model in counted.items()}
     return {**models, **found, "counted_tokens": tokens}
 
 

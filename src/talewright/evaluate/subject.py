@@ -11,7 +11,7 @@ import numpy as np
 
 from talewright.data import Split
 from talewright.errors import UserError
-from talewright.evaluate.floors import five_gram
+from talewright.evaluate.floors import ngram_models
 from talewright.evaluate.kneser_ney import KneserNey
 from talewright.generate.engine import Engine, Story
 from talewright.generate.sampling import Sampling
@@ -77,9 +77,11 @@ class Subject:
             raise AbsentError(f"the training stories are not at hand: {error}") from None
 
     @cached_property
-    def five_gram(self) -> KneserNey:
-        """The 5-gram model of the training stories. Raises AbsentError where they are not at hand."""
-        return five_gram(self.train, self.tokenizer)
+    def ngrams(self) -> tuple[dict[str, KneserNey], int]:
+        """`floors.ngram_models` of the training stories. Raises AbsentError where they are not at hand."""
+        train = self.train
+        self.say("counting n-grams")
+        return ngram_models(train, self.tokenizer)
 
     def train_texts(self) -> Iterator[str]:
         """The training stories as text, one after another. Raises AbsentError where they are not at hand."""
