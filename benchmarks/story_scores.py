@@ -1,62 +1,86 @@
-"""Scores of stories that no model, or no trained one, has told: do the figures put them in the order of a reader?
+"""Scores of stories that no model has told, or one that nobody would want: do the figures put them in a reader's order?
 
-    python benchmarks/story_scores.py TRAIN VALID [--stories 200] [--told NAME=FILE ...]
+    python benchmarks/story_scores.py TRAIN VALID OUT [--stories 200] [--run NAME=RUN ...] [--untrained RUN]
+    talewright scores RUN OUT/*
 
-TRAIN and VALID are texts with <|endoftext|> between stories. Scored are real stories, training stories, stories of
-the bundled grammar, of a 5-gram model, shuffled words, and told ones (a JSON list of objects with "text"). Prints
-tables of Markdown.
+TRAIN and VALID are texts with <|endoftext|> between stories. Scored are training stories, stories of the bundled
+grammar, of a 5-gram model, shuffled words, those that a run tells and those that a run's model tells before training.
+Of each kind OUT gets a folder with a scores.json, set against VALID as `talewright evaluate RUN --data VALID` does it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 
 import numpy as np
 
+from talewright import __version__, api
 from talewright.config import DataConfig
 from talewright.data import read_stories
+from talewright.data.folders import write_json
 from talewright.evaluate.copies import Copies
 from talewright.evaluate.copying import figures
 from talewright.evaluate.kneser_ney import KneserNey, count_grams
-from talewright.evaluate.tables import as_markdown, rows_of
+from talewright.evaluate.subject import Telling
 from talewright.evaluate.told import Reference, story_figures
 from talewright.evaluate.words import words_of
+from talewright.generate.engine import Engine
+from talewright.scoring import FILE, FORMAT, VERSION, held_out_facts
 from talewright.tokenizer.bpe import train_bpe
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train")
-    parser.add_argument("valid")
+    for name in ("train", "valid", "out"):
+        parser.add_argument(name, type=Path)
     parser.add_argument("--stories", type=int, default=200)
-    parser.add_argument("--told", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--run", action="append", default=[], metavar="NAME=RUN")
+    parser.add_argument("--untrained", metavar="RUN")
     asked = parser.parse_args()
-    train, valid = (list(read_stories(DataConfig(source=source))) for source in (asked.train, asked.valid))
-    count = asked.stories
+    train, valid = (list(read_stories(DataConfig(source=str(path)))) for path in (asked.train, asked.valid))
+    kinds = kinds_of_no_model(train, valid, asked.stories)
+    for named in asked.run:
+        name, _, folder = named.partition("=")
+        kinds[name] = told_by(api.load(folder), asked.stories)
+    if asked.untrained:
+        kinds["untrained"] = told_by(api.load(asked.untrained), asked.stories, untrained=True)
+    facts = held_out_facts(asked.valid.name, valid)
+    reference = Reference(valid[: asked.stories], frozenset(word for text in train for word in words_of(text)))
+    copies, start = Copies([text for texts in kinds.values() for text in texts]), 0
+    copies.read(map(words_of, train))
+    for name, texts in kinds.items():
+        copied = figures(copies, range(start, start + len(texts)))
+        start += len(texts)
+        write_scores(asked.out, name, facts, {"told": story_figures(texts, reference), "copying": copied})
+        print(asked.out / name, flush=True)
+
+
+def kinds_of_no_model(train: list[str], valid: list[str], count: int) -> dict[str, list[str]]:
+    """Stories by the name of their kind."""
     rng = random.Random(0)
-    kinds = {
-        "real stories": valid[count : 2 * count],
+    return {
         "training stories": rng.sample(train, count),
         "bundled grammar": list(read_stories(DataConfig(source="bundled", limit=count))),
-        "5-gram model": five_gram_stories(train, count),
+        "5-gram": five_gram_stories(train, count),
         "shuffled words": [shuffled(text, rng) for text in valid[count : 2 * count]],
     }
-    for named in asked.told:
-        name, _, file = named.partition("=")
-        kinds[name] = [story["text"] for story in json.loads(Path(file).read_text(encoding="utf-8"))][:count]
-    reference = Reference(valid[:count], frozenset(word for text in train for word in words_of(text)))
-    told = [(name, story_figures(texts, reference)) for name, texts in kinds.items()]
-    print(as_markdown(rows_of("told", told)), flush=True)
-    copies, ends = Copies([text for texts in kinds.values() for text in texts]), 0
-    copies.read(map(words_of, train))
-    copied = []
-    for name, texts in kinds.items():
-        copied.append((name, figures(copies, range(ends, ends + len(texts)))))
-        ends += len(texts)
-    print("", as_markdown(rows_of("copying", copied)), sep="\n")
+
+
+def told_by(run: api.Run, count: int, untrained: bool = False) -> list[str]:
+    """Stories as an evaluation has them told."""
+    engine = Engine(run.untrained_model().eval() if untrained else run.model, run.tokenizer, notify=lambda words: None)
+    return [story.text for story in engine.tell([""] * count, Telling.sampling)]
+
+
+def write_scores(out: Path, name: str, facts: dict, parts: dict) -> None:
+    """A scores.json of texts that are no run's."""
+    folder = out / name.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {"format": FORMAT, "version": VERSION, "talewright": __version__, "name": name}
+    scores |= {"run": {"folder": folder.name, "checkpoint": None}, "held_out": facts, "parts": parts}
+    write_json(folder / FILE, scores)
 
 
 def shuffled(text: str, rng: random.Random) -> str:

@@ -11,9 +11,11 @@ import pytest
 from talewright import api
 from talewright.cli import main
 from talewright.data.folders import write_json
+from talewright.evaluate import floors
+from talewright.evaluate.kneser_ney import count_grams
 from talewright.evaluate.parts import PARTS
 from talewright.generate import engine
-from tests.train.conftest import small_values, write_stories  # noqa: F401, a fixture
+from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
 
 QUICK = ["--told", "6", "--limit", "12"]
 
@@ -43,8 +45,10 @@ def test_a_run_is_scored_whole_and_the_same_again_whatever_the_batch(run, capsys
     main(["evaluate", str(run), *QUICK])
     printed, first = capsys.readouterr().out, scores_of(run)
     assert set(first["parts"]) == set(PARTS)
-    for words in ("untrained", "5-gram", "gzip", "real stories", "told apart", "10-grams", "12 stories"):
+    for words in ("untrained", "5-gram", "gzip", "real stories", "told apart", "distinct-2", "10-grams", "12 stories"):
         assert words in printed
+    assert ": validation stories of stories.txt" in printed  # and not where they lie
+    assert first["run"]["machine"]
     likelihood = first["parts"]["likelihood"]
     assert likelihood["floors"]["unigram"]["loss"] < likelihood["untrained"]["loss"]
     assert likelihood["floors"]["5-gram"]["loss"] < likelihood["floors"]["unigram"]["loss"]
@@ -54,6 +58,17 @@ def test_a_run_is_scored_whole_and_the_same_again_whatever_the_batch(run, capsys
     (run / "scores.json").unlink()
     main(["evaluate", str(run), *QUICK])
     assert scores_of(run) == first
+
+
+def test_n_grams_are_counted_once_for_all_parts(small, tmp_path, monkeypatch):  # noqa: F811
+    counted = []
+    monkeypatch.setattr(floors, "count_grams", lambda *words: counted.append(1) or count_grams(*words))
+    api.fit(small(model={"context_length": 128}, train={"max_steps": 1}), tmp_path / "run")
+    main(["evaluate", str(tmp_path / "run"), *QUICK])
+    parts = scores_of(tmp_path / "run")["parts"]
+    assert "5-gram" in parts["likelihood"]["floors"]
+    assert "5-gram" in parts["understanding"]["floors"]
+    assert len(counted) == 1
 
 
 def test_a_part_alone_is_made_anew_and_the_others_stay_while_they_hold(run):

@@ -10,6 +10,7 @@ from typing import Any
 
 from talewright import __version__, api
 from talewright.data.folders import read_json, write_json
+from talewright.data.sources import last_name
 from talewright.errors import UserError
 from talewright.evaluate.parts import evaluate_parts
 from talewright.evaluate.subject import HeldOut, Subject, Telling
@@ -19,7 +20,7 @@ from talewright.train.log import read_log
 
 FILE = "scores.json"
 FORMAT = "talewright scores"
-VERSION = 1
+VERSION = 2
 Say = Callable[[str], None]
 
 
@@ -59,7 +60,7 @@ def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
         "talewright": __version__,
         "name": run.recipe.name,
         "run": _facts(run),
-        "held_out": _held_out_facts(subject),
+        "held_out": held_out_facts(subject.held_out.source, subject.texts),
         "telling": asdict(asked.telling),
     }
     path = run.folder / FILE
@@ -76,7 +77,8 @@ def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
 def open_subject(run: api.Run, asked: Asked, say: Say) -> Subject:
     """A run as its scores look at it."""
     stories, sizes = run.stories(asked.data)
-    source = asked.data or run.recipe.data.valid or f"validation stories of {run.recipe.data.source}"
+    named, main = asked.data or run.recipe.data.valid, last_name(run.recipe.data.source)
+    source = last_name(named) if named else f"validation stories of {main}"
     return Subject(
         model=run.model,
         tokenizer=run.tokenizer,
@@ -108,16 +110,13 @@ def _facts(run: api.Run) -> dict[str, Any]:
     }
 
 
-def _held_out_facts(subject: Subject) -> dict[str, Any]:
-    held_out, digest = subject.held_out, hashlib.sha256()
-    for text in subject.texts:
-        digest.update(text.encode() + b"\0")
-    return {
-        "source": held_out.source,
-        "stories": len(held_out.stories),
-        "bytes": int(held_out.sizes.sum()),
-        "sha256": digest.hexdigest(),
-    }
+def held_out_facts(source: str, texts: Sequence[str]) -> dict[str, Any]:
+    """What held-out stories are known by: scores of the same ones can be compared."""
+    digest, size = hashlib.sha256(), 0
+    for text in map(str.encode, texts):
+        digest.update(text + b"\0")
+        size += len(text)
+    return {"source": source, "stories": len(texts), "bytes": size, "sha256": digest.hexdigest()}
 
 
 def _kept_parts(path: Path, scores: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 
 from talewright.config import DataConfig
 from talewright.data import read_stories
-from talewright.evaluate import language
+from talewright.evaluate import language, speech
 from talewright.evaluate.agreement import Features, lengths_agree, told_apart
 from talewright.evaluate.repetition import distinct, loops, repeated, self_bleu
+from talewright.evaluate.speech import speech_agrees, speech_of
 from talewright.evaluate.told import Reference, story_figures
 from talewright.evaluate.words import words_of
 
@@ -58,12 +61,13 @@ def test_a_loop_is_what_a_reader_would_call_one(text, expected):
 def test_quotes_ends_and_rules():
     assert language.ends('"Yes," he said. "Come!"\n')
     assert not language.ends("And then the")
-    assert language.quotes_closed('"Hi," said Tom.\n\n"Bye."')
-    assert not language.quotes_closed('"Hi, said Tom.')
-    assert not language.quotes_closed('said "Hi," Bye." "I am')
-    assert language.quotes_closed("“Hi,” he said.")
-    assert not language.quotes_closed("”Hi,“ he said.")
-    assert not language.quotes_closed('"Hi, said Tom.\n\nBye," said Ann.')
+    assert language.quotes_closed('"Hi," said Tom.\n\n"Bye."') == (1, 1)
+    assert language.quotes_closed('"Hi, said Tom.') == (1, 0)
+    assert language.quotes_closed('said "Hi," Bye." "I am') == (1, 0)
+    assert language.quotes_closed("“Hi,” he said.") == (1, 1)
+    assert language.quotes_closed("”Hi,“ he said.") == (1, 0)
+    assert language.quotes_closed('"Hi, said Tom.\n\nBye," said Ann.') == (1, 0)
+    assert language.quotes_closed("Nobody spoke.") == (0, 0)
     assert language.rule_faults("A owl had an apple. An hour later a unicorn and a one-eyed mouse ate an egg.") == 1
     assert language.rule_faults("He had an dog and a apple. the the sun shone. It was very very hot.") == 4
     assert language.rule_faults("A useful European ewe took an X-ray in an honest way.") == 0
@@ -72,6 +76,8 @@ def test_quotes_ends_and_rules():
 def test_names_and_pronouns():
     kept = "There was a girl named Lily. Lily ran. She had a cat called Tim."
     assert language.names_kept(kept) == (2, 1)
+    assert language.names_kept("A Tim named boy Tim ran") == (1, 0)
+    assert language.names_kept("The dog, called back by her, was named “Rex”.") == (0, 0)
     assert language.pronouns_agree("A boy named Tim ran. He saw his hat. She was sad.") == (3, 2)
     assert language.pronouns_agree("A girl named Ann ran. Her mom saw her.") == (0, 0)  # two persons are she
     assert language.pronouns_agree("A dog ran. He barked.") == (0, 0)
@@ -81,6 +87,32 @@ def test_harper_finds_faults_of_grammar_and_none_in_whole_sentences():
     pytest.importorskip("harper", reason="harper-py is not installed: the extra `scores`")
     assert not language.grammar_faults(["Tom went to the park with his dog. They played all day."])
     assert language.grammar_faults(["This is an test of the the linter."]).total() >= 2
+
+
+rows = st.dictionaries(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), st.integers(1, 9), min_size=1)
+
+
+@given(rows, rows)
+def test_speech_agrees_by_what_the_mixture_has_more_of_entropy(told, real):
+    def entropy(counts: dict) -> float:
+        return -sum(share * math.log2(share) for share in counts.values())
+
+    shares = [{row: times / sum(counts.values()) for row, times in counts.items()} for counts in (told, real)]
+    mixture = {row: (shares[0].get(row, 0) + shares[1].get(row, 0)) / 2 for row in {*told, *real}}
+    expected = 1 - entropy(mixture) + (entropy(shares[0]) + entropy(shares[1])) / 2
+    assert speech_agrees(Counter(told), Counter(real)) == pytest.approx(expected, abs=1e-9)
+    assert speech_agrees(Counter(), Counter(real)) == 0
+
+
+def test_parts_of_speech_tell_whole_stories_from_their_words_shuffled(real, monkeypatch):
+    pytest.importorskip("textblob", reason="textblob is not installed: the extra `scores`")
+    rng = random.Random(0)
+    shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in real[:100]]
+    whole, other, broken = map(speech_of, (real[:100], real[100:200], shuffled))
+    assert speech_agrees(other, whole) > 0.9
+    assert speech_agrees(broken, whole) < 0.8
+    monkeypatch.setattr(speech, "TAGS", 50)
+    assert speech_of(real).total() < 50
 
 
 def test_lengths_that_agree():
@@ -113,12 +145,11 @@ def test_real_stories_are_better_than_their_words_shuffled_in_every_figure(real)
     rng = random.Random(0)
     shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in real[100:200]]
     whole, broken = story_figures(real[100:200], reference), story_figures(shuffled, reference)
-    better = ("sentence_end", "quotes_closed")
-    for name in better:
-        assert whole[name] > broken[name]
+    assert whole["sentence_end"] > broken["sentence_end"]
+    for name in ("quotes_closed", "names_kept"):
+        assert whole[name]["share"] > 2 * broken[name]["share"]
     assert whole["rule_faults"] < broken["rule_faults"]
     assert whole["told_apart"] < broken["told_apart"]
-    assert whole["names_kept"]["share"] > 0.5
     assert whole["invented"]["share"] == broken["invented"]["share"] == 0
 
 

@@ -18,6 +18,8 @@ LEFT_OUT = ("Capitalization", "Enhancement", "Formatting", "Readability", "Style
 """Harper's kinds that are a matter of taste, or find names and the words of children's stories wrong."""
 _END = re.compile(r"[.!?…][\"”'’)]*\s*$")
 _NAMED = re.compile(r"\b(?:named|called)\s+([A-Z][a-z]+)\b")
+_NAMELESS = re.compile(r"\bnamed\b(?!\s+[\"“‘']?[A-Z])")
+_MARK = re.compile('["“”]')
 _GIRL_OR_BOY = re.compile(
     r"\b(girl|boy|woman|man|princess|prince|queen|king|mommy|daddy|mom|dad|mother|father|lady|grandma|grandpa|"
     r"sister|brother|daughter|son|aunt|uncle)s?\b",
@@ -37,13 +39,17 @@ def ends(text: str) -> bool:
     return _END.search(text) is not None
 
 
-def quotes_closed(text: str) -> bool:
-    """Whether in each paragraph quotations open and close in turn: each opens before a word, and closes behind one."""
-    return all(_in_turn(part) for part in re.split(r"\n\s*\n", text))
+def quotes_closed(text: str) -> tuple[int, int]:
+    """1 where the text has quotations, and 1 where in each of its paragraphs they open and close in turn: each opens
+    before a word, and closes behind one. A text that nobody speaks in says nothing of it: (0, 0).
+    """
+    if not _MARK.search(text):
+        return 0, 0
+    return 1, int(all(_in_turn(part) for part in re.split(r"\n\s*\n", text)))
 
 
 def _in_turn(part: str) -> bool:
-    marks = [found.start() for found in re.finditer('["“”]', part)]
+    marks = [found.start() for found in _MARK.finditer(part)]
     opened, closed = marks[::2], marks[1::2]
     before_words = all(part[i] != "”" and part[i + 1 : i + 2].strip() for i in opened)
     behind_words = all(part[i] != "“" and part[i - 1].strip() for i in closed)
@@ -51,16 +57,16 @@ def _in_turn(part: str) -> bool:
 
 
 def names_kept(text: str) -> tuple[int, int]:
-    """Characters that are introduced by "named X" or "called X", and how many of them are named again afterwards."""
-    kept = introduced = 0
-    seen: set[str] = set()
+    """Characters that are introduced by "named X" or "called X", and how many of them are named again afterwards.
+    "named" with no name behind it introduces somebody who is not kept.
+    """
+    kept, seen = 0, set[str]()
     for found in _NAMED.finditer(text):
         name = found[1]
         if name not in seen:
-            introduced += 1
             kept += re.search(rf"\b{name}\b", text[found.end() :]) is not None
             seen.add(name)
-    return introduced, kept
+    return len(seen) + len(_NAMELESS.findall(text)), kept
 
 
 def pronouns_agree(text: str) -> tuple[int, int]:

@@ -7,13 +7,6 @@ from typing import Any
 
 from talewright.evaluate.tables import TABLES, as_markdown, as_text, rows_of
 
-HEADINGS = {
-    "likelihood": "How likely held-out stories are",
-    "told": "Stories told",
-    "copying": "What was copied",
-    "understanding": "What is understood",
-    "cloze": "Gaps in held-out stories",
-}
 BESIDE = {"untrained": "untrained", "real": "real stories", "held_out": "real stories"}
 """What stands in a part beside the run's own figures, and what it is called."""
 Row = tuple[str, dict[str, Any]]
@@ -22,9 +15,10 @@ Row = tuple[str, dict[str, Any]]
 def side_by_side(found: Sequence[dict[str, Any]]) -> str:
     """Runs under one another, a table for each part, and under them what was scored."""
     blocks = []
-    for part in TABLES:
-        if rows := _rows(part, found):
-            blocks.append(as_text(rows_of(part, rows)))
+    for table in TABLES:
+        if rows := _rows(table.part, found):
+            blocks.append(f"{table.title}\n{as_text(rows_of(table, rows))}")
+    for part in dict.fromkeys(table.part for table in TABLES):
         blocks += [
             f"{part} of {row_name(scores, found)}: {scores['parts'][part]['absent']}"
             for scores in found
@@ -78,10 +72,12 @@ def leaderboard(found: Sequence[dict[str, Any]], command: str) -> str:
     if len(groups) > 1:
         blocks.append("Runs scored on different stories stand apart: their figures cannot be compared.")
     for group in groups.values():
-        blocks += [f"Here {_scored_words(group[0])}.", as_markdown(_runs(group))]
-        for part in TABLES:
-            if rows := _rows(part, group):
-                blocks += [f"## {HEADINGS.get(part, part)}", as_markdown(rows_of(part, rows))]
+        blocks.append(f"Here {_scored_words(group[0])}.")
+        if runs := [scores for scores in group if scores["run"]["checkpoint"] is not None]:  # not texts of no model
+            blocks.append(as_markdown(_runs(runs)))
+        for table in TABLES:
+            if rows := _rows(table.part, group):
+                blocks += [f"## {table.title}", as_markdown(rows_of(table, rows))]
     return "\n\n".join(blocks) + "\n"
 
 

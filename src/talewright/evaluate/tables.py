@@ -16,6 +16,13 @@ class Column:
     write: Callable[[float], str]
 
 
+class Table:
+    """Some figures of a part."""
+
+    def __init__(self, title: str, part: str, *columns: Column) -> None:
+        self.title, self.part, self.columns = title, part, columns
+
+
 def number(digits: int) -> Callable[[float], str]:
     """With so many digits after the point."""
     return lambda value: f"{value:,.{digits}f}"
@@ -31,15 +38,19 @@ def short(value: float) -> str:
 
 
 INTERVAL = (Column("95 % from", "low", percent), Column("to", "high", percent))
-TABLES: dict[str, tuple[Column, ...]] = {
-    "likelihood": (
+TABLES = (
+    Table(
+        "How likely held-out stories are",
+        "likelihood",
         Column("loss", "loss", number(3)),
         Column("perplexity", "perplexity", short),
         Column("bits/byte", "bits_per_byte", number(3)),
         Column("bits/word", "bits_per_word", number(2)),
         Column("accuracy", "token_accuracy", percent),
     ),
-    "understanding": (
+    Table(
+        "What is understood",
+        "understanding",
         Column("understanding", "accuracy", percent),
         *INTERVAL,
         Column("facts", "kinds.facts.accuracy", percent),
@@ -48,30 +59,41 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("both of a pair", "both_of_a_pair", percent),
         Column("matched", "matched.accuracy", percent),
     ),
-    "cloze": (
+    Table(
+        "Gaps in held-out stories",
+        "cloze",
         Column("cloze", "accuracy", percent),
         *INTERVAL,
         Column("names", "kinds.names.accuracy", percent),
         Column("things", "kinds.things.accuracy", percent),
         Column("pronouns", "kinds.pronouns.accuracy", percent),
     ),
-    "told": (
+    Table(
+        "Stories told, and how well",
+        "told",
         Column("finished", "finished", percent),
+        Column("rules/1,000", "rule_faults", number(2)),
+        Column("grammar/1,000", "grammar.faults", number(2)),
+        Column("quotes", "quotes_closed.share", percent),
+        Column("names", "names_kept.share", percent),
+        Column("he or she", "pronouns_agree.share", percent),
+        Column("speech", "speech_agrees", percent),
+        Column("told apart", "told_apart", percent),
+    ),
+    Table(
+        "Their manner: neither more nor less is better, but what real stories have",
+        "told",
         Column("words", "words", number(0)),
+        Column("lengths", "lengths_agree", percent),
         Column("4-grams again", "repeated_4grams", percent),
         Column("loops", "loops", percent),
         Column("distinct-2", "distinct_2", number(3)),
         Column("self-BLEU", "self_bleu", number(3)),
         Column("invented", "invented.share", percent),
-        Column("rules/1,000", "rule_faults", number(2)),
-        Column("grammar/1,000", "grammar.faults", number(2)),
-        Column("quotes", "quotes_closed", percent),
-        Column("names", "names_kept.share", percent),
-        Column("he or she", "pronouns_agree.share", percent),
-        Column("lengths", "lengths_agree", percent),
-        Column("told apart", "told_apart", percent),
     ),
-    "copying": (
+    Table(
+        "What was copied",
+        "copying",
         Column("longest", "longest", number(0)),
         Column("mean longest", "longest_mean", number(1)),
         Column("10-grams", "copied_10grams", percent),
@@ -80,16 +102,15 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("continued, known", "continued.training", number(3)),
         Column("continued, new", "continued.held_out", number(3)),
     ),
-}
-"""The columns of each part's table."""
+)
+"""All tables, in the order in which they are shown."""
 
 
-def rows_of(part: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[list[str]]:
-    """A part's table, its heading first: of each row its name and its figures, an empty cell where there is none."""
-    columns = TABLES[part]
-    cells = [["", *(column.title for column in columns)]]
+def rows_of(table: Table, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[list[str]]:
+    """A table, its heading first: of each row its name and its part's figures, an empty cell where there is none."""
+    cells = [["", *(column.title for column in table.columns)]]
     for name, figures in rows:
-        cells.append([name, *(_cell(column, figures) for column in columns)])
+        cells.append([name, *(_cell(column, figures) for column in table.columns)])
     return cells
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,9 @@ from talewright.errors import UserError
 from talewright.evaluate import language
 from talewright.evaluate.agreement import Features, lengths_agree, told_apart
 from talewright.evaluate.repetition import distinct, loops, repeated, self_bleu
+from talewright.evaluate.speech import speech_agrees, speech_of
 from talewright.evaluate.subject import AbsentError, Subject
-from talewright.evaluate.words import words_of
+from talewright.evaluate.words import Gram, words_of
 
 WORDS = 10_000
 """Words, of all stories together, that `distinct` looks at: a number that two hundred short stories have."""
@@ -30,6 +32,10 @@ class Reference:
     @cached_property
     def features(self) -> Features:
         return Features(self.real)
+
+    @cached_property
+    def speech(self) -> Counter[Gram]:
+        return speech_of(self.real)
 
 
 def story_figures(texts: Sequence[str], reference: Reference) -> dict[str, Any]:
@@ -52,9 +58,10 @@ def story_figures(texts: Sequence[str], reference: Reference) -> dict[str, Any]:
         "invented": _invented(stories, reference.vocabulary),
         "rule_faults": 1000 * sum(map(language.rule_faults, texts)) / total,
         "grammar": _grammar(texts, total),
-        "quotes_closed": _mean(map(language.quotes_closed, texts)),
+        "quotes_closed": _share(map(language.quotes_closed, texts)),
         "names_kept": _share(map(language.names_kept, texts)),
         "pronouns_agree": _share(map(language.pronouns_agree, texts)),
+        "speech_agrees": _speech(texts, reference),
         "lengths_agree": lengths_agree([*map(len, stories)], [len(words_of(text)) for text in reference.real]),
         "told_apart": told_apart(texts, reference.real, reference.features),
     }
@@ -97,6 +104,14 @@ def _grammar(texts: Sequence[str], words: int) -> dict[str, Any] | None:
         return None
     kinds = {kind: 1000 * times / words for kind, times in sorted(faults.items(), key=lambda item: (-item[1], item[0]))}
     return {"faults": sum(kinds.values()), "kinds": kinds}
+
+
+def _speech(texts: Sequence[str], reference: Reference) -> float | None:
+    """How far parts of speech stand as in real stories; None where there is no tagger."""
+    try:
+        return speech_agrees(speech_of(texts), reference.speech)
+    except AbsentError:
+        return None
 
 
 def _share(counts: Iterator[tuple[int, int]]) -> dict[str, Any]:
