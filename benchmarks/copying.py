@@ -6,7 +6,8 @@ TRAIN and VALID are texts with <|endoftext|> between stories. TRAIN is written t
 time with a number in each story, until it has so many megabytes; without --megabytes it is read as it is. Looked for
 are 200 stories of VALID, the last of them with 40 words of TRAIN's last story at their end; as `talewright evaluate`
 does it, doubled and leaked stories counted too. Prints JSON: bytes, seconds, those of them that reading and cleaning
-took, MiB that this process had at most before and after, and the figures.
+took, MiB that this process had at most before and after, and the figures; on the way, for each 100 MB, the seconds of
+processor time and the MiB at most so far.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from talewright.evaluate.copying import Splits, figures
 from talewright.evaluate.words import words_of
 
 SEPARATOR = "<|endoftext|>"
+STEP = 100 * 10**6
 
 
 def main() -> None:
@@ -61,13 +63,16 @@ def measured(train: Path, valid: Path) -> dict:
     held_out = list(read_stories(DataConfig(source=str(valid))))
     last = words_of(end_of(train).split(SEPARATOR)[-2])
     told = [*held_out[:199], f"{held_out[199]} {' '.join(last[-40:])}"]
-    before, begun, reading = peak(), time.perf_counter(), 0.0
+    before, begun, begun_cpu, reading, passed = peak(), time.perf_counter(), time.process_time(), 0.0, 0
 
     def texts() -> Iterator[list[str]]:
-        nonlocal reading
+        nonlocal reading, passed
         since = time.perf_counter()
         for story in read_stories(DataConfig(source=str(train))):
             reading += time.perf_counter() - since
+            passed += len(story.encode())
+            if passed // STEP > (passed - len(story.encode())) // STEP:
+                print(f"{passed / 1e6:,.0f} MB, {time.process_time() - begun_cpu:.1f} s, {peak()} MiB", flush=True)
             yield words_of(story)
             since = time.perf_counter()
 
@@ -79,6 +84,7 @@ def measured(train: Path, valid: Path) -> dict:
     return {
         "bytes": train.stat().st_size,
         "seconds": round(seconds, 1),
+        "processor_seconds": round(time.process_time() - begun_cpu, 1),
         "reading": round(reading, 1),
         "mib_before": before,
         "mib_at_most": peak(),

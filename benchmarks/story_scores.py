@@ -1,11 +1,12 @@
 """Scores of stories that no model has told, or one that nobody would want: do the figures put them in a reader's order?
 
-    python benchmarks/story_scores.py TRAIN VALID OUT [--stories 200] [--run NAME=RUN ...] [--untrained RUN]
+    python benchmarks/story_scores.py TRAIN VALID OUT [--stories 200] [--limit N] [--run NAME=RUN ...] [--untrained RUN]
     talewright scores RUN OUT/*
 
 TRAIN and VALID are texts with <|endoftext|> between stories. Scored are training stories, stories of the bundled
 grammar, of a 5-gram model, shuffled words, those that a run tells and those that a run's model tells before training.
-Of each kind OUT gets a folder with a scores.json, set against VALID as `talewright evaluate RUN --data VALID` does it.
+Of each kind OUT gets a folder with a scores.json, set against VALID (its first N stories) as `talewright evaluate RUN
+--data VALID --limit N` does it.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ def main() -> None:
     for name in ("train", "valid", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--stories", type=int, default=200)
+    parser.add_argument("--limit", type=int)
     parser.add_argument("--run", action="append", default=[], metavar="NAME=RUN")
     parser.add_argument("--untrained", metavar="RUN")
     asked = parser.parse_args()
     train, valid = (list(read_stories(DataConfig(source=str(path)))) for path in (asked.train, asked.valid))
+    valid = valid[: asked.limit]
     kinds = kinds_of_no_model(train, valid, asked.stories)
     for named in asked.run:
         name, _, folder = named.partition("=")
