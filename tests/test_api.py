@@ -6,7 +6,7 @@ import pytest
 
 import talewright
 from talewright.api import run_recipe
-from talewright.config import ModelConfig
+from talewright.config import ModelConfig, recipe_from_dict
 from talewright.errors import UserError
 from tests.train.conftest import write_stories
 
@@ -40,12 +40,12 @@ def test_a_run_of_a_relative_path_is_opened_from_any_folder(tmp_path, monkeypatc
     for number, source in enumerate(("stories.txt", "./st*.txt")):
         values = {"data": {"source": source, "valid": "others.txt"}, "model": shape, "train": train}
         monkeypatch.chdir(tmp_path / "here [1]")
-        recipe = talewright.recipe_from_dict(values)
+        recipe = recipe_from_dict(values)
         score = talewright.fit(recipe, out=tmp_path / f"run-{number}").evaluate()
         monkeypatch.chdir(tmp_path / "elsewhere")
         again = talewright.load(tmp_path / f"run-{number}")
         assert again.evaluate() == score
-        assert again.corpus().split("train").n_stories == 100
+        assert again.corpus().split("valid").n_stories == 20
 
 
 def test_a_run_of_another_version_is_refused_by_its_settings_or_takes_their_defaults(tmp_path):
