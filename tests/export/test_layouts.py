@@ -60,8 +60,7 @@ def foreign(draw: st.DrawFn, kind: str) -> PreTrainedModel:
         own = {"max_position_embeddings": context, "hidden_size": width, "num_hidden_layers": layers}
         own |= {"num_attention_heads": heads * groups, "num_key_value_heads": heads, "intermediate_size": inner}
         own |= {"rms_norm_eps": eps, "attention_bias": draw(st.booleans()), "head_dim": width // heads // groups}
-        theta = {"rope_theta": draw(st.sampled_from([100.0, 10000.0]))}
-        own |= {**theta, "rope_parameters": {"rope_type": "default", **theta}}  # for transformers 4, and 5
+        own |= {"rope_parameters": {"rope_type": "default", "rope_theta": draw(st.sampled_from([100.0, 10000.0]))}}
         if kind == "llama":
             model = LlamaForCausalLM(LlamaConfig(**own, **common, mlp_bias=draw(st.booleans())))
         else:
