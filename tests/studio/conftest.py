@@ -1,4 +1,4 @@
-"""A run as the studio takes one, made without training: two checkpoints of a small model, a log, samples."""
+"""A run as the studio takes one, made untrained: two checkpoints of a small model, a log, samples; and its visitors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +15,15 @@ import torch
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
 from talewright.export.intake import write_run
+from talewright.studio import open_studio
 from talewright.studio.library import Library
 from talewright.studio.telling import Desk
 from talewright.tokenizer.bpe import train_bpe
 from talewright.train.checkpoint import State, save_checkpoint
 from talewright.train.shelf import point
+from tests.export.browser import chromium
 from tests.model.shapes import lively_model
+from tests.studio.browser import open_page
 
 SMALL = ModelConfig(n_layers=2, n_heads=2, d_model=16, d_ff=32, vocab_size=300, context_length=32)
 
@@ -72,3 +76,48 @@ def make_desk(library: Library) -> Iterator[Callable[..., Desk]]:
     yield make
     for desk in opened:
         desk.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served_run(pattern: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(pattern, tmp_path_factory.mktemp("served") / "tales"))
+
+
+@pytest.fixture(scope="module")
+def address(served_run: Path) -> Iterator[str]:
+    pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    with open_studio([served_run]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def visitors(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page for a new visitor; whatever it asks of another server, or fails in it, fails the test."""
+    contexts, elsewhere, wrong = [], [], []
+
+    def opened(**options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: elsewhere.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        open_page(page, address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not wrong
+    assert not [url for url in elsewhere if not url.startswith((address, "blob:", "data:"))]
+
+
+@pytest.fixture
+def page(visitors: Callable[..., Any]) -> Any:
+    return visitors()

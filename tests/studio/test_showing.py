@@ -99,3 +99,18 @@ def test_a_visit_forgets_its_oldest_stories():
     telling.text = "x" * LETTERS
     visit.keep(telling)
     assert len(visit.stories) == 1
+
+
+def test_a_visitor_who_only_reads_keeps_no_model_open():
+    from talewright.studio.telling import Telling
+
+    visit, one, two = Visit(), *(Telling(visitor="Ada", choice="tales", text="") for _ in range(2))
+    visit.telling, visit.compared = one, [two]
+    assert visit.busy
+    visit.stop()
+    assert one.stopped
+    assert two.stopped
+    visit.forget(two)
+    assert visit.telling is one
+    visit.forget(one)
+    assert (visit.telling, visit.compared, visit.busy) == (None, [], False)

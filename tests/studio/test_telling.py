@@ -11,6 +11,7 @@ import pytest
 from talewright.errors import UserError
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.studio import library as library_module
 from talewright.studio import telling as module
 from talewright.studio.library import Library
 from talewright.studio.telling import LONGEST, Telling
@@ -152,6 +153,20 @@ def test_a_checkpoint_half_written_is_not_seen(library: Library, run):
     with pytest.raises(UserError, match="damaged") as told:
         library.open("tales · step 20")
     assert str(run.parent) not in str(told.value)
+
+
+def test_a_checkpoint_cleared_away_while_it_is_read_gives_way_to_the_next(library: Library, run, monkeypatch):
+    read = library_module.load_model
+
+    def cleared_once(checkpoint, model):
+        monkeypatch.setattr(library_module, "load_model", read)
+        shutil.rmtree(run / "checkpoints" / "step-10")
+        (run / "checkpoints" / "best").write_text("step-20\n")
+        return read(checkpoint, model)
+
+    monkeypatch.setattr(library_module, "load_model", cleared_once)
+    opened = library.open("tales")
+    assert opened.step == 20
 
 
 def test_few_models_stay_open(library: Library, monkeypatch):

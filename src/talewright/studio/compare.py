@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from talewright.studio import showing
-from talewright.studio.parts import Studio, follow, html, in_words, sampling_controls, sampling_of, visitor, words_on
+from talewright.studio.parts import (
+    QUIET,
+    Studio,
+    beginning,
+    follow,
+    html,
+    in_words,
+    sampling_controls,
+    sampling_of,
+    visitor,
+    words_on,
+)
 from talewright.studio.telling import Telling
 from talewright.studio.visit import Visit
 
@@ -41,44 +52,48 @@ class CompareTab:
                 with gr.Column(min_width=280):
                     status = html(showing.status(""))
                     self.sides += [status, html(showing.empty(EMPTY), elem_id=f"side-{number}", label=side)]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
         outputs = [*self.sides, tell, stop]
         inputs = [self.prompt, *self.who, visit, *settings]
-        gr.on([tell.click, self.prompt.submit], self.on_tell, inputs, outputs, **quiet)
-        stop.click(lambda visit: visit.stop(), visit, None, queue=False, **quiet)
+        gr.on([tell.click, self.prompt.submit], self.on_tell, inputs, outputs, **QUIET)
+        stop.click(lambda visit: visit.stop(), visit, None, queue=False, **QUIET)
 
     async def on_tell(
         self, prompt: str | None, first: str, second: str, visit: Visit, request: gr.Request, *values: Any
     ) -> AsyncGenerator[list[Any], None]:
         """Both tell, by the same settings and seed; one that cannot says why, and the other tells all the same."""
-        tellings, failed = [], {}
         visit.stop()
-        for side, choice in enumerate((first, second)):
-            try:
-                text = (prompt or "").rstrip(" ")
-                asked = Telling(visitor=visitor(request), choice=choice, text=text, sampling=sampling_of(values))
-                tellings.append(self.studio.desk.ask(asked))
-            except Exception as error:
-                failed[side] = in_words(error)
-                tellings.append(
-                    Telling(visitor="", choice=choice, text="", sampling=sampling_of([1, 20, 1, 1, 1, 0]), state="done")
-                )
-        visit.telling = tellings
-        async for _ in follow(self.studio.desk, tellings):
-            yield [*self._sides(tellings, failed), *_keys(True)]
-        yield [*self._sides(tellings, failed), *_keys(False)]
+        text = beginning(prompt)
+        tellings = [self._asked(text, choice, visitor(request), values) for choice in (first, second)]
+        visit.compared = tellings
+        try:
+            async for _ in follow(self.studio.desk, tellings):
+                yield [*self._sides(tellings), *_keys(True)]
+        finally:
+            visit.forget(*tellings)
+        yield [*self._sides(tellings), *_keys(False)]
 
-    def _sides(self, tellings: list[Telling], failed: dict[int, str]) -> list[str]:
+    def _asked(self, text: str, choice: str, whose: str, values: Sequence[Any]) -> Telling:
+        """A story that is told, or one that is done before it began, with its error."""
+        telling = Telling(visitor=whose, choice=choice, text=text)
+        try:
+            telling.sampling = sampling_of(values)
+            return self.studio.desk.ask(telling)
+        except Exception as error:
+            telling.error, telling.state = in_words(error), "done"
+            return telling
+
+    def _sides(self, tellings: list[Telling]) -> list[str]:
         shown = []
-        for side, telling in enumerate(tellings):
-            if side in failed:
-                shown += [showing.status(failed[side], "error"), showing.empty("No story.")]
-                continue
+        for side, telling in zip(SIDES, tellings, strict=True):
             words, kind = words_on(self.studio.desk, telling)
             who = telling.opened.about if telling.opened else telling.choice
-            label = f"{SIDES[side]} story, by {who}"
+            label = f"{side} story, by {who}"
             shown.append(showing.status(f"{who}: {words}", kind))
-            shown.append(showing.story(telling.text, telling.continuation, telling.running, label))
+            shown.append(
+                showing.empty("No story.")
+                if telling.error and not telling.told
+                else showing.story(telling.text, telling.continuation, telling.running, label)
+            )
         return shown
 
 

@@ -18,7 +18,7 @@ from talewright.inspect.predictions import read
 from talewright.inspect.recording import record
 from talewright.studio import showing
 from talewright.studio.library import Opened
-from talewright.studio.parts import Studio, html, in_words
+from talewright.studio.parts import QUIET, Studio, html, in_words
 from talewright.studio.visit import Told, Visit
 
 EMPTY = "Tell a story first, under Tell; then see here what the model expected of it, and where it looked."
@@ -48,12 +48,7 @@ class InsideTab:
         self.attention = html("", elem_id="attention")
         self.inputs = [visit, self.head]
         self.outputs = [self.status, self.losses, self.head, self.attention]
-        self.quiet: dict[str, Any] = {
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-        }
-        self.head.input(self.refresh, self.inputs, self.outputs, **self.quiet)
+        self.head.input(self.refresh, self.inputs, self.outputs, **QUIET)
 
     async def refresh(self, visit: Visit, head: str | None) -> list[Any]:
         told = visit.current

@@ -11,7 +11,7 @@ from gradio.themes import Base, Font
 
 from talewright.studio.compare import CompareTab
 from talewright.studio.inside import InsideTab
-from talewright.studio.parts import Studio, html, text_of, visitor
+from talewright.studio.parts import QUIET, Studio, html, text_of, visitor
 from talewright.studio.tell import TellTab
 from talewright.studio.visit import Visit
 from talewright.studio.watch import WatchTab
@@ -60,18 +60,16 @@ def build(studio: Studio) -> gr.Blocks:
             studio.desk.leave(visitor(request))
 
         inputs, outputs = [*inside.inputs, watch.run], [watch.timer, *inside.outputs, *watch.outputs]
-        tabs.select(opened, inputs, outputs, **inside.quiet)
+        tabs.select(opened, inputs, outputs, **QUIET)
         page.unload(left)
         tellers = [tell.who, *compare.who]  # a run in training has other checkpoints by now
-        page.load(
-            lambda: [gr.Dropdown(choices=studio.library.choices()) for _ in tellers], None, tellers, **inside.quiet
-        )
+        page.load(lambda: [gr.Dropdown(choices=studio.library.choices()) for _ in tellers], None, tellers, **QUIET)
     return page
 
 
 def looks() -> dict[str, Any]:
-    """What `launch` takes of theme and style: the system's own fonts, and nothing from elsewhere."""
-    return {"theme": _theme(), "css": text_of("style.css")}
+    """What `launch` takes of theme, style and script: the system's own fonts, and nothing from elsewhere."""
+    return {"theme": _theme(), "css": text_of("style.css"), "js": text_of("place.js")}
 
 
 def _theme() -> Base:

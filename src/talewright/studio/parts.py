@@ -21,6 +21,8 @@ from talewright.studio.telling import WENT_WRONG, Desk, Telling
 
 WATCHED, QUEUED = 0.12, 0.5
 """Seconds between two looks at a story that is told, and at one that waits."""
+QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+"""How every event but telling is connected: no veil of Gradio's over the page, nobody waits for another, no name."""
 T = TypeVar("T")
 
 
@@ -70,7 +72,9 @@ def sampling_controls() -> list[Any]:
             label="Repetition penalty",
             info="Above 1, what was told already becomes less likely.",
         ),
-        gr.Number(0, label="Seed", precision=0, minimum=0, info="The same seed tells the same story."),
+        gr.Number(
+            0, label="Seed", precision=0, minimum=0, info="The same seed tells the same story.", elem_classes="seed"
+        ),
     ]
 
 
@@ -85,6 +89,11 @@ def sampling_of(values: Sequence[Any]) -> Sampling:
         repetition_penalty=float(penalty),
         seed=int(seed or 0),
     )
+
+
+def beginning(prompt: str | None) -> str:
+    """A beginning as it is told from: a space at its end belongs to the word after it."""
+    return (prompt or "").rstrip(" ")
 
 
 def html(value: str, **options: Any) -> Any:

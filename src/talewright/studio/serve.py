@@ -58,8 +58,10 @@ def open_studio(folders: Sequence[Path], host: str = "127.0.0.1", port: int | No
     studio = Studio(library=library, desk=Desk(library))
     try:
         page = build(studio).queue(max_size=1000, api_open=False)
-        yield _launch(page, host, port, looks())
-        page.close(verbose=False)
+        try:
+            yield _launch(page, host, port, looks())
+        finally:
+            page.close(verbose=False)
     finally:
         studio.close()
 

@@ -10,7 +10,9 @@ import gradio as gr
 from talewright.config import PROMPTS
 from talewright.studio import showing
 from talewright.studio.parts import (
+    QUIET,
     Studio,
+    beginning,
     follow,
     html,
     in_words,
@@ -27,6 +29,7 @@ from talewright.studio.words import read_words
 EMPTY = (
     "Write how a story begins, or pick a beginning, and press Tell. With nothing written, the model begins by itself."
 )
+UNTOLD = "Nothing told yet."
 Updates = AsyncGenerator[list[Any], None]
 
 
@@ -59,7 +62,7 @@ class TellTab:
             self.settings = sampling_controls()
 
     def _answers(self) -> None:
-        self.status = html(showing.status(""), elem_id="status")
+        self.status = html(showing.status(UNTOLD), elem_id="status")
         self.story = html(showing.empty(EMPTY), js_on_load=text_of("page.js"), elem_id="story")
         self.by_word = gr.Checkbox(label="Word by word: how likely each was", elem_id="by-word")
         self.others = html("", js_on_load=text_of("page.js"), elem_id="others")
@@ -77,21 +80,17 @@ class TellTab:
             self.go_on,
             self.again,
         ]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
-        private: dict[str, Any] = {**quiet, "api_visibility": "private"}
+        named = {**QUIET, "api_visibility": "public", "api_name": "tell"}
         asked = [self.visit, *self.settings]
         for pick, prompt in zip(self.picks, PROMPTS, strict=True):
-            pick.click(lambda prompt=prompt: prompt, None, self.prompt, queue=False, **private)
-        gr.on(
-            [self.tell.click, self.prompt.submit], self.on_tell, [self.prompt, self.who, *asked], outputs,
-            api_name="tell", **quiet,
-        )  # fmt: skip
-        self.stop.click(self.on_stop, self.visit, None, queue=False, **private)
-        self.go_on.click(self.on_go_on, asked, outputs, **private)
-        self.again.click(self.on_again, asked, [*outputs, self.settings[-1]], **private)
-        self.by_word.change(self.on_by_word, [self.visit, self.by_word], outputs, **private)
+            pick.click(lambda prompt=prompt: prompt, None, self.prompt, queue=False, **QUIET)
+        gr.on([self.tell.click, self.prompt.submit], self.on_tell, [self.prompt, self.who, *asked], outputs, **named)
+        self.stop.click(self.on_stop, self.visit, None, queue=False, **QUIET)
+        self.go_on.click(self.on_go_on, asked, outputs, **QUIET)
+        self.again.click(self.on_again, asked, [*outputs, self.settings[-1]], **QUIET)
+        self.by_word.change(self.on_by_word, [self.visit, self.by_word], outputs, **QUIET)
         for pressed in (self.story, self.others, self.past):
-            pressed.choose(self.on_choose, asked, outputs, **private)
+            pressed.choose(self.on_choose, asked, outputs, **QUIET)
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -99,8 +98,8 @@ class TellTab:
         """Tell a new story."""
 
         def begin() -> Telling:
-            text = (prompt or "").rstrip(" ")  # a space belongs to the word after it
-            return Telling(visitor=visitor(request), choice=who, text=text, sampling=sampling_of(values))
+            sampling = sampling_of(values)
+            return Telling(visitor=visitor(request), choice=who, text=beginning(prompt), sampling=sampling)
 
         async for update in self._tell(begin, visit):
             yield update
@@ -134,6 +133,8 @@ class TellTab:
     async def on_choose(self, visit: Visit, request: gr.Request, event: gr.EventData, *values: Any) -> Updates:
         """A word was pressed, or one of its alternatives, or a past story."""
         pressed = {key: value for key, value in (event._data or {}).items() if isinstance(value, int)}
+        if visit.busy:  # the story that is being told stays where it is
+            return
         if "story" in pressed:
             visit.look_at(visit.find(pressed["story"]) or visit.current)
             yield await self._shown(visit)
@@ -168,9 +169,12 @@ class TellTab:
         except Exception as error:
             yield await self._shown(visit, in_words(error), "error")
             return
-        visit.telling = [telling]
-        async for _ in follow(self.studio.desk, [telling]):
-            yield self._busy(telling)
+        visit.telling = telling
+        try:
+            async for _ in follow(self.studio.desk, [telling]):
+                yield self._busy(telling)
+        finally:
+            visit.forget(telling)
         visit.keep(telling)
         yield await self._shown(visit, *words_on(self.studio.desk, telling))
 
@@ -188,7 +192,9 @@ class TellTab:
         """The current story, by word where that is wanted and the model that told it can still be opened."""
         told, others = visit.current, ""
         if told is None:
-            return [showing.empty(EMPTY), "", showing.status(words, kind), showing.past(visit), *_keys_of(visit)]
+            status = showing.status(words or UNTOLD, kind)
+            return [showing.empty(EMPTY), "", status, showing.past(visit), *_keys_of(visit)]
+        words = words or f"Story {told.number}, by {told.about}."
         story = showing.story(told.text, told.continuation)
         if visit.by_word and told.told:
             try:

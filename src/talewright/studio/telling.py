@@ -36,7 +36,7 @@ WENT_WRONG = "Something went wrong in the studio; its own log says what. Try aga
 State = Literal["waiting", "opening", "telling", "done"]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Telling:
     """One story while it is told. Written by the desk, read by the page; both hold no lock: each field is set whole."""
 
@@ -45,7 +45,7 @@ class Telling:
     """Who tells, as `Library.choices` spells it."""
     text: str
     """The beginning."""
-    sampling: Sampling
+    sampling: Sampling = field(default_factory=Sampling)
     given: list[int] | None = None
     """The beginning in tokens, where it is a told story that goes on; else it is made of the text."""
     told: list[int] = field(default_factory=list)

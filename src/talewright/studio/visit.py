@@ -51,8 +51,10 @@ class Visit:
     """Of the current story, where they were asked for."""
     chosen: int | None = None
     """The word of which the alternatives are shown."""
-    telling: list[Telling] = field(default_factory=list)
-    """What is told for him now."""
+    telling: Telling | None = None
+    """What is told for him, to be kept."""
+    compared: list[Telling] = field(default_factory=list)
+    """What is told for him side by side."""
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __deepcopy__(self, memo: object) -> Visit:
@@ -91,8 +93,16 @@ class Visit:
 
     @property
     def busy(self) -> bool:
-        return any(telling.running for telling in self.telling)
+        """Whether a story that will be kept is being told."""
+        return self.telling is not None
 
     def stop(self) -> None:
-        for telling in self.telling:
-            telling.stop()
+        for telling in (self.telling, *self.compared):
+            if telling is not None:
+                telling.stop()
+
+    def forget(self, *tellings: Telling) -> None:
+        """These are over: each holds the model that told it, which is not to stay open for a visitor who only reads."""
+        if self.telling in tellings:
+            self.telling = None
+        self.compared = [each for each in self.compared if each not in tellings]

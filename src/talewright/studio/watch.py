@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -15,7 +14,7 @@ from talewright.inspect.history import History, read_history
 from talewright.studio import showing
 from talewright.studio.inside import figure
 from talewright.studio.library import Library
-from talewright.studio.parts import Studio, html, in_words
+from talewright.studio.parts import QUIET, Studio, html, in_words
 
 EVERY = 3.0
 """Seconds between two looks at the log."""
@@ -58,13 +57,8 @@ class WatchTab:
         self.samples = html("", elem_id="samples")
         self.timer = gr.Timer(EVERY, active=False)
         self.outputs = [self.status, self.curves, self.samples]
-        self.quiet: dict[str, Any] = {
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-        }
-        self.run.input(self.refresh, self.run, self.outputs, **self.quiet)
-        self.timer.tick(self.refresh, self.run, self.outputs, **self.quiet)
+        self.run.input(self.refresh, self.run, self.outputs, **QUIET)
+        self.timer.tick(self.refresh, self.run, self.outputs, **QUIET)
 
     async def refresh(self, name: str) -> list[str]:
         try:
@@ -95,14 +89,12 @@ def _draw(name: str, folder: Path) -> Seen:
 
 
 def _where(history: History, going: bool) -> str:
-    words = [f"{history.name} is at step {history.steps:,}" + ("" if going else ", and is not training now")]
+    words = f"{history.name} is at step {history.steps:,}" + ("" if going else ", and is not being trained now")
     losses = [loss for loss in history.training["loss"] if loss is not None]
     scored = [loss for loss in history.evaluations["loss"] if loss is not None]
-    if losses:
-        words.append(f"its last loss was {losses[-1]:.2f}")
-    if scored:
-        words.append(f"{scored[-1]:.2f} on validation")
-    return ", ".join(words) + "."
+    last = [f"{losses[-1]:.2f}"] if losses else []
+    last += [f"{scored[-1]:.2f} on validation"] if scored else []
+    return words + (f". Its last loss was {', '.join(last)}." if last else ".")
 
 
 def _samples(history: History) -> str:

@@ -70,7 +70,7 @@ async function telling(settings) {
     if (id !== null) {
       tokens += 1;
       const piece = decoder.decode(tokenizer.bytes[id], { stream: true }); // a character not yet whole is held back
-      say({ piece, tokens });
+      say({ piece });
     }
     await aMoment();
   }
@@ -135,7 +135,7 @@ async function perform(task) {
   try {
     await TASKS[task.do](task);
   } catch (error) {
-    say({ failed: error instanceof Failure ? error.message : `Something went wrong: ${error?.message ?? error}`, during: task.do });
+    say({ failed: error instanceof Failure ? error.message : `Something went wrong: ${error?.message ?? error}` });
   }
 }
 

@@ -1,0 +1,63 @@
+"""How the studio is started: which runs it takes, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from talewright.cli import main
+from talewright.errors import UserError
+from talewright.studio import find_runs, open_studio, serve
+
+
+def make_runs(*names: str) -> None:
+    for age, name in enumerate(reversed(names)):
+        folder = Path("runs") / name
+        folder.mkdir(parents=True)
+        (folder / "recipe.yaml").write_text("")
+        os.utime(folder / "recipe.yaml", (10_000 - age, 10_000 - age))
+
+
+def test_without_a_name_the_newest_run_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_runs("zebra", "ant", "mole")
+    (tmp_path / "runs" / "no-run").mkdir()
+    assert find_runs([]) == [Path("runs/mole")]
+    assert find_runs(["runs/ant", "runs/zebra"]) == [Path("runs/ant"), Path("runs/zebra")]
+
+
+def test_without_any_run_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["studio"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "`talewright demo` makes one in three minutes" in said
+    assert "Traceback" not in said
+
+
+def test_without_gradio_the_extra_is_named(run, monkeypatch):
+    monkeypatch.setattr(sys.modules["talewright.studio.serve"], "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pip install "talewright\[studio\]"'), open_studio([run]):
+        pass
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    with pytest.raises(UserError, match="nothing-here"), open_studio([tmp_path / "nothing-here"]):
+        pass
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_said(run):
+    pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 cannot be used.*--port"):
+            serve([run], port=port)
