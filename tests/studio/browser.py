@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-PATIENCE = 60_000  # ms
+PATIENCE = 120_000  # ms: a busy machine is slow, and no fault of the page
 TABS = {"Tell": "#tell", "Compare": "#tell-both", "Inside": "#losses svg", "Watch": "#curves svg"}
 """The tabs, and what is seen in each as soon as it is drawn."""
 DONE = re.compile("Paused|The end|Stopped")

@@ -11,7 +11,7 @@ from talewright.studio import telling
 from tests.studio.browser import ask, endlessly, status, tab, tell, tell_by_word
 from tests.studio.conftest import write_log
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_story_is_told_goes_on_and_is_told_again(page):

@@ -9,7 +9,7 @@ import pytest
 from talewright.studio import telling
 from tests.studio.browser import TABS, ask, drawn, endlessly, focus, status, tab, tell, tell_by_word
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
+pytestmark = pytest.mark.slow
 
 
 def press_until(page, wanted, key="Tab"):
