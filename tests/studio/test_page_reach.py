@@ -59,6 +59,7 @@ def test_the_focus_goes_to_stop_while_a_story_is_told_and_back(page, monkeypatch
         page.focus(f"#{button}")
         page.keyboard.press("Enter")
         waits_for_focus(page, "now.id === 'stop'")
+        page.locator("#story").get_by_text("A dog dog").wait_for()  # what was told goes on, and is told again
         page.keyboard.press("Enter")
         waits_for_focus(page, "now.id === 'tell'")
     tab(page, "Compare")
