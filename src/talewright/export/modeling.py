@@ -178,9 +178,16 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, GPT) and module.table is not None:  # computed, so no file holds it
-            table = _position_table(module.config)
-            module.table = cast(Tensor, table).to(module.output_weight.device)
+        if isinstance(module, GPT):
+            _fill_table(module)
+
+    @classmethod
+    def from_pretrained(cls, *given: Any, **options: Any) -> Any:
+        found = super().from_pretrained(*given, **options)
+        model = found[0] if isinstance(found, tuple) else found
+        if model.gpt.table is not None and model.gpt.table.is_meta:  # transformers 4 leaves it without values
+            _fill_table(model.gpt)
+        return found
 
     def get_input_embeddings(self) -> nn.Module:
         return self.gpt.embedding
@@ -193,3 +200,10 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.gpt.head = cast(nn.Linear, new_embeddings)
+
+
+def _fill_table(gpt: GPT) -> None:
+    """Compute the table of positions, where there is one: no file holds it."""
+    table = _position_table(gpt.config)
+    if table is not None:
+        gpt.table = table.to(gpt.output_weight.device)
