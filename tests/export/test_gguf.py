@@ -26,7 +26,13 @@ from tests.model.shapes import SEEDS, model_configs, token_batch
 from tests.tokenizer.cases import story_texts
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
-LLAMA_SHAPED: dict[str, Any] = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "logit_cap": None}
+LLAMA_SHAPED: dict[str, Any] = {
+    "norm": "rmsnorm",
+    "positions": "rotary",
+    "activation": "swiglu",
+    "logit_cap": None,
+    "residual_scalars": False,
+}
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {
         "norm": "layernorm",
@@ -35,6 +41,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "n_kv_heads": None,
         "qk_norm": False,
         "logit_cap": None,
+        "residual_scalars": False,
     },
     "llama": {**LLAMA_SHAPED, "qk_norm": False},
     "qwen3": {**LLAMA_SHAPED, "qk_norm": True, "bias": ("qkv",)},

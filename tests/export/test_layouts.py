@@ -144,6 +144,7 @@ GPTS = {
     "n_kv_heads": None,
     "vocab_size": VOCAB,
     "logit_cap": None,
+    "residual_scalars": False,
 }
 LLAMAS = {
     "norm": "rmsnorm",
@@ -152,6 +153,7 @@ LLAMAS = {
     "positions": "rotary",
     "vocab_size": VOCAB,
     "logit_cap": None,
+    "residual_scalars": False,
 }
 FAMILIES = {
     "GPT2LMHeadModel": {**GPTS, "attention": ("global",)},
@@ -189,12 +191,17 @@ def test_each_family_has_its_class(name, data, make_source, tmp_path_factory):
 
 
 @pytest.mark.parametrize("shape", [{}, {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": ()}])
-def test_capped_logits_go_only_where_our_own_model_goes(shape):
-    plain, capped = ModelConfig(**shape), ModelConfig(**shape, logit_cap=30.0)
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [({"logit_cap": 30.0}, "its logits are capped"), ({"residual_scalars": True}, "its blocks add the embedding once")],
+    ids=["capped logits", "residual scalars"],
+)
+def test_what_no_other_model_has_goes_only_where_our_own_goes(shape, setting, why):
+    plain, ours = ModelConfig(**shape), ModelConfig(**shape, **setting)
     for name, target in TARGETS.items():
-        refused = target.why_not(capped)
+        refused = target.why_not(ours)
         assert (refused is None) == (name in ("hf-remote", "onnx", "space", "web")), name
-        assert refused is None or target.why_not(plain) is not None or "its logits are capped" in refused
+        assert refused is None or target.why_not(plain) is not None or why in refused
 
 
 def test_the_first_published_layout_is_read_with_or_without_its_prefix(tokenizer, tmp_path):

@@ -34,7 +34,15 @@ from tests.export.sources import source_of
 from tests.model.shapes import SEEDS, model_configs, token_batch
 
 LLAMA = {"norm": "rmsnorm", "norm_placement": "pre", "positions": "rotary", "activation": "swiglu", "qk_norm": False}
-HELD = {**LLAMA, "bias": (), "norm_eps": 1e-5, "rotary_base": 10000.0, "attention": ("global",), "logit_cap": None}
+HELD = {
+    **LLAMA,
+    "bias": (),
+    "norm_eps": 1e-5,
+    "rotary_base": 10000.0,
+    "attention": ("global",),
+    "logit_cap": None,
+    "residual_scalars": False,
+}
 SMALL = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 32, "d_ff": 48, "context_length": 64}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,13 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs onnx
 pytest.importorskip("onnxscript", reason="writing ONNX needs onnxscript (the extra onnx)")
 NEO = {"attention": ("global", "local"), "window": 4, "attention_scaled": False, "bias": ("out", "mlp")}
 LLAMA = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "n_kv_heads": 2, "bias": (), "qk_norm": True}
-POST = {"norm_placement": "post", "positions": "sinusoidal", "embedding_scaled": True, "activation": "relu2"}
+POST: dict[str, Any] = {
+    "norm_placement": "post",
+    "positions": "sinusoidal",
+    "embedding_scaled": True,
+    "activation": "relu2",
+    "residual_scalars": True,
+}
 SIZES = {"n_layers": 2, "n_heads": 4, "d_model": 32, "d_ff": 48, "context_length": 24}
 
 

@@ -85,6 +85,7 @@ SHAPES = {
     "post-LN, sinusoids": {"norm_placement": "post", "positions": "sinusoidal", "embedding_scaled": True},
     "local": {"attention": ("global", "local"), "window": 5, "attention_scaled": False, "tied": False},
     "rotary": {"norm": "rmsnorm", "positions": "rotary", "qk_norm": True, "n_kv_heads": 1, "activation": "swiglu"},
+    "residual scalars": {"residual_scalars": True, "norm": "rmsnorm"},
 }
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 

@@ -33,6 +33,7 @@ GPT2: dict[str, Any] = {
     "qk_norm": False,
     "embedding_scaled": False,
     "logit_cap": None,
+    "residual_scalars": False,
     "attention": ("global",),
 }
 

@@ -66,7 +66,9 @@ def test_each_activation_is_what_torchs_own_hooks_see(config: ModelConfig, seed:
 
     for layer, block in enumerate(cast(list[Block], model.blocks)):
         at = f"blocks.{layer}"
-        watch(block, f"{at}.input", f"{at}.output")
+        watch(block, None if block.remix else f"{at}.input", f"{at}.output")
+        if block.remix is not None:
+            watch(block.remix, None, f"{at}.input")
         watch(block.attention, f"{at}.attention.input", f"{at}.attention.output")
         watch(block.mlp, f"{at}.mlp.input", f"{at}.mlp.output")
         watch(block.mlp.up, None, f"{at}.mlp.before")
@@ -91,6 +93,7 @@ def test_each_activation_is_what_torchs_own_hooks_see(config: ModelConfig, seed:
         qk_norm=False,
         embedding_scaled=False,
         logit_cap=None,
+        residual_scalars=False,
         attention=("global",),
     ),
     seed=SEEDS,

@@ -20,9 +20,12 @@ def plain_logits(model: GPT, tokens: Tensor) -> np.ndarray:
 
 
 def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
-    stream = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
+    stream = first = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
     for layer in range(c.n_layers):
         name = f"blocks.{layer}"
+        if c.residual_scalars:
+            a, b = w[f"{name}.remix.weight"]
+            stream = [a * x + b * x0 for x, x0 in zip(stream, first, strict=True)]
         if c.norm_placement == "pre":
             seen = _attend(c, w, layer, [_norm(c, w, f"{name}.norm1", x) for x in stream])
             stream = [x + y for x, y in zip(stream, seen, strict=True)]

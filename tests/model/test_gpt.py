@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +31,7 @@ GPT2 = {
     "positions": "learned",
     "embedding_scaled": False,
     "logit_cap": None,
+    "residual_scalars": False,
     "attention": ("global",),
 }
 GPT_NEO = {**GPT2, "attention_scaled": False}
@@ -40,6 +42,7 @@ LLAMA = {
     "positions": "rotary",
     "embedding_scaled": False,
     "logit_cap": None,
+    "residual_scalars": False,
     "activation": "swiglu",
     "attention": ("global",),
     "attention_scaled": True,
@@ -230,6 +233,19 @@ def test_blocks_that_begin_at_zero_begin_as_the_identity(config: ModelConfig, se
     learning = GPT(config)
     learning(tokens, tokens).backward()
     assert all(block.mlp.down.weight.grad.count_nonzero() for block in cast(Any, learning.blocks))
+
+
+@settings(max_examples=15)
+@given(config=model_configs(residual_scalars=True), seed=SEEDS)
+def test_residual_scalars_begin_as_the_model_without_them_and_learn(config: ModelConfig, seed: int) -> None:
+    torch.manual_seed(seed)
+    model = GPT(config)
+    torch.manual_seed(seed)
+    without = GPT(dataclasses.replace(config, residual_scalars=False))
+    tokens = token_batch(config, seed)
+    torch.testing.assert_close(model(tokens), without(tokens), atol=0, rtol=0)
+    model(tokens, tokens.roll(1, 1)).backward()
+    assert all(block.remix.weight.grad.count_nonzero() == 2 for block in cast(Any, model.blocks))
 
 
 def test_initial_spread_is_a_setting() -> None:

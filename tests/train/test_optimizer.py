@@ -19,6 +19,7 @@ SHAPE = ModelConfig(
     vocab_size=11,
     context_length=4,
     tied=False,
+    residual_scalars=True,
 )
 HEIGHTS = {"qkv": [8, 4, 4], "out": [8], "up": [16, 16], "down": [8]}
 

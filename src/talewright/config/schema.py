@@ -110,6 +110,9 @@ class ModelConfig:
     """Tokens that a local layer sees, the token itself counted."""
     attention_scaled: bool = True
     """Divide attention scores by sqrt(head width); GPT-Neo does not."""
+    residual_scalars: bool = False
+    """Before each block the residual stream becomes a * stream + b * embedding, with two learned scalars a and b for
+    each block that begin as 1 and 0 (Jordan et al. 2024, modded-nanogpt)."""
     tied: bool = True
     """The output layer shares the token embedding's weights."""
     logit_cap: float | None = None

@@ -15,7 +15,7 @@ OUTSIDE = {
     "logits": "(B, T, V): the score of each next token",
 }
 IN_BLOCK = {
-    "input": "(B, T, D): the residual stream before the block",
+    "input": "(B, T, D): the residual stream before the block, its residual scalars applied",
     "attention.input": "(B, T, D): what attention reads (normalised, where the norm comes first)",
     "attention.queries": "(B, H, T, d): after their norm and rotation, where the model has them",
     "attention.keys": "(B, K, T, d): the same of the keys; K is n_kv_heads",

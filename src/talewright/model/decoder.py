@@ -63,8 +63,10 @@ class Decoder:
         (B, D). Raises ValueError where there is no room for it.
         """
         place = self._place(cache)
-        x = self._embed(tokens, place)
+        x = first = self._embed(tokens, place)
         for layer, kept in zip(self.layers, cache.layers, strict=True):
+            if layer.scalars is not None:
+                x = layer.scalars[0] * x + layer.scalars[1] * first
             x = layer(x, place, kept)
         cache.advance(1)
         return self.norm(x)
@@ -98,6 +100,7 @@ class _Layer:
     def __init__(self, block: Block, product: Product) -> None:
         attention, mlp = block.attention, block.mlp
         self.pre_norm, self.norm1, self.norm2 = block.pre_norm, _norm(block.norm1), _norm(block.norm2)
+        self.scalars = None if block.remix is None else block.remix.weight.detach().unbind()
         linears = (attention.qkv, attention.out, mlp.up, mlp.down)
         self.qkv, self.out, self.up, self.down = (product(linear.weight, linear.bias) for linear in linears)
         self.activate = _gelu if mlp.activation == "gelu" else mlp.activate

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
@@ -14,22 +17,39 @@ from talewright.model.norm import make_norm
 from talewright.model.positions import rotations, sinusoids
 
 
+class Remix(nn.Module):
+    """a * stream + b * embedding, a and b learned and 1 and 0 at first (Jordan et al. 2024, modded-nanogpt)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, 0.0]))  # a vector, which does not decay
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:  # (..., D), (..., D)
+        return self.weight[0] * x + self.weight[1] * embedded
+
+
 class Block(nn.Module):
     """Attention, then feed-forward, each added to the residual stream."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
+        self.remix = Remix() if config.residual_scalars else None
         self.norm1, self.attention = make_norm(config), Attention(config, layer)
         self.norm2, self.mlp = make_norm(config), MLP(config)
         self.pre_norm = config.norm_placement == "pre"
         self.dropout = config.dropout if "residual" in config.dropout_sites else 0.0
 
     def forward(self, x: Tensor, place: Placement, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
+        x = self.enter(x, place)
         if self.pre_norm:
             x = x + self.drop(self.attention(self.norm1(x), place, cache))
             return x + self.drop(self.mlp(self.norm2(x)))
         x = self.norm1(x + self.drop(self.attention(x, place, cache)))
         return self.norm2(x + self.drop(self.mlp(x)))
+
+    def enter(self, x: Tensor, place: Placement) -> Tensor:
+        """The residual stream (B, T, D) as this block takes it up, of what the one before it left."""
+        return x if self.remix is None else self.remix(x, cast(Tensor, place.embedded))
 
     def drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, self.training)
@@ -79,7 +99,7 @@ class GPT(nn.Module):
         return self.embed_at(tokens, place(self.windows, tokens.shape[1], cache, tokens.device))
 
     def embed_at(self, tokens: Tensor, placed: Placement) -> tuple[Tensor, Placement]:
-        """The same of tokens whose places are known, to which it adds the rotary angles."""
+        """The same of tokens whose places are known, to which it adds the rotary angles and what `Remix` reads."""
         x = self.embedding(tokens)
         if self.config.embedding_scaled:
             x = x * self.config.d_model**0.5
@@ -90,7 +110,8 @@ class GPT(nn.Module):
         else:
             rotation = self.table[:, placed.positions]  # (2, T, d), or (2, B, T, d)
             placed = placed._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
-        return dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites), placed
+        x = dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites)
+        return x, placed._replace(embedded=x) if self.config.residual_scalars else placed
 
     @property
     def output_weight(self) -> Tensor:
