@@ -229,8 +229,15 @@ def test_a_run_that_is_stopped_or_killed_goes_on_to_the_same_losses(number, code
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(here):
-    words = ["--max-steps", "10", "--model.dropout", "0", "--train.accumulation", "2"]
+@pytest.mark.parametrize(
+    "more",
+    [[], ["--train.teacher", "teacher", "--train.short-steps", "5", "--train.short-length", "8"]],
+    ids=["alone", "taught, on short windows first"],
+)
+def test_two_processes_learn_what_one_does(here, more):
+    words = ["--max-steps", "10", "--model.dropout", "0", "--train.accumulation", "2", *more]
+    if more:
+        main([*TRAIN[:-1], "teacher"])
     main([*TRAIN[:-1], "one", *words])
     process = start(*TRAIN[:-1], "two", *words, "--train.devices", "2")
     _, said = process.communicate(timeout=200)

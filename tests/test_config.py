@@ -297,6 +297,7 @@ def test_a_name_like_no_other_brings_those_of_its_section() -> None:
         ("train.max_steps", "null", "train has no budget; set one of train.max_steps, "),
         ("train.learning_rate", "-1e-3", "train.learning_rate is -0.001; it must be above 0"),
         ("train.compile", "maybe", "train.compile is maybe; it is one of auto, or it is true or false"),
+        ("train.teacher_weight", "1.5", "train.teacher_weight is 1.5; it is a share of the loss, from 0 to 1"),
         ("train.short_steps", "-1", "train.short_steps is -1; it counts steps, so 0 or more"),
         ("train.short_steps", "9", "train.short_steps is 9, and train.short_length is unset; 64 would be a length"),
         ("train.short_length", "0", "train.short_length is 0; it counts tokens, from 1 up"),

@@ -47,11 +47,12 @@ if TYPE_CHECKING:
     from talewright.train.display import Display
     from talewright.train.launch import Launched
     from talewright.train.loop import Outcome
+    from talewright.train.teacher import Teacher
 
 SAMPLE = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
 """How stories are told where nothing else is said."""
 DATA = "data.json"
-"""What a run folder notes of its stories: their source, and the fingerprint of the prepared ones."""
+"""What a run folder notes of its stories, their source and the fingerprint of the prepared ones; and of its teacher."""
 
 
 class Run:
@@ -179,37 +180,39 @@ def resume(folder: str | Path, overrides: Mapping[str, str] | None = None, displ
 def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outcome:
     """Train the recipe into a new run folder."""
     from talewright.train.launch import launch
+    from talewright.train.teacher import open_teacher
 
     launched = launch(recipe)  # before the folder is made: every process finds it free
     with launched.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
     recipe = _from_anywhere(recipe)
-    batches = _batches(recipe, corpus)
-    _check_room(recipe, launched, folder)
+    batches, teacher = _batches(recipe, corpus), open_teacher(recipe, corpus)
+    _check_room(recipe, launched, folder, teacher)
     with _owned(folder, launched):
         if launched.fabric.is_global_zero:
             new_run_folder(recipe, folder)  # another may have begun one here since
-            _write_run(recipe, corpus, folder)
-        return _fit(recipe, launched, corpus, batches, folder, display, resume=False)
+            _write_run(recipe, corpus, folder, teacher)
+        return _fit(recipe, launched, corpus, batches, folder, display, resume=False, teacher=teacher)
 
 
 def go_on(folder: Path, overrides: Mapping[str, str], display: Display | None = None) -> Outcome:
     """Train on from the newest whole checkpoint of a run folder; without one, from the beginning."""
     from talewright.train.launch import launch
+    from talewright.train.teacher import open_teacher
 
     recipe = run_recipe(folder, overrides)
     launched = launch(recipe)
     with launched.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
     check_same_stories(folder, corpus)
-    batches = _batches(recipe, corpus)
-    _check_room(recipe, launched, folder)
+    batches, teacher = _batches(recipe, corpus), open_teacher(recipe, corpus, _noted(folder).get("teacher", {}))
+    _check_room(recipe, launched, folder, teacher)
     with _owned(folder, launched):
         if overrides and launched.fabric.is_global_zero:
             _say_new_budget(run_recipe(folder), recipe)
             with _writing(folder):
                 write_whole(folder / "recipe.yaml", recipe_to_yaml(recipe))
-        return _fit(recipe, launched, corpus, batches, folder, display, resume=True)
+        return _fit(recipe, launched, corpus, batches, folder, display, resume=True, teacher=teacher)
 
 
 def check_same_stories(folder: Path, corpus: Corpus) -> None:
@@ -218,13 +221,18 @@ def check_same_stories(folder: Path, corpus: Corpus) -> None:
         raise UserError(f"the stories have changed since {folder} began: they now give another tokenizer")
     if not (folder / DATA).exists():  # an imported run, or an older one: it has not noted its stories
         return
-    noted = read_json(folder / DATA)
-    if not isinstance(noted, dict) or noted.get("fingerprint") != corpus.fingerprint:
-        source = noted.get("source") if isinstance(noted, dict) else None
+    noted = _noted(folder)
+    if noted.get("fingerprint") != corpus.fingerprint:
         raise UserError(
-            f"{folder} began with other stories than {corpus.folder} holds: {source or 'its source'} has changed "
-            "since. Put back what it was, or train anew into another folder"
+            f"{folder} began with other stories than {corpus.folder} holds: {noted.get('source') or 'its source'} has "
+            "changed since. Put back what it was, or train anew into another folder"
         )
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    """What the run noted when it began; nothing where it has not."""
+    noted = read_json(folder / DATA)
+    return noted if isinstance(noted, dict) else {}
 
 
 def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -301,13 +309,15 @@ def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, 
 
 
 def _from_anywhere(recipe: Recipe) -> Recipe:
-    """The recipe with whole paths, so that its run finds its stories whatever folder it is opened from."""
+    """The recipe with whole paths, so that its run finds its stories and teacher whatever folder it is opened from."""
     data, tokenizer = recipe.data, recipe.tokenizer
     named = {name: getattr(data, name) for name in ("source", "valid", "test")}
     data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in named.items()})
     if Path(tokenizer.source).expanduser().is_dir():  # else a name on the hub
         tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
-    return dataclasses.replace(recipe, data=data, tokenizer=tokenizer)
+    teacher = recipe.train.teacher and str(Path(recipe.train.teacher).expanduser().absolute())
+    train = dataclasses.replace(recipe.train, teacher=teacher)
+    return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
 
 
 def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
@@ -323,22 +333,25 @@ def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
     return source.checkpoint / "model.safetensors"
 
 
-def _check_room(recipe: Recipe, launched: Launched, folder: Path) -> None:
+def _check_room(recipe: Recipe, launched: Launched, folder: Path, teacher: Teacher | None) -> None:
     """Raise UserError where the disk or the memory would not do; a GPU's memory is not looked at."""
     if launched.fabric.is_global_zero:
         check_disk(recipe, folder)
     if launched.fabric.device.type == "cpu":
-        check_memory(recipe, launched.precision, recipe.train.devices)
+        shape = teacher and teacher.model.config
+        check_memory(recipe, launched.precision, recipe.train.devices, teacher=shape)
 
 
 def _owned(folder: Path, launched: Launched) -> AbstractContextManager[None]:
     return owned(folder) if launched.fabric.is_global_zero else nullcontext()
 
 
-def _write_run(recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+def _write_run(recipe: Recipe, corpus: Corpus, folder: Path, teacher: Teacher | None) -> None:
     """Begin a run folder; its recipe comes last, and makes it one."""
     initial = _initial_weights(recipe, corpus.tokenizer)
-    noted = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
+    noted: dict[str, Any] = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
+    if teacher is not None:
+        noted["teacher"] = teacher.source
     with _writing(folder):
         corpus.tokenizer.save(folder / "tokenizer")
         if initial is not None:  # a copy of its own: the other run may change, or go
@@ -379,6 +392,7 @@ def _fit(
     folder: Path,
     display: Display | None,
     resume: bool,
+    teacher: Teacher | None,
 ) -> Outcome:
     from talewright.train.display import Display
     from talewright.train.loop import Watch
@@ -397,7 +411,8 @@ def _fit(
             .text
         )
 
-    return fit_model(recipe, launched, batches, folder, Watch(evaluate, tell, display or Display()), resume=resume)
+    watch = Watch(evaluate, tell, display or Display())
+    return fit_model(recipe, launched, batches, folder, watch, resume=resume, teacher=teacher)
 
 
 def _finished(folder: Path, outcome: Outcome) -> Run:

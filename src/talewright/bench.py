@@ -54,6 +54,7 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     from talewright.train.launch import launch
     from talewright.train.loop import Trainer, Watch
     from talewright.train.optimizer import make_optimizer
+    from talewright.train.teacher import Teacher, teacher_shape
 
     keep_heap()
     launched = launch(recipe)
@@ -62,10 +63,14 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     model = GPT(recipe.model)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
     batches = cast(Batches, RandomBatches(recipe))
+    shape = teacher_shape(recipe)
+    teacher = shape and Teacher(GPT(shape), recipe.train.teacher_weight)
     past_short = recipe.train.short_steps  # what most of the run is like
     watch = Watch(evaluate=cast(Any, None), tell=cast(Any, None), display=Display())
     with tempfile.TemporaryDirectory() as run:
-        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, State(past_short))
+        trainer = Trainer(
+            recipe, launched, model, optimizer, batches, Path(run), watch, State(past_short), None, teacher
+        )
         started = time.perf_counter()
         for _ in range(WARM_UP_STEPS):
             trainer.update()

@@ -10,13 +10,14 @@ from typing import IO, Any
 import pytest
 from rich.console import Console
 
-from talewright.config import Recipe, recipe_from_dict
+from talewright.config import Recipe, recipe_from_dict, recipe_to_yaml
 from talewright.data import Batches, Corpus, prepare
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.model.gpt import GPT
 from talewright.train.display import Display
 from talewright.train.launch import launch
 from talewright.train.loop import Outcome, Watch, fit
+from talewright.train.teacher import open_teacher
 
 NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
 
@@ -84,6 +85,18 @@ def small(small_values: dict[str, Any]) -> Callable[..., Recipe]:
     return make
 
 
+@pytest.fixture(scope="session")
+def teacher_run(small_values: dict[str, Any], small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a wider model, without dropout, on the same stories."""
+    model = {**small_values["model"], "d_model": 24, "d_ff": 48, "context_length": 20, "dropout": 0.0}
+    recipe = recipe_from_dict({**small_values, "model": model, "data": {**small_values["data"], "sequence_length": 16}})
+    run = tmp_path_factory.mktemp("teacher") / "run"
+    train_small(recipe, small_corpus, run)
+    small_corpus.tokenizer.save(run / "tokenizer")
+    (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+    return run
+
+
 def batches_of(recipe: Recipe, corpus: Corpus) -> Batches:
     data = recipe.data
     return Batches(
@@ -116,4 +129,5 @@ def train_small(
 
     display = Display(Console(file=said, width=1000) if said else Console(quiet=True))
     watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", display)
-    return fit(recipe, launch(recipe), batches_of(recipe, corpus), run, watch, resume)
+    teacher = open_teacher(recipe, corpus)
+    return fit(recipe, launch(recipe), batches_of(recipe, corpus), run, watch, resume, teacher)

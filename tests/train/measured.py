@@ -1,6 +1,6 @@
 """What a recipe's training really takes of a processor's memory, in a process of its own.
 
-python -m tests.train.measured RECIPE [PRECISION]
+python -m tests.train.measured RECIPE [PRECISION] [TEACHER'S RECIPE]
 
 Makes three updates of the recipe's micro-batches, two of them at most in an update, on random tokens, and scores 64
 stories of the context's length; prints the estimate, the memory held before the model was made, and the most held.
@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from talewright.bench import RandomBatches
-from talewright.config import Recipe, load_recipe
+from talewright.config import ModelConfig, Recipe, load_recipe
 from talewright.evaluate.likelihood import score_stories
 from talewright.machine import keep_heap
 from talewright.model.cost import training_bytes
@@ -28,6 +28,7 @@ from talewright.train.checkpoint import State
 from talewright.train.launch import launch
 from talewright.train.loop import Trainer, Watch
 from talewright.train.optimizer import make_optimizer
+from talewright.train.teacher import Teacher
 
 
 def held(name: str) -> int:
@@ -36,7 +37,7 @@ def held(name: str) -> int:
     return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
-def measured(recipe: Recipe) -> dict[str, Any]:
+def measured(recipe: Recipe, teacher: ModelConfig | None) -> dict[str, Any]:
     keep_heap()
     report.matmul_peak = lambda *_: 1e11
     launched = launch(recipe)
@@ -44,14 +45,15 @@ def measured(recipe: Recipe) -> dict[str, Any]:
     model = GPT(recipe.model)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
     batches, watch = cast(Any, RandomBatches(recipe)), Watch(cast(Any, None), cast(Any, None))
+    taught = teacher and Teacher(GPT(teacher), recipe.train.teacher_weight)
     with tempfile.TemporaryDirectory() as run:
-        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, State())
+        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, State(), None, taught)
         for _ in range(3):
             trainer.update()
         stories = [np.zeros(recipe.model.context_length - 1, dtype=np.int64)] * 64
         with launched.fabric.autocast():
             score_stories(model, stories, [1000] * 64, 0)
-    return {"estimate": training_bytes(recipe, launched.precision), "before": before, "most": held("VmHWM")}
+    return {"estimate": training_bytes(recipe, launched.precision, teacher), "before": before, "most": held("VmHWM")}
 
 
 def shortened(name: str, precision: str) -> Recipe:
@@ -61,5 +63,12 @@ def shortened(name: str, precision: str) -> Recipe:
     return dataclasses.replace(recipe, train=train)
 
 
+def teacher_of(recipe: Recipe, name: str) -> ModelConfig:
+    """The shape of that recipe's model, with this one's vocabulary."""
+    return dataclasses.replace(load_recipe(name).model, vocab_size=recipe.model.vocab_size)
+
+
 if __name__ == "__main__":
-    print(json.dumps(measured(shortened(sys.argv[1], (sys.argv[2:] or ["auto"])[0]))))
+    name, precision, *theirs = [*sys.argv[1:], "auto"] if len(sys.argv) == 2 else sys.argv[1:]
+    short = shortened(name, precision)
+    print(json.dumps(measured(short, teacher_of(short, theirs[0]) if theirs else None)))

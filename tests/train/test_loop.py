@@ -146,6 +146,7 @@ RESUMED = {
     "average": {"train": {"average": 0.9}},
     "short": {"train": {"short_steps": 11, "short_length": 4}},
     "short and rows": {"data": {"layout": "rows"}, "train": {"short_steps": 14, "short_length": 8}},
+    "teacher": {"train": {"teacher": "its folder", "short_steps": 9, "short_length": 8}},
     "aligned": {"data": {"layout": "aligned"}},
     "muon": {
         "optimizer": {"kind": "muon", "cautious_decay": True},
@@ -156,9 +157,10 @@ RESUMED = {
 
 
 @pytest.mark.parametrize("sections", RESUMED.values(), ids=RESUMED)
-def test_stopped_and_resumed_equals_never_stopped(small, small_corpus, tmp_path, sections):
-    budget = {"max_steps": 40, "patience": 50}  # past the end of an epoch
-    recipe = small(**{**sections, "train": {**budget, **sections.get("train", {})}})
+def test_stopped_and_resumed_equals_never_stopped(small, small_corpus, tmp_path, sections, teacher_run):
+    train = {"max_steps": 40, "patience": 50, **sections.get("train", {})}  # past the end of an epoch
+    train["teacher"] = train.get("teacher") and str(teacher_run)
+    recipe = small(**{**sections, "train": train})
     train_small(recipe, small_corpus, tmp_path / "whole")
 
     def stop(number: int) -> None:
@@ -329,7 +331,9 @@ def test_processes_share_out_one_batch(small):
     assert share_of_batch(recipe, 3) == (2, 4)
 
 
-@pytest.mark.parametrize("setting", [{"average": 0.9}, {"ramp_steps": 3}, {"short_steps": 3, "short_length": 4}])
+@pytest.mark.parametrize(
+    "setting", [{"average": 0.9}, {"ramp_steps": 3}, {"short_steps": 3, "short_length": 4}, {"teacher": "a"}]
+)
 def test_lightning_refuses_what_is_the_loops_own(small, setting):
     pytest.importorskip("lightning", reason="Lightning is not installed")
     from talewright.train.lightning import StoryModule

@@ -13,7 +13,7 @@ import pytest
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
-from talewright.model.cost import run_bytes, training_bytes
+from talewright.model.cost import count_parameters, run_bytes, training_bytes
 from talewright.train.room import check_disk, check_memory, memory_available
 from tests.train.conftest import train_small
 
@@ -75,13 +75,23 @@ def test_memory_is_that_of_the_machine_or_of_the_container_whichever_is_less(tmp
     assert memory_available() is not None
 
 
+def test_a_teacher_takes_memory_too():
+    teacher = load_recipe("tinystories-8m").model
+    more = training_bytes(MINI, "fp32", teacher) - training_bytes(MINI, "fp32")
+    assert more > 4 * count_parameters(teacher).total
+    with pytest.raises(UserError, match="MiB are free"):
+        check_memory(MINI, "fp32", available=training_bytes(MINI, "fp32"), teacher=teacher)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
-@pytest.mark.parametrize("name", ["quickstart", "mini-2m", "tinystories-8m", "llama2c-15m"])
+@pytest.mark.parametrize("name", ["quickstart", "mini-2m", "tinystories-8m", "llama2c-15m", "mini-2m tinystories-8m"])
 def test_training_takes_the_memory_that_was_estimated(name, precision):
+    """Of two names, the second one's model is the first one's teacher."""
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not say how much memory a process held")
-    command = [sys.executable, "-m", "tests.train.measured", name, precision]
+    name, *teacher = name.split()
+    command = [sys.executable, "-m", "tests.train.measured", name, precision, *teacher]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["before"] + found["estimate"] == pytest.approx(found["most"], rel=0.2)

@@ -235,6 +235,11 @@ class TrainConfig:
     """Peak learning rate."""
     init_from: str | None = None
     """Run folder whose weights the training begins with. Unset: random ones, from the seed."""
+    teacher: str | None = None
+    """Run folder from whose model's expectations this one learns, beside the tokens themselves (Hinton et al. 2015,
+    arXiv:1503.02531). It has the same tokenizer. Unset: none."""
+    teacher_weight: float = 0.5
+    """The teacher's share of the loss, from 0 to 1."""
     micro_batch: int = 16
     """Windows (or rows) in one forward pass."""
     accumulation: int = 1
@@ -302,6 +307,8 @@ class TrainConfig:
             yield f"train.ramp_steps is {self.ramp_steps}; it counts steps, so 0 or more"
         if self.ramp_steps and self.devices * self.nodes > 1:
             yield f"train.ramp_steps is {self.ramp_steps}; a batch that grows is for one process, so set it to 0"
+        if not 0 <= self.teacher_weight <= 1:
+            yield f"train.teacher_weight is {self.teacher_weight}; it is a share of the loss, from 0 to 1"
         if self.short_steps < 0:
             yield f"train.short_steps is {self.short_steps}; it counts steps, so 0 or more"
         if self.short_steps > 0 and self.short_length is None:

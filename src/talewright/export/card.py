@@ -148,7 +148,9 @@ def public_recipe(recipe: Recipe) -> Recipe:
     found = {name: getattr(recipe.data, name) for name in ("source", "valid", "test")}
     data: dict[str, Any] = {name: value and _public(value) for name, value in found.items()}
     tokenizer = dataclasses.replace(recipe.tokenizer, source=_public(recipe.tokenizer.source))
-    train = dataclasses.replace(recipe.train, init_from=recipe.train.init_from and Path(recipe.train.init_from).name)
+    runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
+    own: dict[str, Any] = {name: value and Path(value).name for name, value in runs.items()}
+    train = dataclasses.replace(recipe.train, **own)
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **data), tokenizer=tokenizer, train=train)
 
 

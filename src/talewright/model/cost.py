@@ -88,13 +88,14 @@ def run_bytes(recipe: Recipe) -> int:
     return saves * kept_bytes(recipe) + LOG_BYTES * steps + 2**19
 
 
-def training_bytes(recipe: Recipe, precision: str) -> int:
+def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None = None) -> int:
     """Most bytes of memory that a process needs to train the recipe, beyond the program itself.
 
     Weights and the optimiser's means are there all the time, in float32. To these comes the largest of what there
     is when the loss of a micro-batch has been taken (all that the backward pass will read, the loss's own slices, and
     the sum of gradients where several micro-batches make one), when an update is made (all gradients), and when stories
-    are scored. Counted for a processor; a GPU's fused attention keeps less.
+    are scored. Counted for a processor; a GPU's fused attention keeps less. A teacher, of that shape, adds its weights
+    and what it makes of a micro-batch.
     """
     config, train = recipe.model, recipe.train
     P, V, D = count_parameters(config).total, config.vocab_size, config.d_model
@@ -105,7 +106,13 @@ def training_bytes(recipe: Recipe, precision: str) -> int:
     kept = holes * rows * activation_bytes(config, recipe.sequence_length, e) + (e * P if e < 4 else 0)
     gradients = 4 * P if train.accumulation > 1 else 0
     scoring = SCORED * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(SCORED_LOGITS, SCORED_ROWS * V)
-    return round(kept_bytes(recipe) + max(kept + loss + gradients, 4 * P + 8 * V * D, scoring) + HEAP_PAD)
+    held, before = kept_bytes(recipe), 0.0
+    if teacher is not None:  # it reads first, and of that only what its output layer reads is kept
+        E, slices = teacher.d_model, 3 * e * min(rows, SLICE // V) * V
+        held += 4 * count_parameters(teacher).total
+        before = rows * ((16 + 6 * e) * E + 3 * e * teacher.d_ff)
+        loss += slices + e * V * E + 4 * rows * E
+    return round(held + max(kept + loss + gradients, before + gradients, 4 * P + 8 * V * D, scoring) + HEAP_PAD)
 
 
 def activation_bytes(config: ModelConfig, T: int, e: int) -> float:

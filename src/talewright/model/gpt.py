@@ -11,7 +11,7 @@ from talewright.config import ModelConfig
 from talewright.model.attention import Attention, Placement, place
 from talewright.model.cache import KVCache, LayerCache
 from talewright.model.dropout import dropout
-from talewright.model.loss import cross_entropy, output_logits
+from talewright.model.loss import Taught, cross_entropy, output_logits
 from talewright.model.mlp import MLP
 from talewright.model.norm import make_norm
 from talewright.model.positions import rotations, sinusoids
@@ -72,10 +72,18 @@ class GPT(nn.Module):
         self.windows = {config.layer_window(layer) for layer in range(config.n_layers)}
         self.init_weights()
 
-    def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
-        """Logits (B, T, V) of the token after each of `tokens` (B, T); or, with targets (B, T), their summed loss."""
+    def forward(
+        self,
+        tokens: Tensor,
+        targets: Tensor | None = None,
+        cache: KVCache | None = None,
+        taught: Taught | None = None,
+    ) -> Tensor:
+        """Logits (B, T, V) of the token after each of `tokens` (B, T); or, with targets (B, T), their summed loss: with
+        a teacher as `cross_entropy` gives it.
+        """
         x = self.hidden(tokens, cache)
-        return self.logits(x) if targets is None else self.loss(x, targets)
+        return self.logits(x) if targets is None else self.loss(x, targets, taught)
 
     def hidden(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
         """What the output layer reads: (B, T, D). With a cache, `tokens` come after those it holds."""
@@ -90,9 +98,9 @@ class GPT(nn.Module):
         """The output layer: (..., D) to (..., V)."""
         return output_logits(hidden, self.output_weight, self.config.logit_cap)
 
-    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, hidden: Tensor, targets: Tensor, taught: Taught | None = None) -> Tensor:
         """The targets' summed loss, from what the output layer reads."""
-        return cross_entropy(hidden, self.output_weight, targets, self.config.logit_cap)
+        return cross_entropy(hidden, self.output_weight, targets, self.config.logit_cap, taught)
 
     def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
         """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""

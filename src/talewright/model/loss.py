@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,18 @@ SLICE = 1 << 25
 """Logits that training holds: 64 MiB in bfloat16. The fewer slices, the fewer sums of the output layer's gradient."""
 
 
+class Taught(NamedTuple):
+    """What a teacher makes of the same tokens, and its share of the loss (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    hidden: Tensor
+    """What its output layer reads: (B, T, E), of a width of its own."""
+    weight: Tensor
+    """Its output layer: (V, E)."""
+    cap: float | None
+    share: float
+    """From 0 to 1."""
+
+
 def output_logits(hidden: Tensor, weight: Tensor, cap: float | None) -> Tensor:
     """hidden @ weight^T, (..., V), brought between -cap and cap by a tanh where there is a cap (Gemma 2)."""
     logits = F.linear(hidden, weight)
@@ -28,21 +40,28 @@ def capped(logits: Tensor, cap: float) -> Tensor:
     return cap * torch.tanh(logits / cap)
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None) -> Tensor:
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None, taught: Taught | None = None
+) -> Tensor:
     """Sum over the real targets of -log softmax(logits)[target], in nats: a float32 scalar.
 
     hidden (B, T, D) is the last norm's output, weight (V, D) the output layer, targets (B, T) with IGNORED at padding;
-    the logits are `output_logits` of these.
+    the logits are `output_logits` of these. With a teacher it gives two values, (2,): the loss, in which its share has
+    cross-entropy against the teacher's probabilities; and the sum above, which is only to be looked at.
     """
     hidden, targets = hidden.flatten(0, -2), targets.flatten()
+    if taught is not None:
+        taught = taught._replace(hidden=taught.hidden.flatten(0, -2))
     real = targets != IGNORED
     if not real.all():
         hidden, targets = hidden[real], targets[real]  # padding is not even computed
+        if taught is not None:
+            taught = taught._replace(hidden=taught.hidden[real])
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         hidden = hidden.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
-        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets, cap))
+        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets, cap, taught))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -54,28 +73,37 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None, taught: Taught | None
+    ) -> Tensor:
         w = weight.to(hidden.dtype)
+        further = torch.zeros((), device=hidden.device, dtype=weight.dtype)
+        if taught is not None:
+            taught = taught._replace(weight=taught.weight.to(hidden.dtype))
         loss = torch.zeros((), device=hidden.device, dtype=weight.dtype)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight)  # float32, also where the products are not: it is summed over slices
         rows = max(1, SLICE // len(weight))
-        for h, t, d_h in zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True):
+        slices = zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True)
+        for i, (h, t, d_h) in enumerate(slices):
             logits = output_logits(h, w, cap)
             slope = None if cap is None else 1 - (logits / cap).square()  # of the tanh
             part, d_logits = softmax_gradient(logits, t)
+            if taught is not None:
+                further += blend(taught, taught.hidden[i * rows : (i + 1) * rows], logits, t, d_logits)
             if slope is not None:
                 d_logits *= slope
             loss += part
             torch.mm(d_logits, w, out=d_h)
             d_weight += d_logits.mT @ h
         ctx.save_for_backward(d_hidden, d_weight)
-        return loss
+        return loss if taught is None else torch.stack((loss + further, loss))
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
-        return d_hidden * upstream[0], d_weight * upstream[0], None, None
+        factor = upstream[0].flatten()[0]  # of the loss; what stands beside it has no gradient
+        return d_hidden * factor, d_weight * factor, None, None, None
 
 
 def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,6 +121,21 @@ def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         loss[lost] = far.logsumexp(-1) - far.gather(-1, targets[lost, None]).squeeze(-1)
     p[rows, targets] = hit - 1
     return loss.sum(), p
+
+
+def blend(taught: Taught, hidden: Tensor, logits: Tensor, targets: Tensor, d_logits: Tensor) -> Tensor:
+    """Turn the gradient of -log p[target] to logits (R, V) into that of the loss with a teacher, who read `hidden`
+    (R, E); by how much this loss is above the other, summed, is returned.
+
+    Cross-entropy against q is -log p[target] + sum of q * (logits[target] - logits), as the sum of q is 1.
+    """
+    q = output_logits(hidden.to(logits.dtype), taught.weight, taught.cap).softmax(-1)
+    rows = torch.arange(len(targets), device=targets.device)
+    ahead = logits[rows, targets, None] - logits
+    further = (q * ahead).sum(dtype=torch.promote_types(q.dtype, torch.float32))
+    d_logits.sub_(q, alpha=taught.share)
+    d_logits[rows, targets] += taught.share
+    return taught.share * further
 
 
 @torch.no_grad()

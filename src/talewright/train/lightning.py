@@ -41,9 +41,9 @@ class StoryModule(lightning.LightningModule):
 
     def __init__(self, recipe: Recipe, max_steps: int) -> None:
         super().__init__()
-        if recipe.train.average is not None or recipe.train.ramp_steps or recipe.train.short_steps:
-            settings = "train.average, train.ramp_steps and train.short_steps"
-            raise UserError(f"{settings} are for `talewright train`, not for lightning.Trainer")
+        loops_own = ("average", "ramp_steps", "short_steps", "teacher")
+        if found := [f"train.{name}" for name in loops_own if getattr(recipe.train, name)]:
+            raise UserError(f"{' and '.join(found)}: for `talewright train`, not for lightning.Trainer")
         self.recipe, self.budget = recipe, Budget(max_steps, None)
         torch.manual_seed(recipe.seed)
         self.model = GPT(recipe.model)

@@ -18,7 +18,7 @@ from talewright.data import Batches
 from talewright.errors import UserError
 from talewright.machine import keep_heap
 from talewright.model.gpt import GPT
-from talewright.model.loss import IGNORED
+from talewright.model.loss import IGNORED, Taught
 from talewright.train.average import Average
 from talewright.train.checkpoint import INITIAL, State, UnsavedError, load_model, load_training, save_checkpoint
 from talewright.train.display import Display
@@ -29,6 +29,7 @@ from talewright.train.schedule import Budget, accumulation_at, rate_factor, samp
 from talewright.train.seeds import derived_seed
 from talewright.train.shelf import find_checkpoint, keep, recover, steps
 from talewright.train.signals import Stopped, StopSignal
+from talewright.train.teacher import Teacher
 
 SKIPPED_AT_MOST = 10
 """Batches passed over one after another, before the weights are at fault and not the stories."""
@@ -56,7 +57,15 @@ class Outcome:
     """Whether this process is the one that writes and speaks."""
 
 
-def fit(recipe: Recipe, launched: Launched, batches: Batches, run: Path, watch: Watch, resume: bool = False) -> Outcome:
+def fit(
+    recipe: Recipe,
+    launched: Launched,
+    batches: Batches,
+    run: Path,
+    watch: Watch,
+    resume: bool = False,
+    teacher: Teacher | None = None,
+) -> Outcome:
     """Train the recipe's model into the run folder; with `resume`, go on from its newest whole checkpoint, if any."""
     keep_heap()
     fabric = launched.fabric
@@ -69,7 +78,7 @@ def fit(recipe: Recipe, launched: Launched, batches: Batches, run: Path, watch: 
     found = _newest(run, launched, watch.display) if resume else None
     state = load_training(found, model, optimizer, average and average.model) if found else State()
     with StopSignal(breakable=True) as stop, watch.display if fabric.is_global_zero else nullcontext():
-        trainer = Trainer(recipe, launched, model, optimizer, batches, run, watch, state, average)
+        trainer = Trainer(recipe, launched, model, optimizer, batches, run, watch, state, average, teacher)
         number = trainer.run_to_end(stop, resumed=found is not None)
     return Outcome(state, number, fabric.is_global_zero)
 
@@ -96,6 +105,7 @@ class Trainer:
         watch: Watch,
         state: State,
         average: Average | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         fabric, self.precision = launched
         self.recipe, self.fabric, self.raw = recipe, fabric, model
@@ -108,6 +118,9 @@ class Trainer:
         self.average = average
         self.told = model if average is None else average.model.to(fabric.device)
         """What is scored, tells and becomes the run's model: the weights, or their average."""
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.model.to(fabric.device)
         self.micro_batch, self.accumulation = share_of_batch(recipe, fabric.world_size)
         self.report = Report(recipe, launched, run, watch.display)
         self.skipped_in_a_row = 0
@@ -166,15 +179,17 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         with breakable or nullcontext():
-            loss, tokens = self._backward()
+            losses, tokens = self._backward()
             norm = self.fabric.clip_gradients(
                 self.model, self.optimizer, max_norm=recipe.optimizer.clip or math.inf, error_if_nonfinite=False
             )
             figures = {
-                "loss": float(loss),
+                "loss": float(losses[0]),
                 "learning_rate": recipe.train.learning_rate * factor,
                 "gradient_norm": float(cast(Tensor, norm)),
             }
+            if self.teacher is not None:
+                figures["plain_loss"] = float(losses[1])
         # with fp16 the gradient overflows now and then by design, and the scaler passes over the update
         seen = ("loss",) if self.precision == "fp16" else ("loss", "gradient_norm")
         if not all(math.isfinite(figures[name]) for name in seen):
@@ -190,7 +205,9 @@ class Trainer:
         return figures
 
     def _backward(self) -> tuple[Tensor, int]:
-        """Gradients of the mean loss over the real tokens of the whole batch, and that loss and their number."""
+        """Gradients of the mean loss over the real tokens of the whole batch; that loss, (1,), and behind it the
+        plain one where there is a teacher, (2,); and the number of the tokens.
+        """
         ramped = accumulation_at(self.recipe.train, self._batch_number())
         accumulation = ramped if self.fabric.world_size == 1 else self.accumulation  # several processes have no ramp
         first = self._first_sample() + self.fabric.global_rank * self.micro_batch * accumulation
@@ -198,15 +215,22 @@ class Trainer:
         parts = [self.batches.samples(start, self.micro_batch) for start in starts]
         counts = torch.tensor(float(sum((targets != IGNORED).sum() for _, targets in parts)), device=self.fabric.device)
         tokens = cast(Tensor, self.fabric.all_reduce(counts, reduce_op="sum"))
-        total, length = torch.zeros((), device=self.fabric.device), self.recipe.length_at(self.state.step)
+        total = torch.zeros(2 if self.teacher else 1, device=self.fabric.device)
+        length = self.recipe.length_at(self.state.step)
         for i, (start, part) in enumerate(zip(starts, parts, strict=True)):
             inputs, targets = (torch.from_numpy(array.reshape(-1, length)).to(self.fabric.device) for array in part)
             torch.manual_seed(derived_seed(self.recipe.seed, start))  # dropout, too, is a function of (seed, step)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(parts) - 1):
-                loss = self.model(inputs, targets) / tokens
-                self.fabric.backward(loss * self.fabric.world_size)  # gradients are averaged over processes
-            total += loss.detach()
+                losses = torch.atleast_1d(self.model(inputs, targets, taught=self._taught(inputs))) / tokens
+                self.fabric.backward(losses[0] * self.fabric.world_size)  # gradients are averaged over processes
+            total += losses.detach()
         return cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum")), int(tokens)
+
+    def _taught(self, inputs: Tensor) -> Taught | None:
+        if self.teacher is None:
+            return None
+        with self.fabric.autocast():
+            return self.teacher.read(inputs)
 
     def _first_sample(self) -> int:
         """The number of the batch's first sample in the endless order."""

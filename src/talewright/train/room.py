@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from talewright.config import Recipe
+from talewright.config import ModelConfig, Recipe
 from talewright.errors import UserError
 from talewright.model.cost import run_bytes, training_bytes
 
@@ -25,12 +25,18 @@ def check_disk(recipe: Recipe, run: Path) -> None:
         )
 
 
-def check_memory(recipe: Recipe, precision: str, processes: int = 1, available: int | None = None) -> None:
+def check_memory(
+    recipe: Recipe,
+    precision: str,
+    processes: int = 1,
+    available: int | None = None,
+    teacher: ModelConfig | None = None,
+) -> None:
     """Raise UserError where training on the processor would need more memory than there is, with a smaller micro-batch
     that makes the same batch and fits. `available` is measured unless told.
     """
     available = memory_available() if available is None else available
-    needed = processes * training_bytes(recipe, precision)
+    needed = processes * training_bytes(recipe, precision, teacher)
     if available is None or needed <= available:
         return
     words = f"training {recipe.name} would take {_mib(needed)} of memory, and {_mib(available)} are free"
@@ -40,7 +46,7 @@ def check_memory(recipe: Recipe, precision: str, processes: int = 1, available: 
             continue
         accumulation = train.accumulation * train.micro_batch // micro_batch
         smaller = dataclasses.replace(train, micro_batch=micro_batch, accumulation=accumulation)
-        needed = processes * training_bytes(dataclasses.replace(recipe, train=smaller), precision)
+        needed = processes * training_bytes(dataclasses.replace(recipe, train=smaller), precision, teacher)
         if needed <= available:
             raise UserError(
                 f"{words}. --train.micro-batch {micro_batch} --train.accumulation {accumulation} makes the same "
