@@ -33,9 +33,8 @@ def test_of_whole_matrices_it_does_what_torch_does(shapes, seed):
     generator = torch.Generator().manual_seed(seed)
     ours = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     torchs = [nn.Parameter(p.detach().clone()) for p in ours]
-    setting = {"lr": 0.1, "weight_decay": 0.2, "momentum": 0.9}
-    optimizer = Muon({p: [len(p)] for p in ours}, **setting)
-    reference = torch.optim.Muon(torchs, adjust_lr_fn="match_rms_adamw", **setting)
+    optimizer = Muon({p: [len(p)] for p in ours}, lr=0.1, weight_decay=0.2, momentum=0.9)
+    reference = torch.optim.Muon(torchs, lr=0.1, weight_decay=0.2, momentum=0.9, adjust_lr_fn="match_rms_adamw")
     for _ in range(3):
         for one, other in zip(ours, torchs, strict=True):
             one.grad = torch.randn(one.shape, generator=generator)
