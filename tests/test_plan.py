@@ -15,7 +15,7 @@ from talewright.model.cost import count_parameters, training_flops
 from talewright.plan import SIZES, Law, best_batch, best_learning_rate, fitted_law, plan, plan_size
 
 TRUE = Law(0.3, 40.0, 0.35, 300.0, 0.4)
-SPEEDS = {1_090_432: 40_000.0, 5_065_472: 10_000.0, 15_145_344: 3_500.0, 40_382_976: 1_200.0, 125_854_464: 300.0}
+SPEEDS = {1_090_624: 40_000.0, 5_065_792: 10_000.0, 15_146_368: 3_500.0, 40_384_512: 1_200.0, 125_856_512: 300.0}
 
 
 def points(noise: float, law: Law = TRUE) -> list[Point]:
@@ -66,7 +66,7 @@ def test_a_plan_fits_its_time_and_its_command_is_a_recipe():
     assert found.tokens == 12_000_000
     config = load_recipe("story-5m").model
     assert found.flops == pytest.approx(12e6 * training_flops(config, 512))
-    assert found.bits_per_byte == pytest.approx(0.3 + 40 / 5_065_472**0.35 + 300 / (12e6 * 3.75) ** 0.4)
+    assert found.bits_per_byte == pytest.approx(0.3 + 40 / 5_065_792**0.35 + 300 / (12e6 * 3.75) ** 0.4)
     words = found.command.split()
     values = dict(zip(words[2::2], words[3::2], strict=True))
     overrides = {name[2:]: value for name, value in values.items() if "." in name}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from talewright.config import ModelConfig, load_recipe, recipe_names
-from talewright.export.layouts import Llama
+from talewright.export.layouts import Qwen3
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
 
@@ -36,20 +36,22 @@ LLAMA2C = {  # width, layers, heads, key-value heads, d_ff, context, vocabulary
 }
 
 
-STORY = {"1m": 1_090_432, "5m": 5_065_472, "15m": 15_145_344, "40m": 40_382_976, "125m": 125_854_464}
+STORY = {"1m": 1_090_624, "5m": 5_065_792, "15m": 15_146_368, "40m": 40_384_512, "125m": 125_856_512}
 
 
 @pytest.mark.parametrize("size", STORY)
-def test_the_story_ladder_is_llama_of_about_the_size_that_it_is_named_for(size: str) -> None:
-    from transformers import LlamaConfig, LlamaForCausalLM
+def test_the_story_ladder_is_qwen3_of_about_the_size_that_it_is_named_for(size: str) -> None:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     config = load_recipe(f"story-{size}").model
     with torch.device("meta"):
-        theirs = LlamaForCausalLM(
-            LlamaConfig(
+        theirs = Qwen3ForCausalLM(
+            Qwen3Config(
                 hidden_size=config.d_model,
                 num_hidden_layers=config.n_layers,
                 num_attention_heads=config.n_heads,
+                num_key_value_heads=config.kv_heads,
+                head_dim=config.head_dim,
                 intermediate_size=config.d_ff,
                 vocab_size=config.vocab_size,
                 tie_word_embeddings=True,
@@ -57,7 +59,7 @@ def test_the_story_ladder_is_llama_of_about_the_size_that_it_is_named_for(size: 
         )
     assert count_parameters(config).total == theirs.num_parameters() == STORY[size]
     assert STORY[size] == pytest.approx(1e6 * int(size[:-1]), rel=0.1)
-    assert Llama().why_not(config) is None
+    assert Qwen3().why_not(config) is None
 
 
 def test_every_recipe_is_there() -> None:
