@@ -12,7 +12,7 @@ from talewright.cli import main
 from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.model.cost import count_parameters, training_flops
-from talewright.plan import SIZES, Law, best_batch, best_learning_rate, fitted_law, plan, plan_size
+from talewright.plan import EMBEDDING, SIZES, Law, best_batch, best_learning_rate, fitted_law, plan, plan_size
 
 TRUE = Law(0.3, 40.0, 0.35, 300.0, 0.4)
 SPEEDS = {1_090_624: 40_000.0, 5_065_792: 10_000.0, 15_146_368: 3_500.0, 40_384_512: 1_200.0, 125_856_512: 300.0}
@@ -71,11 +71,24 @@ def test_a_plan_fits_its_time_and_its_command_is_a_recipe():
     values = dict(zip(words[2::2], words[3::2], strict=True))
     overrides = {name[2:]: value for name, value in values.items() if "." in name}
     recipe = load_recipe(values["--recipe"], overrides)
-    assert recipe.train.learning_rate == pytest.approx(best_learning_rate(found.flops), rel=0.05)
+    assert recipe.optimizer.matrix_learning_rate == pytest.approx(best_learning_rate(found.flops), rel=0.05)
+    assert recipe.train.learning_rate == pytest.approx(EMBEDDING * best_learning_rate(found.flops), rel=0.1)
     batch = recipe.train.micro_batch * recipe.train.accumulation * 512
     assert 0.6 < batch / best_batch(found.flops) < 1.6
     assert found.steps == 12_000_000 // batch
     assert values["--max-minutes"] == "20"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_ladders_recipes_follow_the_rules(size):
+    recipe = load_recipe(f"story-{size}")
+    tokens = recipe.train.max_tokens
+    assert tokens is not None
+    flops = tokens * training_flops(recipe.model, recipe.sequence_length)
+    assert recipe.optimizer.matrix_learning_rate == pytest.approx(best_learning_rate(flops), rel=0.06)
+    assert recipe.train.learning_rate == pytest.approx(EMBEDDING * best_learning_rate(flops), rel=0.06)
+    batch = recipe.train.micro_batch * recipe.train.accumulation * recipe.sequence_length
+    assert 0.8 < batch / best_batch(flops) < 1.25
 
 
 def test_the_packaged_law_falls_with_size_and_stories():

@@ -23,6 +23,8 @@ BYTES_PER_TOKEN = {4096: 3.75, 8192: 4.0, 16384: 4.1}
 """Of TinyStories in the ladder's vocabularies, ends of text counted as tokens without bytes."""
 WARM_UP = 0.03
 """Share of the steps over which the learning rate rises."""
+EMBEDDING = 6
+"""Learning rate of the embedding, as a multiple of the matrices'."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Plan:
     tokens: int
     flops: float
     learning_rate: float
+    """Peak of the embedding's and the vectors', by AdamW."""
+    matrix_learning_rate: float
+    """Peak of the matrices', by Muon."""
     micro_batch: int
     accumulation: int
     warmup_steps: int
@@ -77,13 +82,16 @@ def _ladder() -> dict[str, Any]:
 
 
 def best_learning_rate(flops: float) -> float:
-    """AdamW's peak learning rate for a run of so many FLOPs (DeepSeek 2024, arXiv:2401.02954)."""
-    return 0.3118 * flops**-0.125
+    """Peak learning rate of Muon's matrices for a run of so many FLOPs.
+
+    The exponent is DeepSeek's (2024, arXiv:2401.02954); the factor is ours, by trials of 1e13 FLOPs (docs/LOG.md).
+    """
+    return 0.2 * flops**-0.125
 
 
 def best_batch(flops: float) -> float:
-    """Tokens of an optimiser step for a run of so many FLOPs (likewise)."""
-    return 0.2920 * flops**0.3271
+    """Tokens of an optimiser step for a run of so many FLOPs (likewise; a third of DeepSeek's)."""
+    return 0.1 * flops**0.3271
 
 
 def story_recipe(size: str) -> Recipe:
@@ -103,7 +111,8 @@ def plan_size(size: str, seconds: float, tokens_per_second: float, law: Law | No
     micro_batch = min(windows, recipe.train.micro_batch)
     accumulation = max(1, round(windows / micro_batch))
     steps = max(1, tokens // (micro_batch * accumulation * length))
-    rate = float(f"{best_learning_rate(flops):.2g}")
+    matrix_rate = float(f"{best_learning_rate(flops):.2g}")
+    rate = float(f"{EMBEDDING * matrix_rate:.2g}")
     warmup = max(1, round(WARM_UP * steps))
     return Plan(
         size=size,
@@ -113,6 +122,7 @@ def plan_size(size: str, seconds: float, tokens_per_second: float, law: Law | No
         tokens=tokens,
         flops=flops,
         learning_rate=rate,
+        matrix_learning_rate=matrix_rate,
         micro_batch=micro_batch,
         accumulation=accumulation,
         warmup_steps=warmup,
@@ -120,6 +130,7 @@ def plan_size(size: str, seconds: float, tokens_per_second: float, law: Law | No
         bits_per_byte=(law or fitted_law())(parameters, tokens * BYTES_PER_TOKEN[recipe.model.vocab_size]),
         command=(
             f"talewright train --recipe {recipe.name} --max-minutes {seconds / 60:g} --train.learning-rate {rate:g} "
+            f"--optimizer.matrix-learning-rate {matrix_rate:g} "
             f"--train.micro-batch {micro_batch} --train.accumulation {accumulation} --schedule.warmup-steps {warmup}"
         ),
     )
