@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: steep at 0, so that five steps take small singular values near 1
 STEPS = 5
@@ -23,7 +23,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, heights: Mapping[nn.Parameter, Sequence[int]], lr: float, weight_decay: float, momentum: float
+        self, heights: Mapping[Tensor, Sequence[int]], lr: float, weight_decay: float, momentum: float
     ) -> None:
         super().__init__(list(heights), {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.heights = heights

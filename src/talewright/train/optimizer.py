@@ -40,9 +40,9 @@ def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) ->
     return Together(parts, config.cautious_decay) if len(parts) > 1 or config.cautious_decay else parts[0]
 
 
-def projections(model: GPT) -> dict[nn.Parameter, tuple[int, ...]]:
+def projections(model: GPT) -> dict[Tensor, tuple[int, ...]]:
     """The matrices of the blocks, each with the heights of the projections that lie in it one below the other."""
-    heights: dict[nn.Parameter, tuple[int, ...]] = {}
+    heights: dict[Tensor, tuple[int, ...]] = {}
     for block in cast(list[Block], model.blocks):
         attention, mlp = block.attention, block.mlp
         keys = attention.kv_heads * attention.head_dim
