@@ -37,6 +37,8 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(trained, tmp_path / "copy", copy_function=shutil.copy2)
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("TALEWRIGHT_CACHE", "cache")
+    recipe = Path("run/recipe.yaml")  # it names the stories by their whole path, which is the first folder's
+    recipe.write_text(recipe.read_text().replace(str(trained), str(tmp_path / "copy")))
     return tmp_path / "copy"
 
 

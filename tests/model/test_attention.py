@@ -98,8 +98,13 @@ MODELS = [
 
 @pytest.mark.parametrize(("make", "shape"), MODELS, ids=["gpt2", "gpt_neo", "llama", "qwen3"])
 def test_attention_weights_equal_transformers(make: Callable[[GPT], nn.Module], shape: dict[str, Any]) -> None:
-    rest = {"norm_placement": "pre", "qk_norm": False, "embedding_scaled": False, "attention_scaled": True}
-    rest["attention"] = ("global",)
+    rest: dict[str, Any] = {
+        "norm_placement": "pre",
+        "qk_norm": False,
+        "embedding_scaled": False,
+        "attention_scaled": True,
+    }
+    rest |= {"attention": ("global",), "residual_scalars": False}
 
     @settings(max_examples=15)
     @given(config=model_configs(**{**rest, **shape}), seed=SEEDS)

@@ -224,9 +224,10 @@ def test_initial_weights_have_the_documented_spread(activation: Any) -> None:
         assert abs(parameter.mean().item()) < 0.05 * expected, name
 
 
-@given(config=model_configs(init_residual="zero", norm_placement="pre"), seed=SEEDS)
+@given(config=model_configs(init_residual="zero", norm_placement="pre", d_ff=24), seed=SEEDS)  # not all of 24 are off
 @settings(max_examples=10)
 def test_blocks_that_begin_at_zero_begin_as_the_identity(config: ModelConfig, seed: int) -> None:
+    torch.manual_seed(seed)
     tokens = token_batch(config, seed)
     found = record(GPT(config).eval(), tokens, ["embedding", "blocks.*.output"])
     assert all(torch.equal(found["embedding"], output) for output in found.values())
