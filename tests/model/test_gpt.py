@@ -237,7 +237,7 @@ def test_blocks_that_begin_at_zero_begin_as_the_identity(config: ModelConfig, se
 
 
 @settings(max_examples=15)
-@given(config=model_configs(residual_scalars=True), seed=SEEDS)
+@given(config=model_configs(residual_scalars=True, norm_placement="pre"), seed=SEEDS)  # a norm behind may hide a scale
 def test_residual_scalars_begin_as_the_model_without_them_and_learn(config: ModelConfig, seed: int) -> None:
     torch.manual_seed(seed)
     model = GPT(config)
