@@ -165,7 +165,7 @@ _SafeDumper.add_representer(str, _SafeDumper.represent_str)
 def _read_yaml(text: str) -> Any:
     """The plain values of a YAML text. Raises yaml.YAMLError."""
     try:
-        return yaml.load(text, _SafeLoader)  # plain values alone: it is yaml's own SafeLoader, made stricter
+        return _SafeLoader(text).get_single_data()
     except yaml.YAMLError:
         raise
     except Exception as error:  # what the reader itself stumbles over: 2001-99-99, 0x_, a thousand brackets

@@ -16,7 +16,7 @@ from talewright.model.cost import training_flops
 from talewright.train.schedule import Budget
 
 CPU_SPEED = 1e11
-"""Floating-point operations a second that training has on two cores, at the least."""
+"""Floating-point operations a second, about, that training has on two cores."""
 LONG = 300.0
 """Seconds of training that are worth half a minute of compiling."""
 
