@@ -41,6 +41,23 @@ def test_ranges_are_for_a_random_search(tmp_path):
         read(tmp_path, text)
 
 
+def test_points_are_listed_with_what_each_changes(tmp_path):
+    points = "points: {base: {}, adamw: {optimizer.kind: adamw, optimizer.matrix-learning-rate: null}}\n"
+    text = "recipe: story-1m\nset: {data.source: bundled, optimizer.kind: muon}\n" + points
+    found = read(tmp_path, text)
+    assert list(grid(found)) == [{"point": "base"}, {"point": "adamw"}]
+    assert found.settings({"point": "base"}) == {}
+    assert found.settings({"point": "adamw"}) == {"optimizer.kind": "adamw", "optimizer.matrix_learning_rate": "null"}
+    with pytest.raises(UserError, match=r"matrix_learning_rate is Muon's"):
+        read(tmp_path, text.replace(", optimizer.matrix-learning-rate: null", ""))
+    with pytest.raises(UserError, match="points are all that is tried"):
+        read(tmp_path, text + "vary: {model.n_layers: [1, 2]}\n")
+    with pytest.raises(UserError, match=r"(?s)points\.base is 3.*no setting optimizer\.knd"):
+        read(tmp_path, text.replace("base: {}", "base: 3").replace("adamw: {optimizer.kind", "adamw: {optimizer.knd"))
+    with pytest.raises(UserError, match=r"points is \[1\]"):
+        read(tmp_path, "recipe: story-1m\npoints: [1]\n")
+
+
 WRONG = """
 recpie: mini-2m
 set: {train.max_steps: 30, model.n_layer: 3}

@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
 
 from talewright.cli import main
+from talewright.config import read_yaml
 from talewright.sweep.results import frontier
 from talewright.train.log import read_log
 from tests.train.conftest import write_stories
@@ -100,6 +101,16 @@ def test_a_sweep_that_is_stopped_goes_on_with_the_run_that_it_was_at():
     assert events.count("step") == 200
     assert Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns == before
     assert len(list(Path("out/runs").glob("*.out"))) == 2
+
+
+@pytest.mark.slow
+def test_each_listed_point_changes_its_own_settings(capsys):
+    points = "points: {base: {}, wide: {model.d_model: 32}, slow: {train.learning_rate: 1e-5, model.n_layers: 2}}\n"
+    Path("sweep.yaml").write_text("recipe: small.yaml\nset: {data.source: stories.txt}\n" + points)
+    main(["sweep", "sweep.yaml", "--out", "out"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["point", "wide", "base", "slow"]
+    models = [read_yaml(Path(f"out/runs/trial-{number:03d}/recipe.yaml"))["model"] for number in range(3)]
+    assert [(model["d_model"], model["n_layers"]) for model in models] == [(16, 1), (32, 1), (16, 2)]
 
 
 def test_the_frontier_is_what_nothing_beats():

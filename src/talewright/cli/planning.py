@@ -33,8 +33,9 @@ def sweep(file: Positional[str], out: str | None = None, jobs: int = 1, json: Fl
     """Train a recipe with many values of its settings and many seeds, and say what is best, and how surely.
 
     FILE is YAML: `recipe` (a name or a file), `set` (settings that all runs have), `vary` (settings and their values: a
-    list, or with `search: random` a range), `seeds` (a list), `search` (grid or random), `trials` (how many points a
-    random search draws). Stopped and started again, it goes on; a run that fails is written down, and the others go on.
+    list, or with `search: random` a range) or instead `points` (by a name, the settings that it changes), `seeds` (a
+    list), `search` (grid or random), `trials` (how many points a random search draws). Stopped and started again, it
+    goes on; a run that fails is written down, and the others go on.
 
     Args:
         file: The YAML file that says what is varied.

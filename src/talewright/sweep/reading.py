@@ -8,14 +8,16 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from talewright.config import load_recipe, read_yaml, setting_names
 from talewright.errors import UserError
 
-KEYS = ("recipe", "set", "vary", "seeds", "search", "trials")
+KEYS = ("recipe", "set", "vary", "points", "seeds", "search", "trials")
+POINT = "point"
+"""What varies where a sweep lists its points: their name."""
 CHECKED = 256
 """Most points of a grid whose recipes are read before anything is run."""
 
@@ -41,12 +43,19 @@ class Sweep:
     set: dict[str, str]
     """Settings that all trials have, as words of the command line."""
     vary: dict[str, tuple[str, ...] | Range]
-    """By a setting's name, its values as such words, or the range that they are drawn from."""
+    """By a setting's name, its values as such words, or the range that they are drawn from. Of a sweep that lists its
+    points: their names, under POINT."""
+    points: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By a point's name, the settings that it changes, where each is listed: an ablation's base and its changes."""
     seeds: tuple[int, ...] = (0,)
     search: str = "grid"
     """grid: every combination of the values. random: so many points, drawn."""
     trials: int | None = None
     """Points that a random search draws, each of them run with every seed."""
+
+    def settings(self, point: Mapping[str, str]) -> dict[str, str]:
+        """What a point sets beside `set`, by the names of settings."""
+        return self.points[point[POINT]] if self.points else dict(point)
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -93,25 +102,35 @@ def _sweep(values: Mapping[Any, Any], found: list[str]) -> Sweep:
             found.append(
                 f"no setting {key}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}")
             )
-    sections = {}
-    for key in ("set", "vary"):
-        section = values.get(key) or {}
-        if not isinstance(section, dict):
-            found.append(f"{key} is {section!r}; it is a section of settings, such as {{train.max_steps: 300}}")
-            section = {}
-        sections[key] = {str(name).replace("-", "_"): value for name, value in section.items()}
+    points = values.get("points") or {}
+    if not isinstance(points, dict):
+        found.append(f"points is {points!r}; it names points and what each sets, such as {{base: {{}}, deep: {{...}}}}")
+        points = {}
+    vary = {name: _varied(name, value, found) for name, value in _section("vary", values.get("vary"), found).items()}
     seeds = values.get("seeds", [0])
     if not isinstance(seeds, list) or not seeds or not all(_is_count(seed, 0) for seed in seeds):
         found.append(f"seeds is {seeds!r}; it is a list of whole numbers from 0 up, such as [0, 1, 2]")
         seeds = [0]
     return Sweep(
         recipe=str(values.get("recipe", "")),
-        set={name: word(value) for name, value in sections["set"].items()},
-        vary={name: _varied(name, value, found) for name, value in sections["vary"].items()},
+        set=_words("set", values.get("set"), found),
+        vary=vary | ({POINT: tuple(map(str, points))} if points else {}),
+        points={str(name): _words(f"points.{name}", section, found) for name, section in points.items()},
         seeds=tuple(dict.fromkeys(seeds)),
         search=values.get("search", "grid"),
         trials=values.get("trials"),
     )
+
+
+def _words(key: str, section: Any, found: list[str]) -> dict[str, str]:
+    """The settings of a section, each as a word of the command line."""
+    return {name: word(value) for name, value in _section(key, section, found).items()}
+
+
+def _section(key: str, section: Any, found: list[str]) -> dict[str, Any]:
+    if section is not None and not isinstance(section, dict):
+        found.append(f"{key} is {section!r}; it is a section of settings, such as {{train.max_steps: 300}}")
+    return {str(name).replace("-", "_"): value for name, value in section.items()} if isinstance(section, dict) else {}
 
 
 def _varied(name: str, value: Any, found: list[str]) -> tuple[str, ...] | Range:
@@ -147,7 +166,11 @@ def _problems(sweep: Sweep, values: Mapping[Any, Any]) -> Iterator[str]:
         yield "recipe is missing; it names the recipe that is varied, such as `recipe: mini-2m`"
     if not sweep.vary and len(sweep.seeds) == 1:
         yield "nothing varies; vary holds settings and their values, such as {train.learning_rate: [1e-3, 3e-3]}"
-    for section, name in [("set", name) for name in sweep.set] + [("vary", name) for name in sweep.vary]:
+    if sweep.points and (values.get("vary") or sweep.search != "grid"):
+        yield "points are all that is tried; leave vary and search out, or points"
+    settings: dict[str, Mapping[str, Any]] = {"set": sweep.set, "vary": {} if sweep.points else sweep.vary}
+    settings |= {f"points.{name}": point for name, point in sweep.points.items()}
+    for section, name in [(section, name) for section, found in settings.items() for name in found]:
         if name == "seed":
             yield f"{section}.seed: seeds are listed under `seeds`"
         elif name not in names:
@@ -172,7 +195,7 @@ def _recipe_problems(sweep: Sweep) -> list[str]:
     found: dict[str, None] = {}
     for point in itertools.islice(grid(sweep), CHECKED):
         try:
-            load_recipe(sweep.recipe, {**sweep.set, **point})
+            load_recipe(sweep.recipe, {**sweep.set, **sweep.settings(point)})
         except UserError as error:
             found[str(error)] = None
     return list(found)

@@ -73,7 +73,7 @@ def run_sweep(study: Any, sweep: Sweep, folder: Path, jobs: int, say: Callable[[
             while len(running) < jobs and (number := _next(study, waiting, space)) is not None:
                 trial = trial_of(study.trials[number], folder)
                 say(f"trial {number + 1} of {total}: {shown({**trial.point, 'seed': str(trial.seed)})}")
-                running[number] = _begin(trial, folder, jobs)
+                running[number] = _begin(trial, sweep.settings(trial.point), folder, jobs)
             if not running:
                 return
             time.sleep(0.1)
@@ -120,14 +120,14 @@ def _next(study: Any, waiting: list[int], space: dict[str, Any]) -> int | None:
     return study.ask(space).number
 
 
-def _begin(trial: Trial, folder: Path, jobs: int) -> subprocess.Popen[bytes]:
+def _begin(trial: Trial, settings: dict[str, str], folder: Path, jobs: int) -> subprocess.Popen[bytes]:
     """Train, or train on, in a process of its own, which shares the processor with the others."""
     command = [sys.executable, "-m", "talewright", "train"]
     if (trial.run / "recipe.yaml").exists():
         command += ["--resume", str(trial.run)]
     else:
         command += ["--recipe", str(folder / BASE), "--seed", str(trial.seed), "--out", str(trial.run)]
-        command += [f"--{name}={value}" for name, value in trial.point.items()]
+        command += [f"--{name}={value}" for name, value in settings.items()]
     environment = dict(os.environ)
     if jobs > 1:
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
@@ -230,8 +230,8 @@ def _check_folder(sweep: Sweep, folder: Path) -> None:
     noted, now = read_json(folder / PLAN), json.loads(json.dumps(as_plain(sweep)))
     if not isinstance(noted, dict):
         raise UserError(f"{folder / PLAN} is damaged; name another folder by --out")
-    for name in ("recipe", "set", "vary", "search"):
-        if noted.get(name) != now[name]:
+    for name in ("recipe", "set", "points", "vary", "search"):
+        if noted.get(name, {}) != now[name]:
             raise UserError(f"{folder} holds a sweep with another `{name}`; name another folder by --out")
 
 
