@@ -309,14 +309,15 @@ def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, 
 
 
 def _from_anywhere(recipe: Recipe) -> Recipe:
-    """The recipe with whole paths, so that its run finds its stories and teacher whatever folder it is opened from."""
+    """The recipe with whole paths, so that its run finds its stories and other runs whatever folder it is opened from."""
     data, tokenizer = recipe.data, recipe.tokenizer
     named = {name: getattr(data, name) for name in ("source", "valid", "test")}
     data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in named.items()})
     if Path(tokenizer.source).expanduser().is_dir():  # else a name on the hub
         tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
-    teacher = recipe.train.teacher and str(Path(recipe.train.teacher).expanduser().absolute())
-    train = dataclasses.replace(recipe.train, teacher=teacher)
+    runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
+    runs = {name: run and str(Path(run).expanduser().absolute()) for name, run in runs.items()}
+    train = dataclasses.replace(recipe.train, **runs)
     return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
 
 

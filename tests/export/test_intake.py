@@ -55,6 +55,7 @@ def test_an_imported_model_is_a_run_like_any_other(gpt2, tmp_path, monkeypatch, 
     score = json.loads(told(capsys, "evaluate", "run", "--data", str(stories), "--json"))
     words = ["--data", stories, "--out", "further", "--max-steps", "40", "--train.learning-rate", "1e-2"]
     told(capsys, "train", "--init-from", "run", *words, "--train.evaluate-every", "20")
+    assert api.load("further").recipe.train.init_from == str(tmp_path / "run")  # found from any folder
     begun = json.loads(told(capsys, "evaluate", "further", "--data", str(stories), "--json"))
     assert begun["untrained"]["loss"] == pytest.approx(score["loss"], rel=1e-4)  # it began with the imported weights
     assert begun["loss"] < score["loss"] - 0.3

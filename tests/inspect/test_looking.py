@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from talewright.cli import main
+from talewright.config import TokenizerConfig
 from talewright.errors import UserError
-from talewright.inspect.look import Wishes
+from talewright.inspect.look import Wishes, shown
 from talewright.looking import look_inside
+from talewright.tokenizer import make_tokenizer
 
 VOID = {"meta", "input", "br", "img", "link"}
 
@@ -55,6 +57,12 @@ class Page(HTMLParser):
     @property
     def data(self) -> dict:
         return json.loads(self.text["script"][0])
+
+
+def test_a_token_is_spelled_out_where_it_cannot_be_seen():
+    tokenizer = make_tokenizer(TokenizerConfig(kind="bpe"), 300, lambda: ["one two"] * 9)
+    ids = [*tokenizer.encode("\n\t\x00 é"), tokenizer.eos_id]
+    assert "".join(shown(tokenizer, token) for token in ids[:-3] + ids[-1:]) == "⏎⟨09⟩⟨00⟩ ⟨end⟩"
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_the_pictures_have_their_names(run):

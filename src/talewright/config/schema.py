@@ -201,7 +201,7 @@ class OptimizerConfig:
         if self.matrix_learning_rate is not None and self.matrix_learning_rate <= 0:
             yield f"optimizer.matrix_learning_rate is {self.matrix_learning_rate}; it must be above 0"
         if self.matrix_learning_rate is not None and self.kind != "muon":
-            yield "optimizer.matrix_learning_rate is Muon's; set optimizer.kind to muon, or leave it unset"
+            yield "optimizer.matrix_learning_rate is Muon's; set it to null, or optimizer.kind to muon"
         if self.weight_decay < 0:
             yield f"optimizer.weight_decay is {self.weight_decay}; 0 or more"
         if self.clip is not None and self.clip <= 0:

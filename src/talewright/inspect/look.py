@@ -307,7 +307,8 @@ def shown(tokenizer: Tokenizer, token: int) -> str:
     """A token for a reader: its text, with what cannot be seen spelled out."""
     if token == tokenizer.eos_id:
         return "⟨end⟩"
-    return tokenizer.decode([token]).replace("\n", "⏎")
+    text = tokenizer.decode([token]).replace("\n", "⏎")
+    return "".join(sign if sign.isprintable() else f"⟨{ord(sign):02X}⟩" for sign in text)
 
 
 def _retold(passages: Sequence[np.ndarray], one: Subject, other: Subject) -> list[np.ndarray]:
