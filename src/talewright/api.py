@@ -309,7 +309,7 @@ def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, 
 
 
 def _from_anywhere(recipe: Recipe) -> Recipe:
-    """The recipe with whole paths, so that its run finds its stories and other runs whatever folder it is opened from."""
+    """The recipe with whole paths: its run finds its stories and other runs from whatever folder it is opened."""
     data, tokenizer = recipe.data, recipe.tokenizer
     named = {name: getattr(data, name) for name in ("source", "valid", "test")}
     data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in named.items()})
