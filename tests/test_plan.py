@@ -6,13 +6,16 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.ladder import Point, check, errors, fit, left_out, read_point
 
 from talewright.cli import main
 from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.model.cost import count_parameters, training_flops
-from talewright.plan import EMBEDDING, SIZES, Law, best_batch, best_learning_rate, fitted_law, plan, plan_size
+from talewright.plan import EMBEDDING, SIZES, Law, Speed, best_batch, best_learning_rate, fitted_law, plan, plan_size
+from talewright.train.launch import should_compile
+from talewright.train.schedule import Budget
 
 TRUE = Law(0.3, 40.0, 0.35, 300.0, 0.4)
 SPEEDS = {1_090_624: 40_000.0, 5_065_792: 10_000.0, 15_146_368: 3_500.0, 40_384_512: 1_200.0, 125_856_512: 300.0}
@@ -48,8 +51,8 @@ def test_too_few_runs_are_refused(tmp_path):
         read_point(tmp_path)
 
 
-def speed(recipe) -> float:
-    return SPEEDS[count_parameters(recipe.model).total]
+def speed(recipe) -> Speed:
+    return Speed(SPEEDS[count_parameters(recipe.model).total])
 
 
 def test_more_time_is_for_larger_models_and_better_ends():
@@ -61,8 +64,23 @@ def test_more_time_is_for_larger_models_and_better_ends():
     assert [each.bits_per_byte for each in best] == sorted((each.bits_per_byte for each in best), reverse=True)
 
 
+def test_speed_is_measured_as_the_run_itself_would_train(monkeypatch):
+    compiled = {}
+
+    def bench(recipe, seconds):
+        begun = should_compile(recipe, torch.device("cpu"), Budget.of(recipe.train, 0, recipe.sequence_length))
+        compiled[recipe.train.max_minutes] = begun
+        return {"tokens_per_second": 1000.0, "compiled": begun, "warm_up_seconds": 60.0}
+
+    monkeypatch.setattr("talewright.bench.bench_training", bench)
+    monkeypatch.setattr("talewright.train.launch.compiler", lambda: "g++")
+    short, long = (plan(minutes, ("1m",), law=TRUE)[0] for minutes in (2, 10))
+    assert compiled == {2: False, 10: True}
+    assert (short.tokens, long.tokens) == (120_000, 540_000)
+
+
 def test_a_plan_fits_its_time_and_its_command_is_a_recipe():
-    found = plan_size("5m", 1200, 10_000, TRUE)
+    found = plan_size("5m", 1230, Speed(10_000, 30), TRUE)
     assert found.tokens == 12_000_000
     config = load_recipe("story-5m").model
     assert found.flops == pytest.approx(12e6 * training_flops(config, 512))
@@ -76,7 +94,7 @@ def test_a_plan_fits_its_time_and_its_command_is_a_recipe():
     batch = recipe.train.micro_batch * recipe.train.accumulation * 512
     assert 0.6 < batch / best_batch(found.flops) < 1.6
     assert found.steps == 12_000_000 // batch
-    assert values["--max-minutes"] == "20"
+    assert values["--max-minutes"] == "20.5"
 
 
 @pytest.mark.parametrize("size", SIZES)

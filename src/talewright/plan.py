@@ -7,12 +7,13 @@ in `ladder.json`, which `benchmarks/ladder.py` fits to finished runs.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from talewright.config import Recipe, load_recipe
 from talewright.errors import UserError
@@ -39,6 +40,14 @@ class Law:
 
     def __call__(self, parameters: float, story_bytes: float) -> float:
         return self.E + self.A / parameters**self.alpha + self.B / story_bytes**self.beta
+
+
+class Speed(NamedTuple):
+    """How fast a machine trains."""
+
+    tokens_per_second: float
+    compile_seconds: float = 0.0
+    """Seconds before the first step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +110,11 @@ def story_recipe(size: str) -> Recipe:
     return load_recipe(f"story-{size}")
 
 
-def plan_size(size: str, seconds: float, tokens_per_second: float, law: Law | None = None) -> Plan:
+def plan_size(size: str, seconds: float, speed: Speed, law: Law | None = None) -> Plan:
     """What a size would come to in so many seconds at that speed: its settings by the rules, its end by the law."""
     recipe = story_recipe(size)
     parameters, length = count_parameters(recipe.model).total, recipe.sequence_length
-    tokens = max(1, int(seconds * tokens_per_second))
+    tokens = max(1, int((seconds - speed.compile_seconds) * speed.tokens_per_second))
     flops = tokens * training_flops(recipe.model, length)
     windows = max(1, round(best_batch(flops) / length))
     micro_batch = min(windows, recipe.train.micro_batch)
@@ -118,7 +127,7 @@ def plan_size(size: str, seconds: float, tokens_per_second: float, law: Law | No
         size=size,
         recipe=recipe.name,
         parameters=parameters,
-        tokens_per_second=tokens_per_second,
+        tokens_per_second=speed.tokens_per_second,
         tokens=tokens,
         flops=flops,
         learning_rate=rate,
@@ -137,10 +146,10 @@ def plan_size(size: str, seconds: float, tokens_per_second: float, law: Law | No
 
 
 def plan(
-    minutes: float, sizes: Sequence[str] = SIZES, speed: Callable[[Recipe], float] | None = None, law: Law | None = None
+    minutes: float, sizes: Sequence[str] = SIZES, speed: Callable[[Recipe], Speed] | None = None, law: Law | None = None
 ) -> list[Plan]:
     """The plans of the sizes, from the smallest up to the first that is expected to end worse than the one before it;
-    the best has the lowest bits per byte. `speed` gives a recipe's tokens per second here: measured unless told.
+    the best has the lowest bits per byte. `speed` says how fast a recipe is trained here: measured unless told.
 
     Raises UserError at a time that is none, or an unknown size.
     """
@@ -148,20 +157,24 @@ def plan(
         raise UserError(f"--minutes is {minutes:g}; it is a time above 0")
     speed, found = speed or measured_speed, []
     for size in sizes:
-        found.append(plan_size(size, 60 * minutes, speed(story_recipe(size)), law))
+        found.append(plan_size(size, 60 * minutes, speed(_timed(story_recipe(size), minutes)), law))
         if len(found) > 1 and found[-1].bits_per_byte > found[-2].bits_per_byte:
             break
     return found
 
 
-def measured_speed(recipe: Recipe, seconds: float = 3.0) -> float:
-    """Tokens per second that this machine trains the recipe with, measured over some seconds, a micro-batch a step."""
-    import dataclasses
+def _timed(recipe: Recipe, minutes: float) -> Recipe:
+    """The recipe with that budget, by which it is decided whether to compile, and steps of one micro-batch."""
+    train = dataclasses.replace(recipe.train, accumulation=1, max_tokens=None, max_minutes=minutes)
+    return dataclasses.replace(recipe, train=train)
 
+
+def measured_speed(recipe: Recipe, seconds: float = 3.0) -> Speed:
+    """How fast this machine trains the recipe, measured over some seconds beyond those that compiling takes."""
     from talewright.bench import bench_training
 
-    one = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, accumulation=1))
-    return bench_training(one, seconds)["tokens_per_second"]
+    found = bench_training(recipe, seconds)
+    return Speed(found["tokens_per_second"], found["warm_up_seconds"] if found["compiled"] else 0.0)
 
 
 def plan_table(plans: Sequence[Plan]) -> str:
