@@ -19,6 +19,8 @@ pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
 from talewright.cli import main
 from talewright.config import read_yaml
 from talewright.sweep.results import frontier
+from talewright.sweep.running import Trial, _claim
+from talewright.train.lock import owned
 from talewright.train.log import read_log
 from tests.train.conftest import write_stories
 
@@ -101,6 +103,37 @@ def test_a_sweep_that_is_stopped_goes_on_with_the_run_that_it_was_at():
     assert events.count("step") == 200
     assert Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns == before
     assert len(list(Path("out/runs").glob("*.out"))) == 2
+
+
+@pytest.mark.slow
+def test_two_commands_share_a_sweep(capsys):
+    """As on two machines that share a disk."""
+    Path("sweep.yaml").write_text(SWEEP.replace("[null, nowhere]", "[null]"))
+    command = [sys.executable, "-m", "talewright", "sweep", "sweep.yaml", "--out", "out"]
+    sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)]
+    while not Path("out/claims/trial-000/.lock").exists() and sweeps[0].poll() is None:
+        time.sleep(0.05)
+    sweeps.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    said = [each.communicate(timeout=240)[1] for each in sweeps]
+    assert [each.returncode for each in sweeps] == [0, 0], said
+    begun = [line.split(": ")[0] for text in said for line in text.splitlines() if ": learning_rate" in line]
+    assert sorted(begun) == [f"trial {number} of 4" for number in range(1, 5)], said
+    assert "trial 1 of 4 is another command's" in said[1]
+    main(["sweep", "sweep.yaml", "--out", "out", "--json"])
+    assert [row["n"] for row in json.loads(capsys.readouterr().out)] == [2, 2]
+
+
+def test_a_trial_is_claimed_once_and_left_to_a_training_that_outlived_its_command(tmp_path):
+    trial = Trial(number=0, point={}, seed=0, run=tmp_path / "runs" / "trial-000", state="running")
+    claim = _claim(trial, tmp_path)
+    assert claim is not None
+    assert _claim(trial, tmp_path) is None
+    claim.close()
+    with owned(trial.run):
+        assert _claim(trial, tmp_path) is None
+    again = _claim(trial, tmp_path)
+    assert again is not None
+    again.close()
 
 
 @pytest.mark.slow

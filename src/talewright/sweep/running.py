@@ -1,6 +1,7 @@
 """The trials of a sweep, one after another or several at once: each a `talewright train` of its own, which may fail.
 
 Optuna draws the points and keeps the books, in `journal.log` of the sweep's folder; what was tried is not tried again.
+Several commands may share the folder, on machines that share the disk: each claims the trials that it runs.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.data.folders import read_json, write_json, write_whole
 from talewright.errors import UserError
 from talewright.sweep.reading import Range, Sweep, as_plain
+from talewright.train.lock import owned
 from talewright.train.log import read_log
 
-BASE, PLAN, JOURNAL = "base.yaml", "sweep.json", "journal.log"
+BASE, PLAN, JOURNAL, CLAIMS = "base.yaml", "sweep.json", "journal.log", "claims"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,13 @@ class Trial:
     """waiting, running (or interrupted), done, failed."""
     reason: str = ""
     """Why it failed."""
+
+
+class _Running(NamedTuple):
+    """A trial that this process has begun."""
+
+    process: subprocess.Popen[bytes]
+    claim: ExitStack
 
 
 def open_study(sweep: Sweep, folder: Path) -> Any:
@@ -63,27 +73,48 @@ def open_study(sweep: Sweep, folder: Path) -> Any:
 
 
 def run_sweep(study: Any, sweep: Sweep, folder: Path, jobs: int, say: Callable[[str], None]) -> None:
-    """Run every trial that was not tried yet, `jobs` at a time. What a signal interrupts is gone on with next time."""
+    """Run every trial that was not tried yet and that no other command is at, `jobs` at a time. What a signal
+    interrupts is gone on with next time.
+    """
     space = {**_space(sweep), "seed": _optuna().distributions.IntDistribution(0, 2**63 - 1)}
-    running: dict[int, subprocess.Popen[bytes]] = {}
+    running: dict[int, _Running] = {}
     waiting = [trial.number for trial in study.get_trials(deepcopy=False, states=[_states().RUNNING])]
     total = len(study.trials)
     try:
         while True:
             while len(running) < jobs and (number := _next(study, waiting, space)) is not None:
                 trial = trial_of(study.trials[number], folder)
+                if (claim := _claim(trial, folder)) is None:
+                    say(f"trial {number + 1} of {total} is another command's")
+                    continue
                 say(f"trial {number + 1} of {total}: {shown({**trial.point, 'seed': str(trial.seed)})}")
-                running[number] = _begin(trial, sweep.settings(trial.point), folder, jobs)
+                running[number] = _Running(_begin(trial, sweep.settings(trial.point), folder, jobs), claim)
             if not running:
                 return
             time.sleep(0.1)
-            for number in [number for number, process in running.items() if process.poll() is not None]:
-                _end(study, trial_of(study.trials[number], folder), running.pop(number).returncode, say)
+            for number in [number for number, each in running.items() if each.process.poll() is not None]:
+                process, claim = running.pop(number)
+                _end(study, trial_of(study.trials[number], folder), process.returncode, say)
+                claim.close()
     finally:
-        for process in running.values():
+        for process, _ in running.values():
             process.terminate()  # each saves its run, and is gone on with next time
-        for process in running.values():
+        for process, claim in running.values():
             process.wait()
+            claim.close()
+
+
+def _claim(trial: Trial, folder: Path) -> ExitStack | None:
+    """Keep a trial for this process, until it is closed or the process ends. None where another command has it, or its
+    training has outlived the command that began it.
+    """
+    with ExitStack() as claim:
+        try:
+            claim.enter_context(owned(folder / CLAIMS / trial.run.name))
+            with owned(trial.run):
+                return claim.pop_all()
+        except UserError:
+            return None
 
 
 def trials_of(study: Any, folder: Path) -> list[Trial]:
