@@ -86,7 +86,11 @@ def test_names_and_pronouns():
 def test_harper_finds_faults_of_grammar_and_none_in_whole_sentences():
     pytest.importorskip("harper", reason="harper-py is not installed: the extra `scores`")
     assert not language.grammar_faults(["Tom went to the park with his dog. They played all day."])
-    assert language.grammar_faults(["This is an test of the the linter."]).total() >= 2
+    broken = "This is an test of the the linter."
+    assert language.grammar_faults([broken]).total() >= 2
+    known = frozenset(words_of(broken))
+    assert story_figures([broken], Reference([broken], known))["grammar"]["faults"] >= 250
+    assert story_figures([broken], Reference([broken], known - {"this", "linter"}))["grammar"] is None  # no language
 
 
 rows = st.dictionaries(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), st.integers(1, 9), min_size=1)

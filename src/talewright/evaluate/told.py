@@ -19,6 +19,9 @@ from talewright.evaluate.words import Gram, words_of
 WORDS = 10_000
 """Words, of all stories together, that `distinct` looks at: a number that two hundred short stories have."""
 
+NO_LANGUAGE = 0.2
+"""Share of invented words from which on there is no figure for grammar: a checker has nothing to say of such text."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -44,6 +47,7 @@ def story_figures(texts: Sequence[str], reference: Reference) -> dict[str, Any]:
         raise UserError("there are no stories to look at; at least one is needed, and a real one beside it")
     stories = [words_of(text) for text in texts]
     total = max(1, sum(map(len, stories)))
+    invented = _invented(stories, reference.vocabulary)
     return {
         "stories": len(texts),
         "words": total / len(texts),
@@ -55,9 +59,9 @@ def story_figures(texts: Sequence[str], reference: Reference) -> dict[str, Any]:
         "distinct_3": distinct(stories, 3, WORDS),
         "distinct_words": min(WORDS, total),
         "self_bleu": self_bleu(stories),
-        "invented": _invented(stories, reference.vocabulary),
+        "invented": invented,
         "rule_faults": 1000 * sum(map(language.rule_faults, texts)) / total,
-        "grammar": _grammar(texts, total),
+        "grammar": None if invented and invented["share"] > NO_LANGUAGE else _grammar(texts, total),
         "quotes_closed": _share(map(language.quotes_closed, texts)),
         "names_kept": _share(map(language.names_kept, texts)),
         "pronouns_agree": _share(map(language.pronouns_agree, texts)),
