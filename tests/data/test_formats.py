@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.config import EOT, DataConfig
-from talewright.data import formats
-from talewright.data.formats import StoryFile, read_records
+from talewright.data import characters, unpack
+from talewright.data.formats import read_records
+from talewright.data.unpack import StoryFile
 from talewright.errors import UserError
 
 from .cases import as_bytes, packed, tales
@@ -23,7 +24,7 @@ line = st.text(alphabet=st.sampled_from("ab é😀\u2028\x0b,\"\\{}[]:'"), max_s
 
 def read(name: str, data: bytes, piece: int = 1 << 20, **settings) -> list[str | None]:
     """The stories of a file that comes in pieces of so many bytes."""
-    with mock.patch.object(formats, "_PIECE", piece):
+    with mock.patch.object(unpack, "PIECE", piece):
         return list(read_records(StoryFile(name, lambda: io.BytesIO(data)), DataConfig(**settings)))
 
 
@@ -135,7 +136,10 @@ def test_what_has_no_end_is_refused_before_it_fills_the_memory(name: str, line: 
             pass
 
     endless = Endless()
-    with mock.patch.object(formats, "LONGEST_STORY", 8 << 20), pytest.raises(UserError, match=f"^{name} has {message}"):
+    with (
+        mock.patch.object(characters, "LONGEST_STORY", 8 << 20),
+        pytest.raises(UserError, match=f"^{name} has {message}"),
+    ):
         list(read_records(StoryFile(name, lambda: endless), DataConfig()))
     assert endless.pieces < 12
 
@@ -193,8 +197,8 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_read_is_refused_by_name_and_place(case: str):
     name, data, message = REFUSED[case]
-    longest = 2000 if case == "endless line" else formats.LONGEST_STORY
-    with mock.patch.object(formats, "LONGEST_STORY", longest), pytest.raises(UserError) as error:
+    longest = 2000 if case == "endless line" else characters.LONGEST_STORY
+    with mock.patch.object(characters, "LONGEST_STORY", longest), pytest.raises(UserError) as error:
         read(name, data)
     assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -19,9 +19,10 @@ from typing import Any
 from unittest import mock
 
 from talewright.config import DataConfig, ModelConfig, TokenizerConfig, load_recipe, recipe_to_yaml
-from talewright.data import Batches, Corpus, formats, prepare
+from talewright.data import Batches, Corpus, characters, prepare, unpack
 from talewright.data.clean import clean
-from talewright.data.formats import StoryFile, read_records
+from talewright.data.formats import read_records
+from talewright.data.unpack import StoryFile
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer, make_tokenizer
 from tests.data.cases import BPE, VOCAB, as_bytes, packed, tales, write_txt
@@ -54,7 +55,7 @@ class Target:
 def read_stories(data: bytes) -> None:
     """The first byte says the format."""
     ending = ENDINGS[data[0] % len(ENDINGS)] if data else "txt"
-    with mock.patch.object(formats, "LONGEST_STORY", 1 << 16), mock.patch.object(formats, "_PIECE", 64):
+    with mock.patch.object(characters, "LONGEST_STORY", 1 << 16), mock.patch.object(unpack, "PIECE", 64):
         for record in read_records(StoryFile(f"a.{ending}", lambda: io.BytesIO(data[1:])), DataConfig()):
             assert record is None or isinstance(record, str)
             text = clean(record or "")[0]

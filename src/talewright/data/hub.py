@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from talewright.config import DataConfig
-from talewright.data.formats import Input, Record, StoryFile, format_of, no_such_key
+from talewright.data.formats import Record, format_of, no_such_key
 from talewright.data.sources import HUB, InterruptedSourceError, Part, Source, by_role, file_part, glob_root
 from talewright.data.splits import SplitName
+from talewright.data.unpack import Input, StoryFile
 from talewright.errors import UserError
 
 TIMEOUT = 10.0  # seconds that the hub has for its first answer

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from talewright.config import DataConfig
-from talewright.data.formats import PACKINGS, Record, StoryFile, format_of, read_records
+from talewright.data.formats import Record, format_of, read_records
 from talewright.data.splits import SplitName
+from talewright.data.unpack import PACKINGS, StoryFile
 from talewright.errors import UserError
 
 BUNDLED_STORIES = 20_000

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from talewright.config import DataConfig
-from talewright.data.formats import PACKINGS, StoryFile, read_records
+from talewright.data.formats import read_records
 from talewright.data.shards import token_dtype
 from talewright.data.sources import Part, Role, file_part
+from talewright.data.unpack import PACKINGS, StoryFile
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.stats import count
