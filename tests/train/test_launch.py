@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from talewright.errors import UserError
+from talewright.machine import compiler
 from talewright.train import launch
 from talewright.train.launch import should_compile
+from talewright.train.log import read_log
 from talewright.train.schedule import Budget
+from tests.train.conftest import train_small
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MINUTES = Budget(max_steps=None, max_seconds=600)
@@ -54,3 +57,24 @@ def test_auto_compiles_on_a_cpu_where_it_pays(small, monkeypatch, model, budget,
     monkeypatch.setattr(launch, "compiler", lambda: "g++")
     recipe = small(train={"compile": "auto"}, model=model)
     assert should_compile(recipe, CPU, budget) is expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler here")
+def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_path):
+    """With all that changes what the compiled model is given: short windows before whole ones, and a teacher."""
+    shape = {**MODEL, "positions": "rotary", "activation": "swiglu", "qk_norm": True, "residual_scalars": True}
+    more = {"short_steps": 3, "short_length": 4, "teacher": str(teacher_run), "max_steps": 6}
+    for compiled in (False, True):
+        recipe = small(model=shape, train={**more, "compile": compiled}, optimizer={"kind": "muon"})
+        train_small(recipe, small_corpus, tmp_path / str(compiled))
+    eager, compiled = (
+        [
+            (event["loss"], event["plain_loss"])
+            for event in read_log(tmp_path / name / "log.jsonl")
+            if event["event"] == "step"
+        ]
+        for name in ("False", "True")
+    )
+    assert len(eager) == 6
+    assert compiled == [pytest.approx(losses, rel=1e-3) for losses in eager]
