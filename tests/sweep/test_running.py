@@ -18,7 +18,7 @@ pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
 
 from talewright.cli import main
 from talewright.config import read_yaml
-from talewright.sweep.results import frontier
+from talewright.sweep.pictures import frontier
 from talewright.sweep.running import Trial, _claim
 from talewright.train.lock import owned
 from talewright.train.log import read_log
@@ -70,7 +70,7 @@ def test_a_sweep_runs_all_and_writes_down_what_fails_and_does_nothing_twice(caps
     assert rows[0]["flops"] > 0
     with Path("out/results.csv").open() as file:
         assert [row["n"] for row in csv.DictReader(file)] == ["2", "2", "0", "0"]
-    assert Path("out/frontier.png").stat().st_size > 10_000
+    assert all(Path(f"out/{name}.png").stat().st_size > 10_000 for name in ("frontier", "points"))
     stamps = [run.stat().st_mtime_ns for run in good]
     main(["sweep", "sweep.yaml", "--out", "out"])
     assert [run.stat().st_mtime_ns for run in good] == stamps

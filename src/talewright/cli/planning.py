@@ -43,8 +43,9 @@ def sweep(file: Positional[str], out: str | None = None, jobs: int = 1, json: Fl
         jobs: Trials trained at the same time, each in a process of its own.
         json: Print JSON.
     """
+    from talewright.sweep.pictures import draw_results
     from talewright.sweep.reading import read_sweep
-    from talewright.sweep.results import rows_of, table, write_results
+    from talewright.sweep.results import rows_of, table, write_table
     from talewright.sweep.running import open_study, run_sweep, trials_of
 
     if jobs < 1:
@@ -58,10 +59,12 @@ def sweep(file: Positional[str], out: str | None = None, jobs: int = 1, json: Fl
         raise
     trials = trials_of(study, folder)
     rows = rows_of(trials)
-    picture = write_results(rows, trials, folder)
+    write_table(rows, folder / "results.csv")
+    pictures = draw_results(rows, trials, folder)
     for trial in trials:
         if trial.state == "failed":
             say(f"{trial.run} failed: {trial.reason}")
-    if picture is not None:
-        say(f"the frontier: {picture}; the table: {folder / 'results.csv'}")
+    say(f"the table: {folder / 'results.csv'}")
+    for picture in pictures:
+        say(f"a picture: {picture}")
     print(dump([asdict(row) for row in rows]) if json else table(rows))

@@ -1,6 +1,4 @@
-"""What came of a sweep: bits per byte of each point beside its time, tokens and FLOPs, their spread over the seeds, and
-a picture of the frontier.
-"""
+"""What came of a sweep: bits per byte of each point beside its time, tokens and FLOPs, and their spread over seeds."""
 
 from __future__ import annotations
 
@@ -11,17 +9,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from talewright.config import load_recipe
 from talewright.data.folders import write_whole
 from talewright.errors import UserError
-from talewright.inspect.drawing.style import GREY, ORANGE, SERIES, Panel, save_png
 from talewright.inspect.history import read_history
 from talewright.model.cost import count_parameters, training_flops
-from talewright.sweep.running import Trial, shown
+from talewright.sweep.running import Trial
 
-COSTS = {"minutes": "minutes of training", "tokens": "training tokens", "flops": "training FLOPs"}
+COSTS = ("minutes", "tokens", "flops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,69 +117,18 @@ def _figures(row: Row) -> list[str]:
     ]
 
 
-def write_results(rows: Sequence[Row], trials: Sequence[Trial], folder: Path) -> Path | None:
-    """Write `results.csv` and, where a trial is done, `frontier.png`, whose path is returned.
-
-    Raises UserError where the folder cannot be written.
-    """
+def write_table(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as CSV. Raises UserError where the file cannot be written."""
     written = io.StringIO()
     table_of = csv.DictWriter(written, [*(rows[0].point if rows else ()), *_columns()])
     table_of.writeheader()
     for row in rows:
         table_of.writerow(row.point | {name: value for name, value in asdict(row).items() if name != "point"})
     try:
-        write_whole(folder / "results.csv", written.getvalue())
+        write_whole(path, written.getvalue())
     except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror}") from None
-    done = [trial for trial in trials if trial.state == "done"]
-    return _draw(done, rows, folder / "frontier.png") if done else None
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _columns() -> list[str]:
     return [name for name in Row.__dataclass_fields__ if name != "point"]
-
-
-def frontier(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
-    """Of points (cost, bits per byte), those that no other one beats at less or equal cost, by rising cost."""
-    found: list[tuple[float, float]] = []
-    for x, y in sorted(zip(xs, ys, strict=True)):
-        if x > 0 and (not found or y < found[-1][1]):
-            found.append((x, y))
-    return found
-
-
-def _draw(done: Sequence[Trial], rows: Sequence[Row], path: Path) -> Path:
-    """Every run's evaluations, and the frontier that they make, against minutes, tokens and FLOPs."""
-    order = [row.point for row in rows if row.n]
-    curves = [(order.index(trial.point), curve_of(trial.run)) for trial in done]
-    best = rows[0]
-    panels = [
-        Panel(title=f"Bits per byte against {label}", draw=_drawing(curves, order, name, label), how="", height=4.2)
-        for name, label in COSTS.items()
-    ]
-    spread = "" if best.deviation is None else f" ± {best.deviation:.4f}"
-    title = f"Best of {len(order)} points: {shown(best.point)}, {best.mean:.4f}{spread} bits/byte (n = {best.n})"
-    return save_png(panels, path, columns=3, title=title)
-
-
-def _drawing(curves: Sequence[tuple[int, Curve]], order: Sequence[dict[str, str]], name: str, label: str) -> Any:
-    def draw(axes: Any) -> None:
-        named: set[int] = set()
-        for place, curve in sorted(curves, key=lambda pair: pair[0]):
-            xs = getattr(curve, name)
-            shown_ = [(x, y) for x, y in zip(xs, curve.bits_per_byte, strict=True) if x > 0]
-            colour, dashes = SERIES[place % len(SERIES)] if place < len(SERIES) - 1 else (GREY, "-")
-            words = shown(order[place]) if place not in named and place < len(SERIES) - 1 else None
-            named.add(place)
-            axes.plot(*zip(*shown_, strict=True), color=colour, linestyle=dashes, linewidth=1, alpha=0.8, label=words)
-            axes.plot(*shown_[-1], "o", color=colour, markersize=4)
-        xs = [x for _, curve in curves for x in getattr(curve, name)]
-        ys = [y for _, curve in curves for y in curve.bits_per_byte]
-        edge = frontier(xs, ys)
-        axes.step(*zip(*edge, strict=True), where="post", color=ORANGE, linewidth=4, alpha=0.25, label="frontier")
-        axes.set_xscale("log")
-        axes.set_xlabel(label)
-        axes.set_ylabel("bits per byte")
-        axes.legend(fontsize=7.5)
-
-    return draw

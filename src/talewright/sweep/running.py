@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.data.folders import read_json, write_json, write_whole
 from talewright.errors import UserError
-from talewright.sweep.reading import Range, Sweep, as_plain
+from talewright.sweep.reading import POINT, Range, Sweep, as_plain
 from talewright.train.lock import owned
 from talewright.train.log import read_log
 
@@ -138,8 +138,9 @@ def trial_of(frozen: Any, folder: Path) -> Trial:
 
 
 def shown(values: dict[str, str]) -> str:
-    """Settings in a line, without their sections."""
-    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in values.items()) or "as it is"
+    """Settings in a line, without their sections; of a point that has a name, that."""
+    words = (value if name == POINT else f"{name.rpartition('.')[2]} {value}" for name, value in values.items())
+    return ", ".join(words) or "as it is"
 
 
 def _next(study: Any, waiting: list[int], space: dict[str, Any]) -> int | None:
