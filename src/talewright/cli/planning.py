@@ -22,11 +22,15 @@ def plan(minutes: float, size: str | None = None, json: FlagCreatePairsOff[bool]
         size: Plan this size alone: 1m, 5m, 15m, 40m or 125m.
         json: Print JSON.
     """
-    from talewright.plan import SIZES, plan_table
-    from talewright.plan import plan as plan_sizes
+    from talewright import plan as planning
+    from talewright.config import Recipe
 
-    found = plan_sizes(minutes, SIZES if size is None else (size,))
-    print(dump([asdict(each) for each in found]) if json else plan_table(found))
+    def speed(recipe: Recipe) -> planning.Speed:
+        say(f"measuring how fast {recipe.name} is trained here, half a minute or so")
+        return planning.measured_speed(recipe)
+
+    found = planning.plan(minutes, planning.SIZES if size is None else (size,), speed)
+    print(dump([asdict(each) for each in found]) if json else planning.plan_table(found))
 
 
 def sweep(file: Positional[str], out: str | None = None, jobs: int = 1, json: FlagCreatePairsOff[bool] = False) -> None:
