@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 settings.register_profile("talewright", deadline=None)  # first examples pay for imports and warm-up
 settings.load_profile("talewright")
+
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background: what a run would leave ignored
+        signal.signal(number, handler)
 
 
 def shared_folder() -> Path | None:
