@@ -22,9 +22,9 @@ from pathlib import Path
 
 from talewright.config import DataConfig
 from talewright.data import read_stories
-from talewright.evaluate.copies import Copies
-from talewright.evaluate.copying import Splits, figures
-from talewright.evaluate.words import words_of
+from talewright.evaluate.generation.ngrams import words_of
+from talewright.evaluate.memorization import Splits, figures
+from talewright.evaluate.text_overlap import Copies
 
 SEPARATOR = "<|endoftext|>"
 STEP = 100 * 10**6

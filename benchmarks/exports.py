@@ -19,7 +19,7 @@ from talewright.config import load_recipe, recipe_names
 from talewright.data import bundled
 from talewright.errors import UserError
 from talewright.export import TARGETS, Source, export_model
-from talewright.export.layouts import choose_layout
+from talewright.export.adapters import choose_layout
 from talewright.model.gpt import GPT
 from talewright.tokenizer.bpe import train_bpe
 

@@ -24,8 +24,8 @@ from alternate import Rival, alternate, table
 from talewright.config import ModelConfig, load_recipe
 from talewright.export.gguf import FILE, GGUF
 from talewright.export.target import Source
-from talewright.generate.precision import BYTES, Precision, decoder_at
-from talewright.generate.rows import Rows
+from talewright.generate.batching import Rows
+from talewright.generate.quantization import BYTES, Precision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import keep_heap
 from talewright.model.cost import count_parameters

@@ -23,8 +23,8 @@ import numpy as np
 from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.model.cost import count_parameters
-from talewright.plan import Law
-from talewright.train.log import read_log
+from talewright.run.log import read_log
+from talewright.scaling.plan import Law
 
 LADDER = Path(__file__).parents[1] / "src" / "talewright" / "ladder.json"
 EXPONENTS = np.linspace(0.05, 0.5, 46)

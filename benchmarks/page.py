@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright
 
 from talewright import api
 from talewright.data import bundled
-from talewright.export.clients.onnx import reader
+from talewright.export.readers.onnx import reader
 from talewright.export.web import GRAPHS
 
 STORIES, TOKENS = 60, 100

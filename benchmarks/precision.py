@@ -12,7 +12,7 @@ from alternate import table
 import talewright
 from talewright.api import first_stories, open_corpus
 from talewright.evaluate.likelihood import score_stories
-from talewright.generate.precision import BYTES, at_precision
+from talewright.generate.quantization import BYTES, at_precision
 
 
 def main() -> None:

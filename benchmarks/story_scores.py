@@ -20,15 +20,15 @@ import numpy as np
 from talewright import __version__, api
 from talewright.config import DataConfig
 from talewright.data import read_stories
-from talewright.data.folders import write_json
-from talewright.evaluate.copies import Copies
-from talewright.evaluate.copying import figures
-from talewright.evaluate.kneser_ney import KneserNey, count_grams
-from talewright.evaluate.subject import Telling
-from talewright.evaluate.told import Reference, story_figures
-from talewright.evaluate.words import words_of
+from talewright.evaluate.baselines.kneser_ney import KneserNey, count_grams
+from talewright.evaluate.context import Telling
+from talewright.evaluate.evaluator import FILE, FORMAT, VERSION, held_out_facts
+from talewright.evaluate.generation.ngrams import words_of
+from talewright.evaluate.generation.quality import Reference, story_figures
+from talewright.evaluate.memorization import figures
+from talewright.evaluate.text_overlap import Copies
+from talewright.files import write_json
 from talewright.generate.engine import Engine
-from talewright.scoring import FILE, FORMAT, VERSION, held_out_facts
 from talewright.tokenizer.bpe import train_bpe
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from talewright.cli import main
 from talewright.config import recipe_names
-from talewright.train.lock import owned
+from talewright.run.lock import owned
 from tests.train.conftest import write_stories
 
 SMALL = """

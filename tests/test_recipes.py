@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from talewright.config import ModelConfig, load_recipe, recipe_names
-from talewright.export.layouts import Qwen3
+from talewright.export.adapters import Qwen3
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
 

@@ -28,26 +28,26 @@ import torch
 from talewright import __version__
 from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict, recipe_to_yaml
 from talewright.data import Batches, Corpus, Split, prepare, tokenize_source
-from talewright.data.folders import read_json, refuse_links_out, write_json, write_whole
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
+from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.generate.engine import Engine, Story
-from talewright.generate.precision import Precision
+from talewright.generate.quantization import Precision
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, torch_dtype
 from talewright.model.gpt import GPT
+from talewright.run.checkpoint import INITIAL, load_model
+from talewright.run.lock import owned
+from talewright.run.retention import whole_checkpoint
 from talewright.tokenizer import Tokenizer
-from talewright.train.checkpoint import INITIAL, load_model
-from talewright.train.lock import owned
-from talewright.train.room import check_disk, check_memory
-from talewright.train.shelf import whole_checkpoint
+from talewright.train.preflight import check_disk, check_memory
 
 if TYPE_CHECKING:
-    from talewright.train.display import Display
-    from talewright.train.launch import Launched
+    from talewright.train.distillation import Teacher
+    from talewright.train.distributed import Launched
     from talewright.train.loop import Outcome
-    from talewright.train.teacher import Teacher
+    from talewright.train.progress import Display
 
 SAMPLE = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
 """How stories are told where nothing else is said."""
@@ -179,8 +179,8 @@ def resume(folder: str | Path, overrides: Mapping[str, str] | None = None, displ
 
 def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outcome:
     """Train the recipe into a new run folder."""
-    from talewright.train.launch import launch
-    from talewright.train.teacher import open_teacher
+    from talewright.train.distillation import open_teacher
+    from talewright.train.distributed import launch
 
     launched = launch(recipe)  # before the folder is made: every process finds it free
     with launched.fabric.rank_zero_first():
@@ -197,8 +197,8 @@ def start(recipe: Recipe, folder: Path, display: Display | None = None) -> Outco
 
 def go_on(folder: Path, overrides: Mapping[str, str], display: Display | None = None) -> Outcome:
     """Train on from the newest whole checkpoint of a run folder; without one, from the beginning."""
-    from talewright.train.launch import launch
-    from talewright.train.teacher import open_teacher
+    from talewright.train.distillation import open_teacher
+    from talewright.train.distributed import launch
 
     recipe = run_recipe(folder, overrides)
     launched = launch(recipe)
@@ -211,7 +211,7 @@ def go_on(folder: Path, overrides: Mapping[str, str], display: Display | None = 
         if overrides and launched.fabric.is_global_zero:
             _say_new_budget(run_recipe(folder), recipe)
             with _writing(folder):
-                write_whole(folder / "recipe.yaml", recipe_to_yaml(recipe))
+                write_text_atomic(folder / "recipe.yaml", recipe_to_yaml(recipe))
         return _fit(recipe, launched, corpus, batches, folder, display, resume=True, teacher=teacher)
 
 
@@ -240,7 +240,7 @@ def run_recipe(folder: Path, overrides: Mapping[str, str] | None = None) -> Reci
     if not (folder / "recipe.yaml").is_file():
         why = "it has no recipe.yaml" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder} is not a run folder: {why}. `talewright train` makes one, under runs/")
-    refuse_links_out(folder)
+    reject_outside_links(folder)
     try:
         load_recipe(folder / "recipe.yaml")
     except UserError as error:  # not what was asked for, but what stands there
@@ -309,7 +309,7 @@ def further_recipe(run: str | Path, recipe: str | None, overrides: Mapping[str, 
 
 
 def _from_anywhere(recipe: Recipe) -> Recipe:
-    """The recipe with whole paths: its run finds its stories and other runs from whatever folder it is opened."""
+    """The recipe with whole paths: its run finds stories and other runs whatever folder it is opened from."""
     data, tokenizer = recipe.data, recipe.tokenizer
     named = {name: getattr(data, name) for name in ("source", "valid", "test")}
     data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in named.items()})
@@ -359,7 +359,7 @@ def _write_run(recipe: Recipe, corpus: Corpus, folder: Path, teacher: Teacher | 
             (folder / INITIAL).mkdir(exist_ok=True)
             shutil.copyfile(initial, folder / INITIAL / "model.safetensors")
         write_json(folder / DATA, noted)
-        write_whole(folder / "recipe.yaml", recipe_to_yaml(recipe))
+        write_text_atomic(folder / "recipe.yaml", recipe_to_yaml(recipe))
 
 
 @contextmanager
@@ -395,9 +395,9 @@ def _fit(
     resume: bool,
     teacher: Teacher | None,
 ) -> Outcome:
-    from talewright.train.display import Display
     from talewright.train.loop import Watch
     from talewright.train.loop import fit as fit_model
+    from talewright.train.progress import Display
 
     stories, sizes = first_stories(corpus.split("valid"), recipe.train.evaluate_stories)
     tokenizer = corpus.tokenizer

@@ -17,8 +17,8 @@ import torch
 
 from talewright.config import Recipe
 from talewright.data import Batches
-from talewright.generate.precision import BYTES, Precision, decoder_at
-from talewright.generate.rows import Rows
+from talewright.generate.batching import Rows
+from talewright.generate.quantization import BYTES, Precision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_precision, default_device, keep_heap, matmul_peak, torch_dtype
 from talewright.model.cost import forward_flops, training_flops
@@ -49,12 +49,12 @@ def machine_peaks() -> dict[str, float]:
 
 def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     """Train on random tokens for so many seconds, and say how fast: medians over the optimiser steps."""
-    from talewright.train.checkpoint import State
-    from talewright.train.display import Display
-    from talewright.train.launch import launch
+    from talewright.run.checkpoint import State
+    from talewright.train.distillation import Teacher, teacher_shape
+    from talewright.train.distributed import launch
     from talewright.train.loop import Trainer, Watch
     from talewright.train.optimizer import make_optimizer
-    from talewright.train.teacher import Teacher, teacher_shape
+    from talewright.train.progress import Display
 
     keep_heap()
     launched = launch(recipe)

@@ -11,10 +11,10 @@ import pytest
 
 from talewright.config import DataConfig
 from talewright.data import preparation, prepare
-from talewright.data.folders import size_of
 from talewright.data.sources import open_roles
 from talewright.data.space import expected
 from talewright.errors import UserError
+from talewright.files import folder_size
 from tests.disk import mounted
 
 from .cases import BPE, VOCAB, as_bytes, files_of, packed, tales, write_txt
@@ -78,7 +78,7 @@ def test_the_room_for_tokens_is_what_they_take(vocab: int, tmp_path: Path, monke
     monkeypatch.setattr(preparation._Preparation, "_tidy", stop)
     with pytest.raises(StopError):
         prepare(DataConfig(source=str(source)), BPE, vocab, tmp_path / "made", progress=False)
-    there = size_of(tmp_path / "made.partial") - size_of(tmp_path / "made.partial" / "tokenizer")
+    there = folder_size(tmp_path / "made.partial") - folder_size(tmp_path / "made.partial" / "tokenizer")
     assert asked[-1] == pytest.approx(there, rel=0.05)
 
 

@@ -19,7 +19,7 @@ from .cases import BPE, files_of, tales, write_txt
 HOLD = """
 import sys, time
 from pathlib import Path
-from talewright.data.folders import locked
+from talewright.files import locked
 with locked(Path(sys.argv[1]), lambda: None):
     print("held", flush=True)
     time.sleep(300)

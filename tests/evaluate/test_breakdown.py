@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talewright.evaluate.baselines.counting import compressed
 from talewright.evaluate.breakdown import by_length, by_position, intervals
-from talewright.evaluate.floors import compressed
 from talewright.evaluate.likelihood import TokenScores, summed
 
 

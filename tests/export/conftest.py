@@ -14,7 +14,7 @@ import pytest
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
 from talewright.export import Source
-from talewright.export.proof import Proof
+from talewright.export.parity import Proof
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.bpe import train_bpe
 from tests.model.shapes import lively_model
@@ -30,7 +30,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the proofs, of which each starts a process, out of what is about something else."""
-    for module in ("talewright.export", "talewright.export.intake"):
+    for module in ("talewright.export", "talewright.export.importers"):
         monkeypatch.setattr(f"{module}.prove", lambda *given: Proof(0.0, 1.0, 1, 1))
 
 

@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 from talewright.cli import main
 from talewright.errors import UserError
 from talewright.export import TARGETS, export_model
-from talewright.export.intake import write_run
-from talewright.export.proof import prove
+from talewright.export.importers import write_run
+from talewright.export.parity import prove
 
 
 def listing(folder: Path) -> dict[str, bytes]:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.export import TARGETS, export_model
-from talewright.export.clients.gguf import reader
 from talewright.export.gguf import BOUNDS, FILE
+from talewright.export.readers.gguf import reader
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer

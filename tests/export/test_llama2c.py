@@ -22,10 +22,10 @@ from talewright.config import ModelConfig
 from talewright.data import bundled
 from talewright.errors import UserError
 from talewright.export import TARGETS, Source, export_model
-from talewright.export.clients.llama2c import reader
-from talewright.export.intake import import_model
-from talewright.export.intake.llama2c import llama2c_file
+from talewright.export.importers import import_model
+from talewright.export.importers.llama2c import llama2c_file
 from talewright.export.llama2c import new_ids, pieces_of
+from talewright.export.readers.llama2c import reader
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer

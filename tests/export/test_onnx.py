@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from talewright.config import ModelConfig
 from talewright.export import TARGETS, export_model
-from talewright.export.clients.onnx import reader
+from talewright.export.readers.onnx import reader
 from tests.export.sources import source_of
 from tests.model.shapes import SEEDS, model_configs, token_batch
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, pipeline
 
 from talewright.export import TARGETS
-from talewright.export.proof import client_logits
+from talewright.export.parity import client_logits
 from talewright.export.remote import one_file
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling

@@ -83,7 +83,7 @@ def test_a_setting_is_held_or_refused_with_the_reason(case, target, tokenizer, t
     TARGETS[target].write(source, tmp_path, "f32")
     tokens = token_batch(source.recipe.model, 1, rows=1)
     ours = source.model(tokens)[0].detach().numpy()
-    reader = import_module(f"talewright.export.clients.{TARGETS[target].client}").reader
+    reader = import_module(f"talewright.export.readers.{TARGETS[target].client}").reader
     share = TARGETS[target].bounds["f32"]
     np.testing.assert_allclose(
         reader(str(tmp_path))(tokens[0].numpy()), ours, atol=share * max(1, np.abs(ours).max()), rtol=0

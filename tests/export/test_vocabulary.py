@@ -19,8 +19,8 @@ from talewright.config import ModelConfig
 from talewright.data import bundled
 from talewright.errors import UserError
 from talewright.export import TARGETS, Source, export_model
-from talewright.export.intake import import_model
-from talewright.export.intake.llama2c import read_pieces
+from talewright.export.importers import import_model
+from talewright.export.importers.llama2c import read_pieces
 from talewright.export.vocabulary import llama_pieces
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling

@@ -37,8 +37,8 @@ def test_a_value_in_8_bits_is_off_by_half_a_step_of_its_block_at_most(table):
 def test_a_graph_in_8_bits_computes_nearly_the_same_in_a_third_of_the_size(make_source, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime (the extra onnx)")
     pytest.importorskip("onnxscript", reason="writing ONNX needs onnxscript (the extra onnx)")
-    from talewright.export.clients.onnx import reader
     from talewright.export.onnx import write_graph
+    from talewright.export.readers.onnx import reader
 
     source = make_source(d_model=64, d_ff=200, n_layers=2)
     whole, small = tmp_path / "f32.onnx", tmp_path / "q8.onnx"

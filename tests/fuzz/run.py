@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["talewright"]):  # pyright: ignore[repo
 
     for module in pkgutil.walk_packages(talewright.__path__, "talewright."):
         if not module.name.startswith(
-            ("talewright.__main__", "talewright.export.clients", "talewright.train.lightning")
+            ("talewright.__main__", "talewright.export.readers", "talewright.train.lightning")
         ):
             importlib.import_module(module.name)  # also what is imported only where it is needed
 

@@ -175,7 +175,7 @@ def in_checkpoint(name: str) -> Target:
     """With a manifest that fits the bytes: whoever makes a hostile checkpoint makes that too."""
 
     def read(data: bytes) -> None:
-        from talewright.train.checkpoint import check, load_training
+        from talewright.run.checkpoint import check, load_training
 
         folder = _checkpoint()
         with _replaced(folder / name, data), _replaced(folder / "manifest.json", _manifest_of(folder)):
@@ -187,7 +187,7 @@ def in_checkpoint(name: str) -> Target:
 
 
 def read_checkpoint_manifest(data: bytes) -> None:
-    from talewright.train.checkpoint import check
+    from talewright.run.checkpoint import check
 
     with _replaced(_checkpoint() / "manifest.json", data):
         if fault := check(_checkpoint()):
@@ -196,7 +196,7 @@ def read_checkpoint_manifest(data: bytes) -> None:
 
 def read_log(data: bytes) -> None:
     from talewright.inspect.curves import curve_panels
-    from talewright.inspect.history import read_history
+    from talewright.run.history import read_history
 
     run = _place() / "run"
     run.mkdir(exist_ok=True)
@@ -241,7 +241,7 @@ def _interrupted() -> Path:
 
 @cache
 def _checkpoint() -> Path:
-    from talewright.train.checkpoint import State, save_checkpoint
+    from talewright.run.checkpoint import State, save_checkpoint
 
     model, optimizer = _learner()
     return save_checkpoint(_place() / "trained", model, optimizer, State(step=3, best_loss=2.0, best_step=3))

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from talewright.config import EOT, ModelConfig
-from talewright.generate.rows import Rows
+from talewright.generate.batching import Rows
+from talewright.generate.fast_decode import Decoder
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import Sampling
-from talewright.model.decoder import Decoder
 from talewright.model.gpt import GPT
 from talewright.tokenizer.base import BYTE_LETTERS, Merges, Tokenizer
 from tests.model.shapes import lively_model, model_configs

@@ -12,8 +12,8 @@ from talewright.errors import UserError
 from talewright.generate import engine as engine_module
 from talewright.generate.engine import BATCH_BYTES, Engine, _rows_in_memory
 from talewright.generate.sampling import Sampling
-from talewright.model.cache import KVCache
 from talewright.model.gpt import GPT
+from talewright.model.kv_cache import KVCache
 from tests.generate.cases import BYTE_EOS, byte_tokenizer, parrot
 from tests.model.shapes import lively_model
 

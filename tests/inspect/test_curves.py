@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from talewright.errors import UserError
 from talewright.inspect.curves import curve_panels, draw_curves, smooth
-from talewright.inspect.drawing.style import plotting
-from talewright.inspect.history import read_history
-from talewright.train.log import RunLog
+from talewright.inspect.figures.style import plotting
+from talewright.run.history import read_history
+from talewright.run.log import RunLog
 
 
 def write_log(run: Path, steps: int, evaluations: int) -> None:

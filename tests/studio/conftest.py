@@ -14,13 +14,13 @@ import torch
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
-from talewright.export.intake import write_run
+from talewright.export.importers import write_run
+from talewright.run.checkpoint import State, save_checkpoint
+from talewright.run.retention import point
 from talewright.studio import open_studio
 from talewright.studio.library import Library
 from talewright.studio.telling import Desk
 from talewright.tokenizer.bpe import train_bpe
-from talewright.train.checkpoint import State, save_checkpoint
-from talewright.train.shelf import point
 from tests.export.browser import chromium
 from tests.model.shapes import lively_model
 from tests.studio.browser import open_page

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
+optuna = pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
 
 from talewright.cli import main
 from talewright.config import read_yaml
+from talewright.errors import UserError
+from talewright.run.lock import owned
+from talewright.run.log import read_log
 from talewright.sweep.pictures import frontier
-from talewright.sweep.running import Trial, _claim
-from talewright.train.lock import owned
-from talewright.train.log import read_log
+from talewright.sweep.running import _claim, trial_of
 from tests.train.conftest import write_stories
 
 SMALL = """
@@ -123,17 +124,28 @@ def test_two_commands_share_a_sweep(capsys):
     assert [row["n"] for row in json.loads(capsys.readouterr().out)] == [2, 2]
 
 
-def test_a_trial_is_claimed_once_and_left_to_a_training_that_outlived_its_command(tmp_path):
-    trial = Trial(number=0, point={}, seed=0, run=tmp_path / "runs" / "trial-000", state="running")
-    claim = _claim(trial, tmp_path)
-    assert claim is not None
-    assert _claim(trial, tmp_path) is None
-    claim.close()
-    with owned(trial.run):
-        assert _claim(trial, tmp_path) is None
-    again = _claim(trial, tmp_path)
-    assert again is not None
-    again.close()
+def test_a_trial_is_claimed_once_and_left_to_whoever_ended_it_or_still_trains_it(tmp_path):
+    study = optuna.create_study()
+    study.enqueue_trial({"seed": 0})
+    frozen = study.ask({"seed": optuna.distributions.IntDistribution(0, 9)})
+    trial = trial_of(study.trials[frozen.number], tmp_path)
+
+    def claimed() -> bool:
+        claim = _claim(study, trial, tmp_path)
+        if claim is not None:
+            assert _claim(study, trial, tmp_path) is None
+            claim.close()
+        return claim is not None
+
+    assert claimed()
+    with owned(trial.run):  # a training that outlived its command
+        assert not claimed()
+    assert claimed()
+    study.tell(frozen.number, 1.0)  # another command was at it when this one began, and ended it
+    assert not claimed()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        _claim(study, trial, tmp_path / "file")
 
 
 @pytest.mark.slow

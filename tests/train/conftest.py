@@ -14,10 +14,10 @@ from talewright.config import Recipe, recipe_from_dict, recipe_to_yaml
 from talewright.data import Batches, Corpus, prepare
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.model.gpt import GPT
-from talewright.train.display import Display
-from talewright.train.launch import launch
+from talewright.train.distillation import open_teacher
+from talewright.train.distributed import launch
 from talewright.train.loop import Outcome, Watch, fit
-from talewright.train.teacher import open_teacher
+from talewright.train.progress import Display
 
 NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
 

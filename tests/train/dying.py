@@ -24,12 +24,12 @@ from talewright.config import Recipe, recipe_from_dict
 from talewright.data import Batches, Corpus, prepare
 from talewright.evaluate.likelihood import score_stories
 from talewright.model.gpt import GPT
+from talewright.run.checkpoint import check
+from talewright.run.retention import steps
 from talewright.train import checkpoint, report
-from talewright.train.checkpoint import check
-from talewright.train.display import Display
-from talewright.train.launch import launch
+from talewright.train.distributed import launch
 from talewright.train.loop import Watch, fit
-from talewright.train.shelf import steps
+from talewright.train.progress import Display
 from tests.train.conftest import batches_of, write_stories
 
 RECIPE: dict[str, Any] = {

@@ -23,12 +23,12 @@ from talewright.evaluate.likelihood import score_stories
 from talewright.machine import keep_heap
 from talewright.model.cost import training_bytes
 from talewright.model.gpt import GPT
-from talewright.train import report
-from talewright.train.checkpoint import State
-from talewright.train.launch import launch
+from talewright.run.checkpoint import State
+from talewright.train import metrics as report
+from talewright.train.distillation import Teacher
+from talewright.train.distributed import launch
 from talewright.train.loop import Trainer, Watch
 from talewright.train.optimizer import make_optimizer
-from talewright.train.teacher import Teacher
 
 
 def held(name: str) -> int:

@@ -24,11 +24,11 @@ from benchmarks.killed import differences
 
 import talewright.api
 import talewright.data.preparation
-import talewright.train.checkpoint
+import talewright.run.checkpoint
 import talewright.train.loop
 from talewright.cli import main as talewright_main
-from talewright.train import report
-from talewright.train.shelf import steps
+from talewright.run.retention import steps
+from talewright.train import metrics as report
 from tests.train.conftest import write_stories
 
 RECIPE = """
@@ -42,7 +42,7 @@ PHASES: dict[str, tuple[Any, str, int, float]] = {
     "evaluation": (talewright.api, "score_stories", 2, 20.0),
     "sample": (talewright.api.Engine, "tell", 2, 20.0),
     "last evaluation": (talewright.api, "score_stories", 4, 20.0),
-    "save": (talewright.train.checkpoint, "save_file", 3, 1.0),
+    "save": (talewright.run.checkpoint, "save_file", 3, 1.0),
     "preparation": (talewright.data.preparation, "encode_stories", 1, 20.0),
 }
 """Of each phase: the function it is in, which call of it is made to last, and how many seconds."""

@@ -13,9 +13,9 @@ from benchmarks.killed import differences
 
 from talewright.cli import main
 from talewright.model.cost import kept_bytes
-from talewright.train.checkpoint import UnsavedError, check
-from talewright.train.log import Lines, RunLog
-from talewright.train.shelf import folder_of, steps
+from talewright.run.checkpoint import UnsavedError, check
+from talewright.run.log import Lines, RunLog
+from talewright.run.retention import folder_of, steps
 from tests.disk import fill, mounted
 from tests.train.conftest import train_small, write_stories
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
-from talewright.train.launch import share_of_batch
-from talewright.train.log import read_log
+from talewright.run.log import read_log
+from talewright.train.distributed import share_of_batch
 from talewright.train.loop import Trainer
 from tests.train.conftest import batches_of, train_small
 

@@ -13,14 +13,14 @@ import tyro
 from tyro.conf import DisallowNone
 
 from talewright import __version__
-from talewright.cli.exchange import export, import_
-from talewright.cli.judging import harness, judge
-from talewright.cli.looking import inspect, plot, verify
-from talewright.cli.machine import bench, doctor
-from talewright.cli.planning import plan, sweep
+from talewright.cli.doctor import bench, doctor
+from talewright.cli.export import export, import_
+from talewright.cli.generate import evaluate, generate, scores, studio
+from talewright.cli.inspect import inspect, plot, verify
+from talewright.cli.judge import harness, judge
+from talewright.cli.plan import plan, sweep
 from talewright.cli.shared import take_settings
-from talewright.cli.telling import evaluate, generate, scores, studio
-from talewright.cli.training import demo, prepare, recipes, tokenizer, train
+from talewright.cli.train import demo, prepare, recipes, tokenizer, train
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
 

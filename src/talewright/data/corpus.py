@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from talewright.data.folders import read_json, refuse_links_out, sha256_of
 from talewright.data.shards import npy_header, shard_name, sizes_name, starts_name, token_dtype
 from talewright.data.splits import SPLITS
 from talewright.errors import UserError
+from talewright.files import read_json, reject_outside_links, sha256_file
 from talewright.tokenizer import Tokenizer
 
 FORMAT = "talewright corpus"
@@ -42,7 +42,7 @@ class Corpus:
         """
         folder = Path(folder)
         manifest = _manifest(folder)
-        refuse_links_out(folder)
+        reject_outside_links(folder)
         corpus = cls(folder, manifest, Tokenizer.load(folder / "tokenizer"))
         if corpus.tokenizer.fingerprint != manifest["tokenizer"]["fingerprint"]:
             raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_AGAIN}")
@@ -84,7 +84,7 @@ class Corpus:
                 path = self.folder / entry["name"]
                 if not path.is_file():
                     raise UserError(f"{path} is missing{_AGAIN}")
-                if sha256_of(path) != entry["sha256"]:
+                if sha256_file(path) != entry["sha256"]:
                     raise UserError(f"{path} was altered since it was prepared{_AGAIN}")
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from talewright.data.folders import read_json, write_json
 from talewright.data.shards import Written
 from talewright.data.spool import Counts, State
+from talewright.files import read_json, write_json
 
 _Made = TypeVar("_Made", State, Counts, Written)
 

@@ -23,17 +23,6 @@ from talewright.config import DataConfig, TokenizerConfig
 from talewright.data import shards as on_disk
 from talewright.data.corpus import FORMAT, MANIFEST, VERSION, Corpus
 from talewright.data.encode import encode_stories
-from talewright.data.folders import (
-    disk_errors,
-    is_half_made,
-    locked,
-    move_into_place,
-    read_json,
-    refuse_links_out,
-    sha256_of,
-    size_of,
-    write_json,
-)
 from talewright.data.notes import Notes
 from talewright.data.progress import Phase, Progress
 from talewright.data.request import Job, cache_folder, difference, is_prepared
@@ -51,6 +40,17 @@ from talewright.data.space import ensure_room, expected, tokens_room
 from talewright.data.splits import DROPPED, SPLITS, SplitName, assign, first_of_each
 from talewright.data.spool import SpooledStories, SpoolWriter, State
 from talewright.errors import UserError
+from talewright.files import (
+    disk_errors,
+    folder_size,
+    is_half_made,
+    locked,
+    move_into_place,
+    read_json,
+    reject_outside_links,
+    sha256_file,
+    write_json,
+)
 from talewright.tokenizer import Tokenizer, make_tokenizer
 
 SYNC_SECONDS = 5.0  # the most work that is done again after an interruption
@@ -150,7 +150,7 @@ class _Preparation:
         if self.folder.exists() and not is_half_made(self.folder):
             raise UserError(f"{self.folder} is where this is prepared, and holds something else; move that away")
         if self.folder.exists():
-            refuse_links_out(self.folder)
+            reject_outside_links(self.folder)
         manifest = read_json(self.folder / MANIFEST)
         if isinstance(manifest, dict) and manifest.get("request") == self.job.request:
             return self._tidy()  # it was stopped just before it was put into place
@@ -301,7 +301,7 @@ class _Preparation:
     def _ensure_room(self, needed: int) -> None:
         """Raise the disk's own error where there is too little room for this and what is already made of it."""
         self.needed = needed
-        ensure_room(self.folder, needed - size_of(self.folder))
+        ensure_room(self.folder, needed - folder_size(self.folder))
 
     def _ensure_room_for_tokens(
         self, tokenizer: Tokenizer, spooled: dict[SplitName, SpooledStories], shares: dict[SplitName, _Share]
@@ -309,7 +309,7 @@ class _Preparation:
         train = shares["train"]
         sample = list(spooled["train"].read(train.numbers[:_LOOK]))
         sizes = [spooled[share.role].sizes[share.numbers] for share in shares.values()]
-        self._ensure_room(size_of(self.spool) + tokens_room(tokenizer, sample, sizes))
+        self._ensure_room(folder_size(self.spool) + tokens_room(tokenizer, sample, sizes))
 
     def _tokenize(self, tokenizer: Tokenizer, split: SplitName, stories: SpooledStories, numbers: np.ndarray) -> None:
         written = self.notes.splits.setdefault(split, Written())
@@ -375,7 +375,7 @@ class _Preparation:
         files = []
         for name in (*names, starts_name(split), sizes_name(split)):
             path = self.folder / name
-            files.append({"name": name, "size": path.stat().st_size, "sha256": sha256_of(path)})
+            files.append({"name": name, "size": path.stat().st_size, "sha256": sha256_file(path)})
         return {"stories": len(sizes), "tokens": tokens, "bytes": int(sizes.sum()), "files": files}
 
     def _tidy(self) -> None:

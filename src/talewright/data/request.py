@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from talewright.config import DataConfig, TokenizerConfig
 from talewright.data.corpus import VERSION, is_corpus
-from talewright.data.folders import cache_root
 from talewright.data.sources import HUB, identify, is_bundled
+from talewright.files import cache_dir
 from talewright.tokenizer import Tokenizer
 
 
@@ -49,7 +49,7 @@ def cache_folder(job: Job) -> Path:
     last = source if is_bundled(source) else Path(source.removeprefix(HUB)).absolute().name.split(".")[0]
     name = re.sub(r"[^A-Za-z0-9]+", "-", last).strip("-")[:40] or "stories"
     key = hashlib.sha256(json.dumps(job.request, sort_keys=True).encode()).hexdigest()[:12]
-    return cache_root() / "corpora" / f"{name}-{key}"
+    return cache_dir() / "corpora" / f"{name}-{key}"
 
 
 def difference(there: Any, here: Any, path: str = "") -> str:

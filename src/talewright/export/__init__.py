@@ -20,7 +20,7 @@ from talewright.export.hf import HuggingFace
 from talewright.export.hub import check_hub, push_folder
 from talewright.export.llama2c import Llama2C
 from talewright.export.onnx import ONNX
-from talewright.export.proof import proof_stories, prove
+from talewright.export.parity import proof_stories, prove
 from talewright.export.remote import HuggingFaceRemote
 from talewright.export.space import Space
 from talewright.export.target import Source, Target

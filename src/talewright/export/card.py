@@ -16,7 +16,7 @@ from talewright.export.target import Source
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
-from talewright.train.log import read_log
+from talewright.run.log import read_log
 
 STORIES = 3
 """Sample stories in a card."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from talewright.data.folders import move_into_place
 from talewright.errors import UserError
+from talewright.files import move_into_place
 
 RECORD = "talewright.json"
 """Stands in each folder that an export or an import made: by it `--overwrite` knows its own."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.export.layouts import Llama, Qwen3, Tensors, folded_shape
-from talewright.export.layouts.fold import fold_embedding, fold_scale
-from talewright.export.layouts.rules import first_reason, gpt_reason, head_rows, is_local
+from talewright.export.adapters import Llama, Qwen3, Tensors, folded_shape
+from talewright.export.adapters.fold import fold_embedding, fold_scale
+from talewright.export.adapters.rules import first_reason, gpt_reason, head_rows, is_local
 from talewright.export.target import Source, Target
 from talewright.export.vocabulary import BYTES, Pieces, cuts_as_gpt2, llama_pieces, padding
 from talewright.tokenizer import Tokenizer

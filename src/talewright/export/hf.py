@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from talewright.config import ModelConfig
-from talewright.export.layouts import choose_layout, laid_out
+from talewright.export.adapters import choose_layout, laid_out
 from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
 from talewright.export.target import Source, Target
 

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
+from talewright.export.adapters import Llama, folded_shape
+from talewright.export.adapters.fold import fold_embedding, fold_scale
+from talewright.export.adapters.rules import first_reason
 from talewright.export.gguf import gguf_tensors
-from talewright.export.layouts import Llama, folded_shape
-from talewright.export.layouts.fold import fold_embedding, fold_scale
-from talewright.export.layouts.rules import first_reason
 from talewright.export.target import Source, Target
 from talewright.export.vocabulary import BYTES, cuts_as_gpt2, llama_pieces
 from talewright.model.positions import rotations

@@ -14,8 +14,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from talewright.config import ModelConfig
 from talewright.model.attention import Placement, _visible, attention_scores
-from talewright.model.cache import LayerCache
 from talewright.model.gpt import GPT, Block, _position_table
+from talewright.model.kv_cache import LayerCache
 
 
 class TalewrightConfig(PretrainedConfig):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
-from talewright.export.layouts import Llama
+from talewright.export.adapters import Llama
 from talewright.export.pretrained import write_config, write_tokenizer
 from talewright.export.target import Source, Target
 from talewright.model.attention import Placement

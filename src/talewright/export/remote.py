@@ -12,7 +12,7 @@ from pathlib import Path
 
 from talewright import __version__
 from talewright.config import ModelConfig
-from talewright.export.layouts import Own
+from talewright.export.adapters import Own
 from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
 from talewright.export.target import Source, Target
 

@@ -32,7 +32,7 @@ class Space(Target):
         return None
 
     def write(self, source: Source, folder: Path, dtype: str) -> None:
-        from talewright.export.intake import write_run
+        from talewright.export.importers import write_run
 
         step = int(source.checkpoint.removeprefix("step-"))
         recipe = public_recipe(source.recipe)

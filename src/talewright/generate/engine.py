@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.generate.precision import Precision, decoder_at
-from talewright.generate.rows import Rows
+from talewright.generate.batching import Rows
+from talewright.generate.fast_decode import Decoder
+from talewright.generate.quantization import Precision, decoder_at
 from talewright.generate.sampling import Sampling
-from talewright.model.decoder import Decoder
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
-from talewright.inspect.drawing.style import FAINT, GREY, ORANGE, SERIES, Panel, save_png
-from talewright.inspect.history import History, read_history
+from talewright.inspect.figures.style import FAINT, GREY, ORANGE, SERIES, Panel, save_png
+from talewright.run.history import History, read_history
 
 SMOOTHED = "Smoothed: the mean over a fiftieth of the run around each step."
 SCORED = "Scored on whole validation stories, each token once."

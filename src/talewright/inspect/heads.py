@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from talewright.config import ModelConfig
-from talewright.inspect.passages import batches
-from talewright.inspect.recording import record, zero_head
+from talewright.inspect.activations import record, zero_head
+from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT, Block
 from talewright.model.loss import IGNORED, token_scores
 

@@ -11,8 +11,8 @@ import torch
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.inspect.passages import batches
-from talewright.inspect.recording import record
+from talewright.inspect.activations import record
+from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 

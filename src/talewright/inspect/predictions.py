@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talewright.inspect.passages import batches
-from talewright.inspect.recording import record
+from talewright.inspect.activations import record
+from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
-from talewright.model.cache import KVCache, LayerCache
 from talewright.model.dropout import dropout as drop
+from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.norm import RMSNorm
 from talewright.model.positions import rotate
 

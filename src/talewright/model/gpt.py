@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from talewright.config import ModelConfig
 from talewright.model.attention import Attention, Placement, place
-from talewright.model.cache import KVCache, LayerCache
 from talewright.model.dropout import dropout
+from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.loss import Taught, cross_entropy, output_logits
 from talewright.model.mlp import MLP
 from talewright.model.norm import make_norm

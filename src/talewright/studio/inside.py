@@ -10,12 +10,12 @@ import gradio as gr
 import numpy as np
 import torch
 
-from talewright.inspect.drawing.attention import PANEL_WORDS, heatmap_panel
-from talewright.inspect.drawing.predictions import losses_panel
-from talewright.inspect.drawing.style import to_svg
-from talewright.inspect.look import shown
+from talewright.inspect.activations import record
+from talewright.inspect.figures.attention import PANEL_WORDS, heatmap_panel
+from talewright.inspect.figures.predictions import losses_panel
+from talewright.inspect.figures.style import to_svg
+from talewright.inspect.inspection import shown
 from talewright.inspect.predictions import read
-from talewright.inspect.recording import record
 from talewright.studio import showing
 from talewright.studio.library import Opened
 from talewright.studio.parts import QUIET, Studio, html, in_words

@@ -13,9 +13,9 @@ from talewright.errors import UserError
 from talewright.machine import default_device
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
+from talewright.run.checkpoint import load_model
+from talewright.run.retention import find_checkpoint, steps, whole_checkpoint
 from talewright.tokenizer import Tokenizer
-from talewright.train.checkpoint import load_model
-from talewright.train.shelf import find_checkpoint, steps, whole_checkpoint
 
 KEPT = 3
 """Models that stay open when nobody tells with them."""

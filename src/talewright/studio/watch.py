@@ -10,7 +10,7 @@ import gradio as gr
 
 from talewright.errors import UserError
 from talewright.inspect.curves import curve_panels
-from talewright.inspect.history import History, read_history
+from talewright.run.history import History, read_history
 from talewright.studio import showing
 from talewright.studio.inside import figure
 from talewright.studio.library import Library

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from talewright.inspect.drawing.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
+from talewright.inspect.figures.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
 from talewright.sweep.results import Curve, Row, curve_of
 from talewright.sweep.running import Trial, shown
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from talewright.config import load_recipe
-from talewright.data.folders import write_whole
 from talewright.errors import UserError
-from talewright.inspect.history import read_history
+from talewright.files import write_text_atomic
 from talewright.model.cost import count_parameters, training_flops
+from talewright.run.history import read_history
 from talewright.sweep.running import Trial
 
 COSTS = ("minutes", "tokens", "flops")
@@ -125,7 +125,7 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     for row in rows:
         table_of.writerow(row.point | {name: value for name, value in asdict(row).items() if name != "point"})
     try:
-        write_whole(path, written.getvalue())
+        write_text_atomic(path, written.getvalue())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from talewright.config import load_recipe, recipe_to_yaml
-from talewright.data.folders import read_json, write_json, write_whole
 from talewright.errors import UserError
+from talewright.files import read_json, write_json, write_text_atomic
+from talewright.run.lock import HeldError, owned
+from talewright.run.log import read_log
 from talewright.sweep.reading import POINT, Range, Sweep, as_plain
-from talewright.train.lock import owned
-from talewright.train.log import read_log
 
 BASE, PLAN, JOURNAL, CLAIMS = "base.yaml", "sweep.json", "journal.log", "claims"
 
@@ -59,7 +59,7 @@ def open_study(sweep: Sweep, folder: Path) -> Any:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / BASE).exists():
-            write_whole(folder / BASE, recipe_to_yaml(load_recipe(sweep.recipe, sweep.set)))
+            write_text_atomic(folder / BASE, recipe_to_yaml(load_recipe(sweep.recipe, sweep.set)))
         write_json(folder / PLAN, as_plain(sweep))
     except OSError as error:
         raise UserError(f"cannot write the sweep's folder {folder}: {error.strerror}") from None
@@ -84,7 +84,7 @@ def run_sweep(study: Any, sweep: Sweep, folder: Path, jobs: int, say: Callable[[
         while True:
             while len(running) < jobs and (number := _next(study, waiting, space)) is not None:
                 trial = trial_of(study.trials[number], folder)
-                if (claim := _claim(trial, folder)) is None:
+                if (claim := _claim(study, trial, folder)) is None:
                     say(f"trial {number + 1} of {total} is another command's")
                     continue
                 say(f"trial {number + 1} of {total}: {shown({**trial.point, 'seed': str(trial.seed)})}")
@@ -104,17 +104,19 @@ def run_sweep(study: Any, sweep: Sweep, folder: Path, jobs: int, say: Callable[[
             claim.close()
 
 
-def _claim(trial: Trial, folder: Path) -> ExitStack | None:
-    """Keep a trial for this process, until it is closed or the process ends. None where another command has it, or its
-    training has outlived the command that began it.
+def _claim(study: Any, trial: Trial, folder: Path) -> ExitStack | None:
+    """Keep a trial for this process, until it is closed or the process ends. None where another command has it or has
+    ended it meanwhile, or its training has outlived the command that began it.
     """
     with ExitStack() as claim:
         try:
             claim.enter_context(owned(folder / CLAIMS / trial.run.name))
             with owned(trial.run):
-                return claim.pop_all()
-        except UserError:
+                pass
+        except HeldError:
             return None
+        ended = trial_of(study.trials[trial.number], folder).state != "running"
+        return None if ended else claim.pop_all()
 
 
 def trials_of(study: Any, folder: Path) -> list[Trial]:

@@ -19,17 +19,17 @@ from talewright.errors import UserError
 from talewright.machine import keep_heap
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, Taught
-from talewright.train.average import Average
-from talewright.train.checkpoint import INITIAL, State, UnsavedError, load_model, load_training, save_checkpoint
-from talewright.train.display import Display
-from talewright.train.launch import Launched, share_of_batch, should_compile
+from talewright.run.checkpoint import INITIAL, State, UnsavedError, load_model, load_training, save_checkpoint
+from talewright.run.retention import find_checkpoint, keep, recover, steps
+from talewright.train.distillation import Teacher
+from talewright.train.distributed import Launched, share_of_batch, should_compile
+from talewright.train.metrics import Report, Score
 from talewright.train.optimizer import make_optimizer
-from talewright.train.report import Report, Score
+from talewright.train.progress import Display
 from talewright.train.schedule import Budget, accumulation_at, rate_factor, samples_before
 from talewright.train.seeds import derived_seed
-from talewright.train.shelf import find_checkpoint, keep, recover, steps
 from talewright.train.signals import Stopped, StopSignal
-from talewright.train.teacher import Teacher
+from talewright.train.weight_average import Average
 
 SKIPPED_AT_MOST = 10
 """Batches passed over one after another, before the weights are at fault and not the stories."""

@@ -12,8 +12,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from talewright.data.folders import cache_root
 from talewright.errors import UserError
+from talewright.files import cache_dir
 
 VERSION = "1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -70,7 +70,7 @@ def runtime_package() -> Path:
 
 
 def _kept() -> Path:
-    return cache_root() / "onnxruntime-web" / TARBALL
+    return cache_dir() / "onnxruntime-web" / TARBALL
 
 
 def _is_right(tarball: Path) -> bool:

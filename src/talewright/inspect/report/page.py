@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from talewright.errors import UserError
-from talewright.inspect.drawing.predictions import ranks_of_improvement
-from talewright.inspect.drawing.style import to_svg
+from talewright.inspect.figures.predictions import ranks_of_improvement
+from talewright.inspect.figures.style import to_svg
 from talewright.inspect.heads import ROLES
-from talewright.inspect.look import Attention, Found, Predictions, Subject, shown
+from talewright.inspect.inspection import Attention, Found, Predictions, Subject, shown
 from talewright.model.cost import count_parameters
 from talewright.tokenizer import Tokenizer
 

@@ -1,0 +1,56 @@
+"""The understanding questions as a task of EleutherAI's lm-evaluation-harness, which asks any model that it can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from talewright.config import EOT
+from talewright.errors import UserError
+from talewright.evaluate.multiple_choice.understanding import questions
+from talewright.files import write_text_atomic
+
+TASK = "talewright_understanding"
+
+
+def write_task(folder: Path, beginning: str = EOT) -> Path:
+    """Write the task and its questions; gives the path of the task's file.
+
+    `beginning` stands before each context: our models read an end of text before a story, which the harness does not
+    give them by itself. The harness's `acc` is then our accuracy, but where two choices tie, its `acc_norm` our
+    accuracy by byte.
+    """
+    lines = (
+        {
+            "kind": question.kind,
+            "context": beginning + question.context,
+            "choices": [choice.removeprefix(" ") for choice in question.choices],
+            "right": question.right,
+        }
+        for question in questions()
+    )
+    task = {
+        "task": TASK,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str((folder / f"{TASK}.jsonl").resolve())}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "context",
+        "doc_to_choice": "choices",
+        "doc_to_target": "right",
+        "target_delimiter": " ",
+        "metric_list": [
+            {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")
+        ],
+        "metadata": {"version": 1},
+    }
+    path = folder / f"{TASK}.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(folder / f"{TASK}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_text_atomic(path, yaml.safe_dump(task, sort_keys=False))
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
+    return path

@@ -1,0 +1,135 @@
+"""Stories told side by side: one row of a batch each, a token at every step, on the keys and values kept so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talewright.generate.fast_decode import Decoder
+from talewright.generate.samplers import UNIFORMS, choose, uniforms
+from talewright.generate.sampling import GREEDY, Sampling
+from talewright.model.kv_cache import KVCache
+
+
+class Rows:
+    """The stories of one batch while they are told. `step` until not `running`; then `told` and `counts` hold them.
+
+    A story that ends leaves the batch. One that fills the model's context goes on from a window: the newest half of
+    its tokens is read again, as if the story began there, and grows until the context is full once more.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        prompts: Sequence[Sequence[int]],
+        stories: Sequence[int],
+        sampling: Sampling,
+        eos_id: int,
+    ) -> None:
+        """prompts: 1 to context_length tokens each, the first one the end of text; stories: the number of each story,
+        which with the seed settles what it draws; eos_id: the end of text.
+        """
+        self.decoder, self.model, self.eos_id = decoder, decoder.model, eos_id
+        self.prompts, self.stories, self.sampling = prompts, np.asarray(stories), sampling
+        B, config = len(prompts), self.model.config
+        self.told = np.empty((B, sampling.max_new_tokens), dtype=np.int64)  # of each story, what comes after its prompt
+        self.counts = np.zeros(B, dtype=np.int64)  # how many of these are told, the end of text not counted
+        self.finished = np.zeros(B, dtype=bool)  # whether it came to its end of text
+        self.windowed = False  # whether a story went past the model's context
+        self.steps = 0
+        self.alive = np.arange(B)  # which story each row of the batch tells
+        room = min(config.context_length, max(map(len, prompts)) + sampling.max_new_tokens)
+        self.cache = KVCache(config, B, room, like=self.model.output_weight)
+        self.token: Tensor  # (rows,) the newest token of each row, not yet read
+        self.uniforms: Tensor | None = None  # (rows, UNIFORMS)
+        self.seen = self._tokens_seen() if sampling.repetition_penalty != 1 else None  # (rows, V)
+
+    @property
+    def running(self) -> bool:
+        """Whether any story is still to go on."""
+        return len(self.alive) > 0 and self.steps < self.sampling.max_new_tokens
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Tell one more token of every story that has not ended."""
+        hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
+        logits = self.decoder.logits(hidden).float()  # (rows, V)
+        self.token = choose(logits, self.sampling, self.seen, self._uniform())
+        if self.seen is not None:
+            self.seen.scatter_(1, self.token[:, None], True)
+        newest = self.token.cpu().numpy()  # the one wait for the device
+        ended = newest == self.eos_id
+        self.told[self.alive, self.steps] = newest
+        self.counts[self.alive] += ~ended
+        self.steps += 1
+        if ended.any():
+            self._drop(ended)
+
+    def _read_prompts(self) -> Tensor:
+        """What the output layer reads at the last token of each prompt: (B, D)."""
+        lengths = [len(prompt) for prompt in self.prompts]
+        padded = np.zeros((len(lengths), max(lengths)), dtype=np.int64)
+        for row, prompt in zip(padded, self.prompts, strict=True):
+            row[: len(prompt)] = prompt
+        hidden = self.model.hidden(self._to_device(padded), self.cache)  # (B, T, D)
+        last = self._to_device(np.asarray(lengths))
+        self.cache.set_lengths(last)
+        return hidden[torch.arange(len(lengths), device=hidden.device), last - 1]
+
+    def _read_token(self) -> Tensor:
+        """What the output layer reads at the newest token of each row: (rows, D)."""
+        if self.cache.longest == self.model.config.context_length:
+            self._move_windows()
+        return self.decoder.hidden(self.token, self.cache)
+
+    def _move_windows(self) -> None:
+        """Let the rows whose context is full hold the newest half of their tokens alone."""
+        context = self.model.config.context_length
+        full = (self.cache.lengths == context).nonzero()[:, 0]
+        half = KVCache(self.model.config, len(full), context // 2, like=self.model.output_weight)
+        if context > 1:
+            newest = [self._newest(story, context // 2) for story in self.alive[full.cpu().numpy()]]
+            self.model.hidden(self._to_device(np.stack(newest)), half)
+        self.cache.replace(full, half)
+        self.windowed = True
+
+    def _newest(self, story: int, count: int) -> np.ndarray:
+        """The last so many tokens of a story that were read."""
+        return np.concatenate((self.prompts[story], self.told[story, : self.steps - 1]))[-count:]
+
+    def _drop(self, ended: np.ndarray) -> None:
+        """Take the rows of stories that have ended out of the batch; rows from its end fill the gaps."""
+        self.finished[self.alive[ended]] = True
+        count = int((~ended).sum())
+        order = np.arange(count)
+        order[ended[:count]] = count + np.flatnonzero(~ended[count:])
+        self.alive = self.alive[order]
+        rows = self._to_device(order)
+        self.token = self.token[rows]
+        self.uniforms = None if self.uniforms is None else self.uniforms[rows]
+        self.seen = None if self.seen is None else self.seen[rows]
+        self.cache.select(rows)
+
+    def _uniform(self) -> Tensor | None:
+        """The random number of each row's next token: (rows,); None where greedy."""
+        if self.sampling.temperature < GREEDY:
+            return None
+        block, place = divmod(self.steps, UNIFORMS)
+        if place == 0:
+            stories = self.stories[self.alive].tolist()
+            self.uniforms = uniforms(self.sampling.seed, stories, block).to(self.cache.lengths.device)
+        return None if self.uniforms is None else self.uniforms[:, place]
+
+    def _tokens_seen(self) -> Tensor:
+        """Which tokens each prompt holds, (B, V), bool; the end of text before it is no part of the story."""
+        seen = torch.zeros(len(self.prompts), self.decoder.vocab_size, dtype=torch.bool)
+        for row, prompt in zip(seen, self.prompts, strict=True):
+            row[torch.as_tensor(prompt)] = True
+        seen[:, self.eos_id] = False
+        return seen.to(self.cache.lengths.device)
+
+    def _to_device(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.cache.lengths.device)

@@ -1,0 +1,218 @@
+"""A checkpoint: a folder that is whole or absent, written beside, synced, given a manifest, then renamed into place.
+
+`checkpoints/step-N/` holds `model.safetensors`, `optimizer.safetensors`, `state.json` and `manifest.json` (the size and
+SHA-256 of each).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from talewright.errors import UserError
+from talewright.files import move_into_place, sha256_file, write_json
+from talewright.train.optimizer import kept_values
+
+INITIAL = "initial"
+"""Folder of a run that holds, as `model.safetensors`, the weights it began with, where those are another run's."""
+WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+FILES = (WEIGHTS, MOMENTS, STATE)
+TRAINED = "trained."
+"""Before the names of the weights that are trained on, where the run's model is their average."""
+
+
+class UnsavedError(UserError):
+    """A checkpoint could not be written. Those before it are unharmed."""
+
+
+@dataclass
+class State:
+    """Where a run stands, beside its weights."""
+
+    step: int = 0
+    """Updates made."""
+    tokens: int = 0
+    """Real tokens trained on."""
+    seconds: float = 0.0
+    """Time spent in training, all its sittings together."""
+    warm_seconds: float = 0.0
+    """The same when the warm-up ended."""
+    best_loss: float | None = None
+    """Lowest validation loss so far."""
+    best_step: int | None = None
+    """Where it was reached."""
+    waited: int = 0
+    """Evaluations since then."""
+    evaluated: int = 0
+    """The step that was last evaluated."""
+    skipped: int = 0
+    """Batches passed over, their loss or gradient not being a number."""
+
+
+def save_checkpoint(
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State, average: nn.Module | None = None
+) -> Path:
+    """Write `checkpoints/step-N` whole, or leave nothing. Raises UnsavedError where the folder cannot be written.
+
+    With an average of the weights, that is the run's model; those that are trained on lie beside the optimiser's means.
+    """
+    folder = run / "checkpoints" / f"step-{state.step}"
+    half = folder.with_name(f".{folder.name}.partial")
+    tensors = {
+        WEIGHTS: {name: tensor.detach().contiguous() for name, tensor in (average or model).state_dict().items()},
+        MOMENTS: _optimizer_tensors(model, optimizer),
+    }
+    if average is not None:
+        tensors[MOMENTS] |= {f"{TRAINED}{name}": tensor.detach() for name, tensor in model.state_dict().items()}
+    try:
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        for name, found in tensors.items():
+            save_file(found, half / name)
+        write_json(half / STATE, asdict(state))
+        manifest = {name: {"bytes": (half / name).stat().st_size, "sha256": sha256_file(half / name)} for name in FILES}
+        write_json(half / "manifest.json", manifest)
+        former = replaced_name(folder)
+        if folder.exists():  # the same step again, evaluated since
+            folder.rename(former)
+        move_into_place(half, folder)
+        shutil.rmtree(former, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(half, ignore_errors=True)
+        size = sum(tensor.nbytes for found in tensors.values() for tensor in found.values())
+        raise UnsavedError(f"cannot save {folder}: {reason(error)}{_room(run, size)}") from None
+    return folder
+
+
+def replaced_name(folder: Path) -> Path:
+    """What a checkpoint is called while another takes its place."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Take a checkpoint's name away in one move, then its files: a folder of that name is always whole."""
+    gone = folder.with_name(f".{folder.name}.partial")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
+    """What is wrong with a checkpoint folder, in words, or None where these files are what its manifest says."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        for name in names:
+            path, size = folder / name, int(manifest[name]["bytes"])
+            if path.stat().st_size != size:
+                return f"{name} has {path.stat().st_size:,} bytes, not {size:,}"
+            if sha256_file(path) != manifest[name]["sha256"]:
+                return f"{name} was altered"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        return reason(error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "manifest.json was altered"
+    return None
+
+
+def load_model(folder: Path, model: nn.Module) -> None:
+    """Read the checkpoint's weights into the model. Raises UserError where they do not fit it."""
+    path = folder / WEIGHTS
+    tensors = _read(path)
+    _check_fit(path, tensors, dict(model.state_dict()))
+    model.load_state_dict(tensors)
+
+
+def load_training(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> State:
+    """Read weights, the optimiser's state and the run's state back, each bit as it was saved.
+
+    Raises UserError where they do not fit the model.
+    """
+    load_model(folder, average or model)
+    path = folder / MOMENTS
+    tensors = _read(path)
+    trained = {name: tensors.pop(name) for name in list(tensors) if name.startswith(TRAINED)}
+    _check_fit(path, trained, {f"{TRAINED}{n}": t for n, t in model.state_dict().items()} if average else {})
+    model.load_state_dict(
+        {name.removeprefix(TRAINED): tensor for name, tensor in trained.items()}, strict=bool(trained)
+    )
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    like, kept = {"step": torch.zeros(())}, kept_values(optimizer)
+    _check_fit(path, tensors, {f"{key}.{names[p]}": like.get(key, p) for p, keys in kept.items() for key in keys})
+    for parameter, keys in kept.items():
+        state = {key: tensors[f"{key}.{names[parameter]}"].to(parameter.device) for key in keys}
+        optimizer.state[parameter] = state
+    return read_state(folder)
+
+
+def read_state(folder: Path) -> State:
+    """The run's state in a checkpoint. Raises UserError where it is none."""
+    path = folder / STATE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from None
+    defaults = asdict(State())
+    if not isinstance(values, dict) or not all(_fits(values.get(name, 0), defaults[name]) for name in defaults):
+        raise UserError(f"{path} is damaged: it holds no state of a run")
+    if strange := sorted(map(str, values.keys() - defaults.keys())):
+        raise UserError(f"{path} holds {', '.join(strange)}, which this version does not know: a newer one wrote it")
+    return State(**values)
+
+
+def _fits(value: Any, default: float | None) -> bool:
+    """Whether this is what a state holds there: a count; a number from 0 up; or nothing, where that is the default."""
+    if value is None or isinstance(value, bool):
+        return value is default
+    kinds = int if isinstance(default, int) else (int, float)
+    return isinstance(value, kinds) and 0 <= value < 2**63  # not NaN either
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{key}.{name}": value.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def _check_fit(path: Path, tensors: dict[str, Tensor], like: dict[str, Tensor]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in like.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise UserError(
+                f"{path} holds {name} as {found.get(name, 'nothing')}, the recipe says {wanted.get(name, 'nothing')}; "
+                "a run goes with its own recipe"
+            )
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from None
+
+
+def _room(run: Path, size: int) -> str:
+    """What the disk lacks, in words."""
+    try:
+        free = shutil.disk_usage(run).free
+    except OSError:
+        return ""
+    return f". It needs {size:,} bytes, and {free:,} are free; earlier checkpoints are unharmed"
+
+
+def reason(error: Exception) -> str:
+    """What the system says is wrong, in words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,0 +1,213 @@
+"""`talewright inspect`: what it writes, and what it says of a run that is not as it should be."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from talewright.cli import main
+from talewright.config import TokenizerConfig
+from talewright.errors import UserError
+from talewright.inspect.inspection import Wishes, shown
+from talewright.inspect.session import look_inside
+from talewright.tokenizer import make_tokenizer
+
+VOID = {"meta", "input", "br", "img", "link"}
+
+
+class Page(HTMLParser):
+    """What a browser would find: every element closed, ids, references, titles, the script's data."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text: dict[str, list[str]] = {"h3": [], "script": [], "p": []}
+        self.feed(path.read_text(encoding="utf-8"))
+        assert self.open == [], "every element is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "src", "xlink:href", "action", "data"):
+                self.links.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in self.text:
+            self.text[self.open[-1]].append(data)
+
+    @property
+    def data(self) -> dict:
+        return json.loads(self.text["script"][0])
+
+
+def test_a_token_is_spelled_out_where_it_cannot_be_seen():
+    tokenizer = make_tokenizer(TokenizerConfig(kind="bpe"), 300, lambda: ["one two"] * 9)
+    ids = [*tokenizer.encode("\n\t\x00 é"), tokenizer.eos_id]
+    assert "".join(shown(tokenizer, token) for token in ids[:-3] + ids[-1:]) == "⏎⟨09⟩⟨00⟩ ⟨end⟩"
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_the_pictures_have_their_names(run):
+    report = look_inside(run)
+    assert report == run / "report.html"
+    page = Page(report)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    bare = re.sub(r"<script.*?</script>", "", report.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.search(r"(https?:)?//(?!www\.w3\.org/)[a-z]", bare)
+    assert "@import" not in report.read_text()
+    assert report.stat().st_size < 5_000_000
+    plots = {path.relative_to(run / "plots").as_posix() for path in (run / "plots").rglob("*") if path.is_file()}
+    heads = {f"attention_heatmaps/attn_layer{layer}_head{head}.png" for layer in range(2) for head in range(2)}
+    weights = {"histograms_layer0.png", "histograms_layer1.png", "histograms_outside.png", "spectral_norms.png"}
+    assert plots == {
+        "training_curves.png",
+        "training_history.json",
+        "generated_texts_complete.json",
+        "attention_heatmaps/all_heads.png",
+        *heads,
+        *(f"weight_distributions/{name}" for name in weights),
+    }
+    for name in plots:
+        if name.endswith(".png"):
+            assert (run / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    anchors = {link[1:] for link in page.links if re.fullmatch("#[a-z-]+", link)}
+    assert {"curves", "predictions", "attention", "weights", "words-near", "neurons"} <= anchors <= set(page.ids)
+
+
+def test_the_data_of_the_page_is_what_was_measured(run):
+    text = "Lily had 3 red balls. </script><b>Tom</b> & Sam"
+    data = Page(look_inside(run, Wishes(text=text, parts=("predictions", "attention")))).data
+    told = "".join(token["t"] for token in data["story"])
+    assert (text + "⟨end⟩").startswith(told)
+    assert len(told) > 20
+    for token in data["story"]:
+        assert 0 <= sum(p for _, p in token["top"]) <= 1.001
+        assert len(token["lens"]) == 3
+    tokens = len(data["attention"]["tokens"])
+    levels = base64.b64decode(data["attention"]["levels"])
+    square = tokens * (tokens + 1) // 2
+    assert len(levels) == 4 * square
+    for head in range(4):
+        for t in range(tokens):
+            row = levels[head * square + t * (t + 1) // 2 :][: t + 1]
+            assert abs(sum(row) - 255) <= t + 1  # each rounded to a 255th
+
+
+def test_a_part_alone(run, capsys):
+    main(["inspect", str(run), "--only", "curves", "--out", str(run / "seen")])
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(run / "seen" / "report.html")
+    assert sorted(path.name for path in (run / "seen").rglob("*.png")) == ["training_curves.png"]
+    page = Page(run / "seen" / "report.html")
+    assert "curves" in page.ids
+    assert "attention" not in page.ids
+
+
+def test_two_checkpoints_and_two_runs_side_by_side(run, trained, tmp_path):
+    page = Page(look_inside(run, Wishes(parts=("curves", "predictions")), against="4"))
+    assert "beside" in page.ids
+    assert any("On this story run (step 4) pays" in title for title in page.text["h3"])
+    other = shutil.copytree(trained, tmp_path / "other")
+    page = Page(look_inside(run, Wishes(parts=("curves", "predictions")), against=str(other)))
+    assert any("On this story other (step 8) pays 0.0 nats" in title for title in page.text["h3"])
+    page = Page(look_inside(run, Wishes(parts=("attention", "weights")), against=str(other)))
+    assert any(title.endswith(" in other") and " in run, " in title for title in page.text["h3"])
+    assert any(" differ most in spectral norm: " in title for title in page.text["h3"])
+    heatmaps = run / "plots" / "attention_heatmaps"
+    assert (heatmaps / "beside" / "all_heads.png").read_bytes() == (heatmaps / "all_heads.png").read_bytes()
+
+
+# --- runs that are not as they should be ------------------------------------------------------------------------------
+
+
+def notes(run: Path, **how) -> str:
+    said: list[str] = []
+    report = look_inside(run, how.pop("wishes", Wishes(parts=("curves",))), say=said.append, **how)
+    page = report.read_text(encoding="utf-8")
+    kept = [words for words in said if not words.endswith("...")]
+    assert page.count("<p>") >= len(kept)
+    return " ".join(kept)
+
+
+def test_no_checkpoint_yet_shows_the_curves(run):
+    shutil.rmtree(run / "checkpoints")
+    assert "has no checkpoint yet: only its curves are shown" in notes(run, wishes=Wishes())
+    assert Page(run / "report.html").ids.count("curves") == 1
+
+
+def test_neither_checkpoint_nor_step_is_told(run):
+    shutil.rmtree(run / "checkpoints")
+    (run / "log.jsonl").write_text("")
+    with pytest.raises(UserError, match="has neither a step in its log nor a checkpoint yet"):
+        look_inside(run)
+
+
+def test_a_run_in_training_shows_its_last_whole_checkpoint(run):
+    shutil.rmtree(run / "checkpoints" / "step-8")
+    (run / "checkpoints" / "last").write_text("step-4\n")
+    (run / "checkpoints" / ".step-8.partial").mkdir()
+    assert "gone on to step 8 since its newest checkpoint, step 4" in notes(run, checkpoint="last")
+
+
+def test_a_damaged_checkpoint_gives_way_to_a_whole_one(run):
+    path = run / "checkpoints" / "step-8" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+    assert "step-8 cannot be used (model.safetensors has" in notes(run, checkpoint="last")
+    with pytest.raises(UserError, match=r"step-8 cannot be used: model\.safetensors has"):
+        look_inside(run, checkpoint="8")
+
+
+def test_a_torn_log_is_told(run):
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"event": "step", "step": 9, "lo')
+    assert "is torn" in notes(run)
+
+
+def test_a_text_longer_than_the_context_is_cut_with_a_word(run):
+    long = Wishes(text="Lily had a red ball. " * 30, parts=("predictions", "attention"))
+    assert "more than the model's context: its first 32 are looked at" in notes(run, wishes=long)
+    with pytest.raises(UserError, match="--text is empty"):
+        look_inside(run, Wishes(text="", parts=("attention",)))
+
+
+def test_stories_that_are_gone_give_way_to_bundled_ones(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "empty"))
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(re.sub(r"source: .*stories\.txt", "source: gone.txt", text))
+    assert "bundled stories are looked at instead" in notes(run)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "nowhere is not a run folder"),
+        (["run", "--checkpoint", "77"], "run has no checkpoint 77"),
+        (["run", "--against", "elsewhere"], "--against is elsewhere: no run folder here, nor a checkpoint"),
+        (["run", "--neurons", "9.1"], "a neuron is LAYER.NUMBER, from 0.0 to 1.31"),
+        (["run", "--data", "absent.txt"], "absent.txt"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(words, said, run, capsys, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    with pytest.raises(SystemExit) as exit_:
+        main(["inspect", *words])
+    assert exit_.value.code == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,50 @@
+"""Two runs in one folder: the second is told, whoever it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from talewright.errors import UserError
+from talewright.run.lock import owned
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from talewright.run.lock import owned
+with owned(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_told_who_trains_there_until_that_one_is_gone(tmp_path: Path) -> None:
+    run = tmp_path / "new" / "run"
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=rf"process {other.pid} on \S+ is training in {run}; wait for it"), owned(run):
+        raise AssertionError("it is held")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    with owned(run):
+        assert str(os.getpid()) in (run / ".lock").read_text()
+    with owned(run):
+        pass
+
+
+def test_in_one_process_too(tmp_path: Path) -> None:
+    with owned(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} on"), owned(tmp_path):
+        raise AssertionError("it is held")
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    words = r"cannot write the run folder .*; name another by --out"
+    with pytest.raises(UserError, match=words), owned(tmp_path / "file" / "run"):
+        raise AssertionError("it cannot be made")

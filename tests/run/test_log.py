@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from talewright.run.log import RunLog, read_log, rewind
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path):
+    log = RunLog(tmp_path, tensorboard=False, say=print)
+    for step in (1, 2, 3):
+        log.write("step", step=step, loss=1.0 / step)
+    log.close()
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    assert [event["step"] for event in read_log(path)] == [1, 2]
+
+
+def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(tmp_path):
+    log = RunLog(tmp_path, tensorboard=False, say=print)
+    log.write("run", recipe={})
+    for step in range(1, 6):
+        log.write("step", step=step)
+        log.sample(step, "Once", f"Once {step}")
+    log.close()
+    rewind(tmp_path, 3)
+    assert [event.get("step") for event in read_log(tmp_path / "log.jsonl")] == [None, 1, 2, 3]
+    assert [event["step"] for event in read_log(tmp_path / "samples.jsonl")] == [1, 2, 3]
+
+
+def test_tensorboard_gets_the_same_figures(tmp_path):
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
+    )
+    log = RunLog(tmp_path, tensorboard=True, say=print)
+    log.write("step", step=7, loss=0.5)
+    log.close()
+    board = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert [(event.step, event.value) for event in board.Scalars("step/loss")] == [(7, 0.5)]
+    assert json.loads((tmp_path / "log.jsonl").read_text())["loss"] == 0.5

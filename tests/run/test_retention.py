@@ -1,0 +1,122 @@
+"""The checkpoints of a run, and what becomes of damage, on real folders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from talewright.errors import UserError
+from talewright.run.checkpoint import FILES, State, check, save_checkpoint
+from talewright.run.retention import find_checkpoint, keep, recover, steps, whole_checkpoint
+from tests.run.test_checkpoint import trained
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with checkpoints 2 (the best), 4 and 5."""
+    run = tmp_path_factory.mktemp("shelf")
+    model, optimizer = trained(0)
+    for step in (1, 2, 3, 4, 5):
+        state = State(step=step, best_step=min(step, 2))
+        save_checkpoint(run, model, optimizer, state)
+        keep(run, state, 2)
+    return run
+
+
+@pytest.fixture
+def run(shelf: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoiled."""
+    shutil.copytree(shelf, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def spoil(folder: Path, name: str, damage: str) -> None:
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "flipped":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else bytes(len(data)))
+
+
+def test_best_and_last_are_named_and_old_ones_leave(run: Path) -> None:
+    assert steps(run) == [2, 4, 5]
+    assert find_checkpoint(run, "best").name == "step-2"
+    assert find_checkpoint(run, "last").name == "step-5"
+    assert find_checkpoint(run, "4").name == "step-4"
+    with pytest.raises(UserError, match="no checkpoint 3; it has best, last, 2, 4, 5"):
+        find_checkpoint(run, "3")
+    names = {path.name for path in (run / "checkpoints").iterdir()}
+    assert names == {"best", "last", "step-2", "step-4", "step-5"}
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "flipped", "missing"])
+def test_a_damaged_checkpoint_is_named_set_aside_and_the_one_before_it_used(run: Path, name: str, damage: str) -> None:
+    spoil(run / "checkpoints" / "step-5", name, damage)
+    said: list[str] = []
+    assert recover(run, said.append) == run / "checkpoints" / "step-4"
+    hash_changed = (name, damage) == ("manifest.json", "flipped")  # then it is the file that seems altered
+    assert hash_changed or f"step-5 is damaged: {name}" in said[0]
+    assert "set aside as damaged-step-5" in said[0]
+    assert said[1] == "going on from step-4, the newest whole checkpoint"
+    assert steps(run) == [2, 4]
+    assert (run / "checkpoints" / "damaged-step-5").is_dir()
+    assert find_checkpoint(run, "last").name == "step-4"
+    assert find_checkpoint(run, "best").name == "step-2"
+
+
+def test_a_damaged_best_is_replaced_by_the_newest_whole_one(run: Path) -> None:
+    spoil(run / "checkpoints" / "step-2", FILES[0], "flipped")
+    said: list[str] = []
+    assert whole_checkpoint(run, "best", said.append).name == "step-5"
+    assert said == [f"{run}/checkpoints/step-2 is damaged: model.safetensors was altered. step-5 is taken in its place"]
+    assert steps(run) == [2, 4, 5]  # who only looks moves nothing
+    assert recover(run, said.append) == run / "checkpoints" / "step-5"
+    assert (run / "checkpoints" / "best").read_text() == "step-5\n"
+
+
+def test_a_damaged_step_that_was_asked_for_is_refused(run: Path) -> None:
+    spoil(run / "checkpoints" / "step-4", FILES[0], "cut")
+    with pytest.raises(UserError, match=r"step-4 is damaged: .* bytes, not .*\. Whole checkpoints of this run: 2, 5"):
+        whole_checkpoint(run, "4", print)
+
+
+def test_where_all_are_damaged_it_is_said_before_the_run_begins_anew(run: Path) -> None:
+    for step in steps(run):
+        spoil(run / "checkpoints" / f"step-{step}", FILES[2], "zeros")
+    with pytest.raises(UserError, match=r"every checkpoint of .* is damaged; the same command again begins it anew"):
+        recover(run, lambda words: None)
+    assert recover(run, print) is None
+
+
+def test_a_half_made_checkpoint_is_never_taken(tmp_path: Path) -> None:
+    half = tmp_path / "checkpoints" / ".step-9.partial"
+    half.mkdir(parents=True)
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        find_checkpoint(tmp_path, "last")
+    assert recover(tmp_path, print) is None
+    assert not half.exists()
+
+
+def test_one_that_was_about_to_be_replaced_stands_again(run: Path) -> None:
+    folder = run / "checkpoints" / "step-5"
+    folder.rename(folder.with_name(".step-5.replaced"))
+    assert recover(run, print) == folder
+    shutil.copytree(folder, folder.with_name(".step-5.replaced"))
+    assert recover(run, print) == folder
+    assert sorted(path.name for path in folder.parent.glob(".*")) == []
+
+
+@pytest.mark.parametrize("named", ["step-99\n", "", "\0\xff", "step-²\n"])
+def test_best_that_names_nothing_that_is_there_is_put_right(run: Path, named: str) -> None:
+    (run / "checkpoints" / "best").write_bytes(named.encode("latin-1"))
+    assert find_checkpoint(run, "best").name == "step-5"
+    recover(run, print)
+    assert find_checkpoint(run, "best").name == "step-2"
+    assert check(find_checkpoint(run, "best")) is None

@@ -1,0 +1,121 @@
+"""Learning from another run: the loop against a plain one, and which runs cannot teach."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+import talewright
+from talewright.config import load_recipe
+from talewright.data import prepare
+from talewright.errors import UserError
+from talewright.model.gpt import GPT
+from talewright.run.log import read_log
+from talewright.train.distillation import open_teacher
+from tests.train.conftest import batches_of, train_small, write_stories
+
+
+def steps_of(run):
+    return [event for event in read_log(run / "log.jsonl") if event["event"] == "step"]
+
+
+@pytest.mark.parametrize("layout", ["packed", "rows"])
+def test_the_loop_learns_from_a_teacher_as_a_plain_one_does(small, small_corpus, teacher_run, tmp_path, layout):
+    recipe = small(
+        data={"layout": layout},
+        model={"dropout": 0.0},
+        schedule={"kind": "constant", "warmup_steps": 0},
+        optimizer={"weight_decay": 0.0},
+        train={"max_steps": 5, "teacher": str(teacher_run), "teacher_weight": 0.3},
+    )
+    train_small(recipe, small_corpus, tmp_path)
+    teacher = GPT(load_recipe(teacher_run / "recipe.yaml").model).eval()
+    best = (teacher_run / "checkpoints" / "best").read_text().strip()
+    teacher.load_state_dict(load_file(teacher_run / "checkpoints" / best / "model.safetensors"), strict=False)
+    torch.manual_seed(recipe.seed)
+    model, expected, plain = GPT(recipe.model), [], []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, betas=(0.9, 0.95), weight_decay=0.0)
+    for step in range(5):
+        inputs, targets = map(torch.from_numpy, batches_of(recipe, small_corpus).samples(step * 8, 8))
+        real = targets != -100
+        with torch.no_grad():
+            probabilities = teacher(inputs)[real].softmax(-1)
+        logits = model(inputs)[real]
+        own = F.cross_entropy(logits, targets[real])
+        loss = 0.7 * own + 0.3 * F.cross_entropy(logits, probabilities)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        expected.append(loss.item())
+        plain.append(own.item())
+    assert [event["loss"] for event in steps_of(tmp_path)] == pytest.approx(expected, rel=1e-4)
+    assert [event["plain_loss"] for event in steps_of(tmp_path)] == pytest.approx(plain, rel=1e-4)
+    assert expected != pytest.approx(plain, rel=1e-3)
+
+
+def test_a_teacher_without_a_share_changes_nothing(small, small_corpus, teacher_run, tmp_path):
+    train_small(small(), small_corpus, tmp_path / "alone")
+    without = {"teacher": str(teacher_run), "teacher_weight": 0.0}
+    train_small(small(train=without), small_corpus, tmp_path / "taught")
+    alone, taught = steps_of(tmp_path / "alone"), steps_of(tmp_path / "taught")
+    assert [event["loss"] for event in alone] == [event["loss"] for event in taught]
+    assert [event["loss"] for event in alone] == [event["plain_loss"] for event in taught]
+    assert not any("plain_loss" in event for event in alone)
+
+
+def test_runs_that_cannot_teach_are_told_in_a_sentence(small, small_corpus, teacher_run, tmp_path):
+    def complaint(noted=None, **changes):
+        train = {"teacher": str(teacher_run), **changes.pop("train", {})}
+        with pytest.raises(UserError) as caught:
+            open_teacher(small(train=train, **changes), changes_corpus, noted)
+        return str(caught.value)
+
+    changes_corpus = small_corpus
+    assert open_teacher(small(), small_corpus) is None
+    absent = tmp_path / "absent"
+    told = complaint(train={"teacher": str(absent)})
+    assert told == f"train.teacher is {absent}, which is not a run folder: there is no such folder"
+    told = complaint(model={"context_length": 32})
+    assert told.endswith("sees 20 tokens, and a window has 32; --data.sequence-length 20 would do")
+    told = complaint(model={"vocab_size": 301})
+    assert told.endswith("has model.vocab_size 300, and the recipe 301; the teacher's would do")
+    teacher = open_teacher(small(train={"teacher": str(teacher_run)}), small_corpus)
+    assert teacher is not None
+    assert teacher.source is not None
+    told = complaint({**teacher.source, "sha256": "0" * 64})
+    assert told.endswith("is not the teacher that this run began with: its weights are others")
+    assert complaint({}).startswith("this run began without a teacher")
+
+    other = write_stories(tmp_path / "other.txt", 90)
+    recipe = small(data={"source": str(other)}, model={"vocab_size": 290})
+    changes_corpus = prepare(recipe.data, recipe.tokenizer, 290, tmp_path / "prepared", progress=False)
+    told = complaint()
+    assert told == f"train.teacher {teacher_run} has another tokenizer than the stories in {tmp_path / 'prepared'}"
+
+
+def test_a_run_notes_its_teacher_and_goes_on_with_it_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    stories = write_stories(tmp_path / "stories.txt", 100)
+    small = {"model.n-layers": "1", "model.d-model": "16", "model.d-ff": "32", "model.vocab-size": "300"}
+    small |= {
+        "model.context-length": "16",
+        "train.max-steps": "2",
+        "data.source": str(stories),
+        "train.compile": "false",
+    }
+    large = talewright.fit(talewright.load_recipe("quickstart", {**small, "model.d-model": "32"}), tmp_path / "large")
+    taught = {**small, "train.teacher": str(large.folder)}
+    run = talewright.fit(talewright.load_recipe("quickstart", taught), tmp_path / "run")
+    noted = json.loads((run.folder / "data.json").read_text())
+    assert noted["teacher"]["checkpoint"] == "step-2"
+    talewright.resume(run.folder, {"train.max_steps": "3"})
+    assert "plain_loss" in steps_of(run.folder)[-1]
+    noted["teacher"]["sha256"] = "0" * 64
+    (run.folder / "data.json").write_text(json.dumps(noted))
+    with pytest.raises(UserError, match="is not the teacher that this run began with"):
+        talewright.resume(run.folder, {"train.max_steps": "4"})
