@@ -20,7 +20,7 @@ def test_a_run_in_six_lines(tmp_path, monkeypatch):
     recipe = talewright.load_recipe("quickstart", {"data.source": str(stories), **small})
     run = talewright.fit(recipe, out=tmp_path / "run")
     score = run.evaluate()
-    story = run.tell("Lily had", talewright.Sampling(max_new_tokens=8, seed=1))
+    story = run.generate("Lily had", talewright.Sampling(max_new_tokens=8, seed=1))
 
     assert score.loss < run.evaluate_untrained().loss - 0.3
     assert story.text == "Lily had" + "".join(run.stream("Lily had", talewright.Sampling(max_new_tokens=8, seed=1)))

@@ -14,7 +14,7 @@ import pytest
 
 from talewright.cli import main
 from talewright.config import recipe_names
-from talewright.run.lock import owned
+from talewright.run.lock import lock_run
 from tests.train.conftest import write_stories
 
 SMALL = """
@@ -171,7 +171,7 @@ def test_a_run_is_not_written_over(capsys):
 
 
 def test_a_second_run_in_a_folder_is_told(capsys):
-    with owned(Path("run")), pytest.raises(SystemExit) as exit_:
+    with lock_run(Path("run")), pytest.raises(SystemExit) as exit_:
         main(TRAIN)
     assert exit_.value.code == 2
     assert f"process {os.getpid()} on" in capsys.readouterr().err

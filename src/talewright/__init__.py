@@ -4,14 +4,15 @@ import talewright
 
 recipe = talewright.load_recipe("quickstart")
 run = talewright.fit(recipe)
-print(run.tell("Once upon a time").text)
+print(run.generate("Once upon a time").text)
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from talewright.version import __version__ as __version__
+
 __all__ = ["Run", "Sampling", "UserError", "fit", "load", "load_recipe", "resume"]
 
 if TYPE_CHECKING:

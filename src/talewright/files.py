@@ -1,9 +1,8 @@
-"""Folders that are whole or absent: the cache, a lock, writing that survives a loss of power, errors of the disk."""
+"""Files and folders that are whole or absent: atomic writes, atomic folder replacement, locks, hashes."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -11,26 +10,39 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from talewright.errors import UserError
 
-LARGEST_JSON = 64 << 20  # bytes; a manifest of a hundred thousand shards has a fifth of that
+MAX_JSON_BYTES = 64 << 20
+"""A manifest of a hundred thousand shards has a fifth of this."""
+
+
+class LockedError(UserError):
+    """Another process holds the lock."""
 
 
 def cache_dir() -> Path:
-    """Where prepared stories are kept: TALEWRIGHT_CACHE, or ~/.cache/talewright."""
+    """Folder for prepared stories and downloads: TALEWRIGHT_CACHE, or ~/.cache/talewright."""
     named = os.environ.get("TALEWRIGHT_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "talewright"
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write the file whole or not at all."""
-    write_text_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def existing_parent(path: Path) -> Path:
+    """The path itself, or its nearest parent that exists."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def error_reason(error: Exception) -> str:
+    """What the system says went wrong."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, for good."""
+    """Write a UTF-8 text file whole or not at all, synced to the disk."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
@@ -39,48 +51,19 @@ def write_text_atomic(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all, synced to the disk."""
+    write_text_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
 def read_json(path: Path) -> Any:
-    """The value in the file; None where there is none, none that is whole, or one larger than any of ours."""
+    """The value in a JSON file; None if the file is missing, damaged, or larger than any that Talewright writes."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_JSON:  # a pipe would keep one waiting for ever
+        if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:  # opening a pipe would block
             return None
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def reject_outside_links(folder: Path) -> None:
-    """Raise UserError where anything in the folder is a link that leads out of it, or a pipe or device.
-
-    Made by a stranger, it could have a file of one's own read or written over, or keep one waiting for ever.
-    """
-    home = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise UserError(f"{path} is a link that leads out of {folder}; put what it leads to in its place")
-        if path.exists() and not (path.is_file() or path.is_dir()):  # a run that trains takes files away meanwhile
-            raise UserError(f"{path} is neither a file nor a folder, and belongs into no folder of ours")
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until all files below the folder, and its own entries, are on the disk."""
-    for path in (*folder.rglob("*"), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def move_into_place(made: Path, target: Path) -> None:
-    """Give a folder that is whole its name, for good. An empty folder may stand there already."""
-    sync_folder(made)
-    made.replace(target)
-    handle = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def sha256_file(path: Path) -> str:
@@ -88,23 +71,98 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+# --- folders -------------------------------------------------------------------------------------------------------
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def reject_outside_links(folder: Path) -> None:
+    """Raise UserError if anything in the folder is a link that leads out of it, or a pipe or device.
+
+    A folder from a stranger could use one to have another file read or overwritten, or to block a read forever.
+    """
+    home = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise UserError(f"{path} is a link that leads out of {folder}. Replace it with the file that it points to")
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a training run may delete files meanwhile
+            raise UserError(f"{path} is neither a file nor a folder. Remove it from {folder}")
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a folder is written before it gets its name."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def replaced_folder(folder: Path) -> Path:
+    """Where the previous version of a folder waits until the new one has its name."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
 @contextmanager
-def locked(target: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Keep others from making the same folder; waits, having said so, while another does."""
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write into; it replaces `folder` if the block succeeds, and vanishes if it fails.
+
+    A previous `folder` is deleted only after the new one is complete and synced. Raises OSError if the disk does.
+    """
+    partial, replaced = partial_folder(folder), replaced_folder(folder)
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        yield
-        return
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            folder.replace(replaced)
+        try:
+            publish_folder(partial, folder)
+        except OSError:
+            if replaced.exists() and not folder.exists():
+                replaced.replace(folder)
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def publish_folder(finished: Path, target: Path) -> None:
+    """Sync a finished folder to the disk and rename it to `target`, which may exist only as an empty folder."""
+    for path in (*finished.rglob("*"), finished):
+        _sync(path)
+    finished.replace(target)
+    _sync(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder so that its name never stands for a part of it: rename first, then delete."""
+    partial = partial_folder(folder)
+    folder.rename(partial)
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- locks ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def wait_for_lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a folder that is about to be made; if another process holds it, call `on_wait` and wait."""
     path = target.with_name(f".{target.name}.lock")
     while True:
         with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _same_file(file.fileno(), path):  # else its owner was done and took it away meanwhile
+            if not _lock(file, wait=False):
+                on_wait()
+                _lock(file, wait=True)
+            if _is_open_file(file, path):  # otherwise its previous holder deleted it in the meantime
                 try:
                     yield
                 finally:
@@ -112,48 +170,39 @@ def locked(target: Path, waiting: Callable[[], None]) -> Iterator[None]:
                 return
 
 
-def _same_file(handle: int, path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(handle), path.stat())
-    return False
-
-
-def is_half_made(folder: Path) -> bool:
-    """Whether the folder is what a preparation left, and not somebody's own."""
-    return any((folder / name).exists() for name in ("spool", "progress.json", "manifest.json"))
-
-
 @contextmanager
-def disk_errors(folder: Path, half_made: Path, needed: Callable[[], int]) -> Iterator[None]:
-    """Say what is wrong with the folder's disk in one sentence; where it is full, the half-made folder goes.
+def refuse_if_locked(path: Path, owner: str, message: Callable[[str], str]) -> Iterator[None]:
+    """Hold the lock file `path`, which names its `owner`; the system releases it however the process ends.
 
-    `needed` tells how many bytes it takes to make the folder, about; 0 where that is not known.
+    Raises LockedError with `message(owner)` of the current holder, OSError if the file cannot be written.
     """
-    try:
+    with path.open("a+", encoding="utf-8", errors="replace") as file:
+        if not _lock(file, wait=False):
+            file.seek(0)
+            raise LockedError(message(file.read(200) or "another process"))
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
+            file.truncate(0)
+            file.write(owner)
+            file.flush()
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            made = folder_size(half_made) if is_half_made(half_made) else 0
-            if made:
-                shutil.rmtree(half_made, ignore_errors=True)
-            free = shutil.disk_usage(_existing(folder)).free
-            words = f"about {needed():,}" if needed() else f"more than {made:,}"
-            raise UserError(
-                f"the disk of {folder} has too little room: {words} bytes are needed, and {free:,} are free. "
-                "Free some, or name another place with --out or TALEWRIGHT_CACHE"
-            ) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise UserError(
-                f"{error.filename or folder} cannot be written: {error.strerror}; name another folder, or another "
-                "cache with TALEWRIGHT_CACHE"
-            ) from None
-        raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
-def folder_size(folder: Path) -> int:
-    """Bytes of all files below a folder; 0 where there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _lock(file: IO[str], wait: bool) -> bool:
+    """Lock an open file; False if another process holds it. Without locks (Windows, some file systems), True."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+def _is_open_file(file: IO[str], path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False

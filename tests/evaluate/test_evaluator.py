@@ -105,7 +105,7 @@ def test_runs_on_different_stories_are_said_to_be(run, tmp_path, capsys):
     more = write_stories(tmp_path / "more.txt", 130)
     source = json.loads((run / "data.json").read_text(encoding="utf-8"))["source"]
     (other / "recipe.yaml").write_text(recipe.replace(source, str(more)), encoding="utf-8")
-    tokenizer = api.open_corpus(api.run_recipe(other)).tokenizer
+    tokenizer = api.open_corpus(RunFolder(other).recipe).tokenizer
     shutil.rmtree(other / "tokenizer")
     tokenizer.save(other / "tokenizer")
     main(["evaluate", str(run), str(other), "--told", "6", "--only", "likelihood"])

@@ -102,7 +102,11 @@ def test_a_text_begins_with_the_end_of_text_and_stories_are_the_same(opened):
     for prompt in ("Once upon a time", "The fox\n\nand"):
         ids = llama.tokenize(prompt.encode())
         assert ids == [eos, *source.tokenizer.encode(prompt)]
-        told = Engine(source.model, source.tokenizer).tell([prompt], Sampling(temperature=0, max_new_tokens=40))[0].text
+        told = (
+            Engine(source.model, source.tokenizer)
+            .generate([prompt], Sampling(temperature=0, max_new_tokens=40))[0]
+            .text
+        )
         theirs = list(itertools.islice(llama.generate(ids, temp=0.0), 40))
         assert source.tokenizer.decode(ids + theirs) == told
         assert len(set(theirs)) > 5

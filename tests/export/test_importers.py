@@ -88,12 +88,12 @@ def test_a_run_that_began_with_another_goes_on_though_it_was_moved(gpt2, tmp_pat
 def test_the_recipe_may_be_another_but_the_model_and_tokenizer_are_the_runs(gpt2, tmp_path, monkeypatch, unproven):
     monkeypatch.chdir(tmp_path)
     import_model("gpt2", Path("run"))
-    recipe = api.further_recipe("run", "mini-2m", {"model.dropout": "0.2", "train.max_steps": "7"})
+    recipe = recipe_from_run("run", "mini-2m", {"model.dropout": "0.2", "train.max_steps": "7"})
     assert (recipe.name, recipe.train.max_steps, recipe.schedule.warmup_steps) == ("mini-2m", 7, 500)
     assert (recipe.model.d_model, recipe.model.dropout, recipe.model.vocab_size) == (16, 0.2, 300)
     assert recipe.tokenizer.kind == "saved"
     with pytest.raises(UserError, match="nowhere is not a run folder"):
-        api.further_recipe("nowhere", None, {})
+        recipe_from_run("nowhere", None, {})
 
 
 def test_an_import_is_replaced_only_when_asked(gpt2, tmp_path, unproven):
@@ -275,7 +275,7 @@ def test_a_llama_with_such_a_tokenizer_comes_in_and_goes_out(llama_tokenizer, tm
     LlamaForCausalLM(LlamaConfig(**shape, vocab_size=size, max_position_embeddings=32)).save_pretrained(llama_tokenizer)
     import_model(str(llama_tokenizer), tmp_path / "run")
     run = api.load(tmp_path / "run")
-    assert run.tell("the cat and", Sampling(max_new_tokens=3)).text.startswith("the cat and")
+    assert run.generate("the cat and", Sampling(max_new_tokens=3)).text.startswith("the cat and")
     run.export(tmp_path / "out")
     ids = AutoTokenizer.from_pretrained(tmp_path / "out")("the cat \u00e9")["input_ids"]
     assert ids == [1, *run.tokenizer.encode("the cat \u00e9")]

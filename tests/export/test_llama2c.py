@@ -140,7 +140,7 @@ def telling(tokenizer: Tokenizer, folder: Path, **shape: Any) -> str:
         assert source.model.head is not None
         with torch.no_grad():
             source.model.head.weight[list(set(range(310)) - set(plain))] = 0
-        told = Engine(source.model, tokenizer).tell([PROMPT], left)[0].text
+        told = Engine(source.model, tokenizer).generate([PROMPT], left)[0].text
         if len(set(tokenizer.encode(told.removeprefix(PROMPT)))) > 5:
             TARGETS["llama2c"].write(source, folder, "f32")
             return told.removeprefix(" ")

@@ -98,7 +98,7 @@ def test_a_left_padded_batch_tells_what_our_engine_tells(shape, pretrained, toke
     batch = tok(prompts, return_tensors="pt", padding=True)
     assert (batch["attention_mask"] == 0).any()
     told = theirs.generate(**batch, do_sample=False, max_new_tokens=12)
-    expected = Engine(source.model, tokenizer).tell(prompts, Sampling(temperature=0, max_new_tokens=12))
+    expected = Engine(source.model, tokenizer).generate(prompts, Sampling(temperature=0, max_new_tokens=12))
     for ids, story in zip(told.tolist(), expected, strict=True):
         assert tokenizer.decode(ids).rstrip("\ufffd") == story.text.rstrip("\ufffd")  # half a letter
     without = theirs.generate(**batch, do_sample=False, max_new_tokens=12, use_cache=False)

@@ -139,7 +139,7 @@ def test_run_c_itself_tells_the_same_story(pieces, tmp_path, run_c):
     TARGETS["llama2c"].write(source, tmp_path, "f32")
     prompt = "Lily saw a \u4f60, 1,234 of them"
     left = 50 - len(pieces.encode(prompt))
-    told = Engine(source.model, pieces).tell([prompt], Sampling(temperature=0, max_new_tokens=left))[0].text
+    told = Engine(source.model, pieces).generate([prompt], Sampling(temperature=0, max_new_tokens=left))[0].text
     files = [str(tmp_path / "model.bin"), "-z", str(tmp_path / "tokenizer.bin")]
     words = [*files, "-t", "0", "-n", "50", "-i", prompt]
     printed = subprocess.run([str(run_c), *words], capture_output=True, check=True).stdout
@@ -210,7 +210,7 @@ def test_llama_cpp_tells_the_same_story(opened):
     source, llama = opened
     ids = llama.tokenize(b"Once upon a time")
     assert ids == [1, *source.tokenizer.encode("Once upon a time")]
-    told = Engine(source.model, source.tokenizer).tell(
+    told = Engine(source.model, source.tokenizer).generate(
         ["Once upon a time"], Sampling(temperature=0, max_new_tokens=30)
     )[0]
     theirs = list(itertools.islice(llama.generate(ids, temp=0.0), 30))

@@ -78,7 +78,7 @@ def engine(site: tuple[Path, Source]) -> Engine:
 @pytest.mark.parametrize("tokens", [20, 100])  # within the context, and far beyond it
 def test_it_tells_greedily_what_the_engine_tells(visit, engine, prompt, tokens):
     visit.set(top_k=1, new_tokens=tokens)
-    ours = engine.tell([prompt], Sampling(top_k=1, max_new_tokens=tokens))[0]
+    ours = engine.generate([prompt], Sampling(top_k=1, max_new_tokens=tokens))[0]
     assert visit.tell(prompt) == ours.text
     assert visit.words("status").startswith("The end." if ours.finished else f"Paused after {ours.new_tokens} tokens")
 
@@ -96,15 +96,15 @@ def test_a_seed_tells_the_story_that_it_tells_in_the_engine(visit, engine):
         visit.set(new_tokens=60, seed=seed, **inputs)
         assert (
             visit.tell("One day, a small dog found a")
-            == engine.tell(["One day, a small dog found a"], sampling)[0].text
+            == engine.generate(["One day, a small dog found a"], sampling)[0].text
         )
     assert len(set(visit.page.locator("#stories p").all_text_contents())) == 3
 
 
 def test_going_on_is_as_if_it_had_not_paused_even_with_the_other_precision_in_between(visit, engine):
     visit.set(top_k=1, new_tokens=20)
-    once = engine.tell(["Lily"], Sampling(top_k=1, max_new_tokens=80))[0]
-    assert visit.tell("Lily") == engine.tell(["Lily"], Sampling(top_k=1, max_new_tokens=20))[0].text
+    once = engine.generate(["Lily"], Sampling(top_k=1, max_new_tokens=80))[0]
+    assert visit.tell("Lily") == engine.generate(["Lily"], Sampling(top_k=1, max_new_tokens=20))[0].text
     for _ in range(2):
         visit.page.click("#go-on")
         visit.told()
@@ -120,12 +120,12 @@ def test_it_stops_when_told_and_tells_anew_with_the_next_seed(visit, engine):
     visit.page.evaluate(STOP_AT_THE_THIRD_PIECE)
     part = visit.tell("Tom")
     assert visit.words("status").startswith("Stopped.")
-    whole = engine.tell(["Tom"], Sampling(top_k=50, seed=5, max_new_tokens=400))[0].text
+    whole = engine.generate(["Tom"], Sampling(top_k=50, seed=5, max_new_tokens=400))[0].text
     assert whole.startswith(part)
     assert len("Tom") < len(part) < len(whole)
     visit.set(new_tokens=30)
     visit.page.click("#anew")
-    assert visit.told() == engine.tell(["Tom"], Sampling(top_k=50, seed=6, max_new_tokens=30))[0].text
+    assert visit.told() == engine.generate(["Tom"], Sampling(top_k=50, seed=6, max_new_tokens=30))[0].text
     assert visit.page.input_value("#seed") == "6"
     assert visit.page.locator("#stories p").all_text_contents() == [part]
 
@@ -164,7 +164,7 @@ def test_what_is_written_is_shown_as_text_whatever_it_is(visit):
 def test_ten_thousand_words_are_told_on_from_the_newest_and_the_page_says_so(visit, engine):
     prompt = " ".join(["once", "there", "was", "a", "bear"] * 2000)
     visit.set(top_k=1, new_tokens=20)
-    assert visit.tell(prompt) == engine.tell([prompt], Sampling(top_k=1, max_new_tokens=20))[0].text
+    assert visit.tell(prompt) == engine.generate([prompt], Sampling(top_k=1, max_new_tokens=20))[0].text
     assert "tokens long, and the model sees 40: it goes on from the newest" in visit.words("notes")
     assert "it no longer knows how it began" in visit.words("notes")
 
@@ -247,7 +247,7 @@ def test_what_was_told_goes_on_after_the_other_precision_could_not_be_had(visit,
     visit.page.select_option("#kind", "f32")
     visit.ready()
     visit.page.click("#go-on")
-    assert visit.told() == engine.tell(["Lily"], Sampling(top_k=1, max_new_tokens=40))[0].text
+    assert visit.told() == engine.generate(["Lily"], Sampling(top_k=1, max_new_tokens=40))[0].text
     visit.errors.clear()  # of the browser, about the 503
 
 

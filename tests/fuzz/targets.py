@@ -241,10 +241,10 @@ def _interrupted() -> Path:
 
 @cache
 def _checkpoint() -> Path:
-    from talewright.run.checkpoint import State, save_checkpoint
+    from talewright.run.checkpoint import TrainState, save_checkpoint
 
     model, optimizer = _learner()
-    return save_checkpoint(_place() / "trained", model, optimizer, State(step=3, best_loss=2.0, best_step=3))
+    return save_checkpoint(_place() / "trained", model, optimizer, TrainState(step=3, best_loss=2.0, best_step=3))
 
 
 def _learner() -> tuple[Any, Any]:

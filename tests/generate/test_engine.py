@@ -23,7 +23,7 @@ ABC = {BYTE_EOS: "a", "a": "b", "b": "c", "c": BYTE_EOS}
 
 
 def told_by(after: dict[int | str, int | str], prompts: list[str], sampling: Sampling = GREEDY):
-    return Engine(parrot(after), TOKENIZER).tell(prompts, sampling)
+    return Engine(parrot(after), TOKENIZER).generate(prompts, sampling)
 
 
 def random_engine(context_length: int = 60, vocab_size: int = 257, notify=lambda message: None) -> Engine:
@@ -60,7 +60,7 @@ def test_characters_of_several_tokens_are_streamed_whole():
     assert list(engine.stream("a", sampling)) == ["😀", "."]
     cut = Sampling(temperature=0, max_new_tokens=3)  # in the middle of the character
     assert list(engine.stream("a", cut)) == []
-    assert engine.tell(["a"], cut)[0].text == "a"
+    assert engine.generate(["a"], cut)[0].text == "a"
 
 
 @settings(max_examples=30)
@@ -69,7 +69,7 @@ def test_what_is_streamed_is_what_is_told(prompt, seed, index, max_new_tokens):
     engine = random_engine()
     sampling = Sampling(seed=seed, max_new_tokens=max_new_tokens)
     streamed = list(engine.stream(prompt, sampling, index))
-    story = engine.tell(["filler"] * index + [prompt], sampling)[index]
+    story = engine.generate(["filler"] * index + [prompt], sampling)[index]
     assert prompt + "".join(streamed) == story.text
     assert all(streamed)
 
@@ -77,18 +77,18 @@ def test_what_is_streamed_is_what_is_told(prompt, seed, index, max_new_tokens):
 def test_stories_told_in_several_batches_are_those_told_in_one(monkeypatch):
     prompts = ["one", "", "the second", "a", "b" * 70, "", "two"]
     engine, sampling = random_engine(), Sampling(temperature=1, max_new_tokens=80)
-    together = engine.tell(prompts, sampling)
+    together = engine.generate(prompts, sampling)
     monkeypatch.setattr(engine_module, "MAX_ROWS", 2)
-    assert engine.tell(prompts, sampling) == together
+    assert engine.generate(prompts, sampling) == together
 
 
 def test_no_prompts_tell_no_stories():
-    assert random_engine().tell([]) == []
+    assert random_engine().generate([]) == []
 
 
 def test_one_prompt_that_is_no_list_is_refused():
     with pytest.raises(TypeError, match="list of prompts"):
-        random_engine().tell("Once upon a time")
+        random_engine().generate("Once upon a time")
 
 
 def test_the_prompts_end_of_text_is_plain_text():
@@ -99,19 +99,19 @@ def test_the_prompts_end_of_text_is_plain_text():
 def test_the_context_being_full_is_said_once_for_all_stories():
     said: list[str] = []
     engine = random_engine(context_length=16, notify=said.append)
-    engine.tell(["a", "bc", "d"], Sampling(max_new_tokens=100, temperature=0.1))
+    engine.generate(["a", "bc", "d"], Sampling(max_new_tokens=100, temperature=0.1))
     assert len(said) == 1
     assert "context of 16 tokens" in said[0]
     list(engine.stream("a", Sampling(max_new_tokens=100, temperature=0.1)))
     assert len(said) == 2
-    engine.tell(["a"], Sampling(max_new_tokens=14))
+    engine.generate(["a"], Sampling(max_new_tokens=14))
     assert len(said) == 2  # an end of text, a prompt of 1 and 14 tokens fit
 
 
 def test_a_prompt_longer_than_the_context_is_cut_and_this_is_said():
     said: list[str] = []
     engine = Engine(parrot(ABC, context_length=8), TOKENIZER, said.append)
-    [story] = engine.tell(["z" * 20 + "a"], GREEDY)
+    [story] = engine.generate(["z" * 20 + "a"], GREEDY)
     assert story.text == "z" * 20 + "abc"
     assert "21 tokens" in said[0]
     assert "context of 8" in said[0]
@@ -119,9 +119,9 @@ def test_a_prompt_longer_than_the_context_is_cut_and_this_is_said():
 
 def test_the_model_is_left_as_it_was_and_told_from_without_dropout():
     engine = random_engine()
-    expected = engine.tell(["a"], GREEDY)
+    expected = engine.generate(["a"], GREEDY)
     engine.model.train()
-    assert engine.tell(["a"], GREEDY) == expected
+    assert engine.generate(["a"], GREEDY) == expected
     assert engine.model.training
     stream = engine.stream("a", GREEDY)
     next(stream)
@@ -131,11 +131,11 @@ def test_the_model_is_left_as_it_was_and_told_from_without_dropout():
 
 def test_a_model_that_was_trained_on_between_two_stories_tells_as_it_is_now():
     engine = random_engine()
-    before = engine.tell(["a"], GREEDY)[0].text
+    before = engine.generate(["a"], GREEDY)[0].text
     torch.manual_seed(3)
     for parameter in engine.model.parameters():
         parameter.data += torch.randn_like(parameter)
-    assert engine.tell(["a"], GREEDY)[0].text != before
+    assert engine.generate(["a"], GREEDY)[0].text != before
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_is_refused():
@@ -144,7 +144,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused():
 
 
 def test_ids_that_the_tokenizer_lacks_are_never_told():
-    story = random_engine(vocab_size=600).tell(["a"], Sampling(temperature=5, max_new_tokens=200))[0]
+    story = random_engine(vocab_size=600).generate(["a"], Sampling(temperature=5, max_new_tokens=200))[0]
     assert story.new_tokens > 10
 
 
@@ -177,4 +177,4 @@ def test_weights_in_bfloat16_tell_stories_too():
     engine = random_engine()
     engine.model.to(torch.bfloat16)
     assert isinstance(engine.model, GPT)
-    assert engine.tell(["a", "bcd"], Sampling(max_new_tokens=80))[1].new_tokens > 0
+    assert engine.generate(["a", "bcd"], Sampling(max_new_tokens=80))[1].new_tokens > 0

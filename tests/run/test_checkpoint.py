@@ -8,7 +8,7 @@ import torch
 from talewright.config import ModelConfig, OptimizerConfig
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import State, check, load_model, load_training, save_checkpoint
+from talewright.run.checkpoint import TrainState, check, load_model, load_training, save_checkpoint
 from talewright.train.optimizer import make_optimizer
 
 SHAPE = ModelConfig(n_layers=2, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=6)
@@ -27,7 +27,7 @@ def trained(seed: int, kind: Literal["adamw", "muon"] = "adamw"):
 
 def test_property_3_checkpoint_round_trip(tmp_path):
     model, optimizer = trained(0)
-    state = State(step=3, tokens=36, seconds=1.5, best_loss=2.0, best_step=3, waited=1)
+    state = TrainState(step=3, tokens=36, seconds=1.5, best_loss=2.0, best_step=3, waited=1)
     folder = save_checkpoint(tmp_path, model, optimizer, state)
     other, other_optimizer = trained(1)
     assert load_training(folder, other, other_optimizer) == state
@@ -40,7 +40,7 @@ def test_property_3_checkpoint_round_trip(tmp_path):
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_what_goes_on_from_a_checkpoint_equals_what_never_stopped(tmp_path, kind):
     model, optimizer = trained(0, kind)
-    folder = save_checkpoint(tmp_path, model, optimizer, State(step=3))
+    folder = save_checkpoint(tmp_path, model, optimizer, TrainState(step=3))
     other, other_optimizer = trained(1, kind)
     load_training(folder, other, other_optimizer)
     tokens = torch.randint(11, (2, 6))
@@ -54,14 +54,14 @@ def test_tied_weights_are_saved_once_and_nothing_else_than_weights(tmp_path):
     from safetensors.torch import load_file
 
     model, optimizer = trained(0)
-    names = load_file(save_checkpoint(tmp_path, model, optimizer, State(step=1)) / "model.safetensors").keys()
+    names = load_file(save_checkpoint(tmp_path, model, optimizer, TrainState(step=1)) / "model.safetensors").keys()
     assert set(names) == {name for name, _ in model.named_parameters()}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "delete"])
 def test_damage_is_seen(tmp_path, name, damage):
-    folder = save_checkpoint(tmp_path, *trained(0), State(step=1))
+    folder = save_checkpoint(tmp_path, *trained(0), TrainState(step=1))
     assert check(folder) is None
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -73,12 +73,12 @@ def test_damage_is_seen(tmp_path, name, damage):
 
 
 def test_another_optimisers_means_are_refused_by_name(tmp_path):
-    folder = save_checkpoint(tmp_path, *trained(0, "muon"), State(step=1))
+    folder = save_checkpoint(tmp_path, *trained(0, "muon"), TrainState(step=1))
     with pytest.raises(UserError, match=r"optimizer\.safetensors holds exp_avg\.blocks\.0\.\S+ as nothing"):
         load_training(folder, *trained(0))
 
 
 def test_weights_of_another_shape_are_refused_by_name(tmp_path):
-    folder = save_checkpoint(tmp_path, *trained(0), State(step=1))
+    folder = save_checkpoint(tmp_path, *trained(0), TrainState(step=1))
     with pytest.raises(UserError, match=r"blocks\.2\.\S+ as nothing, the recipe says"):
         load_model(folder, GPT(ModelConfig(**{**SHAPE.__dict__, "n_layers": 3})))

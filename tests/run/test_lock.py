@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from talewright.errors import UserError
-from talewright.run.lock import owned
+from talewright.run.lock import lock_run
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from talewright.run.lock import owned
-with owned(Path(sys.argv[1])):
+from talewright.run.lock import lock_run
+with lock_run(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -28,23 +28,26 @@ def test_a_second_process_is_told_who_trains_there_until_that_one_is_gone(tmp_pa
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=rf"process {other.pid} on \S+ is training in {run}; wait for it"), owned(run):
+    with (
+        pytest.raises(UserError, match=rf"process {other.pid} on \S+ is training in {run}; wait for it"),
+        lock_run(run),
+    ):
         raise AssertionError("it is held")
     other.send_signal(signal.SIGKILL)
     other.wait()
-    with owned(run):
+    with lock_run(run):
         assert str(os.getpid()) in (run / ".lock").read_text()
-    with owned(run):
+    with lock_run(run):
         pass
 
 
 def test_in_one_process_too(tmp_path: Path) -> None:
-    with owned(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} on"), owned(tmp_path):
+    with lock_run(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} on"), lock_run(tmp_path):
         raise AssertionError("it is held")
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     words = r"cannot write the run folder .*; name another by --out"
-    with pytest.raises(UserError, match=words), owned(tmp_path / "file" / "run"):
+    with pytest.raises(UserError, match=words), lock_run(tmp_path / "file" / "run"):
         raise AssertionError("it cannot be made")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from talewright.errors import UserError
-from talewright.run.checkpoint import FILES, State, check, save_checkpoint
+from talewright.run.checkpoint import FILES, TrainState, check, save_checkpoint
 from talewright.run.retention import find_checkpoint, keep, recover, steps, whole_checkpoint
 from tests.run.test_checkpoint import trained
 
@@ -19,7 +19,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("shelf")
     model, optimizer = trained(0)
     for step in (1, 2, 3, 4, 5):
-        state = State(step=step, best_step=min(step, 2))
+        state = TrainState(step=step, best_step=min(step, 2))
         save_checkpoint(run, model, optimizer, state)
         keep(run, state, 2)
     return run

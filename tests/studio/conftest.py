@@ -15,7 +15,7 @@ import torch
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
 from talewright.export.importers import write_run
-from talewright.run.checkpoint import State, save_checkpoint
+from talewright.run.checkpoint import TrainState, save_checkpoint
 from talewright.run.retention import point
 from talewright.studio import open_studio
 from talewright.studio.library import Library
@@ -48,7 +48,7 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_bpe(bundled.stories(40), 300)
     write_run(run, recipe, lively_model(SMALL, 0), tokenizer, 10)
     other = lively_model(SMALL, 1)
-    save_checkpoint(run, other, torch.optim.AdamW(other.parameters()), State(step=20, best_step=10))
+    save_checkpoint(run, other, torch.optim.AdamW(other.parameters()), TrainState(step=20, best_step=10))
     point(run, "last", 20)
     write_log(run, 20)
     return run

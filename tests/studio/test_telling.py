@@ -41,7 +41,9 @@ def test_stories_told_in_turns_are_what_each_would_be_alone(make_desk, library):
     wait(*tellings)
     for each in tellings:
         opened = library.open(each.choice)
-        alone = Engine(opened.model, opened.tokenizer, notify=lambda words: None).tell([each.text], each.sampling)[0]
+        alone = Engine(opened.model, opened.tokenizer, notify=lambda words: None).generate([each.text], each.sampling)[
+            0
+        ]
         assert not each.error
         assert each.text + each.continuation == alone.text
         assert each.finished == alone.finished

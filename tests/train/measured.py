@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-
 from talewright.bench import RandomBatches
+
 from talewright.config import ModelConfig, Recipe, load_recipe
 from talewright.evaluate.likelihood import score_stories
 from talewright.machine import keep_heap
 from talewright.model.cost import training_bytes
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import State
+from talewright.run.checkpoint import TrainState
 from talewright.train import metrics as report
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import launch
@@ -47,7 +47,7 @@ def measured(recipe: Recipe, teacher: ModelConfig | None) -> dict[str, Any]:
     batches, watch = cast(Any, RandomBatches(recipe)), Watch(cast(Any, None), cast(Any, None))
     taught = teacher and Teacher(GPT(teacher), recipe.train.teacher_weight)
     with tempfile.TemporaryDirectory() as run:
-        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, State(), None, taught)
+        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, TrainState(), None, taught)
         for _ in range(3):
             trainer.update()
         stories = [np.zeros(recipe.model.context_length - 1, dtype=np.int64)] * 64

@@ -12,7 +12,6 @@ import sys
 import tyro
 from tyro.conf import DisallowNone
 
-from talewright import __version__
 from talewright.cli.doctor import bench, doctor
 from talewright.cli.export import export, import_
 from talewright.cli.generate import evaluate, generate, scores, studio
@@ -23,6 +22,7 @@ from talewright.cli.shared import take_settings
 from talewright.cli.train import demo, prepare, recipes, tokenizer, train
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
+from talewright.version import __version__
 
 ABOUT = """Train small GPTs from scratch to tell stories, on the machine you have.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
@@ -32,15 +32,20 @@ def bench(
     if seconds <= 0 or batch < 1:
         raise UserError(f"--seconds is {seconds} and --batch {batch}; both are above 0")
     chosen = load_recipe(recipe, settings)
-    from talewright import bench as measure
     from talewright.cli.tables import bench_page
 
     if what == "machine":
-        found = {"peak_flops_per_second": measure.machine_peaks()}
+        from talewright.machine.peak import machine_peaks
+
+        found: dict[str, Any] = {"peak_flops_per_second": machine_peaks()}
     elif what == "train":
-        found = measure.bench_training(chosen, seconds)
+        from talewright.train.benchmark import bench_training
+
+        found = bench_training(chosen, seconds)
     else:
-        found = measure.bench_telling(chosen, seconds, batch, precision)
+        from talewright.generate.benchmark import bench_generation
+
+        found = bench_generation(chosen, seconds, batch, precision)
     print(dump(found) if json else bench_page(found))
 
 
@@ -50,8 +55,8 @@ def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
     Args:
         json: Print JSON.
     """
-    from talewright.bench import machine_facts
     from talewright.cli.tables import doctor_page
+    from talewright.machine.device import machine_facts
 
     found = machine_facts()
     print(dump(found) if json else doctor_page(found))

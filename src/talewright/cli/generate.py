@@ -143,7 +143,7 @@ def generate(
     if not json and len(beginnings) * samples == 1:
         stream(opened, beginnings[0], sampling)
         return
-    stories = opened.engine.tell([text for text in beginnings for _ in range(samples)], sampling)
+    stories = opened.engine.generate([text for text in beginnings for _ in range(samples)], sampling)
     if json:
         keys = ("prompt", "text", "new_tokens", "finished")
         print(dump([{key: getattr(story, key) for key in keys} for story in stories]))

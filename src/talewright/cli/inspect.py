@@ -62,10 +62,11 @@ def verify(run: Positional[str], json: FlagCreatePairsOff[bool] = False) -> None
         run: Run folder.
         json: Print JSON.
     """
+    from talewright.evaluate.evaluator import validation_loss
     from talewright.run.verify import verify as findings_of
 
     found = []
-    for finding in findings_of(Path(run)):
+    for finding in findings_of(Path(run), validation_loss):
         found.append(finding)
         if not json:
             print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.words}", flush=True)

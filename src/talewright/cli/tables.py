@@ -67,7 +67,8 @@ def print_table(recipes: list[Recipe]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from talewright.machine import choose_precision, default_device, matmul_peak, torch_dtype
+    from talewright.machine import choose_precision, default_device, torch_dtype
+    from talewright.machine.peak import matmul_peak
 
     device = default_device()
     precision = choose_precision("auto", device)

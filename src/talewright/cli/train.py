@@ -22,15 +22,17 @@ def demo(out: str | None = None) -> None:
     from talewright.cli.tables import score_table
     from talewright.generate.sampling import Sampling
     from talewright.inspect.curves import draw_curves
+    from talewright.run.folder import new_run_path
+    from talewright.train.session import start_run
 
     recipe = load_recipe("quickstart")
-    folder = api.new_run_folder(recipe, out)
+    folder = new_run_path(recipe, out)
     say("A small GPT learns to tell stories, from nothing, on this machine. About two minutes.\n")
     with way_on(folder):
-        outcome = api.start(recipe, folder)
+        outcome = start_run(recipe, folder, api.training_callbacks())
     end(outcome, folder)
     run = api.load(folder)
-    print(score_table({"untrained": run.evaluate_untrained(), "trained": run.evaluate()}))
+    print(score_table({"untrained": run.evaluate(untrained=True), "trained": run.evaluate()}))
     for i, prompt in enumerate(recipe.train.prompts):
         print()
         stream(run, prompt, Sampling(seed=i, max_new_tokens=200))
@@ -142,12 +144,15 @@ def train(
 
     from talewright import api
     from talewright.inspect.curves import draw_curves
+    from talewright.run.folder import new_run_path
+    from talewright.train.session import recipe_from_run, resume_run, start_run
 
     if init_from:
-        chosen = api.further_recipe(init_from, recipe, settings)
-    folder = Path(str(resume)) if chosen is None else api.new_run_folder(chosen, out)
+        chosen = recipe_from_run(init_from, recipe, settings)
+    folder = Path(str(resume)) if chosen is None else new_run_path(chosen, out)
+    callbacks = api.training_callbacks()
     with way_on(folder):
-        outcome = api.go_on(folder, settings) if chosen is None else api.start(chosen, folder)
+        outcome = resume_run(folder, settings, callbacks) if chosen is None else start_run(chosen, folder, callbacks)
     end(outcome, folder)
     if not outcome.leader:
         return

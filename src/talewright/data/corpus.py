@@ -192,6 +192,11 @@ class Split:
         self.check_ids(ids)
         return ids
 
+    def first_stories(self, number: int | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Token ids of the first `number` stories (all: None), without end of text, and their UTF-8 sizes, (n,)."""
+        number = self.n_stories if number is None else min(number, self.n_stories)
+        return [self.story(i) for i in range(number)], self.story_bytes[:number]
+
     def bounds(self, index: int) -> tuple[int, int]:
         """Where a story begins in the stream, and where it ends, its end of text counted."""
         index = range(self.n_stories)[index]

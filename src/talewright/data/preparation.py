@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from talewright import __version__
-from talewright.config import DataConfig, TokenizerConfig
+from talewright.config import DataConfig, Recipe, TokenizerConfig
 from talewright.data import shards as on_disk
 from talewright.data.corpus import FORMAT, MANIFEST, VERSION, Corpus
+from talewright.data.disk import disk_errors, is_half_made
 from talewright.data.encode import encode_stories
 from talewright.data.notes import Notes
 from talewright.data.progress import Phase, Progress
@@ -41,17 +41,16 @@ from talewright.data.splits import DROPPED, SPLITS, SplitName, assign, first_of_
 from talewright.data.spool import SpooledStories, SpoolWriter, State
 from talewright.errors import UserError
 from talewright.files import (
-    disk_errors,
     folder_size,
-    is_half_made,
-    locked,
-    move_into_place,
+    publish_folder,
     read_json,
     reject_outside_links,
     sha256_file,
+    wait_for_lock,
     write_json,
 )
 from talewright.tokenizer import Tokenizer, make_tokenizer
+from talewright.version import __version__
 
 SYNC_SECONDS = 5.0  # the most work that is done again after an interruption
 LEARNED_BYTES = 128 << 20  # of text that a BPE is learned from: its memory grows with the different words in it
@@ -82,11 +81,23 @@ def prepare(
         if not _done(target, job.request):
             _refuse_within(target, config)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with locked(target, lambda: shown.say(f"waiting for another preparation of {target}")):
+            with wait_for_lock(target, lambda: shown.say(f"waiting for another preparation of {target}")):
                 if not _done(target, job.request):
                     making.run()
-                    move_into_place(partial, target)
+                    publish_folder(partial, target)
         return Corpus.open(target)
+
+
+def open_corpus(recipe: Recipe) -> Corpus:
+    """The recipe's prepared stories, prepared now if necessary. Raises UserError if its model has too few token ids."""
+    corpus = prepare(recipe.data, recipe.tokenizer, recipe.model.vocab_size)
+    size, capacity = corpus.tokenizer.vocab_size, recipe.model.vocab_size
+    if size > capacity:
+        raise UserError(
+            f"model.vocab_size is {capacity}, and the tokenizer {recipe.tokenizer.kind} has {size} tokens; "
+            f"set it to {size}"
+        )
+    return corpus
 
 
 def _open_prepared(folder: Path, tokenizer: TokenizerConfig, vocab_size: int) -> Corpus:

@@ -94,4 +94,4 @@ class Subject:
         prompts = self.telling.prompts
         self.say(f"telling {self.telling.stories:,} stories")
         wanted = [prompts[i % len(prompts)] for i in range(self.telling.stories)]
-        return Engine(self.model, self.tokenizer, notify=lambda words: None).tell(wanted, self.telling.sampling)
+        return Engine(self.model, self.tokenizer, notify=lambda words: None).generate(wanted, self.telling.sampling)

@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from talewright import __version__, api
 from talewright.data.sources import last_name
 from talewright.errors import UserError
 from talewright.evaluate.context import HeldOut, Subject, Telling
+from talewright.evaluate.likelihood import score_stories
 from talewright.evaluate.tasks import evaluate_parts
 from talewright.files import read_json, write_json
-from talewright.machine import keep_heap
+from talewright.machine import autocast, keep_heap
 from talewright.model.cost import count_parameters
+from talewright.run import RunFolder
 from talewright.run.log import read_log
+from talewright.version import __version__
 
 FILE = "scores.json"
 FORMAT = "talewright scores"
@@ -43,27 +45,27 @@ def evaluate_runs(folders: Sequence[Path], asked: Asked, say: Say = lambda words
 
     Raises UserError where a folder is no run, before any is scored.
     """
-    runs = [api.load(folder, asked.checkpoint) for folder in folders]
+    runs = [RunFolder(folder) for folder in folders]
     found = [evaluate_run(run, asked, say) for run in runs]
     if len({scores["held_out"]["sha256"] for scores in found}) > 1:
         say("these runs were scored on different stories, and cannot be compared; --data names the same for all")
     return found
 
 
-def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
+def evaluate_run(run: RunFolder, asked: Asked, say: Say) -> dict[str, Any]:
     """Score a run and write its `scores.json`. Parts that stand there, of the same weights and stories, stay."""
     keep_heap()
-    subject = open_subject(run, asked, lambda words: say(f"{run.folder}: {words}"))
+    subject, checkpoint = open_subject(run, asked, lambda words: say(f"{run.path}: {words}"))
     scores = {
         "format": FORMAT,
         "version": VERSION,
         "talewright": __version__,
         "name": run.recipe.name,
-        "run": _facts(run),
+        "run": _facts(run, checkpoint),
         "held_out": held_out_facts(subject.held_out.source, subject.texts),
         "telling": asdict(asked.telling),
     }
-    path = run.folder / FILE
+    path = run.path / FILE
     scores["parts"] = _kept_parts(path, scores)
     for name in asked.parts:  # each is on the disk before the next begins: one that is stopped loses no other
         scores["parts"] |= evaluate_parts(subject, [name])
@@ -74,31 +76,41 @@ def evaluate_run(run: api.Run, asked: Asked, say: Say) -> dict[str, Any]:
     return scores
 
 
-def open_subject(run: api.Run, asked: Asked, say: Say) -> Subject:
+def open_subject(run: RunFolder, asked: Asked, say: Say) -> tuple[Subject, Path]:
     """A run as its scores look at it."""
     stories, sizes = run.stories(asked.data)
     named, main = asked.data or run.recipe.data.valid, last_name(run.recipe.data.source)
     source = last_name(named) if named else f"validation stories of {main}"
-    return Subject(
-        model=run.model,
+    model, checkpoint = run.load_model(asked.checkpoint)
+    subject = Subject(
+        model=model,
         tokenizer=run.tokenizer,
         held_out=HeldOut(source, stories[: asked.limit], sizes[: asked.limit]),
-        untrained=run.untrained_model,
+        untrained=run.initial_model,
         training=lambda: run.corpus().split("train"),
-        fast=lambda: api.autocast(run.recipe.train.precision),
+        fast=lambda: autocast(run.recipe.train.precision),
         telling=asked.telling,
         say=say,
     )
+    return subject, checkpoint
 
 
-def _facts(run: api.Run) -> dict[str, Any]:
+def validation_loss(run: RunFolder) -> float:
+    """The loss of the best checkpoint, on the validation stories that training evaluates."""
+    stories, sizes = run.corpus().split("valid").first_stories(run.recipe.train.evaluate_stories)
+    keep_heap()
+    with autocast(run.recipe.train.precision):
+        return score_stories(run.load_model()[0], stories, sizes, run.tokenizer.eos_id).loss
+
+
+def _facts(run: RunFolder, checkpoint: Path) -> dict[str, Any]:
     """What was trained, on what, and for how long."""
-    state = read_json(run.checkpoint / "state.json") or {}
-    manifest = read_json(run.checkpoint / "manifest.json") or {}
-    log = next((event for event in read_log(run.folder / "log.jsonl") if event.get("event") == "run"), {})
+    state = read_json(checkpoint / "state.json") or {}
+    manifest = read_json(checkpoint / "manifest.json") or {}
+    log = next((event for event in read_log(run.path / "log.jsonl") if event.get("event") == "run"), {})
     return {
-        "folder": run.folder.resolve().name,
-        "checkpoint": run.checkpoint.name,
+        "folder": run.name,
+        "checkpoint": checkpoint.name,
         "weights": manifest.get("model.safetensors", {}).get("sha256"),
         "parameters": count_parameters(run.recipe.model).total,
         "seed": run.recipe.seed,

@@ -120,7 +120,7 @@ def _continued(subject: Subject) -> dict[str, float]:
         cuts = [max(1, int(BEGINNING * len(story))) for story in stories]
         prompts = subject.tokenizer.decode_batch(story[:cut] for story, cut in zip(stories, cuts, strict=True))
         rests = subject.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))
-        told = engine.tell(prompts, sampling)
+        told = engine.generate(prompts, sampling)
         found[name] = _mean(
             rouge_precision(words_of(story.text[len(prompt) :]), words_of(rest), 2)
             for story, prompt, rest in zip(told, prompts, rests, strict=True)

@@ -74,7 +74,7 @@ def _about(source: Source) -> str:
 def _usage(source: Source, usage: str) -> str:
     return (
         f"## Use it\n\n{usage.strip()}\n\nWith Talewright, from the run folder:\n\n```python\nimport talewright\n\n"
-        f'run = talewright.load("{source.run.name}")\nprint(run.tell("Once upon a time").text)\n```'
+        f'run = talewright.load("{source.run.name}")\nprint(run.generate("Once upon a time").text)\n```'
     )
 
 
@@ -117,7 +117,7 @@ def _scores(score: dict[str, Any], recipe: Recipe, source: Source) -> str:
 
 def _samples(source: Source) -> str:
     prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:STORIES]
-    stories = Engine(source.model, source.tokenizer, notify=lambda words: None).tell(prompts, TOLD)
+    stories = Engine(source.model, source.tokenizer, notify=lambda words: None).generate(prompts, TOLD)
     quoted = ["> " + story.text.strip().replace("\n", "\n> ") + ("" if story.finished else " ...") for story in stories]
     how = f"temperature {TOLD.temperature}, top-p {TOLD.top_p}, seed {TOLD.seed}, {TOLD.max_new_tokens} tokens at most"
     return f"## What it tells\n\nThe first answer to each prompt ({how}):\n\n" + "\n\n".join(quoted)

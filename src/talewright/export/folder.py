@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import move_into_place
+from talewright.files import atomic_folder
 
 RECORD = "talewright.json"
 """Stands in each folder that an export or an import made: by it `--overwrite` knows its own."""
@@ -35,19 +34,8 @@ def placed(folder: Path, overwrite: bool) -> Iterator[Path]:
     What stood there before goes only when the new one is whole. Raises UserError where it may not be written.
     """
     check_free(folder, overwrite)
-    half, old = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "replaced"))
     try:
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        yield half
-        if folder.exists() and any(folder.iterdir()):
-            shutil.rmtree(old, ignore_errors=True)
-            folder.replace(old)
-        move_into_place(half, folder)
+        with atomic_folder(folder) as partial:
+            yield partial
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.replace(folder)
         raise UserError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from talewright import __version__
 from talewright.config import ModelConfig
 from talewright.export.adapters import Own
 from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
 from talewright.export.target import Source, Target
+from talewright.version import __version__
 
 FILE = "modeling_talewright"
 PARTS = ("norm", "positions", "dropout", "mlp", "cache", "attention", "loss", "gpt")

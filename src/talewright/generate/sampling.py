@@ -51,3 +51,7 @@ class Sampling:
             yield f"--max-new-tokens is {self.max_new_tokens}; it counts tokens, so 1 or more"
         if not 0 <= self.seed < 2**63:
             yield f"--seed is {self.seed}; it is a whole number from 0 up"
+
+
+DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
+"""How samples are generated unless told otherwise."""

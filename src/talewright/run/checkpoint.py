@@ -1,4 +1,4 @@
-"""A checkpoint: a folder that is whole or absent, written beside, synced, given a manifest, then renamed into place.
+"""A checkpoint: a folder that is whole or absent.
 
 `checkpoints/step-N/` holds `model.safetensors`, `optimizer.safetensors`, `state.json` and `manifest.json` (the size and
 SHA-256 of each).
@@ -18,15 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from talewright.errors import UserError
-from talewright.files import move_into_place, sha256_file, write_json
-from talewright.train.optimizer import kept_values
+from talewright.files import atomic_folder, error_reason, sha256_file, write_json
 
-INITIAL = "initial"
-"""Folder of a run that holds, as `model.safetensors`, the weights it began with, where those are another run's."""
-WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-FILES = (WEIGHTS, MOMENTS, STATE)
+WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+FILES = (WEIGHTS, OPTIMIZER, STATE)
 TRAINED = "trained."
-"""Before the names of the weights that are trained on, where the run's model is their average."""
+"""Prefix of the weights being trained, when the run's model is their moving average."""
+ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
+MUON_STATE = ("momentum_buffer",)
 
 
 class UnsavedError(UserError):
@@ -34,7 +33,7 @@ class UnsavedError(UserError):
 
 
 @dataclass
-class State:
+class TrainState:
     """Where a run stands, beside its weights."""
 
     step: int = 0
@@ -58,50 +57,37 @@ class State:
 
 
 def save_checkpoint(
-    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: State, average: nn.Module | None = None
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, average: nn.Module | None = None
 ) -> Path:
     """Write `checkpoints/step-N` whole, or leave nothing. Raises UnsavedError where the folder cannot be written.
 
     With an average of the weights, that is the run's model; those that are trained on lie beside the optimiser's means.
     """
-    folder = run / "checkpoints" / f"step-{state.step}"
-    half = folder.with_name(f".{folder.name}.partial")
+    folder = checkpoint_folder(run, state.step)
     tensors = {
         WEIGHTS: {name: tensor.detach().contiguous() for name, tensor in (average or model).state_dict().items()},
-        MOMENTS: _optimizer_tensors(model, optimizer),
+        OPTIMIZER: _optimizer_tensors(model, optimizer),
     }
     if average is not None:
-        tensors[MOMENTS] |= {f"{TRAINED}{name}": tensor.detach() for name, tensor in model.state_dict().items()}
+        tensors[OPTIMIZER] |= {f"{TRAINED}{name}": tensor.detach() for name, tensor in model.state_dict().items()}
     try:
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        for name, found in tensors.items():
-            save_file(found, half / name)
-        write_json(half / STATE, asdict(state))
-        manifest = {name: {"bytes": (half / name).stat().st_size, "sha256": sha256_file(half / name)} for name in FILES}
-        write_json(half / "manifest.json", manifest)
-        former = replaced_name(folder)
-        if folder.exists():  # the same step again, evaluated since
-            folder.rename(former)
-        move_into_place(half, folder)
-        shutil.rmtree(former, ignore_errors=True)
+        with atomic_folder(folder) as partial:
+            for name, contents in tensors.items():
+                save_file(contents, partial / name)
+            write_json(partial / STATE, asdict(state))
+            manifest = {
+                name: {"bytes": (partial / name).stat().st_size, "sha256": sha256_file(partial / name)}
+                for name in FILES
+            }
+            write_json(partial / "manifest.json", manifest)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(half, ignore_errors=True)
-        size = sum(tensor.nbytes for found in tensors.values() for tensor in found.values())
-        raise UnsavedError(f"cannot save {folder}: {reason(error)}{_room(run, size)}") from None
+        size = sum(tensor.nbytes for contents in tensors.values() for tensor in contents.values())
+        raise UnsavedError(f"cannot save {folder}: {error_reason(error)}{_space_left(run, size)}") from None
     return folder
 
 
-def replaced_name(folder: Path) -> Path:
-    """What a checkpoint is called while another takes its place."""
-    return folder.with_name(f".{folder.name}.replaced")
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Take a checkpoint's name away in one move, then its files: a folder of that name is always whole."""
-    gone = folder.with_name(f".{folder.name}.partial")
-    folder.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+def checkpoint_folder(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"step-{step}"
 
 
 def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
@@ -117,13 +103,13 @@ def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except OSError as error:
-        return reason(error)
+        return error_reason(error)
     except (ValueError, KeyError, TypeError, RecursionError):
         return "manifest.json was altered"
     return None
 
 
-def load_model(folder: Path, model: nn.Module) -> None:
+def load_weights(folder: Path, model: nn.Module) -> None:
     """Read the checkpoint's weights into the model. Raises UserError where they do not fit it."""
     path = folder / WEIGHTS
     tensors = _read(path)
@@ -133,13 +119,13 @@ def load_model(folder: Path, model: nn.Module) -> None:
 
 def load_training(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
-) -> State:
+) -> TrainState:
     """Read weights, the optimiser's state and the run's state back, each bit as it was saved.
 
     Raises UserError where they do not fit the model.
     """
-    load_model(folder, average or model)
-    path = folder / MOMENTS
+    load_weights(folder, average or model)
+    path = folder / OPTIMIZER
     tensors = _read(path)
     trained = {name: tensors.pop(name) for name in list(tensors) if name.startswith(TRAINED)}
     _check_fit(path, trained, {f"{TRAINED}{n}": t for n, t in model.state_dict().items()} if average else {})
@@ -147,7 +133,7 @@ def load_training(
         {name.removeprefix(TRAINED): tensor for name, tensor in trained.items()}, strict=bool(trained)
     )
     names = {parameter: name for name, parameter in model.named_parameters()}
-    like, kept = {"step": torch.zeros(())}, kept_values(optimizer)
+    like, kept = {"step": torch.zeros(())}, _state_keys(optimizer)
     _check_fit(path, tensors, {f"{key}.{names[p]}": like.get(key, p) for p, keys in kept.items() for key in keys})
     for parameter, keys in kept.items():
         state = {key: tensors[f"{key}.{names[parameter]}"].to(parameter.device) for key in keys}
@@ -155,19 +141,19 @@ def load_training(
     return read_state(folder)
 
 
-def read_state(folder: Path) -> State:
+def read_state(folder: Path) -> TrainState:
     """The run's state in a checkpoint. Raises UserError where it is none."""
     path = folder / STATE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from None
-    defaults = asdict(State())
+        raise UserError(f"{path} cannot be read: {error_reason(error)}") from None
+    defaults = asdict(TrainState())
     if not isinstance(values, dict) or not all(_fits(values.get(name, 0), defaults[name]) for name in defaults):
         raise UserError(f"{path} is damaged: it holds no state of a run")
     if strange := sorted(map(str, values.keys() - defaults.keys())):
         raise UserError(f"{path} holds {', '.join(strange)}, which this version does not know: a newer one wrote it")
-    return State(**values)
+    return TrainState(**values)
 
 
 def _fits(value: Any, default: float | None) -> bool:
@@ -176,6 +162,15 @@ def _fits(value: Any, default: float | None) -> bool:
         return value is default
     kinds = int if isinstance(default, int) else (int, float)
     return isinstance(value, kinds) and 0 <= value < 2**63  # not NaN either
+
+
+def _state_keys(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, tuple[str, ...]]:
+    """The names of the state that the optimizer keeps of each parameter."""
+    return {
+        parameter: MUON_STATE if "momentum" in group else ADAMW_STATE
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -201,18 +196,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from None
+        raise UserError(f"{path} cannot be read: {error_reason(error)}") from None
 
 
-def _room(run: Path, size: int) -> str:
+def _space_left(run: Path, size: int) -> str:
     """What the disk lacks, in words."""
     try:
         free = shutil.disk_usage(run).free
     except OSError:
         return ""
     return f". It needs {size:,} bytes, and {free:,} are free; earlier checkpoints are unharmed"
-
-
-def reason(error: Exception) -> str:
-    """What the system says is wrong, in words."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,48 +1,40 @@
-"""The checkpoints of a run: which there are, which are the best and the last, which go, and what is done with damage.
+"""Which checkpoints a run has, which are the best and the last, which are deleted, and what happens to damaged ones.
 
-`checkpoints/best` and `checkpoints/last` are one-line files that name one of the folders. A folder called `step-N` is
-always whole, as far as we made it; what lies on a disk can be damaged later, and is checked before it is used.
+`checkpoints/best` and `checkpoints/last` are one-line files that name a checkpoint folder. A folder named `step-N` was
+complete when it was written; a disk can damage it later, so it is checked before use.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import write_text_atomic
-from talewright.run.checkpoint import (
-    FILES,
-    WEIGHTS,
-    State,
-    UnsavedError,
-    check,
-    read_state,
-    reason,
-    remove_checkpoint,
-    replaced_name,
-)
+from talewright.files import error_reason, partial_folder, remove_folder, replaced_folder, write_text_atomic
+from talewright.run.checkpoint import FILES, WEIGHTS, TrainState, UnsavedError, check, checkpoint_folder, read_state
+
+logger = logging.getLogger(__name__)
 
 
 def point(run: Path, name: str, step: int) -> None:
-    """Have `checkpoints/best` or `last` name a step, in one move. Raises UnsavedError where it cannot be written."""
+    """Make `checkpoints/best` or `last` name a step. Raises UnsavedError if it cannot be written."""
     try:
         write_text_atomic(run / "checkpoints" / name, f"step-{step}\n")
     except OSError as error:
-        raise UnsavedError(f"cannot write {run / 'checkpoints' / name}: {reason(error)}") from None
+        raise UnsavedError(f"cannot write {run / 'checkpoints' / name}: {error_reason(error)}") from None
 
 
-def keep(run: Path, state: State, newest: int) -> None:
-    """After a save: `last` and `best` name what they should, then all but the `newest` ones and the best go."""
+def apply_retention(run: Path, state: TrainState, newest: int) -> None:
+    """After a save: update `last` and `best`, then delete all but the `newest` checkpoints and the best."""
     point(run, "last", state.step)
     if state.best_step == state.step:
         point(run, "best", state.step)
     for step in steps(run)[:-newest]:
         if step != state.best_step:
-            with suppress(OSError):  # else it stays, and is tried again after the next save
-                remove_checkpoint(folder_of(run, step))
+            with suppress(OSError):  # otherwise it is tried again after the next save
+                remove_folder(checkpoint_folder(run, step))
 
 
 def steps(run: Path) -> list[int]:
@@ -51,66 +43,64 @@ def steps(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
-def folder_of(run: Path, step: int) -> Path:
-    return run / "checkpoints" / f"step-{step}"
-
-
 def find_checkpoint(run: Path, which: str = "best") -> Path:
-    """The run's checkpoint of that name: best, last, or a step's number. Raises UserError where there is none."""
-    found = steps(run)
-    if not found:
+    """The run's checkpoint `best`, `last`, or a step number. Raises UserError if there is none."""
+    present = steps(run)
+    if not present:
         raise UserError(f"{run} has no checkpoint yet; let it train to its first evaluation")
-    step = int(which) if which.isascii() and which.isdigit() else _named(run, which)
-    if step in found:
-        return folder_of(run, step)
+    step = int(which) if which.isascii() and which.isdigit() else _pointed_step(run, which)
+    if step in present:
+        return checkpoint_folder(run, step)
     if which in ("best", "last"):
-        return folder_of(run, found[-1])
-    raise UserError(f"{run} has no checkpoint {which}; it has best, last, " + ", ".join(map(str, found)))
+        return checkpoint_folder(run, present[-1])
+    raise UserError(f"{run} has no checkpoint {which}; it has best, last, " + ", ".join(map(str, present)))
 
 
-def whole_checkpoint(run: Path, which: str, say: Callable[[str], None]) -> Path:
-    """As `find_checkpoint`, and its weights are whole: in place of a damaged best or last one, which is named by `say`,
-    the newest whole one. Raises UserError where there is none, or where a step was asked for and is damaged.
+def whole_checkpoint(run: Path, which: str) -> Path:
+    """Like `find_checkpoint`, with undamaged weights: the newest whole checkpoint replaces a damaged best or last.
+
+    A replacement is logged as a warning. Raises UserError if no checkpoint is whole, or the named step is damaged.
     """
     wanted = find_checkpoint(run, which)
     fault = check(wanted, (WEIGHTS,))
     if fault is None:
         return wanted
-    whole = [folder_of(run, step) for step in steps(run) if not check(folder_of(run, step), (WEIGHTS,))]
+    whole = [folder for step in steps(run) if not check(folder := checkpoint_folder(run, step), (WEIGHTS,))]
     if which not in ("best", "last") or not whole:
         others = ", ".join(folder.name.removeprefix("step-") for folder in whole) or "none"
         raise UserError(f"{wanted} is damaged: {fault}. Whole checkpoints of this run: {others}")
-    say(f"{wanted} is damaged: {fault}. {whole[-1].name} is taken in its place")
+    if wanted.is_dir():  # otherwise a training run has just deleted it
+        logger.warning("%s is damaged: %s. Using %s instead", wanted, fault, whole[-1].name)
     return whole[-1]
 
 
-def recover(run: Path, say: Callable[[str], None]) -> Path | None:
-    """The newest whole checkpoint, from which a stopped run goes on; None where it had made none.
+def recover(run: Path) -> Path | None:
+    """The newest whole checkpoint, from which a stopped run continues; None if there is none yet.
 
-    What an interrupted save left goes. A damaged checkpoint is set aside as `damaged-step-N`, and said; then `best` and
-    `last` name whole ones. Raises UserError where all are damaged, or the folder cannot be written.
+    Cleans up after an interrupted save, renames damaged checkpoints to `damaged-step-N` with a warning, and makes
+    `best` and `last` name whole ones. Raises UserError if all are damaged, or the folder cannot be written.
     """
     try:
-        _tidy(run)
-        damaged = [step for step in steps(run) if _set_aside(run, step, say)]
+        _clean_up(run)
+        damaged = [step for step in steps(run) if _set_aside_if_damaged(run, step)]
     except OSError as error:
-        raise UserError(f"{run / 'checkpoints'} cannot be put in order: {reason(error)}") from None
+        raise UserError(f"{run / 'checkpoints'} cannot be repaired: {error_reason(error)}") from None
     whole = steps(run)
     if not whole:
         if damaged:
-            raise UserError(f"every checkpoint of {run} is damaged; the same command again begins it anew, at step 0")
+            raise UserError(f"every checkpoint of {run} is damaged. The same command again starts from step 0")
         return None
-    newest = folder_of(run, whole[-1])
+    newest = checkpoint_folder(run, whole[-1])
     if damaged:
-        say(f"going on from {newest.name}, the newest whole checkpoint")
-    best = next(step for step in (read_state(newest).best_step, _named(run, "best"), whole[-1]) if step in whole)
+        logger.warning("Resuming from %s, the newest whole checkpoint", newest.name)
+    best = next(step for step in (read_state(newest).best_step, _pointed_step(run, "best"), whole[-1]) if step in whole)
     for name, step in (("last", whole[-1]), ("best", best)):
-        if _named(run, name) != step:
+        if _pointed_step(run, name) != step:
             point(run, name, step)
     return newest
 
 
-def _named(run: Path, which: str) -> int | None:
+def _pointed_step(run: Path, which: str) -> int | None:
     """The step that `checkpoints/best` or `last` names."""
     try:
         word = (run / "checkpoints" / which).read_text(encoding="utf-8").strip().removeprefix("step-")
@@ -119,25 +109,25 @@ def _named(run: Path, which: str) -> int | None:
     return int(word) if word.isascii() and word.isdigit() else None
 
 
-def _set_aside(run: Path, step: int, say: Callable[[str], None]) -> bool:
-    """Whether the checkpoint was damaged, and has therefore another name now."""
-    folder = folder_of(run, step)
+def _set_aside_if_damaged(run: Path, step: int) -> bool:
+    """Rename a damaged checkpoint. Returns whether it was damaged."""
+    folder = checkpoint_folder(run, step)
     fault = check(folder, FILES)
     if fault is None:
         return False
     aside = folder.with_name(f"damaged-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
-    say(f"{folder} is damaged: {fault}. It is set aside as {aside.name}")
+    logger.warning("%s is damaged: %s. Renamed to %s", folder, fault, aside.name)
     return True
 
 
-def _tidy(run: Path) -> None:
-    """Undo what an interrupted save left: what it was about to replace stands again, the half-made goes."""
+def _clean_up(run: Path) -> None:
+    """Undo an interrupted save: restore what it was about to replace, delete what is incomplete."""
     for step in steps(run):
-        shutil.rmtree(replaced_name(folder_of(run, step)), ignore_errors=True)
-    for path in (run / "checkpoints").glob(".*.replaced"):
+        shutil.rmtree(replaced_folder(checkpoint_folder(run, step)), ignore_errors=True)
+    for path in (run / "checkpoints").glob(replaced_folder(Path("*")).name):
         path.rename(path.with_name(path.name.removeprefix(".").removesuffix(".replaced")))
-    for pattern in (".*.partial", "*.part"):
+    for pattern in (partial_folder(Path("*")).name, "*.part"):
         for path in (run / "checkpoints").glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

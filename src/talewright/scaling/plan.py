@@ -87,7 +87,7 @@ def law_words() -> str:
 
 
 def _ladder() -> dict[str, Any]:
-    return json.loads((resources.files("talewright") / "ladder.json").read_text(encoding="utf-8"))
+    return json.loads((resources.files("talewright.scaling") / "ladder.json").read_text(encoding="utf-8"))
 
 
 def best_learning_rate(flops: float) -> float:
@@ -171,7 +171,7 @@ def _timed(recipe: Recipe, minutes: float) -> Recipe:
 
 def measured_speed(recipe: Recipe, seconds: float = 3.0) -> Speed:
     """How fast this machine trains the recipe, measured over some seconds beyond those that compiling takes."""
-    from talewright.bench import bench_training
+    from talewright.train.benchmark import bench_training
 
     found = bench_training(recipe, seconds)
     return Speed(found["tokens_per_second"], found["warm_up_seconds"] if found["compiled"] else 0.0)

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from talewright.api import run_recipe
 from talewright.errors import UserError
-from talewright.machine import default_device
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import load_model
-from talewright.run.retention import find_checkpoint, steps, whole_checkpoint
+from talewright.run import RunFolder
+from talewright.run.retention import find_checkpoint, steps
 from talewright.tokenizer import Tokenizer
 
 KEPT = 3
@@ -49,7 +47,7 @@ class Library:
     def __init__(self, folders: Sequence[Path]) -> None:
         """Raises UserError where a folder is no run."""
         for folder in folders:
-            run_recipe(folder)
+            RunFolder(folder)
         self.folders = _named(folders)
         self._open: OrderedDict[tuple[str, int, int], Opened] = OrderedDict()
         self._lock = threading.Lock()
@@ -97,13 +95,13 @@ class Library:
         """The run in a few words. Raises UserError where it is gone."""
         folder = self.folder(name)
         try:
-            recipe = run_recipe(folder)
+            recipe = RunFolder(folder).recipe
         except UserError as error:
             raise UserError(public_words(error, name, folder)) from None
         return f"{name}: {count_parameters(recipe.model).total / 1e6:.2f} million parameters"
 
     def _opened(self, name: str, folder: Path, which: str) -> Opened:
-        if not (folder / "recipe.yaml").is_file():
+        if not RunFolder.is_run(folder):
             raise UserError(f"the run {name} is gone: its folder was moved or deleted while the page was open")
         checkpoint = find_checkpoint(folder, which)
         step = int(checkpoint.name.removeprefix("step-"))
@@ -113,28 +111,16 @@ class Library:
             written = 0
         key = (name, step, written)
         if key not in self._open:
-            self._open[key] = self._read(name, folder, which)
+            self._open[key] = self._load(name, folder, which)
         self._open.move_to_end(key)
         while len(self._open) > KEPT:
             self._open.popitem(last=False)
         return self._open[key]
 
-    def _read(self, name: str, folder: Path, which: str) -> Opened:
-        try:
-            return self._load(name, folder, which)
-        except UserError:  # a run in training may have cleared it away while it was read: then the next one
-            return self._load(name, folder, which)
-
     def _load(self, name: str, folder: Path, which: str) -> Opened:
-        checkpoint = whole_checkpoint(folder, which, lambda words: None)
-        model = GPT(run_recipe(folder).model)
-        load_model(checkpoint, model)
-        return Opened(
-            name=name,
-            step=int(checkpoint.name.removeprefix("step-")),
-            model=model.to(default_device()).eval(),
-            tokenizer=Tokenizer.load(folder / "tokenizer"),
-        )
+        run = RunFolder(folder)
+        model, checkpoint = run.load_model(which)
+        return Opened(name=name, step=int(checkpoint.name.removeprefix("step-")), model=model, tokenizer=run.tokenizer)
 
 
 def public_words(error: Exception, name: str, folder: Path) -> str:

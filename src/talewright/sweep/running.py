@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.errors import UserError
+from talewright.files import LockedError as HeldError
 from talewright.files import read_json, write_json, write_text_atomic
-from talewright.run.lock import HeldError, owned
+from talewright.run.lock import lock_run as owned
 from talewright.run.log import read_log
 from talewright.sweep.reading import POINT, Range, Sweep, as_plain
 

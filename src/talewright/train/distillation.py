@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from talewright.config import ModelConfig, Recipe, load_recipe
+from talewright.config import ModelConfig, Recipe
 from talewright.data import Corpus
 from talewright.errors import UserError
-from talewright.files import reject_outside_links, sha256_file
+from talewright.files import sha256_file
 from talewright.model.gpt import GPT
 from talewright.model.loss import Taught
-from talewright.run.checkpoint import WEIGHTS, load_model
-from talewright.run.retention import whole_checkpoint
-from talewright.tokenizer import Tokenizer
+from talewright.run.checkpoint import WEIGHTS
+from talewright.run.folder import RunFolder
 
 
 class Teacher:
@@ -42,16 +40,13 @@ def open_teacher(recipe: Recipe, corpus: Corpus, noted: Any = None) -> Teacher |
     shape = teacher_shape(recipe)
     if shape is None:
         return None
-    folder = Path(str(recipe.train.teacher))
-    reject_outside_links(folder)
-    if Tokenizer.load(folder / "tokenizer").fingerprint != corpus.tokenizer.fingerprint:
-        raise UserError(f"train.teacher {folder} has another tokenizer than the stories in {corpus.folder}")
-    checkpoint = whole_checkpoint(folder, "best" if noted is None else _step(noted), _say)
+    run = RunFolder(str(recipe.train.teacher))
+    if run.tokenizer.fingerprint != corpus.tokenizer.fingerprint:
+        raise UserError(f"train.teacher {run.path} has another tokenizer than the stories in {corpus.folder}")
+    model, checkpoint = run.load_model("best" if noted is None else _step(noted), torch.device("cpu"))
     source = {"checkpoint": checkpoint.name, "sha256": sha256_file(checkpoint / WEIGHTS)}
     if noted not in (None, source):
         raise UserError(f"{checkpoint} is not the teacher that this run began with: its weights are others")
-    model = GPT(shape)
-    load_model(checkpoint, model)
     return Teacher(model, recipe.train.teacher_weight, source)
 
 
@@ -60,10 +55,10 @@ def teacher_shape(recipe: Recipe) -> ModelConfig | None:
     if recipe.train.teacher is None:
         return None
     folder, ours = Path(recipe.train.teacher), recipe.model
-    if not (folder / "recipe.yaml").is_file():
+    if not RunFolder.is_run(folder):
         why = "it has no recipe.yaml" if folder.is_dir() else "there is no such folder"
         raise UserError(f"train.teacher is {folder}, which is not a run folder: {why}")
-    theirs = load_recipe(folder / "recipe.yaml").model
+    theirs = RunFolder(folder).recipe.model
     if theirs.vocab_size != ours.vocab_size:
         raise UserError(
             f"train.teacher {folder} has model.vocab_size {theirs.vocab_size}, and the recipe {ours.vocab_size}; the "
@@ -75,10 +70,6 @@ def teacher_shape(recipe: Recipe) -> ModelConfig | None:
             f"--data.sequence-length {theirs.context_length} would do"
         )
     return theirs
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)
 
 
 def _step(noted: Any) -> str:

@@ -19,8 +19,9 @@ from talewright.errors import UserError
 from talewright.machine import keep_heap
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, Taught
-from talewright.run.checkpoint import INITIAL, State, UnsavedError, load_model, load_training, save_checkpoint
-from talewright.run.retention import find_checkpoint, keep, recover, steps
+from talewright.run.checkpoint import TrainState, UnsavedError, load_training, load_weights, save_checkpoint
+from talewright.run.folder import INITIAL
+from talewright.run.retention import apply_retention, find_checkpoint, recover, steps
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import Launched, share_of_batch, should_compile
 from talewright.train.metrics import Report, Score
@@ -41,7 +42,7 @@ class Watch:
 
     evaluate: Callable[[GPT], Score]
     """Scores the model on the validation stories."""
-    tell: Callable[[GPT, str, int], str]
+    generate: Callable[[GPT, str, int], str]
     """Tells a story from a prompt, with a seed."""
     display: Display = field(default_factory=Display)
 
@@ -50,7 +51,7 @@ class Watch:
 class Outcome:
     """How a run ended."""
 
-    state: State
+    state: TrainState
     signal: int | None
     """The signal that stopped it before its budget was spent, or None."""
     leader: bool
@@ -73,10 +74,10 @@ def fit(
     model = GPT(recipe.model)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
     if (run / INITIAL).is_dir():
-        load_model(run / INITIAL, model)
+        load_weights(run / INITIAL, model)
     average = Average(model, recipe.train.average) if recipe.train.average else None
     found = _newest(run, launched, watch.display) if resume else None
-    state = load_training(found, model, optimizer, average and average.model) if found else State()
+    state = load_training(found, model, optimizer, average and average.model) if found else TrainState()
     with StopSignal(breakable=True) as stop, watch.display if fabric.is_global_zero else nullcontext():
         trainer = Trainer(recipe, launched, model, optimizer, batches, run, watch, state, average, teacher)
         number = trainer.run_to_end(stop, resumed=found is not None)
@@ -86,7 +87,7 @@ def fit(
 def _newest(run: Path, launched: Launched, display: Display) -> Path | None:
     """The checkpoint to go on from; one process puts the folder in order, the others wait for it."""
     if launched.fabric.is_global_zero:
-        recover(run, display.say)
+        recover(run)
     launched.fabric.barrier()
     return find_checkpoint(run, "last") if steps(run) else None
 
@@ -103,7 +104,7 @@ class Trainer:
         batches: Batches,
         run: Path,
         watch: Watch,
-        state: State,
+        state: TrainState,
         average: Average | None = None,
         teacher: Teacher | None = None,
     ) -> None:
@@ -280,7 +281,7 @@ class Trainer:
             with self.fabric.autocast():
                 score = self.watch.evaluate(self.told)
             if prompt is not None and self.report.leads:
-                text = self.watch.tell(self.told, prompt, derived_seed(self.recipe.seed, state.step))
+                text = self.watch.generate(self.told, prompt, derived_seed(self.recipe.seed, state.step))
         better = state.best_loss is None or score.loss < state.best_loss
         state.waited, state.evaluated = 0 if better else state.waited + 1, state.step
         if better:
@@ -300,7 +301,7 @@ class Trainer:
             try:
                 average = None if self.average is None else self.average.model
                 save_checkpoint(self.run, self.raw, cast(Any, self.optimizer).optimizer, state, average)
-                keep(self.run, state, train.keep)
+                apply_retention(self.run, state, train.keep)
                 self.saved = (state.step, state.evaluated)
             except UnsavedError as error:
                 self.report.unsaved(state, error)

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from talewright.config import Recipe, recipe_to_dict
 from talewright.data import Batches
-from talewright.machine import device_words, matmul_peak, torch_dtype, versions
+from talewright.machine import device_name, torch_dtype, versions
+from talewright.machine.peak import matmul_peak
 from talewright.model.cost import count_parameters, training_flops
-from talewright.run.checkpoint import State
+from talewright.run.checkpoint import TrainState
 from talewright.run.log import RunLog, rewind
 from talewright.train.distributed import Launched
 from talewright.train.progress import Display
@@ -41,7 +42,7 @@ class Report:
         self.validation: float | None = None
         self.speed = 0.0
 
-    def begin(self, state: State, batches: Batches, compiled: bool, resumed: bool) -> None:
+    def begin(self, state: TrainState, batches: Batches, compiled: bool, resumed: bool) -> None:
         """Open the log, taken back to `state`, and say what is trained on what."""
         if not self.leads:
             return
@@ -50,7 +51,7 @@ class Report:
         parameters, split = count_parameters(self.recipe.model).total, batches.split
         self.display.say(
             f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · {split.n_tokens / 1e6:.2f}M training tokens · "
-            f"{device_words(self.device, self.processes)}, {self.precision}"
+            f"{device_name(self.device, self.processes)}, {self.precision}"
             f"{', compiled' if compiled else ''} · {self.run}"
         )
         if resumed:
@@ -58,11 +59,11 @@ class Report:
             self.display.say(f"going on after step {state.step:,}")
             return
         facts = {"parameters": parameters, "precision": self.precision, "peak_flops": self.peak, "versions": versions()}
-        facts["device"] = device_words(self.device, self.processes)
+        facts["device"] = device_name(self.device, self.processes)
         data = {"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes}
         self.log.write("run", recipe=recipe_to_dict(self.recipe), **facts, data=data)
 
-    def step(self, state: State, budget: Budget, figures: dict[str, float]) -> None:
+    def step(self, state: TrainState, budget: Budget, figures: dict[str, float]) -> None:
         """An update was made."""
         if not self.leads:
             return
@@ -76,7 +77,7 @@ class Report:
         left = state.seconds * (1 - part) / part if part > 0 and state.step > 1 else None
         self.display.step(state.step, budget.max_steps, part, left, **shown)
 
-    def evaluation(self, state: State, score: Score) -> None:
+    def evaluation(self, state: TrainState, score: Score) -> None:
         """The validation stories were scored."""
         self.validation = score.loss
         figures = {name: getattr(score, name) for name in ("loss", "perplexity", "bits_per_byte", "token_accuracy")}
@@ -86,19 +87,19 @@ class Report:
             f"{score.bits_per_byte:.3f} bits/byte"
         )
 
-    def sample(self, state: State, prompt: str, text: str) -> None:
+    def sample(self, state: TrainState, prompt: str, text: str) -> None:
         """A story was told."""
         self.log.sample(state.step, prompt, text)
         line = " ".join(text.split())
         self.display.say(f'    "{line[:160]}{" ..." if len(line) > 160 else ""}"')
 
-    def skipped(self, state: State, words: str, stories: list[int], figures: dict[str, Any]) -> None:
+    def skipped(self, state: TrainState, words: str, stories: list[int], figures: dict[str, Any]) -> None:
         """A batch was passed over."""
         if self.leads:
             self.log.write("skipped", step=state.step + 1, skipped=state.skipped, stories=stories, **figures)
             self.display.say(f"{words}. The batch is passed over, the {state.skipped:,}. of this run")
 
-    def unsaved(self, state: State, error: Exception) -> None:
+    def unsaved(self, state: TrainState, error: Exception) -> None:
         """A checkpoint could not be written."""
         self.log.write("unsaved", step=state.step, reason=str(error))
         self.display.say(f"{error}. Training goes on, and the next save tries again")

@@ -8,16 +8,14 @@ from pathlib import Path
 
 from talewright.config import ModelConfig, Recipe
 from talewright.errors import UserError
+from talewright.files import existing_parent, folder_size
+from talewright.machine.limits import memory_available
 from talewright.model.cost import run_bytes, training_bytes
-
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_disk(recipe: Recipe, run: Path) -> None:
     """Raise UserError where the disk of the run folder, which need not be there yet, has no room for what comes."""
-    here = next(folder for folder in (run, *run.absolute().parents) if folder.is_dir())
-    held = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-    needed, free = run_bytes(recipe) - held, shutil.disk_usage(here).free
+    needed, free = run_bytes(recipe) - folder_size(run), shutil.disk_usage(existing_parent(run)).free
     if needed > free:
         raise UserError(
             f"{run} needs {needed:,} bytes for its checkpoints and its log, and {free:,} are free there. Free some, "
@@ -53,30 +51,6 @@ def check_memory(
                 f"batches with {_mib(needed)}"
             )
     raise UserError(f"{words}; one row at a time takes {_mib(needed)}. A smaller model, or a shorter context, would do")
-
-
-def memory_available() -> int | None:
-    """Bytes of memory that can still be taken, of the machine and of the container; None where it is not told."""
-    found = [bytes_ for bytes_ in (_of_machine(), _of_container()) if bytes_ is not None]
-    return min(found, default=None)
-
-
-def _of_machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return None
-
-
-def _of_container() -> int | None:
-    """What a control group (version 2) leaves of its limit; pages of files do not count, they give way."""
-    try:
-        limit = int((CGROUP / "memory.max").read_text(encoding="utf-8"))
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="utf-8").splitlines())
-        return limit - int(stat["anon"])
-    except (OSError, ValueError, KeyError):  # no such group, or no limit ("max")
-        return None
 
 
 def _mib(size: int) -> str:

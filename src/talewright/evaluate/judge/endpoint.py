@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from talewright import __version__
 from talewright.errors import UserError
+from talewright.version import __version__
 
 PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 """HTTP statuses that may be gone at the next attempt."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from talewright import api
 from talewright.errors import UserError
 from talewright.evaluate.judge.endpoint import Endpoint
 from talewright.evaluate.judge.grading import AGES, ASPECTS, Estimate, Exercise, Grades, estimate, grade_all, summary
 from talewright.files import write_json
+from talewright.generate.engine import Engine
+from talewright.generate.sampling import DEFAULT_SAMPLING
+from talewright.run import RunFolder
 
 GRADES, RESULT = "judge.jsonl", "judge.json"
 """In the run folder: each grade as it was given, and what they come to."""
@@ -49,7 +51,7 @@ def judge_run(folder: Path, endpoint: Endpoint, wishes: Wishes, say: Say) -> dic
 
     Raises UserError where the grading would take more requests than it may.
     """
-    exercises = _exercises(api.load(folder, wishes.checkpoint), wishes)
+    exercises = _exercises(RunFolder(folder), wishes)
     grades = Grades(folder / GRADES)
     expected = estimate(exercises, wishes.gradings, endpoint, grades)
     say(_estimate_words(expected, wishes))
@@ -90,18 +92,18 @@ def judge_page(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _exercises(run: api.Run, wishes: Wishes) -> list[Exercise]:
+def _exercises(run: RunFolder, wishes: Wishes) -> list[Exercise]:
     """Beginnings and how they go on; the same for the same run, stories and seed."""
     cut = [] if wishes.prompts and not wishes.human else _cut(run, wishes)
     if wishes.human:
         return [Exercise(beginning, rest) for beginning, rest in cut]
     beginnings = (list(wishes.prompts) or [beginning for beginning, _ in cut])[: wishes.stories]
-    sampling = api.Sampling(**{**asdict(api.SAMPLE), "seed": wishes.seed})
-    told = run.engine.tell(beginnings, sampling)
+    model, _ = run.load_model(wishes.checkpoint)
+    told = Engine(model, run.tokenizer).generate(beginnings, replace(DEFAULT_SAMPLING, seed=wishes.seed))
     return [Exercise(story.prompt, story.text[len(story.prompt) :]) for story in told]
 
 
-def _cut(run: api.Run, wishes: Wishes) -> list[tuple[str, str]]:
+def _cut(run: RunFolder, wishes: Wishes) -> list[tuple[str, str]]:
     """Held-out stories, each cut in two within a sentence."""
     stories, _ = run.stories(wishes.data)
     texts = set(run.tokenizer.decode_batch(stories))

@@ -25,8 +25,8 @@ from talewright.export.importers.tokenizer import read_tokenizer
 from talewright.export.parity import bundled_stories, prove
 from talewright.export.pretrained import BOUNDS
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import State, save_checkpoint
-from talewright.run.retention import keep
+from talewright.run.checkpoint import TrainState, save_checkpoint
+from talewright.run.retention import apply_retention
 from talewright.tokenizer import Tokenizer
 
 
@@ -88,9 +88,9 @@ def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Layout, Foun
 def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer, step: int = 0) -> None:
     """A run folder of a model that was trained elsewhere: its one checkpoint is that step's."""
     tokenizer.save(run / "tokenizer")
-    state = State(step=step, best_step=step)
+    state = TrainState(step=step, best_step=step)
     save_checkpoint(run, model, torch.optim.AdamW(model.parameters()), state)
-    keep(run, state, 1)
+    apply_retention(run, state, 1)
     (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
 
 

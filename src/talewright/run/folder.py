@@ -1,0 +1,205 @@
+"""A run folder, opened: the one way to read what a run holds, with one set of rules for damaged and growing runs.
+
+recipe.yaml       every setting, resolved; it alone reproduces the run
+data.json         the corpus that the run was trained on, and its teacher
+tokenizer/        tokenizer.json
+initial/          the weights that training started from, if they are another run's
+checkpoints/      step-N/, best, last
+log.jsonl, samples.jsonl, scores.json, plots/, report.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from talewright.config import Recipe, load_recipe, recipe_to_yaml
+from talewright.data import Corpus, open_corpus, tokenize_source
+from talewright.errors import UserError
+from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
+from talewright.machine import default_device
+from talewright.model.gpt import GPT
+from talewright.run import lock, retention
+from talewright.run.checkpoint import WEIGHTS, TrainState, load_weights, read_state
+from talewright.run.history import History, read_history
+from talewright.tokenizer import Tokenizer
+from talewright.version import __version__
+
+RECIPE, METADATA, INITIAL = "recipe.yaml", "data.json", "initial"
+
+
+class RunFolder:
+    """A run folder on disk. Raises UserError if it is not one, or its recipe cannot be read.
+
+    A checkpoint is named `best`, `last` or by its step. Best and last fall back to the newest whole checkpoint, with a
+    logged warning, if theirs is damaged; a step that is damaged or missing raises UserError.
+    """
+
+    def __init__(self, path: str | Path, overrides: Mapping[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self.recipe = self._read_recipe(overrides)
+
+    @classmethod
+    def is_run(cls, path: Path) -> bool:
+        return (path / RECIPE).is_file()
+
+    @cached_property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(self.path / "tokenizer")
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of its checkpoints, oldest first."""
+        return retention.steps(self.path)
+
+    def find_checkpoint(self, which: str = "best") -> Path:
+        """The folder of that checkpoint, damaged or not. Raises UserError if there is none."""
+        return retention.find_checkpoint(self.path, which)
+
+    def checkpoint(self, which: str = "best") -> Path:
+        """The folder of that checkpoint, or of the newest whole one. Raises UserError if there is none."""
+        return retention.whole_checkpoint(self.path, which)
+
+    def load_model(self, which: str = "best", device: torch.device | None = None) -> tuple[GPT, Path]:
+        """The model at that checkpoint, in evaluation mode, by default on this machine's best device; and the
+        checkpoint's folder. A checkpoint that a running training deletes meanwhile is looked up again.
+        """
+        model = GPT(self.recipe.model)
+        checkpoint = self.checkpoint(which)
+        try:
+            load_weights(checkpoint, model)
+        except UserError:
+            if checkpoint.is_dir():
+                raise
+            checkpoint = self.checkpoint(which)
+            load_weights(checkpoint, model)
+        return model.to(device or default_device()).eval(), checkpoint
+
+    def initial_model(self, device: torch.device | None = None) -> GPT:
+        """The model before training, in evaluation mode."""
+        model = new_model(self.recipe)
+        if (self.path / INITIAL).is_dir():
+            load_weights(self.path / INITIAL, model)
+        return model.to(device or default_device()).eval()
+
+    def state(self, checkpoint: Path) -> TrainState:
+        return read_state(checkpoint)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the run recorded when it started: its source, corpus fingerprint and teacher. Empty if it did not."""
+        found = read_json(self.path / METADATA)
+        return found if isinstance(found, dict) else {}
+
+    def history(self) -> History:
+        """The figures of its log; empty if it has none."""
+        return read_history(self.path)
+
+    def corpus(self) -> Corpus:
+        """The prepared stories that it was trained on. Raises UserError if they cannot be had, or have changed."""
+        corpus = open_corpus(self.recipe)
+        if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
+            raise UserError(
+                f"{corpus.folder} was prepared with another tokenizer than {self.path}; name stories by --data"
+            )
+        return corpus
+
+    def check_same_stories(self, corpus: Corpus) -> None:
+        """Raise UserError if the prepared stories are not those that the run started with."""
+        if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
+            raise UserError(f"the stories have changed since {self.path} began: they now give another tokenizer")
+        metadata = self.metadata
+        if (self.path / METADATA).exists() and metadata.get("fingerprint") != corpus.fingerprint:
+            raise UserError(
+                f"{self.path} began with other stories than {corpus.folder} holds: "
+                f"{metadata.get('source') or 'its source'} has changed since. Put back what it was, or train into "
+                "another folder"
+            )
+
+    def stories(self, data: str | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Token ids and UTF-8 sizes of the run's validation stories, or of all the stories of `data`."""
+        if data is not None:
+            return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
+        return self.corpus().split("valid").first_stories()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the folder for this process, the only one that may write it."""
+        return lock.lock_run(self.path)
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Replace the recipe, for a resumed run with a new budget."""
+        with _write_errors(self.path):
+            write_text_atomic(self.path / RECIPE, recipe_to_yaml(recipe))
+
+    def _read_recipe(self, overrides: Mapping[str, str] | None) -> Recipe:
+        if not self.is_run(self.path):
+            why = f"it has no {RECIPE}" if self.path.is_dir() else "there is no such folder"
+            raise UserError(f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/")
+        reject_outside_links(self.path)
+        try:
+            load_recipe(self.path / RECIPE)
+        except UserError as error:  # not the overrides, but the file itself
+            raise UserError(
+                f"{self.path / RECIPE} does not fit talewright {__version__}; it may be another version's: {error}"
+            ) from None
+        recipe = load_recipe(self.path / RECIPE, overrides)
+        if recipe.tokenizer.kind == "saved":  # its own copy, wherever the folder was moved
+            own = dataclasses.replace(recipe.tokenizer, source=str((self.path / "tokenizer").resolve()))
+            recipe = dataclasses.replace(recipe, tokenizer=own)
+        return recipe
+
+
+def new_model(recipe: Recipe) -> GPT:
+    """The recipe's model before training."""
+    torch.manual_seed(recipe.seed)
+    return GPT(recipe.model)
+
+
+def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
+    """The path of a new run: `out`, or the next free runs/NAME-N. Raises UserError if it holds a run already."""
+    if out is None:
+        return next(path for n in count(1) if not (path := Path("runs") / f"{recipe.name}-{n}").exists())
+    path = Path(out)
+    if path.is_file():
+        raise UserError(f"{path} is a file; --out names a folder for the run")
+    if (path / RECIPE).exists():
+        raise UserError(f"{path} holds a run already; resume it with --resume {path}, or name another folder by --out")
+    return path
+
+
+def create_run(
+    path: Path, recipe: Recipe, tokenizer: Tokenizer, metadata: Mapping[str, Any], initial: Path | None
+) -> None:
+    """Write a new run folder. The recipe comes last: it makes the folder a run.
+
+    `initial` is a checkpoint of another run whose weights training starts from; they are copied, because that run may
+    change.
+    """
+    with _write_errors(path):
+        tokenizer.save(path / "tokenizer")
+        if initial is not None:
+            (path / INITIAL).mkdir(exist_ok=True)
+            shutil.copyfile(initial / WEIGHTS, path / INITIAL / WEIGHTS)
+        write_json(path / METADATA, dict(metadata))
+        write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the run folder {path}: {error.strerror}; name another by --out") from None
