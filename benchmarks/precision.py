@@ -10,7 +10,7 @@ import argparse
 from alternate import table
 
 import talewright
-from talewright.api import first_stories, open_corpus
+from talewright.data import open_corpus
 from talewright.evaluate.likelihood import score_stories
 from talewright.generate.quantization import BYTES, at_precision
 
@@ -22,7 +22,7 @@ def main() -> None:
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     run = talewright.load(chosen.run)
-    stories, sizes = first_stories(open_corpus(run.recipe).split("valid"), chosen.stories)
+    stories, sizes = open_corpus(run.recipe).split("valid").first_stories(chosen.stories)
     rows: dict[str, dict[str, float | str]] = {}
     for precision in BYTES:
         model = run.model if precision == "fp32" else at_precision(run.model, precision)

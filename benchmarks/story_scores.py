@@ -73,7 +73,7 @@ def kinds_of_no_model(train: list[str], valid: list[str], count: int) -> dict[st
 
 def told_by(run: api.Run, count: int, untrained: bool = False) -> list[str]:
     """Stories as an evaluation has them told."""
-    engine = Engine(run.untrained_model().eval() if untrained else run.model, run.tokenizer, notify=lambda words: None)
+    engine = Engine(run.initial_model() if untrained else run.model, run.tokenizer, notify=lambda words: None)
     return [story.text for story in engine.generate([""] * count, Telling.sampling)]
 
 

@@ -21,7 +21,8 @@ from alternate import MIB, Rival, alternate, table
 from plain import PlainGPT
 
 from talewright.config import ModelConfig, load_recipe
-from talewright.machine import keep_heap, matmul_peak
+from talewright.machine import keep_heap
+from talewright.machine.peak import matmul_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.model.gpt import GPT
 from talewright.train.optimizer import make_optimizer

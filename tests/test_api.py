@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import talewright
-from talewright.api import run_recipe
 from talewright.config import ModelConfig, recipe_from_dict
 from talewright.errors import UserError
+from talewright.run import RunFolder
 from tests.train.conftest import write_stories
 
 
@@ -22,7 +22,7 @@ def test_a_run_in_six_lines(tmp_path, monkeypatch):
     score = run.evaluate()
     story = run.generate("Lily had", talewright.Sampling(max_new_tokens=8, seed=1))
 
-    assert score.loss < run.evaluate_untrained().loss - 0.3
+    assert score.loss < run.evaluate(untrained=True).loss - 0.3
     assert story.text == "Lily had" + "".join(run.stream("Lily had", talewright.Sampling(max_new_tokens=8, seed=1)))
     again = talewright.load(tmp_path / "run")
     assert again.evaluate() == score
@@ -51,7 +51,7 @@ def test_a_run_of_a_relative_path_is_opened_from_any_folder(tmp_path, monkeypatc
 def test_a_run_of_another_version_is_refused_by_its_settings_or_takes_their_defaults(tmp_path):
     (tmp_path / "recipe.yaml").write_text("train: {max_steps: 1, batch_tokens: 9}\nmodel: {rope: true}\n")
     with pytest.raises(UserError) as error:
-        run_recipe(tmp_path)
+        RunFolder(tmp_path)
     told = str(error.value)
     assert told.startswith(
         f"{tmp_path}/recipe.yaml does not fit talewright {talewright.__version__}; it may be another"
@@ -59,8 +59,8 @@ def test_a_run_of_another_version_is_refused_by_its_settings_or_takes_their_defa
     assert "no setting train.batch_tokens" in told
     assert "no setting model.rope" in told
     (tmp_path / "recipe.yaml").write_text("name: old\ntrain: {max_steps: 1}\n")
-    assert run_recipe(tmp_path) == talewright.load_recipe(tmp_path / "recipe.yaml")
-    assert run_recipe(tmp_path).model == ModelConfig()
+    assert RunFolder(tmp_path).recipe == talewright.load_recipe(tmp_path / "recipe.yaml")
+    assert RunFolder(tmp_path).recipe.model == ModelConfig()
 
 
 def test_what_the_package_offers_is_there_and_nothing_else():

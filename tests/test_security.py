@@ -109,6 +109,7 @@ def test_a_run_loads_no_pickle_and_writes_into_its_folder_and_the_cache_alone(tm
 @pytest.mark.parametrize("name", ["log.jsonl", "checkpoints", "recipe.yaml", "notes.txt"])
 def test_a_run_folder_with_a_link_out_of_it_is_refused(name: str, tmp_path: Path):
     from talewright.errors import UserError
+    from talewright.run import RunFolder
 
     run, mine = tmp_path / "run", tmp_path / "mine"
     run.mkdir()
@@ -117,5 +118,5 @@ def test_a_run_folder_with_a_link_out_of_it_is_refused(name: str, tmp_path: Path
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(mine)
     with pytest.raises(UserError, match=f"{name} is a link that leads out of"):
-        RunFolder(run).recipe
+        RunFolder(run)
     assert mine.read_text() == "train: {max_steps: 1}"

@@ -10,11 +10,13 @@ import pytest
 
 from talewright import api
 from talewright.cli import main
+from talewright.data import open_corpus
 from talewright.evaluate.baselines import counting as floors
 from talewright.evaluate.baselines.kneser_ney import count_grams
 from talewright.evaluate.tasks import PARTS
 from talewright.files import write_json
 from talewright.generate import engine
+from talewright.run import RunFolder
 from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
 
 QUICK = ["--told", "6", "--limit", "12"]
@@ -105,7 +107,7 @@ def test_runs_on_different_stories_are_said_to_be(run, tmp_path, capsys):
     more = write_stories(tmp_path / "more.txt", 130)
     source = json.loads((run / "data.json").read_text(encoding="utf-8"))["source"]
     (other / "recipe.yaml").write_text(recipe.replace(source, str(more)), encoding="utf-8")
-    tokenizer = api.open_corpus(RunFolder(other).recipe).tokenizer
+    tokenizer = open_corpus(RunFolder(other).recipe).tokenizer
     shutil.rmtree(other / "tokenizer")
     tokenizer.save(other / "tokenizer")
     main(["evaluate", str(run), str(other), "--told", "6", "--only", "likelihood"])

@@ -25,6 +25,7 @@ from talewright.export.importers import import_model
 from talewright.export.importers.tokenizer import read_tokenizer
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
+from talewright.train.session import recipe_from_run
 from tests.model.shapes import lively_model
 from tests.test_cli import losses
 from tests.train.conftest import write_stories

@@ -8,7 +8,7 @@ import torch
 from talewright.config import ModelConfig, OptimizerConfig
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import TrainState, check, load_model, load_training, save_checkpoint
+from talewright.run.checkpoint import TrainState, check, load_training, load_weights, save_checkpoint
 from talewright.train.optimizer import make_optimizer
 
 SHAPE = ModelConfig(n_layers=2, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=6)
@@ -81,4 +81,4 @@ def test_another_optimisers_means_are_refused_by_name(tmp_path):
 def test_weights_of_another_shape_are_refused_by_name(tmp_path):
     folder = save_checkpoint(tmp_path, *trained(0), TrainState(step=1))
     with pytest.raises(UserError, match=r"blocks\.2\.\S+ as nothing, the recipe says"):
-        load_model(folder, GPT(ModelConfig(**{**SHAPE.__dict__, "n_layers": 3})))
+        load_weights(folder, GPT(ModelConfig(**{**SHAPE.__dict__, "n_layers": 3})))

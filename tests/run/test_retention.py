@@ -9,26 +9,26 @@ import pytest
 
 from talewright.errors import UserError
 from talewright.run.checkpoint import FILES, TrainState, check, save_checkpoint
-from talewright.run.retention import find_checkpoint, keep, recover, steps, whole_checkpoint
+from talewright.run.retention import apply_retention, find_checkpoint, recover, steps, whole_checkpoint
 from tests.run.test_checkpoint import trained
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with checkpoints 2 (the best), 4 and 5."""
-    run = tmp_path_factory.mktemp("shelf")
+    run = tmp_path_factory.mktemp("run")
     model, optimizer = trained(0)
     for step in (1, 2, 3, 4, 5):
         state = TrainState(step=step, best_step=min(step, 2))
         save_checkpoint(run, model, optimizer, state)
-        keep(run, state, 2)
+        apply_retention(run, state, 2)
     return run
 
 
 @pytest.fixture
-def run(shelf: Path, tmp_path: Path) -> Path:
+def run(trained_run: Path, tmp_path: Path) -> Path:
     """A copy of it, to be spoiled."""
-    shutil.copytree(shelf, tmp_path / "run")
+    shutil.copytree(trained_run, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -57,42 +57,44 @@ def test_best_and_last_are_named_and_old_ones_leave(run: Path) -> None:
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut", "zeros", "flipped", "missing"])
-def test_a_damaged_checkpoint_is_named_set_aside_and_the_one_before_it_used(run: Path, name: str, damage: str) -> None:
+def test_a_damaged_checkpoint_is_renamed_and_the_one_before_it_used(
+    run: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     spoil(run / "checkpoints" / "step-5", name, damage)
-    said: list[str] = []
-    assert recover(run, said.append) == run / "checkpoints" / "step-4"
+    assert recover(run) == run / "checkpoints" / "step-4"
     hash_changed = (name, damage) == ("manifest.json", "flipped")  # then it is the file that seems altered
-    assert hash_changed or f"step-5 is damaged: {name}" in said[0]
-    assert "set aside as damaged-step-5" in said[0]
-    assert said[1] == "going on from step-4, the newest whole checkpoint"
+    assert hash_changed or f"step-5 is damaged: {name}" in caplog.messages[0]
+    assert "Renamed to damaged-step-5" in caplog.messages[0]
+    assert caplog.messages[1] == "Resuming from step-4, the newest whole checkpoint"
     assert steps(run) == [2, 4]
     assert (run / "checkpoints" / "damaged-step-5").is_dir()
     assert find_checkpoint(run, "last").name == "step-4"
     assert find_checkpoint(run, "best").name == "step-2"
 
 
-def test_a_damaged_best_is_replaced_by_the_newest_whole_one(run: Path) -> None:
+def test_a_damaged_best_is_replaced_by_the_newest_whole_one(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     spoil(run / "checkpoints" / "step-2", FILES[0], "flipped")
-    said: list[str] = []
-    assert whole_checkpoint(run, "best", said.append).name == "step-5"
-    assert said == [f"{run}/checkpoints/step-2 is damaged: model.safetensors was altered. step-5 is taken in its place"]
+    assert whole_checkpoint(run, "best").name == "step-5"
+    assert caplog.messages == [
+        f"{run}/checkpoints/step-2 is damaged: model.safetensors was altered. Using step-5 instead"
+    ]
     assert steps(run) == [2, 4, 5]  # who only looks moves nothing
-    assert recover(run, said.append) == run / "checkpoints" / "step-5"
+    assert recover(run) == run / "checkpoints" / "step-5"
     assert (run / "checkpoints" / "best").read_text() == "step-5\n"
 
 
 def test_a_damaged_step_that_was_asked_for_is_refused(run: Path) -> None:
     spoil(run / "checkpoints" / "step-4", FILES[0], "cut")
     with pytest.raises(UserError, match=r"step-4 is damaged: .* bytes, not .*\. Whole checkpoints of this run: 2, 5"):
-        whole_checkpoint(run, "4", print)
+        whole_checkpoint(run, "4")
 
 
 def test_where_all_are_damaged_it_is_said_before_the_run_begins_anew(run: Path) -> None:
     for step in steps(run):
         spoil(run / "checkpoints" / f"step-{step}", FILES[2], "zeros")
-    with pytest.raises(UserError, match=r"every checkpoint of .* is damaged; the same command again begins it anew"):
-        recover(run, lambda words: None)
-    assert recover(run, print) is None
+    with pytest.raises(UserError, match=r"every checkpoint of .* is damaged. The same command .* from step 0"):
+        recover(run)
+    assert recover(run) is None
 
 
 def test_a_half_made_checkpoint_is_never_taken(tmp_path: Path) -> None:
@@ -100,16 +102,16 @@ def test_a_half_made_checkpoint_is_never_taken(tmp_path: Path) -> None:
     half.mkdir(parents=True)
     with pytest.raises(UserError, match="no checkpoint yet"):
         find_checkpoint(tmp_path, "last")
-    assert recover(tmp_path, print) is None
+    assert recover(tmp_path) is None
     assert not half.exists()
 
 
 def test_one_that_was_about_to_be_replaced_stands_again(run: Path) -> None:
     folder = run / "checkpoints" / "step-5"
     folder.rename(folder.with_name(".step-5.replaced"))
-    assert recover(run, print) == folder
+    assert recover(run) == folder
     shutil.copytree(folder, folder.with_name(".step-5.replaced"))
-    assert recover(run, print) == folder
+    assert recover(run) == folder
     assert sorted(path.name for path in folder.parent.glob(".*")) == []
 
 
@@ -117,6 +119,6 @@ def test_one_that_was_about_to_be_replaced_stands_again(run: Path) -> None:
 def test_best_that_names_nothing_that_is_there_is_put_right(run: Path, named: str) -> None:
     (run / "checkpoints" / "best").write_bytes(named.encode("latin-1"))
     assert find_checkpoint(run, "best").name == "step-5"
-    recover(run, print)
+    recover(run)
     assert find_checkpoint(run, "best").name == "step-2"
     assert check(find_checkpoint(run, "best")) is None

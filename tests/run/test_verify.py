@@ -109,7 +109,7 @@ def test_a_pointer_to_nothing_and_a_missing_tokenizer_are_named(here: Path, caps
     (here / "run/checkpoints/best").write_text("step-5\n")
     (here / "run/tokenizer/tokenizer.json").unlink()
     found, _ = verified(capsys)
-    assert found["checkpoints/best"] == "it names 'step-5', which is not there"
+    assert found["checkpoints/best"] == "it names 'step-5', which does not exist"
     assert "tokenizer" in str(found["tokenizer"])
 
 

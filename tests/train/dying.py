@@ -24,9 +24,10 @@ from talewright.config import Recipe, recipe_from_dict
 from talewright.data import Batches, Corpus, prepare
 from talewright.evaluate.likelihood import score_stories
 from talewright.model.gpt import GPT
+from talewright.run import checkpoint
 from talewright.run.checkpoint import check
 from talewright.run.retention import steps
-from talewright.train import checkpoint, report
+from talewright.train import metrics
 from talewright.train.distributed import launch
 from talewright.train.loop import Watch, fit
 from talewright.train.progress import Display
@@ -57,7 +58,7 @@ DISK = [(os, name) for name in ("fsync", "pwrite", "rename", "replace", "mkdir",
 
 def main(folder: Path, moments: list[dict[str, Any]]) -> None:
     torch.set_num_threads(1)
-    report.matmul_peak = lambda *_: 1e11  # a figure for the display, a third of a second each
+    metrics.matmul_peak = lambda *_: 1e11  # a figure for the display, a third of a second each
     source = write_stories(folder / "stories.txt", 100)
     RECIPE["data"] = {"source": str(source), "splits": [80, 20]}
     RECIPE["model"]["dropout"] = 0.1

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from talewright.bench import RandomBatches
 
 from talewright.config import ModelConfig, Recipe, load_recipe
 from talewright.evaluate.likelihood import score_stories
@@ -24,7 +23,8 @@ from talewright.machine import keep_heap
 from talewright.model.cost import training_bytes
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import TrainState
-from talewright.train import metrics as report
+from talewright.train import metrics
+from talewright.train.benchmark import RandomBatches
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import launch
 from talewright.train.loop import Trainer, Watch
@@ -39,7 +39,7 @@ def held(name: str) -> int:
 
 def measured(recipe: Recipe, teacher: ModelConfig | None) -> dict[str, Any]:
     keep_heap()
-    report.matmul_peak = lambda *_: 1e11
+    metrics.matmul_peak = lambda *_: 1e11
     launched = launch(recipe)
     before = held("VmRSS")
     model = GPT(recipe.model)

@@ -15,7 +15,7 @@ from talewright.cli import main
 from talewright.model.cost import kept_bytes
 from talewright.run.checkpoint import UnsavedError, check
 from talewright.run.log import Lines, RunLog
-from talewright.run.retention import folder_of, steps
+from talewright.run.retention import checkpoint_folder, steps
 from tests.disk import fill, mounted
 from tests.train.conftest import train_small, write_stories
 
@@ -54,7 +54,7 @@ def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_nothing_else(smal
         assert free < needed
         assert "Training goes on, and the next save tries again" in said.getvalue()
         assert steps(disk / "run") == [4, 16, 20, 24]
-        assert [check(folder_of(disk / "run", step)) for step in steps(disk / "run")] == [None] * 4
+        assert [check(checkpoint_folder(disk / "run", step)) for step in steps(disk / "run")] == [None] * 4
         assert not list((disk / "run" / "checkpoints").glob(".*"))
         assert differences(whole, disk / "run") == []
         events = [json.loads(line) for line in (disk / "run" / "log.jsonl").read_text().splitlines()]

@@ -109,13 +109,13 @@ def test_a_run_notes_its_teacher_and_goes_on_with_it_alone(tmp_path, monkeypatch
         "train.compile": "false",
     }
     large = talewright.fit(talewright.load_recipe("quickstart", {**small, "model.d-model": "32"}), tmp_path / "large")
-    taught = {**small, "train.teacher": str(large.folder)}
+    taught = {**small, "train.teacher": str(large.path)}
     run = talewright.fit(talewright.load_recipe("quickstart", taught), tmp_path / "run")
-    noted = json.loads((run.folder / "data.json").read_text())
+    noted = json.loads((run.path / "data.json").read_text())
     assert noted["teacher"]["checkpoint"] == "step-2"
-    talewright.resume(run.folder, {"train.max_steps": "3"})
-    assert "plain_loss" in steps_of(run.folder)[-1]
+    talewright.resume(run.path, {"train.max_steps": "3"})
+    assert "plain_loss" in steps_of(run.path)[-1]
     noted["teacher"]["sha256"] = "0" * 64
-    (run.folder / "data.json").write_text(json.dumps(noted))
+    (run.path / "data.json").write_text(json.dumps(noted))
     with pytest.raises(UserError, match="is not the teacher that this run began with"):
-        talewright.resume(run.folder, {"train.max_steps": "4"})
+        talewright.resume(run.path, {"train.max_steps": "4"})

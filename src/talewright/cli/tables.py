@@ -10,7 +10,6 @@ from typing import Any
 from talewright.config import Recipe, recipe_to_dict, recipe_to_yaml
 from talewright.evaluate.likelihood import Likelihood
 from talewright.model.cost import count_parameters, training_flops
-from talewright.train.schedule import samples_before
 
 TOKENS_PER_STORY = 207
 """GPT-2 tokens of an average TinyStories story, its end-of-text among them: 4.10M in 19,796 of them."""
@@ -40,7 +39,7 @@ def training_tokens(recipe: Recipe) -> int | None:
     """Tokens that the recipe's whole budget trains on, estimated where it counts epochs; None for a time budget."""
     train, found = recipe.train, []
     if train.max_steps is not None:
-        found.append(samples_before(train, train.max_steps) * recipe.sequence_length)
+        found.append(train.max_steps * train.micro_batch * train.accumulation * recipe.sequence_length)
     if train.max_tokens is not None:
         found.append(train.max_tokens)
     stories = recipe.data.limit or STORIES.get(recipe.data.source)

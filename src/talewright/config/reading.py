@@ -21,6 +21,17 @@ import yaml
 from talewright.config.schema import BUDGETS, Recipe
 from talewright.errors import UserError
 
+REMOVED: dict[str, tuple[Any, ...]] = {
+    "model.residual_scalars": (False,),
+    "model.logit_cap": (None,),
+    "model.init_residual": ("scaled",),
+    "optimizer.cautious_decay": (False,),
+    "train.ramp_steps": (0,),
+    "train.short_steps": (0,),
+    "train.short_length": (None,),
+}
+"""Settings of earlier versions, with the values at which they did nothing: recipes of older runs still open."""
+
 
 def recipe_names() -> list[str]:
     """Names of the packaged recipes, in alphabetical order."""
@@ -217,7 +228,10 @@ def _build(cls: type, values: Any, path: str, found: _Findings) -> Any:
     known = [f.name for f in dataclasses.fields(cls)]
     made = {}
     for key, value in values.items():
-        if key not in known:
+        if f"{path}{key}" in REMOVED:
+            if value not in REMOVED[f"{path}{key}"]:
+                found.problems.append(f"{path}{key} is {_show(value)}, and this version has no such setting")
+        elif key not in known:
             found.unknown(f"{path}{_show(key)}")
         elif dataclasses.is_dataclass(hints[key]):
             made[key] = _build(cast(type, hints[key]), {} if value is None else value, f"{path}{key}.", found)

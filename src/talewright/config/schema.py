@@ -110,13 +110,8 @@ class ModelConfig:
     """Tokens that a local layer sees, the token itself counted."""
     attention_scaled: bool = True
     """Divide attention scores by sqrt(head width); GPT-Neo does not."""
-    residual_scalars: bool = False
-    """Before each block the residual stream becomes a * stream + b * embedding, with two learned scalars a and b for
-    each block that begin as 1 and 0 (Jordan et al. 2024, modded-nanogpt)."""
     tied: bool = True
     """The output layer shares the token embedding's weights."""
-    logit_cap: float | None = None
-    """Keep logits between -cap and cap by cap * tanh(logit / cap) (Gemma 2, arXiv:2408.00118). Unset: as they are."""
     dropout: float = 0.0
     """Probability of dropping a value while training, at the dropout_sites."""
     dropout_sites: tuple[Literal["embedding", "attention", "residual", "mlp"], ...] = (
@@ -127,9 +122,6 @@ class ModelConfig:
     """Where dropout acts; mlp is inside the feed-forward layer, after its activation."""
     init_std: float = 0.02
     """Standard deviation of the initial weights."""
-    init_residual: Literal["scaled", "zero"] = "scaled"
-    """Initial weights of the projections that add to the residual stream: with init_std divided by sqrt(2 n_layers)
-    (GPT-2), or all 0, so that each block begins as the identity (Zhang et al. 2019, arXiv:1901.09321)."""
 
     @property
     def kv_heads(self) -> int:
@@ -160,8 +152,6 @@ class ModelConfig:
         for name in ("norm_eps", "rotary_base", "init_std"):
             if not 0 < getattr(self, name) < float("inf"):
                 yield f"model.{name} is {getattr(self, name)}; it must be above 0"
-        if self.logit_cap is not None and self.logit_cap <= 0:
-            yield f"model.logit_cap is {self.logit_cap}; it is above 0, such as 30, or null for none"
         if self.positions == "sinusoidal" and self.d_model % 2:
             yield f"model.d_model is {self.d_model}; sinusoidal positions need an even width"
 
@@ -188,8 +178,6 @@ class OptimizerConfig:
     """Decay of the running means of the gradient and of its square."""
     weight_decay: float = 0.1
     """Decoupled decay of the matrices; norms, biases and vectors have none."""
-    cautious_decay: bool = False
-    """Decay a weight only while its update, too, brings it nearer to 0 (Chen et al. 2025, arXiv:2510.12402)."""
     clip: float | None = 1.0
     """Largest norm of the whole gradient. Unset (null): no clipping."""
 
@@ -244,14 +232,6 @@ class TrainConfig:
     """Windows (or rows) in one forward pass."""
     accumulation: int = 1
     """Forward passes summed into one optimiser step."""
-    ramp_steps: int = 0
-    """Optimiser steps over which the forward passes of a step grow from 1 to `accumulation`: small batches learn more
-    from each token at first (McCandlish et al. 2018, arXiv:1812.06162). 0: as many from the beginning."""
-    short_steps: int = 0
-    """Optimiser steps, the first ones, in which each window is read as several of short_length tokens: the same tokens
-    in the same order, of which each sees fewer (Li et al. 2022, arXiv:2108.06084)."""
-    short_length: int | None = None
-    """Tokens of a window during the short_steps; it divides data.sequence_length."""
     max_steps: int | None = None
     """Stop after this many optimiser steps."""
     max_epochs: float | None = None
@@ -303,18 +283,8 @@ class TrainConfig:
             yield f"train.average is {self.average}; it is a decay, above 0 and below 1, such as 0.998"
         if all(getattr(self, name) is None for name in budgets):
             yield "train has no budget; set one of " + ", ".join(BUDGETS)
-        if self.ramp_steps < 0:
-            yield f"train.ramp_steps is {self.ramp_steps}; it counts steps, so 0 or more"
-        if self.ramp_steps and self.devices * self.nodes > 1:
-            yield f"train.ramp_steps is {self.ramp_steps}; a batch that grows is for one process, so set it to 0"
         if not 0 <= self.teacher_weight <= 1:
             yield f"train.teacher_weight is {self.teacher_weight}; it is a share of the loss, from 0 to 1"
-        if self.short_steps < 0:
-            yield f"train.short_steps is {self.short_steps}; it counts steps, so 0 or more"
-        if self.short_steps > 0 and self.short_length is None:
-            yield f"train.short_steps is {self.short_steps}, and train.short_length is unset; 64 would be a length"
-        if self.short_length is not None and self.short_length < 1:
-            yield f"train.short_length is {self.short_length}; it counts tokens, from 1 up"
         if not 0 < self.learning_rate < float("inf"):
             yield f"train.learning_rate is {self.learning_rate}; it must be above 0"
         processes = self.devices * self.nodes
@@ -347,11 +317,6 @@ class Recipe:
         """Tokens in a training window or row."""
         return self.data.sequence_length or self.model.context_length
 
-    def length_at(self, step: int) -> int:
-        """Tokens of a window as the model reads it in the update after `step` updates."""
-        short = self.train.short_length if step < self.train.short_steps else None
-        return short or self.sequence_length
-
     def problems(self) -> Iterator[str]:
         if not self.name.strip() or not self.name.isprintable() or "/" in self.name or "\\" in self.name:
             yield f"name is {self.name!r}; the run's folder is called after it, so it holds no / or \\ and is not blank"
@@ -362,11 +327,6 @@ class Recipe:
         length, context = self.sequence_length, self.model.context_length
         if length > context:
             yield f"data.sequence_length is {length}, beyond model.context_length {context}"
-        short = self.train.short_length if self.train.short_steps else None
-        if short is not None and short > 0 and length > 0 and length % short:
-            fits = [n for n in range(1, min(length, 4096) + 1) if length % n == 0]
-            near = min(fits, key=lambda n: abs(n - short))
-            yield f"train.short_length is {short}, which does not divide the windows' {length} tokens; {near} would"
         stride = self.data.stride
         if stride is not None and stride > length:
             yield f"data.stride is {stride}, beyond data.sequence_length {length}; tokens would be left out"

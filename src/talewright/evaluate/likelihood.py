@@ -108,7 +108,7 @@ def score_tokens(
     try:
         for places, pieces in _batches(stories, starts, eos_id, model.config.context_length, batch_tokens):
             inputs, targets = (torch.from_numpy(array).to(device) for array in padded(pieces))  # (B, T)
-            scored = token_scores(model.hidden(inputs), model.output_weight, targets, model.config.logit_cap)
+            scored = token_scores(model.hidden(inputs), model.output_weight, targets)
             found, right = (tensor.cpu().numpy() for tensor in scored)  # (B, T)
             for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
                 losses[place : place + len(piece) - 1] = found[row, : len(piece) - 1]

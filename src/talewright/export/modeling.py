@@ -166,7 +166,7 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
     def _attention(self, block: Block, x: Tensor, placed: Placement, length: int) -> Tensor:
         if length:
             raise ValueError("attention weights are shown of a whole text alone: output_attentions with no cache")
-        attention, x = block.attention, block.enter(x, placed)
+        attention = block.attention
         q, k, _ = attention.project(block.norm1(x) if block.pre_norm else x, placed)
         return attention_scores(q, k, placed.masks[attention.window], placed.causal, attention.scale).softmax(-1)
 

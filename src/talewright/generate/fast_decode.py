@@ -15,7 +15,6 @@ from torch import Tensor
 
 from talewright.model.gpt import GPT, Block
 from talewright.model.kv_cache import KVCache, LayerCache
-from talewright.model.loss import capped
 from talewright.model.norm import LayerNorm, RMSNorm
 from talewright.model.positions import rotate
 
@@ -55,18 +54,15 @@ class Decoder:
         product = product or float_product
         self.layers = [_Layer(cast(Block, block), product) for block in model.blocks]
         self.norm = _norm(cast(LayerNorm | RMSNorm, model.norm))
-        output, cap = product(model.output_weight[:vocab_size], None), model.config.logit_cap
-        self.logits: Map = output if cap is None else lambda hidden: capped(output(hidden), cap)
+        self.logits = product(model.output_weight[:vocab_size], None)
 
     def hidden(self, tokens: Tensor, cache: KVCache) -> Tensor:
         """What the output layer reads after the newest token of each row (B,), which comes after those in the cache:
         (B, D). Raises ValueError where there is no room for it.
         """
         place = self._place(cache)
-        x = first = self._embed(tokens, place)
+        x = self._embed(tokens, place)
         for layer, kept in zip(self.layers, cache.layers, strict=True):
-            if layer.scalars is not None:
-                x = layer.scalars[0] * x + layer.scalars[1] * first
             x = layer(x, place, kept)
         cache.advance(1)
         return self.norm(x)
@@ -100,7 +96,6 @@ class _Layer:
     def __init__(self, block: Block, product: Product) -> None:
         attention, mlp = block.attention, block.mlp
         self.pre_norm, self.norm1, self.norm2 = block.pre_norm, _norm(block.norm1), _norm(block.norm2)
-        self.scalars = None if block.remix is None else block.remix.weight.detach().unbind()
         linears = (attention.qkv, attention.out, mlp.up, mlp.down)
         self.qkv, self.out, self.up, self.down = (product(linear.weight, linear.bias) for linear in linears)
         self.activate = _gelu if mlp.activation == "gelu" else mlp.activate

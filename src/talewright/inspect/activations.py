@@ -82,14 +82,13 @@ def zero_head(block: Block, x: Tensor, place: Placement, head: int) -> Tensor:
 def _logits(model: GPT, tokens: Tensor, tap: Tap) -> Tensor:
     x, place = model.embed(tokens)
     x = tap("embedding", x)
-    place = place if place.embedded is None else place._replace(embedded=x)
     for layer, block in enumerate(cast(list[Block], model.blocks)):
         x = _block(block, x, place, lambda name, value, layer=layer: tap(f"blocks.{layer}.{name}", value))
     return tap("logits", model.logits(tap("norm", model.norm(x))))
 
 
 def _block(block: Block, x: Tensor, place: Placement, tap: Tap) -> Tensor:
-    x = tap("input", block.enter(x, place))
+    x = tap("input", x)
     if block.pre_norm:
         x = tap("middle", x + _attention(block.attention, block.norm1(x), place, tap))
         return tap("output", x + _mlp(block.mlp, block.norm2(x), tap))

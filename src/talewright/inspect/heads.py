@@ -137,7 +137,7 @@ def _losses_without(model: GPT, inputs: Tensor, targets: Tensor) -> np.ndarray:
     def loss(x: Tensor, first: int) -> float:
         for block in blocks[first:]:
             x = block(x, place)
-        scores, _ = token_scores(model.norm(x), model.output_weight, targets, model.config.logit_cap)
+        scores, _ = token_scores(model.norm(x), model.output_weight, targets)
         return float(scores.double().sum())
 
     whole = loss(x, 0)

@@ -28,8 +28,6 @@ class Placement(NamedTuple):
     """Where there is no mask: whether a token sees only those before it, or all keys (one new token, one row)."""
     stop: int
     """Number of keys, S."""
-    embedded: Tensor | None = None
-    """(B, T, D): the stream as the first block gets it, where blocks add it once more."""
 
 
 def place(windows: set[int | None], T: int, cache: KVCache | None, device: torch.device) -> Placement:

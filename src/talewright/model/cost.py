@@ -44,7 +44,7 @@ def count_parameters(config: ModelConfig) -> Parameters:
     norm = 2 * D if config.norm == "layernorm" else D
     embeddings = V * D + (config.context_length * D if config.positions == "learned" else 0)
     block = sum(_projections(config)) + 2 * norm
-    block += (2 * config.head_dim if config.qk_norm else 0) + (2 if config.residual_scalars else 0) + _biases(config)
+    block += (2 * config.head_dim if config.qk_norm else 0) + _biases(config)
     return Parameters(embeddings, config.n_layers * block, norm + (0 if config.tied else V * D))
 
 
@@ -132,7 +132,6 @@ def activation_bytes(config: ModelConfig, T: int, e: int) -> float:
             attention += 8 * config.head_dim * (H + config.kv_heads) + (4 * D if e == 4 else 0)
         width = {"swiglu": 4}.get(config.activation, 2) + drops["mlp"]
         total += 2 * norms + attention + e * D + e * F * width + 2 * e * D * drops["residual"]
-        total += 4 * D * config.residual_scalars
     return total
 
 

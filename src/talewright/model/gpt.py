@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
 from talewright.model.attention import Attention, Placement, place
 from talewright.model.dropout import dropout
 from talewright.model.kv_cache import KVCache, LayerCache
-from talewright.model.loss import Taught, cross_entropy, output_logits
+from talewright.model.loss import Taught, cross_entropy
 from talewright.model.mlp import MLP
 from talewright.model.norm import make_norm
 from talewright.model.positions import rotations, sinusoids
-
-
-class Remix(nn.Module):
-    """a * stream + b * embedding, a and b learned and 1 and 0 at first (Jordan et al. 2024, modded-nanogpt)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([1.0, 0.0]))  # a vector, which does not decay
-
-    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:  # (..., D), (..., D)
-        return self.weight[0] * x + self.weight[1] * embedded
 
 
 class Block(nn.Module):
@@ -33,23 +20,17 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.remix = Remix() if config.residual_scalars else None
         self.norm1, self.attention = make_norm(config), Attention(config, layer)
         self.norm2, self.mlp = make_norm(config), MLP(config)
         self.pre_norm = config.norm_placement == "pre"
         self.dropout = config.dropout if "residual" in config.dropout_sites else 0.0
 
     def forward(self, x: Tensor, place: Placement, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
-        x = self.enter(x, place)
         if self.pre_norm:
             x = x + self.drop(self.attention(self.norm1(x), place, cache))
             return x + self.drop(self.mlp(self.norm2(x)))
         x = self.norm1(x + self.drop(self.attention(x, place, cache)))
         return self.norm2(x + self.drop(self.mlp(x)))
-
-    def enter(self, x: Tensor, place: Placement) -> Tensor:
-        """The residual stream (B, T, D) as this block takes it up, of what the one before it left."""
-        return x if self.remix is None else self.remix(x, cast(Tensor, place.embedded))
 
     def drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, self.training)
@@ -96,18 +77,18 @@ class GPT(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The output layer: (..., D) to (..., V)."""
-        return output_logits(hidden, self.output_weight, self.config.logit_cap)
+        return F.linear(hidden, self.output_weight)
 
     def loss(self, hidden: Tensor, targets: Tensor, taught: Taught | None = None) -> Tensor:
         """The targets' summed loss, from what the output layer reads."""
-        return cross_entropy(hidden, self.output_weight, targets, self.config.logit_cap, taught)
+        return cross_entropy(hidden, self.output_weight, targets, taught)
 
     def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
         """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""
         return self.embed_at(tokens, place(self.windows, tokens.shape[1], cache, tokens.device))
 
     def embed_at(self, tokens: Tensor, placed: Placement) -> tuple[Tensor, Placement]:
-        """The same of tokens whose places are known, to which it adds the rotary angles and what `Remix` reads."""
+        """The same of tokens whose places are known, to which it adds the rotary angles."""
         x = self.embedding(tokens)
         if self.config.embedding_scaled:
             x = x * self.config.d_model**0.5
@@ -119,7 +100,7 @@ class GPT(nn.Module):
             rotation = self.table[:, placed.positions]  # (2, T, d), or (2, B, T, d)
             placed = placed._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
         x = dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites)
-        return x, placed._replace(embedded=x) if self.config.residual_scalars else placed
+        return x, placed
 
     @property
     def output_weight(self) -> Tensor:
@@ -128,8 +109,8 @@ class GPT(nn.Module):
 
     def init_weights(self) -> None:
         """N(0, 0.02), and residual projections smaller by sqrt(2L), as GPT-2: the first loss is then close to ln V."""
-        std, zero = self.config.init_std, self.config.init_residual == "zero"
-        residual_std = 0.0 if zero else std / (2 * self.config.n_layers) ** 0.5
+        std = self.config.init_std
+        residual_std = std / (2 * self.config.n_layers) ** 0.5
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 residual = name.endswith(("attention.out.weight", "mlp.down.weight"))

@@ -25,28 +25,15 @@ class Taught(NamedTuple):
     """What its output layer reads: (B, T, E), of a width of its own."""
     weight: Tensor
     """Its output layer: (V, E)."""
-    cap: float | None
     share: float
     """From 0 to 1."""
 
 
-def output_logits(hidden: Tensor, weight: Tensor, cap: float | None) -> Tensor:
-    """hidden @ weight^T, (..., V), brought between -cap and cap by a tanh where there is a cap (Gemma 2)."""
-    logits = F.linear(hidden, weight)
-    return logits if cap is None else capped(logits, cap)
-
-
-def capped(logits: Tensor, cap: float) -> Tensor:
-    return cap * torch.tanh(logits / cap)
-
-
-def cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None, taught: Taught | None = None
-) -> Tensor:
+def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, taught: Taught | None = None) -> Tensor:
     """Sum over the real targets of -log softmax(logits)[target], in nats: a float32 scalar.
 
     hidden (B, T, D) is the last norm's output, weight (V, D) the output layer, targets (B, T) with IGNORED at padding;
-    the logits are `output_logits` of these. With a teacher it gives two values, (2,): the loss, in which its share has
+    the logits are hidden @ weight^T. With a teacher it gives two values, (2,): the loss, in which its share has
     cross-entropy against the teacher's probabilities; and the sum above, which is only to be looked at.
     """
     hidden, targets = hidden.flatten(0, -2), targets.flatten()
@@ -61,7 +48,7 @@ def cross_entropy(
     if torch.is_autocast_enabled(device):
         hidden = hidden.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
-        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets, cap, taught))
+        return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets, taught))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -73,9 +60,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None, taught: Taught | None
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, taught: Taught | None) -> Tensor:
         w = weight.to(hidden.dtype)
         further = torch.zeros((), device=hidden.device, dtype=weight.dtype)
         if taught is not None:
@@ -86,13 +71,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         rows = max(1, SLICE // len(weight))
         slices = zip(hidden.split(rows), targets.split(rows), d_hidden.split(rows), strict=True)
         for i, (h, t, d_h) in enumerate(slices):
-            logits = output_logits(h, w, cap)
-            slope = None if cap is None else 1 - (logits / cap).square()  # of the tanh
+            logits = F.linear(h, w)
             part, d_logits = softmax_gradient(logits, t)
             if taught is not None:
                 further += blend(taught, taught.hidden[i * rows : (i + 1) * rows], logits, t, d_logits)
-            if slope is not None:
-                d_logits *= slope
             loss += part
             torch.mm(d_logits, w, out=d_h)
             d_weight += d_logits.mT @ h
@@ -100,10 +82,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss if taught is None else torch.stack((loss + further, loss))
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
         factor = upstream[0].flatten()[0]  # of the loss; what stands beside it has no gradient
-        return d_hidden * factor, d_weight * factor, None, None, None
+        return d_hidden * factor, d_weight * factor, None, None
 
 
 def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +111,7 @@ def blend(taught: Taught, hidden: Tensor, logits: Tensor, targets: Tensor, d_log
 
     Cross-entropy against q is -log p[target] + sum of q * (logits[target] - logits), as the sum of q is 1.
     """
-    q = output_logits(hidden.to(logits.dtype), taught.weight, taught.cap).softmax(-1)
+    q = F.linear(hidden.to(logits.dtype), taught.weight).softmax(-1)
     rows = torch.arange(len(targets), device=targets.device)
     ahead = logits[rows, targets, None] - logits
     further = (q * ahead).sum(dtype=torch.promote_types(q.dtype, torch.float32))
@@ -139,7 +121,7 @@ def blend(taught: Taught, hidden: Tensor, logits: Tensor, targets: Tensor, d_log
 
 
 @torch.no_grad()
-def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None) -> tuple[Tensor, Tensor]:
+def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Of each place (B, T): its negative log-likelihood in nats (0 at padding), and whether it was the likeliest
     (False at padding). Padding is not computed, and all logits are never held at once.
     """
@@ -149,7 +131,7 @@ def token_scores(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | N
         weight = weight.to(torch.get_autocast_dtype(hidden.device.type))  # once, not in each slice
     losses, hits = [], []
     for h, t in zip(hidden[real].split(rows), targets[real].split(rows), strict=True):
-        logits = output_logits(h, weight, cap).float()  # (rows, V)
+        logits = F.linear(h, weight).float()  # (rows, V)
         losses.append(F.cross_entropy(logits, t, reduction="none"))
         hits.append(likeliest(logits) == t)
     scores = torch.zeros(targets.shape, device=targets.device).masked_scatter(real, torch.cat(losses))

@@ -30,7 +30,7 @@ class Teacher:
     def read(self, inputs: Tensor) -> Taught:
         """What it makes of `inputs` (B, T)."""
         model = self.model
-        return Taught(model.hidden(inputs), model.output_weight, model.config.logit_cap, self.share)
+        return Taught(model.hidden(inputs), model.output_weight, self.share)
 
 
 def open_teacher(recipe: Recipe, corpus: Corpus, noted: Any = None) -> Teacher | None:

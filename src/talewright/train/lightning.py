@@ -41,7 +41,7 @@ class StoryModule(lightning.LightningModule):
 
     def __init__(self, recipe: Recipe, max_steps: int) -> None:
         super().__init__()
-        loops_own = ("average", "ramp_steps", "short_steps", "teacher")
+        loops_own = ("average", "teacher")
         if found := [f"train.{name}" for name in loops_own if getattr(recipe.train, name)]:
             raise UserError(f"{' and '.join(found)}: for `talewright train`, not for lightning.Trainer")
         self.recipe, self.budget = recipe, Budget(max_steps, None)

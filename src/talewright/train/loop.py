@@ -27,7 +27,7 @@ from talewright.train.distributed import Launched, share_of_batch, should_compil
 from talewright.train.metrics import Report, Score
 from talewright.train.optimizer import make_optimizer
 from talewright.train.progress import Display
-from talewright.train.schedule import Budget, accumulation_at, rate_factor, samples_before
+from talewright.train.schedule import Budget, rate_factor
 from talewright.train.seeds import derived_seed
 from talewright.train.signals import Stopped, StopSignal
 from talewright.train.weight_average import Average
@@ -209,17 +209,14 @@ class Trainer:
         """Gradients of the mean loss over the real tokens of the whole batch; that loss, (1,), and behind it the
         plain one where there is a teacher, (2,); and the number of the tokens.
         """
-        ramped = accumulation_at(self.recipe.train, self._batch_number())
-        accumulation = ramped if self.fabric.world_size == 1 else self.accumulation  # several processes have no ramp
-        first = self._first_sample() + self.fabric.global_rank * self.micro_batch * accumulation
-        starts = [first + i * self.micro_batch for i in range(accumulation)]
+        first = self._first_sample() + self.fabric.global_rank * self.micro_batch * self.accumulation
+        starts = [first + i * self.micro_batch for i in range(self.accumulation)]
         parts = [self.batches.samples(start, self.micro_batch) for start in starts]
         counts = torch.tensor(float(sum((targets != IGNORED).sum() for _, targets in parts)), device=self.fabric.device)
         tokens = cast(Tensor, self.fabric.all_reduce(counts, reduce_op="sum"))
         total = torch.zeros(2 if self.teacher else 1, device=self.fabric.device)
-        length = self.recipe.length_at(self.state.step)
         for i, (start, part) in enumerate(zip(starts, parts, strict=True)):
-            inputs, targets = (torch.from_numpy(array.reshape(-1, length)).to(self.fabric.device) for array in part)
+            inputs, targets = (torch.from_numpy(array).to(self.fabric.device) for array in part)
             torch.manual_seed(derived_seed(self.recipe.seed, start))  # dropout, too, is a function of (seed, step)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(parts) - 1):
                 losses = torch.atleast_1d(self.model(inputs, targets, taught=self._taught(inputs))) / tokens
@@ -235,11 +232,8 @@ class Trainer:
 
     def _first_sample(self) -> int:
         """The number of the batch's first sample in the endless order."""
-        return samples_before(self.recipe.train, self._batch_number())
-
-    def _batch_number(self) -> int:
-        """Which batch of the endless order comes next, counted from 0."""
-        return self.state.step + self.state.skipped
+        train = self.recipe.train
+        return (self.state.step + self.state.skipped) * train.micro_batch * train.accumulation
 
     def _rate_factor(self) -> float:
         state, warm = self.state, self.recipe.schedule.warmup_steps
@@ -249,7 +243,7 @@ class Trainer:
     def _pass_over(self, figures: dict[str, float]) -> None:
         """Leave out a batch whose loss or gradient is not a number, or raise UserError."""
         train, state = self.recipe.train, self.state
-        count = train.micro_batch * accumulation_at(train, self._batch_number())
+        count = train.micro_batch * train.accumulation
         stories = self.batches.stories(self._first_sample(), count)
         words = (
             f"the loss is {figures['loss']} and the gradient's norm {figures['gradient_norm']} at step "

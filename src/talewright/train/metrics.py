@@ -72,7 +72,7 @@ class Report:
         self.log.write("step", step=state.step, **figures, tokens=state.tokens, seconds=round(state.seconds, 3))
         part = budget.progress(state.step, state.seconds)
         shown = {**figures, "tokens_per_second": self.speed, "validation": self.validation}
-        flops = training_flops(self.recipe.model, self.recipe.length_at(state.step - 1))
+        flops = training_flops(self.recipe.model, self.recipe.sequence_length)
         shown["percent_of_peak"] = 100 * self.speed * flops / self.peak
         left = state.seconds * (1 - part) / part if part > 0 and state.step > 1 else None
         self.display.step(state.step, budget.max_steps, part, left, **shown)

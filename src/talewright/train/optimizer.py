@@ -6,14 +6,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from talewright.config import OptimizerConfig
 from talewright.model.gpt import GPT, Block
 from talewright.train.muon import Muon
-
-KEPT_BY_ADAMW = ("step", "exp_avg", "exp_avg_sq")
-KEPT_BY_MUON = ("momentum_buffer",)
 
 
 def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) -> torch.optim.Optimizer:
@@ -37,7 +34,7 @@ def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) ->
     for part in parts:
         for group in part.param_groups:
             group["initial_lr"] = group["lr"]
-    return Together(parts, config.cautious_decay) if len(parts) > 1 or config.cautious_decay else parts[0]
+    return CombinedOptimizer(parts) if len(parts) > 1 else parts[0]
 
 
 def projections(model: GPT) -> dict[Tensor, tuple[int, ...]]:
@@ -54,44 +51,22 @@ def projections(model: GPT) -> dict[Tensor, tuple[int, ...]]:
     return heights
 
 
-class Together(torch.optim.Optimizer):
-    """Several optimisers as one, each with parameters of its own: their groups and their state, seen as one's.
+class CombinedOptimizer(torch.optim.Optimizer):
+    """Several optimizers as one, each with its own parameters; their groups and their state are shared."""
 
-    Where it is cautious, a weight decays only while its update, too, brings it nearer to 0 (Chen et al. 2025,
-    arXiv:2510.12402): otherwise the two would work against each other.
-    """
-
-    def __init__(self, parts: list[torch.optim.Optimizer], cautious: bool = False) -> None:
-        super().__init__([group for part in parts for group in part.param_groups], {})
-        self.parts = parts
-        for part in parts:
-            part.state = self.state
-        self.decays = [group["weight_decay"] if cautious else 0.0 for group in self.param_groups]
-        for group in self.param_groups if cautious else ():
-            group["weight_decay"] = 0.0  # its own optimiser is not to decay it as well
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
+        self.optimizers = optimizers
+        for optimizer in optimizers:
+            optimizer.state = self.state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """Have each make its update; the closure, where there is one, is called once before."""
+        """Make each optimizer's update; the closure, if any, is called once before."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        cautious = [(group, decay) for group, decay in zip(self.param_groups, self.decays, strict=True) if decay]
-        before = [[p.clone() for p in group["params"]] for group, _ in cautious]
-        for part in self.parts:
-            part.step()
-        for (group, decay), olds in zip(cautious, before, strict=True):
-            for p, old in zip(group["params"], olds, strict=True):
-                nearer = (old - p) * old >= 0  # what the update took off has the weight's own sign
-                p.addcmul_(old, nearer, value=-group["lr"] * decay)
+        for optimizer in self.optimizers:
+            optimizer.step()
         return loss
-
-
-def kept_values(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, tuple[str, ...]]:
-    """Of each parameter, the names of what the optimiser keeps of it from one update to the next."""
-    return {
-        parameter: KEPT_BY_MUON if "momentum" in group else KEPT_BY_ADAMW
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }

@@ -8,26 +8,6 @@ from dataclasses import dataclass
 from talewright.config import ScheduleConfig, TrainConfig
 
 
-def accumulation_at(train: TrainConfig, number: int) -> int:
-    """Forward passes of the batch of that number, counted from 0, over all processes."""
-    ramp = train.ramp_steps
-    return train.accumulation if number >= ramp else 1 + number * train.accumulation // ramp
-
-
-def samples_before(train: TrainConfig, number: int) -> int:
-    """Samples of all batches before the one of that number."""
-    ramped = sum(accumulation_at(train, i) for i in range(min(number, train.ramp_steps)))
-    return train.micro_batch * (ramped + train.accumulation * max(0, number - train.ramp_steps))
-
-
-def batches_of(train: TrainConfig, samples: float) -> int:
-    """How many batches it takes to have so many samples."""
-    left = samples - samples_before(train, train.ramp_steps)
-    if left >= 0:
-        return train.ramp_steps + math.ceil(left / (train.micro_batch * train.accumulation))
-    return next(number for number in range(train.ramp_steps + 1) if samples_before(train, number) >= samples)
-
-
 @dataclass(frozen=True)
 class Budget:
     """When a run ends: after so many optimiser steps, or so many seconds, whichever is first; None is no limit."""
@@ -38,11 +18,11 @@ class Budget:
     @classmethod
     def of(cls, train: TrainConfig, samples_per_epoch: int, sequence_length: int) -> Budget:
         """The recipe's budgets in optimiser steps and seconds. Epochs and tokens are rounded up to whole steps."""
-        limits = [train.max_steps]
+        batch, limits = train.micro_batch * train.accumulation, [train.max_steps]
         if train.max_epochs is not None:
-            limits.append(batches_of(train, train.max_epochs * samples_per_epoch))
+            limits.append(math.ceil(train.max_epochs * samples_per_epoch / batch))
         if train.max_tokens is not None:
-            limits.append(batches_of(train, train.max_tokens / sequence_length))
+            limits.append(math.ceil(train.max_tokens / sequence_length / batch))
         steps = [limit for limit in limits if limit is not None]
         return cls(min(steps) if steps else None, None if train.max_minutes is None else 60 * train.max_minutes)
 

@@ -172,8 +172,6 @@ def _log_probabilities(model: GPT, rows: Sequence[Row], batch_tokens: int) -> np
         for target, n in zip(targets, some, strict=True):
             target[: rows[n].start - 1] = IGNORED
         hidden = model.hidden(torch.from_numpy(inputs).to(device))
-        losses, _ = token_scores(
-            hidden, model.output_weight, torch.from_numpy(targets).to(device), model.config.logit_cap
-        )
+        losses, _ = token_scores(hidden, model.output_weight, torch.from_numpy(targets).to(device))
         found[some] = -losses.double().sum(-1).cpu().numpy()
     return found

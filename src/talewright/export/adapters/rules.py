@@ -149,6 +149,4 @@ def common_reasons(config: ModelConfig) -> tuple[tuple[bool, str], ...]:
     return (
         (config.norm_placement != "pre", "its norms stand after the residual sum (post-LN), not before each sub-layer"),
         (config.embedding_scaled, "its embedding is scaled"),
-        (config.logit_cap is not None, "its logits are capped"),
-        (config.residual_scalars, "its blocks add the embedding once more (residual scalars)"),
     )
