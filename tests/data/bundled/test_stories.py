@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
-from importlib import resources
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talewright.data import bundled
-from talewright.data.bundled.grammar import Choice, Plot, Slot, Story, Template, parse
-from talewright.data.bundled.reading import StoryReader
-from talewright.errors import UserError
+from talewright.data.bundled.grammar import Story
 
 SAMPLE = 12_000
 ECHO = "the voice in the mountain"  # the one plot in which what is said comes back word for word
@@ -280,161 +275,3 @@ def test_no_sentence_is_said_twice_in_a_story() -> None:
             longer = [sentence for sentence in sentences if len(sentence.split()) > 3]
             twice = [sentence for sentence, count in Counter(longer).items() if count > 1]
             assert not twice, (story.plot, twice)
-
-
-# --- the engine ----------------------------------------------------------------------------------------------------
-
-CAST = """plot: test
-role hero: girl / she / Ann
-role friend: girl / she / Ann
-    boy / he / Bob
-role parent: dad / he / {hero.his} dad / Dad
-"""
-
-
-def read(text: str) -> Plot:
-    reader = StoryReader()
-    reader.read("test.txt", text)
-    return reader.plots[-1]
-
-
-def write(text: str, seed: int = 0, tables: str = "") -> str:
-    plot = read(f"phrase glad: [glad|glad]\n{CAST}{tables}text: {text}")
-    return plot.write(random.Random(seed).random, {"glad": parse("[glad|glad]")}).text
-
-
-def test_a_template_names_characters_and_their_pronouns() -> None:
-    assert write("{hero} the {kind} saw {parent}. {Friend.he} said {he} and {him} {himself}, {parent.call}.") == (
-        "Ann the girl saw her dad. He said she and her herself, Dad."
-    )
-    assert write("{Parent} was {glad}.") == "Her dad was glad."
-
-
-def test_alternatives_are_drawn_evenly_and_nest() -> None:
-    drawn = Counter(write("[one|[two|three]].", seed) for seed in range(3000))
-    assert set(drawn) == {"One.", "Two.", "Three."}
-    assert drawn["One."] == pytest.approx(1500, abs=120)
-    assert drawn["Two."] == pytest.approx(750, abs=120)
-
-
-def test_an_option_that_is_left_out_leaves_no_space_behind() -> None:
-    drawn = {write('She said, "Yes[, of course|]. [Come.|]" [Then|] she went [away|].', seed) for seed in range(200)}
-    assert 'She said, "Yes." She went.' in drawn
-    assert 'She said, "Yes, of course. Come." Then she went away.' in drawn
-    assert not [text for text in drawn if problems(text)]
-
-
-def test_the_cells_of_one_row_stay_together() -> None:
-    table = "table thing / how:\n    a nut / hard\n    a egg\n        / soft\n"
-    drawn = {write("{thing} {how}.", seed, table) for seed in range(50)}
-    assert drawn == {"A nut hard.", "An egg soft."}
-
-
-def test_articles_capitals_and_paragraphs_are_set_at_the_end() -> None:
-    drawn = {write('a owl. a hour. a unicorn.\n\n    "a one," said a ant.', seed) for seed in range(50)}
-    start = "An owl. An hour. A unicorn."
-    assert drawn == {f'{start}\n\n"A one," said an ant.', f'{start} "A one," said an ant.'}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "reason"),
-    [
-        ("[a|b", r"line 1: this \[ has no \]"),
-        ("a]b", r"line 1: '\]' is not inside"),
-        ("a|b", r"line 1: '\|' is not inside"),
-        ("a\n[|]", r"line 2: \[ and \] have no words"),
-        ("[a\n|[b\n|c\n]", "line 1: this"),
-        ("a\n\n[b|c]\nd{", "line 4: '{' is no slot"),
-        *((wrong, "line 1: .* is no slot") for wrong in ("{a", "a}", "{}", "{a b}", "{a.}")),
-    ],
-)
-def test_a_malformed_template_is_refused_with_its_line(wrong: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        parse(wrong)
-
-
-# --- the text files ------------------------------------------------------------------------------------------------
-
-
-def slots(template: Template) -> Iterator[str]:
-    for node in template:
-        if isinstance(node, Slot):
-            yield node.key
-        elif isinstance(node, Choice):
-            for option in node.options:
-                yield from slots(option)
-
-
-def test_every_file_is_read_and_every_table_is_used() -> None:
-    folder = resources.files(bundled) / "stories"
-    assert sorted(file.name for file in folder.iterdir()) == sorted(f"{name}.txt" for name in bundled.FILES)
-    reader = StoryReader()
-    for name in bundled.FILES:
-        reader.read(name, (folder / f"{name}.txt").read_text(encoding="utf-8"))
-    assert [plot.name for plot in reader.plots] == list(bundled.PLOTS)
-    for plot in reader.plots:
-        cells = [cell for table in plot.tables for row in table for cell in row.values()]
-        used = {key for template in (plot.template, *cells) for key in slots(template)}
-        columns = {column for table in plot.tables for column in table[0]}
-        assert columns <= used, (plot.name, columns - used)
-
-
-def test_players_are_groups_named_animals_or_nameless() -> None:
-    plot = read(
-        "group animals:\n    animal / he / Pip, Bo\n    animal / she / Dot\n# a comment\ngroup dogs: dog / he / Rex\n"
-        "plot: a test\nrole hero: a mouse, an owl, dogs\nrole friend: the fox\n"
-        "role elder:\n    man / he / Mr. Hill / Sir\ntext: {hero}"
-    )
-    assert plot.name == "a test"
-    assert [(who.name, who.gender, who.kind) for who in plot.cast["hero"]] == [
-        *((name, gender, "mouse") for name, gender in (("Pip", "male"), ("Bo", "male"), ("Dot", "female"))),
-        *((name, gender, "owl") for name, gender in (("Pip", "male"), ("Bo", "male"), ("Dot", "female"))),
-        ("Rex", "male", "dog"),
-    ]
-    assert plot.cast["friend"] == [("the fox", gender, "fox", "fox") for gender in ("male", "female")]
-    assert plot.cast["elder"] == [("Mr. Hill", "male", "man", "Sir")]
-
-
-def test_a_comment_inside_a_text_is_left_out_and_begins_no_paragraph() -> None:
-    assert {write("one.\n# no: story\n    two.", seed) for seed in range(20)} == {"One. Two."}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "reason"),
-    [
-        ("    a row", "line 1: 'a row' has no heading above it"),
-        ("She ran.", "line 1: 'She ran.' is neither indented nor a heading"),
-        ("story: She ran.", "line 1: 'story: She ran.' is neither indented nor a heading"),
-        ("plot: a\nrole Hero: the fox", "line 2: 'role Hero: the fox' is neither"),
-        ("phrase: a", "line 1: 'phrase: a' is neither"),
-        ("role hero: the fox", "line 1: a plot is 'plot', then"),
-        ("plot: a\ntext: b\ntable c:\n    d", "line 3: a plot is 'plot', then"),
-        ("plot: a\nrole hero: the fox\nplot: b\ntext: c", "line 3: a plot is 'plot', then"),
-        ("plot: a\nrole hero: the fox\n", "line 2: the last plot has no 'text'"),
-        ("plot: a\nrole hero:\n\ntext: b", "line 2: nothing follows 'role'"),
-        ("plot: a\ntext: b\nplot: a\ntext: b", "line 3: 'a' is defined twice"),
-        ("phrase a: b\nphrase a: c", "line 2: 'a' is defined twice"),
-        (CAST + "role friend: the fox\ntext: a", "line 6: 'friend' is defined twice"),
-        (CAST + "table a / b / a:\n    c / d / e\ntext: f", "line 6: 'a' is defined twice"),
-        (CAST + "table a / b:\n\n    c / d\n    e\ntext: {a}", "line 9: 1 cells for the 2 columns 'a / b'"),
-        (CAST + "table a:\n    b\n    [c|d\ntext: {a}", r"line 8: this \[ has no \]"),
-        (CAST + "text:\n    a\n\n    b] c", r"line 9: '\]' is not inside"),
-        (CAST + "text:\n    a\n\n    b {freind.he}", "line 9: nothing defines {freind.he}"),
-        (CAST + "table a:\n    b {c}\ntext: {a}", "line 7: nothing defines {c}"),
-        ("phrase a: {b}\nphrase b: c", "line 1: nothing defines {b}"),
-        ("group a: b / he / {friend}", "line 1: nothing defines {friend}"),
-        ("group a: b / he / {hero.his", "line 1: '{' is no slot"),
-        ("group a:\n    b / it / c", "line 2: a character is"),
-        ("group a: b / he", "line 1: a character is"),
-        ("group a: b / he / c / d / e", "line 1: a character is"),
-        ("group a: b", "line 1: 'b' is no group"),
-        ("group a: an owl", "line 1: 'animals' is no group"),
-        (
-            "plot: a\nrole hero: the fox\nrole b: the fox\ntext: c",
-            "line 3: other roles may have every name of role 'b'",
-        ),
-    ],
-)
-def test_a_malformed_file_is_refused_with_its_name_and_line(wrong: str, reason: str) -> None:
-    with pytest.raises(UserError, match=f"^test.txt, {reason}"):
-        read(wrong)
