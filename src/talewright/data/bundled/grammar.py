@@ -1,25 +1,15 @@
-"""The engine of the story grammar: templates, characters, plots, and how one story is drawn from a plot.
+"""The engine of the story grammar: templates, characters, plots, and how a story is drawn from a plot.
 
-A template is text in which
-
-- ``[a|b|c]`` stands for one of its alternatives, drawn evenly; brackets nest;
-- ``[a|b|]``, with an empty last one, may be left out: more often in a short telling of the plot than in a long one;
-- ``{word}`` stands for what the plot's cast or tables or the shared phrases give under that name, itself a template;
-- ``{Word}`` is the same with a capital letter first;
-- ``{friend.he}`` is a pronoun or another form of a member of the cast (see `Character`); ``{he}`` is the hero's;
-- an empty line is a place where a new paragraph may begin, every other white space is one space.
-
-"a" is written before every word and sentences may begin small: "an" and capitals are put where they belong when the
-story is done (but not after ``!"`` or ``?"``, where "she said" may follow).
+The head of `stories/words.txt` explains what templates look like.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 Draw = Callable[[], float]  # Random.random: the one method whose numbers Python keeps the same between its versions
@@ -33,99 +23,64 @@ class Slot(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """``[a|b|c]`` in a template."""
+    """``[a|b|c]`` in a template; it is optional where one of the alternatives is empty."""
 
     options: tuple[Template, ...]
     optional: bool
 
 
-Template = tuple["str | Slot | Choice", ...]
+Template = tuple[str | Slot | Choice, ...]
 
-_PARTS = re.compile(r"[\[\]|]|\{[^{}]*\}|[^\[\]|{}]+|[{}]")
+_TOKEN = re.compile(r"[\[\]|]|\{[^{}]*\}|[^\[\]|{}]+|[{}]")
 _SLOT = re.compile(r"\{[A-Za-z][a-z_]*(\.[a-z]+)?\}")
-# a vowel that is not said as one (a unicorn, a useful, a one-) keeps "a"; a silent h takes "an"
-_VOWEL_SOUND = r"(?=(?!uni|use|usu|one\b|once\b)[aeiouAEIOU]|hour|honest)"
-_SMALL_A, _LARGE_A = re.compile(" a " + _VOWEL_SOUND), re.compile("A " + _VOWEL_SOUND)
-_SENTENCE_START = re.compile(r'[.!?\n](?:(?<=\.)")? ?"?[a-z]')
 
 
-@cache
-def parse(text: str) -> Template:
-    """Read a template; a ValueError says where brackets or braces are wrong."""
-    parts = _PARTS.findall(text)
-    template, end = _sequence(parts, 0)
-    if end != len(parts):
-        raise ValueError(f"a template has a stray {parts[end]!r} after {''.join(parts[max(0, end - 3) : end])!r}")
-    return template
-
-
-def _sequence(parts: list[str], at: int) -> tuple[Template, int]:
-    """Nodes from `at` to the ``|`` or ``]`` that ends them, and where that is."""
-    nodes: list[str | Slot | Choice] = []
-    while at < len(parts) and parts[at] not in ("|", "]"):
-        part = parts[at]
-        if part == "[":
-            choice, at = _choice(parts, at + 1)
-            nodes.append(choice)
-            continue
-        if part.startswith(("{", "}")):
-            if not _SLOT.fullmatch(part):
-                raise ValueError(f"a template has {part!r} where {{word}}, {{Word}} or {{who.form}} would be right")
-            nodes.append(Slot(part[1].lower() + part[2:-1], part[1].isupper()))
+def parse(text: str, line: int = 1) -> Template:
+    """Read a template that starts on this line of its file; a ValueError names the line that is malformed."""
+    levels: list[list[list[str | Slot | Choice]]] = [[[]]]  # the alternatives of every open bracket, innermost last
+    opened = [line]
+    for match in _TOKEN.finditer(text):
+        token, alternatives = match[0], levels[-1]
+        if token[0] not in "[]|{}":
+            alternatives[-1].append(token)
+            line += token.count("\n")
+        elif token == "[":
+            levels.append([[]])
+            opened.append(line)
+        elif token in ("|", "]") and len(levels) == 1:
+            raise ValueError(f"line {line}: {token!r} is not inside [ and ]")
+        elif token == "|":
+            alternatives.append([])
+        elif token == "]":
+            options = tuple(tuple(option) for option in alternatives if option)
+            if not options:
+                raise ValueError(f"line {line}: [ and ] have no words between them")
+            levels.pop()
+            opened.pop()
+            levels[-1][-1].append(Choice(options, optional=len(options) < len(alternatives)))
+        elif _SLOT.fullmatch(token):
+            alternatives[-1].append(Slot(token[1].lower() + token[2:-1], token[1].isupper()))
         else:
-            nodes.append(part)
-        at += 1
-    return tuple(nodes), at
+            raise ValueError(f"line {line}: {token!r} is no slot; write {{word}}, {{Word}} or {{role.he}}")
+    if len(levels) > 1:
+        raise ValueError(f"line {opened[-1]}: this [ has no ]")
+    return tuple(levels[0][0])
 
 
-def _choice(parts: list[str], at: int) -> tuple[Choice, int]:
-    options: list[Template] = []
-    while True:
-        option, at = _sequence(parts, at)
-        options.append(option)
-        if at == len(parts):
-            raise ValueError(f"a template has a [ without its ]: {''.join(parts[-5:])!r}")
-        at += 1
-        if parts[at - 1] == "]":
-            told = tuple(option for option in options if option)
-            return Choice(told, optional=len(told) < len(options)), at
-
-
-class Telling(NamedTuple):
-    """What one drawing of a template depends on."""
-
-    words: Mapping[str, Template | str]
-    draw: Draw
-    terse: float
-    """How likely an optional part is left out."""
-
-
-def expand(template: Template, telling: Telling, out: list[str]) -> None:
-    """Append to `out` the pieces of one drawing of `template`."""
-    words, draw, terse = telling
+def _expand(template: Template, words: Mapping[str, Template], draw: Draw, terse: float, out: list[str]) -> None:
+    """Append one drawing of `template` to `out`; `terse` is how likely an optional choice is left out."""
     for node in template:
         if isinstance(node, str):
             out.append(node)
         elif isinstance(node, Choice):
             options, optional = node
             if not optional or draw() >= terse:
-                expand(options[int(draw() * len(options))], telling, out)
+                _expand(options[int(draw() * len(options))], words, draw, terse, out)
         else:
-            value = words[node.key]
             first = len(out)
-            if isinstance(value, str):
-                out.append(value)
-            else:
-                expand(value, telling, out)
-            if node.capital:
-                _capitalise(out, first)
-
-
-def _capitalise(out: list[str], first: int) -> None:
-    for index in range(first, len(out)):
-        if out[index]:
-            out[index] = out[index][0].upper() + out[index][1:]
-            return
+            _expand(words[node.key], words, draw, terse, out)
+            if node.capital and len(out) > first:
+                out[first] = out[first][0].upper() + out[first][1:]
 
 
 _PRONOUNS = {
@@ -134,9 +89,8 @@ _PRONOUNS = {
 }
 
 
-@dataclass(frozen=True)
-class Character:
-    """Somebody in a story: ``{role}`` is the name, ``{role.he}`` and so on the pronouns, ``{role.kind}`` the kind."""
+class Character(NamedTuple):
+    """Somebody in a story."""
 
     name: str
     """What the story calls them: "Lily", "Mr. Brown", "the rabbit", or a template such as "{hero.his} mom"."""
@@ -149,23 +103,18 @@ class Character:
 
 
 @cache
-def _forms(role: str, who: Character) -> dict[str, Template | str]:
-    """What a member of the cast adds to the words of a story."""
-    forms: dict[str, Template | str] = {
-        role: parse(who.name),
-        f"{role}.kind": who.kind,
-        f"{role}.call": who.call or who.name,
-    }
-    for form, word in _PRONOUNS[who.gender].items():
-        forms[f"{role}.{form}"] = word
+def character_words(role: str, who: Character) -> dict[str, Template]:
+    """The words that templates have for a character in this role; the pronouns of the hero also go without the role."""
+    forms = {"kind": who.kind, **_PRONOUNS[who.gender]}
+    words: dict[str, Template] = {role: parse(who.name), f"{role}.call": parse(who.call or who.name)}
+    for form, word in forms.items():
+        words[f"{role}.{form}"] = (word,)
         if role == "hero":
-            forms[form] = word
-    if role == "hero":
-        forms["kind"] = who.kind
-    return forms
+            words[form] = (word,)
+    return words
 
 
-class Told(NamedTuple):
+class Story(NamedTuple):
     """A story, and what it was made of."""
 
     text: str
@@ -173,39 +122,19 @@ class Told(NamedTuple):
     cast: dict[str, Character]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plot:
-    """A story that can be told in very many ways."""
+    """A story that can be written in very many ways."""
 
     name: str
-    cast: Mapping[str, Sequence[Character]]
-    """Role to those who can play it, drawn in this order; no two of a story have the same "
-    "name. The hero comes first."""
-    tables: Mapping[str, Sequence[str | tuple[str, ...]]]
-    """Column names (one or more words) to rows; one row is drawn for the story, so what belongs together stays so."""
-    text: str
-    """The template of the whole story."""
+    cast: dict[str, list[Character]] = field(default_factory=dict)
+    """Role to those who can play it, drawn in this order; no two characters of a story have the same name."""
+    tables: list[list[dict[str, Template]]] = field(default_factory=list)
+    """Rows of words; one row of each table is drawn for a story."""
+    template: Template = ()
+    """The whole story."""
 
-    @cached_property
-    def template(self) -> Template:
-        return parse(self.text)
-
-    @cached_property
-    def rows(self) -> list[list[dict[str, Template | str]]]:
-        """The tables, each row ready to be laid over the words of a story."""
-        tables = []
-        for heading, rows in self.tables.items():
-            columns = heading.split()
-            table = []
-            for row in rows:
-                cells = (row,) if isinstance(row, str) else row
-                if len(cells) != len(columns):
-                    raise ValueError(f"plot {self.name!r}: the row {row!r} does not fit the columns {heading!r}")
-                table.append({column: parse(cell) for column, cell in zip(columns, cells, strict=True)})
-            tables.append(table)
-        return tables
-
-    def tell(self, draw: Draw, phrases: Mapping[str, Template | str]) -> Told:
+    def write(self, draw: Draw, phrases: Mapping[str, Template]) -> Story:
         """Draw one story; `phrases` are the words that all plots share."""
         words = dict(phrases)
         cast: dict[str, Character] = {}
@@ -216,20 +145,26 @@ class Plot:
                 who = players[int(draw() * len(players))]
             taken.add(who.name)
             cast[role] = who
-            words.update(_forms(role, who))
-        for table in self.rows:
+            words.update(character_words(role, who))
+        for table in self.tables:
             words.update(table[int(draw() * len(table))])
         out: list[str] = []
-        expand(self.template, Telling(words, draw, terse=0.3 + 0.7 * draw()), out)
-        return Told(_set("".join(out), one_paragraph=draw() < 0.25), self.name, cast)
+        _expand(self.template, words, draw, 0.3 + 0.7 * draw(), out)
+        return Story(_finish("".join(out), one_paragraph=draw() < 0.25), self.name, cast)
 
 
-def _set(text: str, one_paragraph: bool) -> str:
-    """Put the story's spaces, paragraphs, capitals and articles in order."""
+# a vowel that does not sound like one (a unicorn, a useful, a one-) keeps "a"; a silent h takes "an"
+_VOWEL_SOUND = r"(?=(?!uni|use|usu|one\b|once\b)[aeiouAEIOU]|hour|honest)"
+_SMALL_A, _LARGE_A = re.compile(" a " + _VOWEL_SOUND), re.compile("A " + _VOWEL_SOUND)
+_SENTENCE_START = re.compile(r'[.!?\n](?:(?<=\.)")? ?"?[a-z]')
+
+
+def _finish(text: str, one_paragraph: bool) -> str:
+    """Correct the spaces, paragraphs, capitals and articles of a story."""
     paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
     text = (" " if one_paragraph else "\n\n").join(block for block in paragraphs if block)
     for mark in ".,!?":
-        text = text.replace(" " + mark, mark)  # where an empty option left its words out
+        text = text.replace(" " + mark, mark)  # a space before an option that was left out
     text = f"\n{text}\n".replace(' " ', '" ').replace(' "\n', '"\n')
     text = _SENTENCE_START.sub(lambda start: start[0][:-1] + start[0][-1].upper(), text)
     return _LARGE_A.sub("An ", _SMALL_A.sub(" an ", text)).strip()
