@@ -1,0 +1,215 @@
+"""The Optuna study of a sweep: its storage, its queue of trials, and its trials as the results read them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talewright.config import load_recipe, recipe_to_yaml
+from talewright.data.folders import locked, read_json, write_whole
+from talewright.errors import UserError
+from talewright.scaling.sweep.reading import POINT, Range, Sweep, grid
+
+if TYPE_CHECKING:
+    import optuna
+
+logger = logging.getLogger(__name__)
+BASE, JOURNAL = "base.yaml", "journal.log"
+OLD_PLAN = "sweep.json"
+"""Where earlier versions kept what is now the study's user attribute `sweep`."""
+HEARTBEAT = 60
+"""Seconds between the heartbeats of a running trial, in a database."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run of a sweep."""
+
+    number: int
+    point: dict[str, str]
+    """The settings that vary, without the seed."""
+    seed: int
+    run: Path
+    state: str
+    """Optuna's state: waiting, running (or interrupted), complete, pruned, fail."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Optuna's user attributes: the run folder, the results of a complete trial, the reason of a failed one."""
+
+    @property
+    def reason(self) -> str:
+        """Why the trial failed: the last line that its training printed."""
+        return self.attributes.get("reason") or last_line(self.run.with_suffix(".out"))
+
+
+def open_study(sweep: Sweep, folder: Path, storage: str | None = None) -> optuna.Study:
+    """Create the study or load it, and queue the trials that it lacks.
+
+    `storage` is a database URL or the path of a journal file; the default is a journal in the sweep's folder.
+    Raises UserError if Optuna is missing, or if the folder or the study belongs to something else.
+    """
+    optuna = _import_optuna()
+    names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
+    if names and not names & {BASE, JOURNAL}:
+        raise UserError(f"{folder} holds something else; name another folder by --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "study", waiting=lambda: None):
+            study = optuna.create_study(
+                storage=_open_storage(storage, folder / JOURNAL),
+                study_name="sweep" if storage is None else folder.resolve().name,
+                sampler=optuna.samplers.TPESampler(constant_liar=True),
+                pruner=_pruner(sweep.pruner),
+                load_if_exists=True,
+            )
+            _check_same(study, sweep, folder)
+            if not (folder / BASE).exists():
+                write_whole(folder / BASE, recipe_to_yaml(load_recipe(sweep.recipe, sweep.set)))
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None
+    except Exception as error:  # a database's driver raises exceptions of its own
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"cannot open the study in {storage or folder / JOURNAL}: {first}") from None
+    queue_missing(study, sweep, folder)
+    return study
+
+
+def queue_missing(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
+    """Queue the trials that the sweep asks for and the study lacks.
+
+    A tpe sweep queues its points without values; the sampler chooses them when a worker takes the trial, and the other
+    seeds of the point are queued then.
+    """
+    with locked(folder / "study", waiting=lambda: None):
+        known = [_parameters(trial) for trial in study.get_trials(deepcopy=False)]
+        if sweep.sampler == "tpe":
+            chosen = [{name: v for name, v in each.items() if name != "seed"} for each in known]
+            points = [point for i, point in enumerate(chosen) if point and point not in chosen[:i]]
+            for _ in range((sweep.trials or 0) - len(points) - chosen.count({})):
+                study.enqueue_trial({"seed": sweep.seeds[0]})
+        else:
+            points = _random_points(sweep) if sweep.sampler == "random" else list(grid(sweep))
+        for values in [{**point, "seed": seed} for point in points for seed in sweep.seeds]:
+            if values not in known:
+                study.enqueue_trial(values, skip_if_exists=True)
+
+
+def suggest(trial: optuna.Trial, sweep: Sweep) -> None:
+    """Give the trial a value of each setting that varies: the queued one, or one that the sampler chooses."""
+    for name, values in sweep.vary.items():
+        if not isinstance(values, Range):
+            trial.suggest_categorical(name, values)
+        elif values.whole:
+            trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
+        else:
+            trial.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def trials_of(study: optuna.Study, folder: Path) -> list[Trial]:
+    """The trials that have their values, in order; where one was retried, or was queued twice, the one that counts."""
+    trials: dict[str, Trial] = {}
+    for trial in [to_trial(each, folder) for each in study.get_trials(deepcopy=False) if each.params]:
+        key = json.dumps([trial.point, trial.seed])
+        if key not in trials or trials[key].state == "fail":
+            trials[key] = trial
+    return list(trials.values())
+
+
+def to_trial(frozen: optuna.trial.FrozenTrial, folder: Path) -> Trial:
+    """A trial as Optuna stores it, in our terms."""
+    values = _parameters(frozen)
+    return Trial(
+        number=frozen.number,
+        point={name: str(value) for name, value in values.items() if name != "seed"},
+        seed=values.get("seed", 0),
+        run=run_of(frozen, folder),
+        state=frozen.state.name.lower(),
+        attributes=frozen.user_attrs,
+    )
+
+
+def run_of(frozen: optuna.trial.FrozenTrial, folder: Path) -> Path:
+    """The trial's run folder; a retried trial continues the run of the first attempt."""
+    return folder / frozen.user_attrs.get("run", f"runs/trial-{frozen.number:03d}")
+
+
+def describe(values: dict[str, str]) -> str:
+    """A point in one line, by its name or by its settings without their sections."""
+    words = (value if name == POINT else f"{name.rpartition('.')[2]} {value}" for name, value in values.items())
+    return ", ".join(words) or "the recipe as it is"
+
+
+def last_line(path: Path) -> str:
+    """The last line of a training's output, which says what went wrong."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _parameters(frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    return {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
+
+
+def _random_points(sweep: Sweep) -> list[dict[str, Any]]:
+    """Points drawn with a fixed seed: the same ones every time, and more of them after those."""
+    optuna, points = _import_optuna(), []
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(sweep.trials or 0):
+        trial = study.ask()
+        suggest(trial, sweep)
+        points.append(trial.params)
+    return points
+
+
+def _open_storage(storage: str | None, journal: Path) -> optuna.storages.BaseStorage:
+    optuna = _import_optuna()
+    if storage is None or "://" not in storage:
+        backend = optuna.storages.journal.JournalFileBackend(str(storage or journal))
+        return optuna.storages.JournalStorage(backend)
+    return optuna.storages.RDBStorage(
+        storage,
+        heartbeat_interval=HEARTBEAT,
+        grace_period=2 * HEARTBEAT,
+        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+    )
+
+
+def _pruner(options: dict[str, Any]) -> optuna.pruners.BasePruner:
+    pruners = _import_optuna().pruners
+    kinds = {"none": pruners.NopPruner, "median": pruners.MedianPruner, "hyperband": pruners.HyperbandPruner}
+    try:
+        return kinds[options["kind"]](**{name: value for name, value in options.items() if name != "kind"})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"pruner: {error}") from None
+
+
+def _check_same(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
+    """Raise UserError if the study is another sweep's. More seeds or trials, or another pruner, are the same sweep."""
+    noted = study.user_attrs.get("sweep") or read_json(folder / OLD_PLAN)
+    now = {key: json.loads(json.dumps(asdict(sweep)[key])) for key in ("recipe", "set", "points", "vary", "sampler")}
+    if isinstance(noted, dict):
+        noted.setdefault("sampler", noted.get("search"))  # its name in OLD_PLAN
+        for key in now:
+            if noted.get(key, {}) != now[key]:
+                raise UserError(f"{folder} holds a sweep with another `{key}`; name another folder by --out")
+    elif study.get_trials(deepcopy=False):
+        raise UserError(f"{folder / OLD_PLAN} is missing or damaged; name another folder by --out")
+    elif any(folder.glob("runs/*")):
+        raise UserError(f"the runs in {folder} belong to another storage; name that by --storage, or another --out")
+    if "sweep" not in study.user_attrs:
+        study.set_user_attr("sweep", now)
+        study.set_metric_names(["bits per byte"])
+
+
+def _import_optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise UserError('talewright sweep needs Optuna: pip install "talewright[sweep]"') from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
