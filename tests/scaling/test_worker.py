@@ -1,15 +1,17 @@
-"""Whole sweeps of tiny runs, each in a process of its own as always."""
+"""Workers, in processes of their own where there are several; a stand-in trains, and in the slow tests the real one."""
 
 from __future__ import annotations
 
 import csv
 import json
-import math
+import os
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,135 +20,255 @@ pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
 
 from talewright.cli import main
 from talewright.config import read_yaml
-from talewright.sweep.pictures import frontier
-from talewright.sweep.running import Trial, _claim
-from talewright.train.lock import owned
+from talewright.scaling.sweep import worker as worker_module
+from talewright.scaling.sweep.reading import read_sweep
+from talewright.scaling.sweep.study import open_study
+from talewright.scaling.sweep.worker import Worker
 from talewright.train.log import read_log
+from tests.scaling.conftest import RECIPE
 from tests.train.conftest import write_stories
 
-SMALL = """
-model: {n_layers: 1, n_heads: 2, d_model: 16, d_ff: 32, vocab_size: 300, context_length: 32}
-train: {learning_rate: 1e-2, micro_batch: 4, max_steps: 6, evaluate_every: 3, checkpoint_every: 3, precision: fp32}
-"""
-SWEEP = """
-recipe: small.yaml
-set: {data.source: stories.txt}
-vary: {train.learning_rate: [1e-2, 1e-4], train.init_from: [null, nowhere]}
-seeds: [0, 1]
-"""
+
+def sweep(*words: str) -> None:
+    main(["sweep", "sweep.yaml", "--out", "out", *words])
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def rows(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict]:
+    capsys.readouterr()
+    sweep("--json", *words)
+    return json.loads(capsys.readouterr().out)
+
+
+def events(run: str, name: str) -> list[dict]:
+    return [event for event in read_log(Path("out/runs", run, "log.jsonl")) if event["event"] == name]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def start(command: list[str], *words: str, **environment: str) -> subprocess.Popen[str]:
+    command = [*command, "sweep.yaml", "--out", "out", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment})
+
+
+def edit(old: str, new: str) -> None:
+    text = Path("sweep.yaml").read_text()
+    assert old in text
+    Path("sweep.yaml").write_text(text.replace(old, new))
+
+
+def test_a_sweep_trains_everything_once_and_records_what_fails(stub, capsys):
+    found = rows(capsys, "--jobs", "2")
+    assert [(row["point"]["train.learning_rate"], row["n"], row["failed"]) for row in found] == [
+        ("1e-2", 2, 0),
+        ("1e-4", 2, 0),
+        ("5", 0, 2),
+    ]
+    assert found[0]["mean"] == pytest.approx(5 - 6 + 0.005)
+    assert found[0]["deviation"] == pytest.approx(statistics.stdev([0, 0.01]))
+    assert (found[0]["tokens"], found[0]["minutes"]) == (768, 0.1)
+    with Path("out/results.csv").open() as file:
+        assert [(row["train.learning_rate"], row["n"]) for row in csv.DictReader(file)][1:] == [
+            ("1e-4", "2"),
+            ("5", "0"),
+        ]
+    stamps = [run.stat().st_mtime_ns for run in sorted(Path("out/runs").iterdir())]
+    sweep()
+    assert "out/runs/trial-004 failed: the learning rate is above 1" in capsys.readouterr().err
+    assert [run.stat().st_mtime_ns for run in sorted(Path("out/runs").iterdir())] == stamps
+    edit("[0, 1]", "[0, 1, 2]")
+    assert [row["n"] for row in rows(capsys)] == [3, 3, 0]
+    assert len(list(Path("out/runs").glob("*.out"))) == 9
+
+
+def test_workers_that_start_together_share_the_trials(stub, capsys):
+    workers = [start(stub, PACE="0.05") for _ in range(3)]
+    said = [each.communicate(timeout=120)[1] for each in workers]
+    assert [each.returncode for each in workers] == [0, 0, 0], said
+    begun = Counter(line.split(":")[0] for text in said for line in text.splitlines() if ": learning_rate" in line)
+    assert begun == {f"trial-{number:03d}": 1 for number in range(6)}
+    assert [(row["n"], row["failed"]) for row in rows(capsys)] == [(2, 0), (2, 0), (0, 2)]
+
+
+def test_a_trial_that_another_worker_finished_meanwhile_is_left_alone(stub, capsys):
+    """Two interrupted trials, two workers: the one with the long trial comes back to a trial that is complete."""
+    edit("[1e-2, 1e-4, 5]", "[0.5, 1e-4]")
+    edit("[0, 1]", "[0]")
+    interrupted = start(stub, "--jobs", "2", PACE="0.2")
+    wait_for(lambda: len(list(Path("out").glob("runs/*/log.jsonl"))) == 2)
+    interrupted.send_signal(signal.SIGTERM)
+    assert interrupted.wait(60) == 143
+    workers = [start(stub, PACE="0.02") for _ in range(2)]
+    said = [each.communicate(timeout=120)[1] for each in workers]
+    assert [each.returncode for each in workers] == [0, 0], said
+    assert [row["n"] for row in rows(capsys)] == [1, 1]
+    for run in ("trial-000", "trial-001"):
+        assert len(events(run, "start")) == 2
+        assert [event["step"] for event in events(run, "step")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_trial_of_a_dead_worker_is_resumed_once_its_training_is_dead_too(stub, capsys):
+    edit("[0, 1]", "[0]")
+    edit(", 5]", "]")
+    dead = start(stub, PACE="1")
+    wait_for(lambda: Path("out/runs/trial-000/log.jsonl").exists() and events("trial-000", "start"))
+    dead.kill()
+    dead.wait()
+    assert [row["n"] for row in rows(capsys)] == [1, 0]  # the training lives: another worker takes the other trial
+    os.kill(events("trial-000", "start")[0]["process"], signal.SIGKILL)
+    wait_for(lambda: [row["n"] for row in rows(capsys)] == [1, 1])
+    assert len(events("trial-000", "start")) == 2
+    assert [event["step"] for event in events("trial-000", "step")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_trial_is_not_taken_while_its_training_starts(stub, capsys):
+    """Importing PyTorch takes seconds, in which the run folder is not locked yet."""
+    edit("[0, 1]", "[0]")
+    edit("[1e-2, 1e-4, 5]", "[1e-2]")
+    edit("seeds: [0]", "seeds: [0, 1]")
+    first = start(stub, STARTUP="3")
+    wait_for(lambda: Path("out/runs/trial-000").exists())
+    sweep()
+    assert "trial-000" not in capsys.readouterr().err
+    assert first.wait(60) == 0
+    assert len(events("trial-000", "start")) == 1
+
+
+def test_hopeless_trials_are_pruned_and_keep_their_run(stub, capsys, monkeypatch):
+    monkeypatch.setenv("PACE", "0.2")
+    edit("[1e-2, 1e-4, 5]", "[1e-2, 1e-4]")
+    Path("sweep.yaml").write_text(Path("sweep.yaml").read_text() + "pruner: {kind: median, n_startup_trials: 2}\n")
+    found = rows(capsys)
+    assert [(row["n"], row["pruned"]) for row in found] == [(2, 0), (0, 2)]
+    assert len(events("trial-002", "stop")) == 1
+    assert events("trial-002", "step")[-1]["step"] < 6
+    trial = open_study(read_sweep(Path("sweep.yaml")), Path("out")).trials[2]
+    assert (trial.state.name, set(trial.intermediate_values)) == ("PRUNED", {2})
+    assert [row["pruned"] for row in rows(capsys)] == [0, 2]
+    assert len(events("trial-002", "start")) == 1  # not tried again
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///study.db", "elsewhere.log"])
+def test_a_tpe_sweep_in_any_storage_is_an_optuna_study(stub, capsys, storage):
+    text = "recipe: small.yaml\nseeds: [0, 1]\nsampler: tpe\ntrials: 3\n"
+    learning_rate = "train.learning_rate: {from: 1e-4, to: 1e-2, log: true}"
+    Path("sweep.yaml").write_text(text + f"vary: {{{learning_rate}, model.n_layers: {{from: 1, to: 3}}}}\n")
+    words = ["--storage", storage] if storage else []
+    workers = [start(stub, "--jobs", "2", *words) for _ in range(2)]
+    said = [each.communicate(timeout=120)[1] for each in workers]
+    assert [each.returncode for each in workers] == [0, 0], said
+    assert [row["n"] for row in rows(capsys, *words)] == [2] * 3
+    opened = {
+        None: "JournalStorage(JournalFileBackend('out/journal.log')), study_name='sweep'",
+        "sqlite:///study.db": "'sqlite:///study.db', study_name='out'",
+        "elsewhere.log": "JournalStorage(JournalFileBackend('elsewhere.log')), study_name='out'",
+    }[storage]
+    script = f"""
+import json, optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+study = optuna.load_study(storage={opened})
+print(json.dumps([[t.state.name, t.value, t.params, t.user_attrs, t.intermediate_values] for t in study.trials]))
+"""
+    read = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    trials = json.loads(read.stdout)
+    assert [state for state, *_ in trials] == ["COMPLETE"] * 6
+    for number, (_, value, params, attributes, reported) in enumerate(trials):
+        assert value == pytest.approx(5 - 600 * params["train.learning_rate"] + params["seed"] / 100)
+        assert (attributes["run"], attributes["bits_per_byte"]) == (f"runs/trial-{number:03d}", value)
+        assert list(reported) == ["2", "4", "6"]
+    rates = [params["train.learning_rate"] for _, _, params, *_ in trials]
+    assert Counter(rates) == dict.fromkeys(rates, 2)
+
+
+def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, monkeypatch):
+    """The other machine's folder is not here: nothing but its heartbeats, which have stopped, shows that it is gone."""
+    edit("[0, 1]", "[0]")
+    edit(", 5]", "]")
+    from talewright.scaling.sweep import study as study_module
+
+    monkeypatch.setattr(study_module, "HEARTBEAT", 1)
+    study = open_study(read_sweep(Path("sweep.yaml")), Path("elsewhere/out"), "sqlite:///study.db")
+    lost = Worker(study, read_sweep(Path("sweep.yaml")), Path("elsewhere/out"))
+    monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "-c", "import time; time.sleep(60)"))
+    assert lost._start_next()
+    lost.running[0].process.kill()
+    monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "train.py"))
+    monkeypatch.setenv("PACE", "0.1")
+    assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db")] == [1, 0]  # it could still be alive
+    time.sleep(3)
+    monkeypatch.setenv("PACE", "1")
+    edit("[0]", "[0, 1]")
+    assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db", "--jobs", "2")] == [2, 2]
+    states = [trial.state.name for trial in study.trials]
+    assert sorted(states) == ["COMPLETE"] * 4 + ["FAIL"]
+    lost._watch(lost.running[0], due=True)  # the machine comes back: its trial is another's, which is no error
+    assert [trial.state.name for trial in study.trials] == states
+
+
+def test_jobs_share_the_cores(stub, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    code = "import os; raise SystemExit(os.environ['OMP_NUM_THREADS'] + ' threads')"
+    monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "-c", code))
+    sweep("--jobs", "4")
+    assert all(path.read_text() == "2 threads\n" for path in Path("out/runs").glob("*.out"))
+
+
+@pytest.fixture
+def real(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (tmp_path / "small.yaml").write_text(SMALL)
-    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    Path("small.yaml").write_text(RECIPE)
+    Path("sweep.yaml").write_text(
+        "recipe: small.yaml\nset: {data.source: stories.txt}\n"
+        "vary: {train.learning_rate: [1e-2, 1e-4], train.init_from: [null, nowhere]}\n"
+    )
     write_stories(tmp_path / "stories.txt", 60)
-    return tmp_path
-
-
-def last(run: Path) -> float:
-    return [event["bits_per_byte"] for event in read_log(run / "log.jsonl") if event["event"] == "evaluation"][-1]
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_all_and_writes_down_what_fails_and_does_nothing_twice(capsys):
-    main(["sweep", "sweep.yaml", "--out", "out", "--jobs", "2", "--json"])
-    told, said = capsys.readouterr()
-    rows = json.loads(told)
-    assert [(row["n"], row["failed"]) for row in rows] == [(2, 0), (2, 0), (0, 2), (0, 2)]
-    assert "nowhere" in said
-    assert rows[0]["point"]["train.learning_rate"] == "1e-2"  # it learns faster
-    good = sorted(run for run in Path("out/runs").iterdir() if (run / "log.jsonl").exists())
-    assert len(good) == 4
-    seeds = {json.loads((run / "log.jsonl").read_text().splitlines()[0])["recipe"]["seed"] for run in good}
-    assert seeds == {0, 1}
-    ends = sorted(last(run) for run in good)[:2]
-    assert rows[0]["mean"] == pytest.approx(statistics.fmean(ends))
-    assert rows[0]["deviation"] == pytest.approx(statistics.stdev(ends))
-    assert rows[0]["tokens"] == 6 * 4 * 32
-    assert rows[0]["flops"] > 0
-    with Path("out/results.csv").open() as file:
-        assert [row["n"] for row in csv.DictReader(file)] == ["2", "2", "0", "0"]
+def test_real_trials_have_a_table_and_pictures(real, capsys):
+    found = rows(capsys, "--jobs", "2")
+    assert [(row["n"], row["failed"]) for row in found] == [(1, 0), (1, 0), (0, 1), (0, 1)]
+    assert found[0]["point"]["train.learning_rate"] == "1e-2"  # it learns faster
+    good = [run for run in ("trial-000", "trial-001", "trial-002", "trial-003") if events(run, "evaluation")]
+    ends = [events(run, "evaluation")[-1]["bits_per_byte"] for run in good]
+    assert sorted(ends) == pytest.approx([row["mean"] for row in found[:2]])
+    assert (found[0]["tokens"], found[0]["deviation"]) == (6 * 4 * 32, None)
+    assert found[0]["flops"] > 0
     assert all(Path(f"out/{name}.png").stat().st_size > 10_000 for name in ("frontier", "points"))
-    stamps = [run.stat().st_mtime_ns for run in good]
-    main(["sweep", "sweep.yaml", "--out", "out"])
-    assert [run.stat().st_mtime_ns for run in good] == stamps
-    assert "bits/byte" in capsys.readouterr().out
-    Path("sweep.yaml").write_text(SWEEP.replace("[0, 1]", "[0, 1, 2]").replace("stories.txt", "other.txt"))
-    with pytest.raises(SystemExit) as left:
-        main(["sweep", "sweep.yaml", "--out", "out"])
-    assert left.value.code == 2
-    assert "another `set`" in capsys.readouterr().err
+    sweep()
+    assert "nowhere" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_stopped_goes_on_with_the_run_that_it_was_at():
-    text = SWEEP.replace("[null, nowhere]", "[null]").replace("set: {", "set: {train.max_steps: 200, ")
-    text = text.replace("[0, 1]", "[0]")
-    Path("sweep.yaml").write_text(text)
-    command = [sys.executable, "-m", "talewright", "sweep", "sweep.yaml", "--out", "out"]
-    begun = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = Path("out/runs/trial-000/log.jsonl")
-    limit = time.monotonic() + 120
-    while sum(event["event"] == "step" for event in read_log(log)) < 3 and time.monotonic() < limit:
-        time.sleep(0.05)
-    begun.send_signal(signal.SIGTERM)
-    assert begun.wait(60) == 128 + signal.SIGTERM
+def test_a_sweep_that_is_stopped_resumes_the_run_that_it_was_at(real):
+    edit("[null, nowhere]", "[null]")
+    edit("set: {", "set: {train.max_steps: 200, ")
+    stopped = start([sys.executable, "-m", "talewright", "sweep"])
+    wait_for(lambda: len(events("trial-000", "step")) >= 3, 120)
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.wait(60) == 128 + signal.SIGTERM
     before = Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns
-    Path("sweep.yaml").write_text(text)
-    subprocess.run(command, check=True, capture_output=True)
-    events = [event["event"] for event in read_log(log)]
-    assert "resume" in events
-    assert events.count("step") == 200
+    assert start([sys.executable, "-m", "talewright", "sweep"]).wait(240) == 0
+    assert len(events("trial-000", "resume")) == 1
+    assert len(events("trial-000", "step")) == 200
     assert Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns == before
     assert len(list(Path("out/runs").glob("*.out"))) == 2
 
 
 @pytest.mark.slow
-def test_two_commands_share_a_sweep(capsys):
-    """As on two machines that share a disk."""
-    Path("sweep.yaml").write_text(SWEEP.replace("[null, nowhere]", "[null]"))
-    command = [sys.executable, "-m", "talewright", "sweep", "sweep.yaml", "--out", "out"]
-    sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)]
-    while not Path("out/claims/trial-000/.lock").exists() and sweeps[0].poll() is None:
-        time.sleep(0.05)
-    sweeps.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    said = [each.communicate(timeout=240)[1] for each in sweeps]
-    assert [each.returncode for each in sweeps] == [0, 0], said
-    begun = [line.split(": ")[0] for text in said for line in text.splitlines() if ": learning_rate" in line]
-    assert sorted(begun) == [f"trial {number} of 4" for number in range(1, 5)], said
-    assert "trial 1 of 4 is another command's" in said[1]
-    main(["sweep", "sweep.yaml", "--out", "out", "--json"])
-    assert [row["n"] for row in json.loads(capsys.readouterr().out)] == [2, 2]
-
-
-def test_a_trial_is_claimed_once_and_left_to_a_training_that_outlived_its_command(tmp_path):
-    trial = Trial(number=0, point={}, seed=0, run=tmp_path / "runs" / "trial-000", state="running")
-    claim = _claim(trial, tmp_path)
-    assert claim is not None
-    assert _claim(trial, tmp_path) is None
-    claim.close()
-    with owned(trial.run):
-        assert _claim(trial, tmp_path) is None
-    again = _claim(trial, tmp_path)
-    assert again is not None
-    again.close()
-
-
-@pytest.mark.slow
-def test_each_listed_point_changes_its_own_settings(capsys):
+def test_each_listed_point_changes_its_own_settings(real, capsys):
     points = "points: {base: {}, wide: {model.d_model: 32}, slow: {train.learning_rate: 1e-5, model.n_layers: 2}}\n"
     Path("sweep.yaml").write_text("recipe: small.yaml\nset: {data.source: stories.txt}\n" + points)
-    main(["sweep", "sweep.yaml", "--out", "out"])
+    sweep()
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["point", "wide", "base", "slow"]
     models = [read_yaml(Path(f"out/runs/trial-{number:03d}/recipe.yaml"))["model"] for number in range(3)]
     assert [(model["d_model"], model["n_layers"]) for model in models] == [(16, 1), (32, 1), (16, 2)]
-
-
-def test_the_frontier_is_what_nothing_beats():
-    xs, ys = [1.0, 2.0, 2.0, 3.0, 4.0, 0.0], [3.0, 2.0, 2.5, 2.2, 1.0, 0.1]
-    assert frontier(xs, ys) == [(1.0, 3.0), (2.0, 2.0), (4.0, 1.0)]  # what costs nothing has learned nothing
-    assert math.inf not in [y for _, y in frontier(xs, ys)]

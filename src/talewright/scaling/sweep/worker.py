@@ -25,7 +25,6 @@ from talewright.scaling.sweep.reading import Sweep
 from talewright.scaling.sweep.results import measure
 from talewright.scaling.sweep.study import (
     BASE,
-    HEARTBEAT,
     describe,
     last_line,
     queue_missing,
@@ -37,7 +36,8 @@ from talewright.train.log import read_log
 
 logger = logging.getLogger(__name__)
 POLL, REPORT = 0.2, 5
-"""Seconds between two looks at the training processes, and at their evaluations."""
+"""Seconds between two looks at the training processes, and between two reports to the study."""
+TRAIN = (sys.executable, "-m", "talewright", "train")
 SIGNALED = (129, 130, 138, 143)
 """Exit codes of a training that a signal stopped after it had saved: SIGHUP, SIGINT, SIGUSR1, SIGTERM."""
 
@@ -69,19 +69,18 @@ class Worker:
 
     def run(self) -> None:
         """Work until the queue is empty. On KeyboardInterrupt the running trials save, and are resumed next time."""
-        next_report = next_beat = 0.0
+        next_report = 0.0
         try:
             while True:
                 while len(self.running) < self.jobs and self._start_next():
                     pass
                 if not self.running:
                     return
-                if (now := time.monotonic()) >= next_beat:
+                if due := time.monotonic() >= next_report:
                     self._beat()
-                    next_beat = now + HEARTBEAT
+                    next_report = time.monotonic() + REPORT
                 for job in list(self.running.values()):
-                    self._watch(job, report=now >= next_report)
-                next_report = now + REPORT if now >= next_report else next_report
+                    self._watch(job, due)
                 time.sleep(POLL)
         finally:
             for job in self.running.values():
@@ -122,16 +121,16 @@ class Worker:
             self.record_heartbeat(trial_id)
         return taken
 
-    def _start(self, optuna_trial: optuna.Trial, run: Path, output: IO[bytes]) -> None:
+    def _start(self, trial: optuna.Trial, run: Path, output: IO[bytes]) -> None:
         """Train, or resume, in a process of its own, which shares the processor's cores with the other jobs."""
-        suggest(optuna_trial, self.sweep)
-        seed = optuna_trial.suggest_int("seed", 0, 2**63 - 1)
-        optuna_trial.set_user_attr("run", str(run.relative_to(self.folder)))
-        frozen = self.study.get_trials(deepcopy=False)[optuna_trial.number]
+        suggest(trial, self.sweep)
+        seed = trial.suggest_int("seed", 0, 2**63 - 1)
+        trial.set_user_attr("run", str(run.relative_to(self.folder)))
+        frozen = self.storage.get_trial(trial._trial_id)
         point = to_trial(frozen, self.folder).point
         if self.sweep.sampler == "tpe":
             queue_missing(self.study, self.sweep, self.folder)  # the other seeds of the point
-        command = [sys.executable, "-m", "talewright", "train"]
+        command = list(TRAIN)
         if (run / "recipe.yaml").exists():
             command += ["--resume", str(run)]
         else:
@@ -149,13 +148,13 @@ class Worker:
             env=environment,
             start_new_session=True,  # Ctrl-C must reach only the worker: two signals end a training before it has saved
         )
-        self.running[frozen.number] = Job(optuna_trial, run, output, process, set(frozen.intermediate_values))
+        self.running[frozen.number] = Job(trial, run, output, process, set(frozen.intermediate_values))
 
-    def _watch(self, job: Job, report: bool) -> None:
+    def _watch(self, job: Job, due: bool) -> None:
         """Report a job's new evaluations, prune it if they are hopeless, and store its result once it has ended."""
         code = job.process.poll()
         try:
-            if report or code is not None:
+            if due or code is not None:
                 self._report(job)
             if code is not None:
                 self._finish(job, code)
