@@ -13,8 +13,7 @@ from pathlib import Path
 
 from talewright.scaling.sweep.pictures import draw_results
 from talewright.scaling.sweep.reading import POINT
-from talewright.scaling.sweep.results import rows_of, table
-from talewright.scaling.sweep.study import Trial
+from talewright.scaling.sweep.results import Trial, rows_of, table
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def test_ranges_need_a_sampler(tmp_path):
     assert found.vary == {"train.learning_rate": Range(1e-4, 1e-2, True), "model.n_layers": Range(1, 3, whole=True)}
     with pytest.raises(UserError, match="a grid needs a list of values"):
         read(tmp_path, text)
-    with pytest.raises(UserError, match="trials is None; a tpe sampler needs the number of points"):
+    with pytest.raises(UserError, match="trials is None; a tpe sampler needs vary, and the number of points"):
         read(tmp_path, text + "sampler: tpe\n")
     with pytest.raises(UserError, match="trials is for the samplers random and tpe"):
         read(tmp_path, "recipe: mini-2m\nseeds: [0, 1]\ntrials: 4\n")

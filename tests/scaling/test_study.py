@@ -19,7 +19,10 @@ from talewright.scaling.sweep.reading import Range, Sweep, read_sweep
 from talewright.scaling.sweep.results import rows_of
 from talewright.scaling.sweep.study import open_study, suggest, trials_of
 
-RANGES = {"train.learning_rate": Range(1e-4, 1e-2, True), "model.n_layers": Range(1.0, 3.0, whole=True)}
+RANGES: dict[str, tuple[str, ...] | Range] = {
+    "train.learning_rate": Range(1e-4, 1e-2, True),
+    "model.n_layers": Range(1.0, 3.0, whole=True),
+}
 
 
 def queued(study: optuna.Study) -> list[dict]:

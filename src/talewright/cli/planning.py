@@ -59,15 +59,17 @@ def sweep(
     from talewright.scaling.sweep.pictures import draw_results
     from talewright.scaling.sweep.reading import read_sweep
     from talewright.scaling.sweep.results import rows_of, table, write_table
-    from talewright.scaling.sweep.study import open_study, trials_of
 
+    try:
+        from talewright.scaling.sweep.study import open_study, trials_of
+        from talewright.scaling.sweep.worker import Worker
+    except ImportError:
+        raise UserError('talewright sweep needs Optuna: pip install "talewright[sweep]"') from None
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}; it counts processes, so 1 or more")
     show_log()
     plan, folder = read_sweep(Path(file)), Path(out) if out else Path("sweeps") / Path(file).stem
     study = open_study(plan, folder, storage)
-    from talewright.scaling.sweep.worker import Worker  # which needs Optuna
-
     try:
         Worker(study, plan, folder, jobs).run()
     except KeyboardInterrupt:

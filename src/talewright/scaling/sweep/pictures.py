@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.inspect.drawing.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
-from talewright.scaling.sweep.results import Row, curve_of
-from talewright.scaling.sweep.study import Trial, describe
+from talewright.scaling.sweep.results import Row, Trial, curve_of, describe
 
 AXES = {
     "minutes": ("minutes of training", 1),

@@ -66,6 +66,8 @@ def read_sweep(path: Path) -> Sweep:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path} is no sweep: it needs settings such as `recipe: mini-2m` and `vary: {{...}}`")
+    if "search" in values:  # what `sampler` was called
+        values.setdefault("sampler", values.pop("search"))
     problems: list[str] = []
     sweep = _parse(values, problems)
     problems += _conflicts(sweep, values)
@@ -84,23 +86,21 @@ def grid(sweep: Sweep) -> Iterator[dict[str, str]]:
 
 
 def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
-    """The sweep as far as it can be understood; everything else is added to `problems`."""
-    values = dict(values)
-    if "search" in values:  # an older name
-        values.setdefault("sampler", values.pop("search"))
-    problems += [_unknown(str(key), KEYS) or f"no setting {key}" for key in values if key not in KEYS]
-    points = _section("points", values.get("points"), problems, "{base: {}, deep: {...}}")
-    vary = {name: _varied(name, value, problems) for name, value in _settings("vary", values, problems).items()}
-    seeds = values.get("seeds", [0])
+    """The sweep as far as it can be understood; what cannot be is added to `problems`."""
+    problems += [_unknown(str(key), KEYS) for key in values if key not in KEYS]
+    points, seeds, pruner = values.get("points") or {}, values.get("seeds", [0]), values.get("pruner", "none")
+    if not isinstance(points, dict):
+        problems.append(f"points is {points!r}; it names points and their settings, such as {{base: {{}}, deep: ...}}")
+        points = {}
     if not isinstance(seeds, list) or not seeds or not all(_is_count(seed, 0) for seed in seeds):
         problems.append(f"seeds is {seeds!r}; it is a list of integers from 0 up, such as [0, 1, 2]")
         seeds = [0]
-    pruner = values.get("pruner", "none")
+    vary = {name: _varied(name, v, problems) for name, v in _settings("vary", values.get("vary"), problems).items()}
     return Sweep(
         recipe=str(values.get("recipe", "")),
-        set=_arguments("set", values, problems),
+        set=_arguments("set", values.get("set"), problems),
         vary=vary | ({POINT: tuple(map(str, points))} if points else {}),
-        points={str(name): _arguments(f"points.{name}", {f"points.{name}": v}, problems) for name, v in points.items()},
+        points={str(name): _arguments(f"points.{name}", section, problems) for name, section in points.items()},
         seeds=tuple(dict.fromkeys(seeds)),
         sampler=values.get("sampler", "grid"),
         trials=values.get("trials"),
@@ -108,20 +108,15 @@ def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
     )
 
 
-def _section(key: str, section: Any, problems: list[str], example: str) -> dict[Any, Any]:
+def _settings(key: str, section: Any, problems: list[str]) -> dict[str, Any]:
     if section is not None and not isinstance(section, dict):
-        problems.append(f"{key} is {section!r}; it is a section such as {example}")
-    return section if isinstance(section, dict) else {}
+        problems.append(f"{key} is {section!r}; it is a section of settings, such as {{train.max_steps: 300}}")
+    return {str(name).replace("-", "_"): value for name, value in section.items()} if isinstance(section, dict) else {}
 
 
-def _settings(key: str, values: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    section = _section(key, values.get(key), problems, "{train.max_steps: 300}")
-    return {str(name).replace("-", "_"): value for name, value in section.items()}
-
-
-def _arguments(key: str, values: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
+def _arguments(key: str, section: Any, problems: list[str]) -> dict[str, str]:
     """The settings of a section, with values as on the command line."""
-    return {name: _argument(value) for name, value in _settings(key, values, problems).items()}
+    return {name: _argument(value) for name, value in _settings(key, section, problems).items()}
 
 
 def _argument(value: Any) -> str:
@@ -183,17 +178,13 @@ def _conflicts(sweep: Sweep, values: Mapping[str, Any]) -> Iterator[str]:
         yield f"pruner is {sweep.pruner.get('kind')!r}; it is {', '.join(PRUNERS)}, or {{kind: median, ...}}"
     if sweep.sampler not in SAMPLERS:
         yield f"sampler is {sweep.sampler!r}; it is grid, random or tpe"
-    elif sweep.sampler != "grid":
-        if not _is_count(sweep.trials, 1):
-            yield f"trials is {sweep.trials!r}; a {sweep.sampler} sampler needs the number of points, 1 or more"
-        if not sweep.vary:
-            yield f"nothing to draw from; a {sweep.sampler} sampler needs vary"
-    else:
-        if sweep.trials is not None:
-            yield "trials is for the samplers random and tpe; a grid has as many points as its values make"
-        for name, value in sweep.vary.items():
-            if isinstance(value, Range):
-                yield f"vary.{name} is a range; a grid needs a list of values, or set sampler: random or tpe"
+    elif sweep.sampler != "grid" and not (sweep.vary and _is_count(sweep.trials, 1)):
+        yield f"trials is {sweep.trials!r}; a {sweep.sampler} sampler needs vary, and the number of points, 1 or more"
+    elif sweep.sampler == "grid" and sweep.trials is not None:
+        yield "trials is for the samplers random and tpe; a grid has as many points as its values make"
+    for name, value in sweep.vary.items():
+        if sweep.sampler == "grid" and isinstance(value, Range):
+            yield f"vary.{name} is a range; a grid needs a list of values, or set sampler: random or tpe"
 
 
 def _recipe_problems(sweep: Sweep) -> list[str]:

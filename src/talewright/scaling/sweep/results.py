@@ -7,7 +7,7 @@ import io
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from talewright.data.folders import write_whole
 from talewright.errors import UserError
 from talewright.inspect.history import read_history
 from talewright.model.cost import count_parameters, training_flops
-from talewright.scaling.sweep.study import Trial
+from talewright.scaling.sweep.reading import POINT
 
 COLUMNS = {
     "mean": ("bits/byte", ".4f"),
@@ -30,6 +30,26 @@ COLUMNS = {
     "flops": ("FLOPs", ".2e"),
 }
 """Title and format of each figure in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run of a sweep."""
+
+    number: int
+    point: dict[str, str]
+    """The settings that vary, without the seed."""
+    seed: int
+    run: Path
+    state: str
+    """Optuna's state: waiting, running (or interrupted), complete, pruned, fail."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Optuna's user attributes: the run folder, the results of a complete trial, the reason of a failed one."""
+
+    @property
+    def reason(self) -> str:
+        """Why the trial failed: the last line that its training printed."""
+        return self.attributes.get("reason") or last_line(self.run.with_suffix(".out"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,3 +150,15 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
         write_whole(path, text.getvalue())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def describe(values: dict[str, str]) -> str:
+    """A point in one line, by its name or by its settings without their sections."""
+    words = (value if name == POINT else f"{name.rpartition('.')[2]} {value}" for name, value in values.items())
+    return ", ".join(words) or "the recipe as it is"
+
+
+def last_line(path: Path) -> str:
+    """The last line of a training's output, which says what went wrong."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

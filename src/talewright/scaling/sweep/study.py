@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
+import re
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend
 
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.data.folders import locked, read_json, write_whole
 from talewright.errors import UserError
-from talewright.scaling.sweep.reading import POINT, Range, Sweep, grid
+from talewright.scaling.sweep.reading import Range, Sweep, grid
+from talewright.scaling.sweep.results import Trial
 
-if TYPE_CHECKING:
-    import optuna
-
-logger = logging.getLogger(__name__)
 BASE, JOURNAL = "base.yaml", "journal.log"
 OLD_PLAN = "sweep.json"
 """Where earlier versions kept what is now the study's user attribute `sweep`."""
@@ -25,33 +26,14 @@ HEARTBEAT = 60
 """Seconds between the heartbeats of a running trial, in a database."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One run of a sweep."""
-
-    number: int
-    point: dict[str, str]
-    """The settings that vary, without the seed."""
-    seed: int
-    run: Path
-    state: str
-    """Optuna's state: waiting, running (or interrupted), complete, pruned, fail."""
-    attributes: dict[str, Any] = field(default_factory=dict)
-    """Optuna's user attributes: the run folder, the results of a complete trial, the reason of a failed one."""
-
-    @property
-    def reason(self) -> str:
-        """Why the trial failed: the last line that its training printed."""
-        return self.attributes.get("reason") or last_line(self.run.with_suffix(".out"))
-
-
 def open_study(sweep: Sweep, folder: Path, storage: str | None = None) -> optuna.Study:
     """Create the study or load it, and queue the trials that it lacks.
 
     `storage` is a database URL or the path of a journal file; the default is a journal in the sweep's folder.
-    Raises UserError if Optuna is missing, or if the folder or the study belongs to something else.
+    Raises UserError if the folder or the study belongs to something else, or cannot be opened.
     """
-    optuna = _import_optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # heartbeats, constant_liar
     names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
     if names and not names & {BASE, JOURNAL}:
         raise UserError(f"{folder} holds something else; name another folder by --out")
@@ -59,7 +41,7 @@ def open_study(sweep: Sweep, folder: Path, storage: str | None = None) -> optuna
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / "study", waiting=lambda: None):
             study = optuna.create_study(
-                storage=_open_storage(storage, folder / JOURNAL),
+                storage=_open_storage(storage or str(folder / JOURNAL)),
                 study_name="sweep" if storage is None else folder.resolve().name,
                 sampler=optuna.samplers.TPESampler(constant_liar=True),
                 pruner=_pruner(sweep.pruner),
@@ -74,7 +56,8 @@ def open_study(sweep: Sweep, folder: Path, storage: str | None = None) -> optuna
         raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None
     except Exception as error:  # a database's driver raises exceptions of its own
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"cannot open the study in {storage or folder / JOURNAL}: {first}") from None
+        where = re.sub("//.*@", "//", storage or str(folder / JOURNAL))  # without the password
+        raise UserError(f"cannot open the study in {where}: {first}") from None
     queue_missing(study, sweep, folder)
     return study
 
@@ -138,25 +121,13 @@ def run_of(frozen: optuna.trial.FrozenTrial, folder: Path) -> Path:
     return folder / frozen.user_attrs.get("run", f"runs/trial-{frozen.number:03d}")
 
 
-def describe(values: dict[str, str]) -> str:
-    """A point in one line, by its name or by its settings without their sections."""
-    words = (value if name == POINT else f"{name.rpartition('.')[2]} {value}" for name, value in values.items())
-    return ", ".join(words) or "the recipe as it is"
-
-
-def last_line(path: Path) -> str:
-    """The last line of a training's output, which says what went wrong."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
 def _parameters(frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
     return {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
 
 
 def _random_points(sweep: Sweep) -> list[dict[str, Any]]:
     """Points drawn with a fixed seed: the same ones every time, and more of them after those."""
-    optuna, points = _import_optuna(), []
+    points: list[dict[str, Any]] = []
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(sweep.trials or 0):
         trial = study.ask()
@@ -165,22 +136,21 @@ def _random_points(sweep: Sweep) -> list[dict[str, Any]]:
     return points
 
 
-def _open_storage(storage: str | None, journal: Path) -> optuna.storages.BaseStorage:
-    optuna = _import_optuna()
-    if storage is None or "://" not in storage:
-        backend = optuna.storages.journal.JournalFileBackend(str(storage or journal))
-        return optuna.storages.JournalStorage(backend)
-    return optuna.storages.RDBStorage(
-        storage,
-        heartbeat_interval=HEARTBEAT,
-        grace_period=2 * HEARTBEAT,
-        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+def _open_storage(storage: str) -> BaseStorage:
+    if "://" not in storage:
+        return JournalStorage(JournalFileBackend(storage))
+    retry = RetryHeartbeatStaleTrialCallback()
+    return RDBStorage(
+        storage, heartbeat_interval=HEARTBEAT, grace_period=2 * HEARTBEAT, heartbeat_stale_trial_callback=retry
     )
 
 
 def _pruner(options: dict[str, Any]) -> optuna.pruners.BasePruner:
-    pruners = _import_optuna().pruners
-    kinds = {"none": pruners.NopPruner, "median": pruners.MedianPruner, "hyperband": pruners.HyperbandPruner}
+    kinds = {
+        "none": optuna.pruners.NopPruner,
+        "median": optuna.pruners.MedianPruner,
+        "hyperband": optuna.pruners.HyperbandPruner,
+    }
     try:
         return kinds[options["kind"]](**{name: value for name, value in options.items() if name != "kind"})
     except (TypeError, ValueError) as error:
@@ -203,13 +173,3 @@ def _check_same(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
     if "sweep" not in study.user_attrs:
         study.set_user_attr("sweep", now)
         study.set_metric_names(["bits per byte"])
-
-
-def _import_optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise UserError('talewright sweep needs Optuna: pip install "talewright[sweep]"') from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return optuna

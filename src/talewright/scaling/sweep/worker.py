@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import IO
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from talewright.errors import UserError
 from talewright.scaling.sweep.reading import Sweep
-from talewright.scaling.sweep.results import measure
+from talewright.scaling.sweep.results import describe, last_line, measure
 from talewright.scaling.sweep.study import (
     BASE,
-    describe,
-    last_line,
     queue_missing,
     run_of,
     suggest,
@@ -82,6 +80,8 @@ class Worker:
                 for job in list(self.running.values()):
                     self._watch(job, due)
                 time.sleep(POLL)
+        except (StorageInternalError, OSError) as error:  # the database is gone, the disk is full
+            raise UserError(f"the sweep's storage failed: {error}; the same command continues") from None
         finally:
             for job in self.running.values():
                 if not job.pruned:  # a second signal would end it before it has saved
