@@ -112,6 +112,34 @@ def test_a_trial_that_another_worker_finished_meanwhile_is_left_alone(stub, caps
         assert [event["step"] for event in events(run, "step")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
+def test_what_another_worker_finished_since_the_last_look_is_left_alone(stub, monkeypatch, storage):
+    sweep = read_sweep(Path("sweep.yaml"))
+    ours, theirs = (open_study(sweep, Path("out"), storage) for _ in range(2))
+    theirs.ask()
+    stale = ours.trials
+    theirs.tell(0, 1.0)
+    for _ in range(5):
+        theirs.tell(theirs.ask(), 2.0)
+    monkeypatch.setattr(ours, "get_trials", lambda **_: stale)
+    Worker(ours, sweep, Path("out")).run()
+    assert not list(Path("out").glob("runs/*/"))
+    assert [trial.value for trial in theirs.trials] == [1.0] + [2.0] * 5
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
+def test_a_trial_that_another_worker_finishes_while_it_trains_here_is_left_to_it(stub, monkeypatch, storage):
+    monkeypatch.setenv("PACE", "0.1")
+    edit("[1e-2, 1e-4, 5]", "[1e-2]")
+    sweep = read_sweep(Path("sweep.yaml"))
+    ours, theirs = (open_study(sweep, Path("out"), storage) for _ in range(2))
+    worker = Worker(ours, sweep, Path("out"))
+    assert worker._start_next()
+    theirs.tell(0, 1.0)
+    worker.run()
+    assert [trial.value for trial in theirs.trials] == [1.0, pytest.approx(-0.99)]
+
+
 def test_a_trial_of_a_dead_worker_is_resumed_once_its_training_is_dead_too(stub, capsys):
     edit("[0, 1]", "[0]")
     edit(", 5]", "]")
@@ -205,6 +233,8 @@ def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, m
     monkeypatch.setenv("PACE", "1")
     edit("[0]", "[0, 1]")
     assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db", "--jobs", "2")] == [2, 2]
+    main(["sweep", "sweep.yaml", "--out", "elsewhere/out", "--storage", "sqlite:///study.db", "--json"])
+    assert [row["n"] for row in json.loads(capsys.readouterr().out)] == [2, 2]  # without a run here
     states = [trial.state.name for trial in study.trials]
     assert sorted(states) == ["COMPLETE"] * 4 + ["FAIL"]
     lost._watch(lost.running[0], due=True)  # the machine comes back: its trial is another's, which is no error

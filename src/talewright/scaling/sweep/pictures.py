@@ -26,7 +26,9 @@ COLORED = SERIES.index((GREY, "-"))
 def draw_results(rows: Sequence[Row], trials: Sequence[Trial], folder: Path) -> list[Path]:
     """Write `frontier.png` and, for several points, `points.png`. Raises UserError where they cannot be written."""
     rows = [row for row in rows if row.n]
-    complete = [trial for trial in trials if trial.state == "complete" and trial.run.is_dir()]  # and trained here
+    complete = [
+        trial for trial in trials if trial.state == "complete" and (trial.run / "recipe.yaml").is_file()
+    ]  # here
     curves = [(row, curve_of(trial.run)) for row in rows for trial in complete if trial.point == row.point]
     if not curves:
         return []

@@ -33,7 +33,7 @@ from talewright.scaling.sweep.study import (
 from talewright.train.log import read_log
 
 logger = logging.getLogger(__name__)
-POLL, REPORT = 0.2, 5
+POLL, REPORT = 0.5, 5
 """Seconds between two looks at the training processes, and between two reports to the study."""
 TRAIN = (sys.executable, "-m", "talewright", "train")
 SIGNALED = (129, 130, 138, 143)
