@@ -112,6 +112,7 @@ def test_a_trial_that_another_worker_finished_meanwhile_is_left_alone(stub, caps
         assert [event["step"] for event in events(run, "step")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 @pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
 def test_what_another_worker_finished_since_the_last_look_is_left_alone(stub, monkeypatch, storage):
     sweep = read_sweep(Path("sweep.yaml"))
@@ -181,7 +182,14 @@ def test_hopeless_trials_are_pruned_and_keep_their_run(stub, capsys, monkeypatch
     assert len(events("trial-002", "start")) == 1  # not tried again
 
 
-@pytest.mark.parametrize("storage", [None, "sqlite:///study.db", "elsewhere.log"])
+@pytest.mark.parametrize(
+    "storage",
+    [
+        None,
+        pytest.param("sqlite:///study.db", marks=pytest.mark.slow),
+        pytest.param("elsewhere.log", marks=pytest.mark.slow),
+    ],
+)
 def test_a_tpe_sweep_in_any_storage_is_an_optuna_study(stub, capsys, storage):
     text = "recipe: small.yaml\nseeds: [0, 1]\nsampler: tpe\ntrials: 3\n"
     learning_rate = "train.learning_rate: {from: 1e-4, to: 1e-2, log: true}"

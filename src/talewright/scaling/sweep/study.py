@@ -118,7 +118,7 @@ def to_trial(frozen: optuna.trial.FrozenTrial, folder: Path) -> Trial:
 
 def run_of(frozen: optuna.trial.FrozenTrial, folder: Path) -> Path:
     """The trial's run folder; a retried trial continues the run of the first attempt."""
-    return folder / frozen.user_attrs.get("run", f"runs/trial-{frozen.number:03d}")
+    return folder / "runs" / Path(frozen.user_attrs.get("run", f"trial-{frozen.number:03d}")).name
 
 
 def _parameters(frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
