@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.inspect.drawing.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
-from talewright.scaling.sweep.results import Row, Trial, curve_of, describe
+from talewright.scaling.sweep.results import PointResult, Trial, curve_of, describe
 
 AXES = {
     "minutes": ("minutes of training", 1),
@@ -15,7 +15,7 @@ AXES = {
     "flops": ("training FLOPs", 1),
 }
 """Label and unit of each cost."""
-Curves = Sequence[tuple[Row, dict[str, list[float]]]]
+Curves = Sequence[tuple[PointResult, dict[str, list[float]]]]
 """Runs: the row that each belongs to, and its curve."""
 MAX_POINTS = 40
 """Most points in points.png: the best ones."""
@@ -23,7 +23,7 @@ COLORED = SERIES.index((GREY, "-"))
 """Points that the legend of frontier.png names; the others are gray."""
 
 
-def draw_results(rows: Sequence[Row], trials: Sequence[Trial], folder: Path) -> list[Path]:
+def draw_results(rows: Sequence[PointResult], trials: Sequence[Trial], folder: Path) -> list[Path]:
     """Write `frontier.png` and, for several points, `points.png`. Raises UserError where they cannot be written."""
     rows = [row for row in rows if row.n]
     complete = [
@@ -52,12 +52,12 @@ def frontier(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, floa
     return best
 
 
-def _summary(row: Row) -> str:
+def _summary(row: PointResult) -> str:
     spread = "" if row.deviation is None else f" ± {row.deviation:.4f}"
     return f"{describe(row.point)}, {row.mean:.4f}{spread} bits per byte (n = {row.n})"
 
 
-def _points(curves: Curves, rows: Sequence[Row]) -> Callable[[Any], None]:
+def _points(curves: Curves, rows: Sequence[PointResult]) -> Callable[[Any], None]:
     """A line for each point, the best on top: each of its runs, and their mean."""
 
     def draw(axes: Any) -> None:
@@ -72,7 +72,7 @@ def _points(curves: Curves, rows: Sequence[Row]) -> Callable[[Any], None]:
     return draw
 
 
-def _frontier(curves: Curves, rows: Sequence[Row], cost: str) -> Callable[[Any], None]:
+def _frontier(curves: Curves, rows: Sequence[PointResult], cost: str) -> Callable[[Any], None]:
     """The evaluations of every run against a cost, and their frontier."""
 
     label, unit = AXES[cost]

@@ -53,7 +53,7 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PointResult:
     """A point of the sweep, over its seeds."""
 
     point: dict[str, str]
@@ -93,7 +93,7 @@ def measure(run: Path) -> dict[str, float]:
     return {"parameters": parameters, **{name: values[-1] for name, values in curve.items()}}
 
 
-def rows_of(trials: Sequence[Trial]) -> list[Row]:
+def rows_of(trials: Sequence[Trial]) -> list[PointResult]:
     """The points, the best first, those without a result last."""
     points: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
     for trial in trials:
@@ -102,7 +102,7 @@ def rows_of(trials: Sequence[Trial]) -> list[Row]:
     return sorted(rows, key=lambda row: math.inf if row.mean is None else row.mean)
 
 
-def _row(point: dict[str, str], trials: Sequence[Trial]) -> Row:
+def _row(point: dict[str, str], trials: Sequence[Trial]) -> PointResult:
     states = [trial.state for trial in trials]
     complete = [trial for trial in trials if trial.state == "complete"]
     results: list[dict[str, Any]] = [  # a study of earlier versions has no attributes
@@ -112,7 +112,7 @@ def _row(point: dict[str, str], trials: Sequence[Trial]) -> Row:
     def mean(name: str) -> float | None:
         return statistics.fmean(result[name] for result in results) if results else None
 
-    return Row(
+    return PointResult(
         point=point,
         parameters=results[0]["parameters"] if results else None,
         n=len(results),
@@ -124,7 +124,7 @@ def _row(point: dict[str, str], trials: Sequence[Trial]) -> Row:
     )
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[PointResult]) -> str:
     """The rows as text, a line for each point."""
     names = list(rows[0].point) if rows else []
     lines = [[name.rpartition(".")[2] for name in names] + [title for title, _ in COLUMNS.values()]]
@@ -139,7 +139,7 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
-def write_table(rows: Sequence[Row], path: Path) -> None:
+def write_table(rows: Sequence[PointResult], path: Path) -> None:
     """Write the rows as CSV. Raises UserError where the file cannot be written."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [*(rows[0].point if rows else ()), *COLUMNS])

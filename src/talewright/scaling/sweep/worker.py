@@ -41,7 +41,7 @@ SIGNALED = (129, 130, 138, 143)
 
 
 @dataclass
-class Job:
+class RunningTrial:
     """A trial that this worker trains."""
 
     trial: optuna.Trial
@@ -61,7 +61,7 @@ class Worker:
         self.study, self.sweep, self.folder, self.jobs = study, sweep, folder, jobs
         self.storage = study._storage  # Optuna has no public way from a study to it
         self.record_heartbeat = getattr(self.storage, "record_heartbeat", None)  # a journal has none
-        self.running: dict[int, Job] = {}
+        self.running: dict[int, RunningTrial] = {}
         self.stopped: set[int] = set()
         """Trials that a signal stopped; they are left to the next call."""
 
@@ -148,9 +148,9 @@ class Worker:
             env=environment,
             start_new_session=True,  # Ctrl-C must reach only the worker: two signals end a training before it has saved
         )
-        self.running[frozen.number] = Job(trial, run, output, process, set(frozen.intermediate_values))
+        self.running[frozen.number] = RunningTrial(trial, run, output, process, set(frozen.intermediate_values))
 
-    def _watch(self, job: Job, due: bool) -> None:
+    def _watch(self, job: RunningTrial, due: bool) -> None:
         """Report a job's new evaluations, prune it if they are hopeless, and store its result once it has ended."""
         code = job.process.poll()
         try:
@@ -166,7 +166,7 @@ class Worker:
             job.output.close()
             del self.running[job.trial.number]
 
-    def _report(self, job: Job) -> None:
+    def _report(self, job: RunningTrial) -> None:
         for event in read_log(job.run / "log.jsonl"):
             if event.get("event") == "evaluation" and event["step"] not in job.reported:
                 job.reported.add(event["step"])
@@ -175,7 +175,7 @@ class Worker:
                     job.pruned = True
                     job.process.terminate()
 
-    def _finish(self, job: Job, code: int) -> None:
+    def _finish(self, job: RunningTrial, code: int) -> None:
         name, trial = job.run.name, job.trial
         if job.pruned and code != 0:
             self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
