@@ -11,10 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from talewright.sweep.pictures import draw_results
-from talewright.sweep.reading import POINT
-from talewright.sweep.results import rows_of, table
-from talewright.sweep.running import Trial
+from talewright.scaling.sweep.pictures import draw_results
+from talewright.scaling.sweep.reading import POINT
+from talewright.scaling.sweep.results import Trial, rows_of, table
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     trials = []
     for number, named in enumerate(asked.runs):
         name, _, run = named.rpartition("=")
-        trials.append(Trial(number=number, point={POINT: name}, seed=0, run=Path(run), state="done"))
+        trials.append(Trial(number=number, point={POINT: name}, seed=0, run=Path(run), state="complete"))
     rows = rows_of(trials)
     draw_results(rows, trials, asked.out)
     print(table(rows))

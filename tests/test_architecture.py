@@ -19,7 +19,7 @@ ORDER = [
     ["evaluate"],
     ["inspect", "export"],
     ["api", "bench", "listing"],
-    ["judging", "looking", "plan", "scoring", "sweep", "verify"],
+    ["judging", "looking", "plan", "scaling", "scoring", "verify"],
     ["studio"],
     ["cli"],
 ]

@@ -159,9 +159,9 @@ def wait_for_lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     path = target.with_name(f".{target.name}.lock")
     while True:
         with path.open("w") as file:
-            if not _lock(file, wait=False):
+            if not lock_file(file, wait=False):
                 on_wait()
-                _lock(file, wait=True)
+                lock_file(file, wait=True)
             if _is_open_file(file, path):  # otherwise its previous holder deleted it in the meantime
                 try:
                     yield
@@ -177,7 +177,7 @@ def refuse_if_locked(path: Path, owner: str, message: Callable[[str], str]) -> I
     Raises LockedError with `message(owner)` of the current holder, OSError if the file cannot be written.
     """
     with path.open("a+", encoding="utf-8", errors="replace") as file:
-        if not _lock(file, wait=False):
+        if not lock_file(file, wait=False):
             file.seek(0)
             raise LockedError(message(file.read(200) or "another process"))
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
@@ -187,8 +187,8 @@ def refuse_if_locked(path: Path, owner: str, message: Callable[[str], str]) -> I
         yield
 
 
-def _lock(file: IO[str], wait: bool) -> bool:
-    """Lock an open file; False if another process holds it. Without locks (Windows, some file systems), True."""
+def lock_file(file: IO[Any], wait: bool = False) -> bool:
+    """Lock an open file until it is closed; False if another process holds it. True if the system has no locks."""
     try:
         import fcntl
     except ImportError:

@@ -82,7 +82,7 @@ def test_speed_is_measured_as_the_run_itself_would_train(monkeypatch):
         compiled[recipe.train.max_minutes] = begun
         return {"tokens_per_second": 1000.0, "compiled": begun, "warm_up_seconds": 60.0}
 
-    monkeypatch.setattr("talewright.bench.bench_training", bench)
+    monkeypatch.setattr("talewright.train.benchmark.bench_training", bench)
     monkeypatch.setattr("talewright.train.distributed.compiler", lambda: "g++")
     short, long = (plan(minutes, ("1m",), law=TRUE)[0] for minutes in (2, 10))
     assert compiled == {2: False, 10: True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,3 +113,18 @@ def dump(value: Any) -> str:
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+class _Messages(logging.Handler):
+    """Prints log messages as `say` does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+def show_log() -> None:
+    """Print the package's log messages, from INFO up, to stderr."""
+    logger = logging.getLogger("talewright")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        logger.addHandler(_Messages())

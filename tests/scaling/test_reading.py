@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from talewright.errors import UserError
-from talewright.sweep.reading import Range, grid, read_sweep
+from talewright.scaling.sweep.reading import Range, grid, read_sweep
 
 
 def read(folder: Path, text: str):
@@ -28,17 +28,23 @@ def test_a_sweep_is_read_as_it_stands(tmp_path):
         "model.bias": ("[]", '["mlp"]'),
         "model.tied": ("true",),
     }
-    assert (found.recipe, found.seeds, found.search) == ("mini-2m", (0, 1), "grid")
+    assert (found.recipe, found.seeds, found.sampler) == ("mini-2m", (0, 1), "grid")
+    assert found.pruner == {"kind": "none"}
     assert len(list(grid(found))) == 4
 
 
-def test_ranges_are_for_a_random_search(tmp_path):
+def test_ranges_need_a_sampler(tmp_path):
     ranges = "train.learning_rate: {from: 1e-4, to: 1e-2, log: true}, model.n_layers: {from: 1, to: 3}"
     text = f"recipe: mini-2m\nvary: {{{ranges}}}\n"
-    found = read(tmp_path, text + "search: random\ntrials: 4\n")
+    found = read(tmp_path, text + "sampler: random\ntrials: 4\n")
     assert found.vary == {"train.learning_rate": Range(1e-4, 1e-2, True), "model.n_layers": Range(1, 3, whole=True)}
     with pytest.raises(UserError, match="a grid needs a list of values"):
         read(tmp_path, text)
+    with pytest.raises(UserError, match="trials is None; a tpe sampler needs vary, and the number of points"):
+        read(tmp_path, text + "sampler: tpe\n")
+    with pytest.raises(UserError, match="trials is for the samplers random and tpe"):
+        read(tmp_path, "recipe: mini-2m\nseeds: [0, 1]\ntrials: 4\n")
+    assert read(tmp_path, text + "search: random\ntrials: 4\n") == found  # the older name of sampler
 
 
 def test_points_are_listed_with_what_each_changes(tmp_path):
@@ -58,12 +64,22 @@ def test_points_are_listed_with_what_each_changes(tmp_path):
         read(tmp_path, "recipe: story-1m\npoints: [1]\n")
 
 
+def test_a_pruner_is_a_name_or_a_section(tmp_path):
+    text = "recipe: mini-2m\nseeds: [0, 1]\npruner: "
+    assert read(tmp_path, text + "median\n").pruner == {"kind": "median"}
+    options = {"kind": "hyperband", "min_resource": 50}
+    assert read(tmp_path, text + "{kind: hyperband, min_resource: 50}\n").pruner == options
+    for wrong in ("medium", "{n_startup_trials: 2}", "[median]"):
+        with pytest.raises(UserError, match="it is none, median, hyperband"):
+            read(tmp_path, text + wrong + "\n")
+
+
 WRONG = """
 recpie: mini-2m
 set: {train.max_steps: 30, model.n_layer: 3}
 vary: {train.max_steps: [1, 2], model.d_model: {from: 3, to: 1}, seed: [1]}
 seeds: [-1]
-search: bayes
+sampler: bayes
 """
 
 
@@ -74,16 +90,16 @@ def test_every_problem_is_named_at_once(tmp_path):
         "no setting recpie; did you mean recipe?",
         "recipe is missing",
         "no setting model.n_layer; did you mean model.n_layers?",
-        "train.max_steps stands under set and under vary",
+        "train.max_steps is both in set and in vary",
         "vary.model.d_model is {'from': 3, 'to': 1}",
         "vary.seed: seeds are listed under `seeds`",
         "seeds is [-1]",
-        "search is 'bayes'; it is grid or random",
+        "sampler is 'bayes'; it is grid, random or tpe",
     ):
         assert words in str(caught.value), words
 
 
-def test_wrong_values_are_told_before_anything_is_run(tmp_path):
+def test_wrong_values_are_reported_before_anything_is_trained(tmp_path):
     with pytest.raises(UserError, match=r"(?s)train\.learning_rate is fast.*model\.n_heads is 5"):
         read(tmp_path, "recipe: mini-2m\nvary: {model.n_heads: [4, 5], train.learning_rate: [1e-3, fast]}\n")
 
@@ -91,7 +107,7 @@ def test_wrong_values_are_told_before_anything_is_run(tmp_path):
 @pytest.mark.parametrize(
     "text", ["- a\n", "", "recipe: [\n", "recipe: mini-2m\nrecipe: mini-2m\n", "recipe: mini-2m\n"]
 )
-def test_what_is_no_sweep_is_refused_in_a_line(tmp_path, text):
+def test_what_is_no_sweep_is_refused_in_one_sentence(tmp_path, text):
     with pytest.raises(UserError, match=r"sweep\.yaml"):
         read(tmp_path, text)
     with pytest.raises(UserError, match="no file"):

@@ -1,0 +1,1 @@
+"""Sweeps: one recipe trained with many settings and seeds, as the trials of an Optuna study."""
