@@ -34,33 +34,33 @@ def model_of(config: ModelConfig) -> GPT:
 
 
 def naive(model: GPT, stories: list[np.ndarray]) -> tuple[float, int, int]:
-    """Loss in nats, tokens that were the likeliest, and tokens: one story at a time, by the protocol's words."""
-    total, hits, tokens = 0.0, 0, 0
+    """Loss in nats, correct tokens, and tokens: one story at a time, by the protocol's definition."""
+    total, correct, tokens = 0.0, 0, 0
     context = model.config.context_length
     for story in stories:
         whole = [EOS, *story.tolist(), EOS]
         read, predicted = whole[:-1], whole[1:]
         for start in range(0, len(read), context):
-            piece, targets = read[start : start + context], torch.tensor(predicted[start : start + context])
+            sequence, targets = read[start : start + context], torch.tensor(predicted[start : start + context])
             with torch.no_grad():
-                logits = model(torch.tensor([piece]))[0].double()
+                logits = model(torch.tensor([sequence]))[0].double()
             total += float(F.cross_entropy(logits, targets, reduction="sum"))
-            hits += int((logits.argmax(-1) == targets).sum())
-            tokens += len(piece)
-    return total, hits, tokens
+            correct += int((logits.argmax(-1) == targets).sum())
+            tokens += len(sequence)
+    return total, correct, tokens
 
 
 @given(model_configs(vocab_size=VOCAB, dropout=0.5), stories_of_ids(), st.integers(1, 100))
 def test_a_score_equals_one_story_at_a_time(config, stories, batch_tokens):
     model = model_of(config)
-    total, hits, tokens = naive(model, stories)
+    total, correct, tokens = naive(model, stories)
     sizes = [len(story) + 1 for story in stories]
     score = score_stories(model, stories, sizes, EOS, batch_tokens)
     assert score.tokens == tokens == sum(sizes)
     assert score.loss == pytest.approx(total / tokens, rel=1e-5, abs=1e-5)
     assert score.perplexity == pytest.approx(math.exp(total / tokens), rel=1e-4)
     assert score.bits_per_byte == pytest.approx(total / math.log(2) / sum(sizes), rel=1e-5, abs=1e-5)
-    assert score.token_accuracy == pytest.approx(hits / tokens, abs=1e-9)
+    assert score.token_accuracy == pytest.approx(correct / tokens, abs=1e-9)
     assert (score.bytes, score.stories) == (sum(sizes), len(stories))
 
 
@@ -87,7 +87,7 @@ def test_padding_is_neither_scored_nor_attended():
     assert together.loss * 14 == pytest.approx(alone + other, rel=1e-6)
 
 
-def test_a_batch_holds_no_more_places_than_it_may_and_little_padding(monkeypatch):
+def test_a_batch_holds_no_more_positions_than_allowed_and_little_padding(monkeypatch):
     model, shapes = model_of(small(context_length=64)), []
     hidden = GPT.hidden
 
@@ -99,9 +99,9 @@ def test_a_batch_holds_no_more_places_than_it_may_and_little_padding(monkeypatch
     rng = np.random.default_rng(0)
     stories = [rng.integers(0, VOCAB, rng.integers(1, 200)) for _ in range(200)]
     score = score_stories(model, stories, [1] * 200, EOS, batch_tokens=256)
-    places = [rows * length for rows, length in shapes]
-    assert max(places) <= 256
-    assert sum(places) < 1.05 * score.tokens
+    positions = [rows * length for rows, length in shapes]
+    assert max(positions) <= 256
+    assert sum(positions) < 1.05 * score.tokens
 
 
 def test_untrained_weights_score_about_the_logarithm_of_the_vocabulary():
@@ -121,7 +121,7 @@ def test_a_hopeless_model_has_an_infinite_perplexity_and_no_traceback():
     assert score.perplexity == math.inf
 
 
-def test_a_model_that_has_broken_scores_nan():
+def test_a_broken_model_scores_nan():
     model = model_of(small())
     model.norm.weight.data.fill_(math.nan)
     assert math.isnan(score_stories(model, [np.arange(10)], [10], EOS).perplexity)

@@ -85,9 +85,7 @@ def encode_question(question: Question, tokenizer: Tokenizer, context_length: in
     common = _common_prefix(context, *wholes)
     dropped = max(0, max(map(len, wholes)) - 1 - context_length)
     if dropped >= common:
-        raise UnavailableError(
-            f"the model's context of {context_length} tokens is too short for {question.choices[0]!r}"
-        )
+        raise UnavailableError(f"a context of {context_length} tokens is too short for {question.choices[0]!r}")
     return [EncodedChoice(np.array(whole[dropped:], dtype=np.int64), common - dropped) for whole in wholes]
 
 
