@@ -59,9 +59,9 @@ class OverlapSearch:
         """Length in words of the longest match that starts at each word of the texts: (N,) int64."""
         lengths = np.zeros(len(self.sequences.ids), dtype=np.int64)
         for n, level in enumerate(self._levels, 1):
-            found = level.numbers != MISSING
-            found[found] = level.source[level.numbers[found]] != MISSING
-            lengths[found] = n
+            shared = level.numbers != MISSING
+            shared[shared] = level.source[level.numbers[shared]] != MISSING
+            lengths[shared] = n
         return lengths
 
     def source(self, position: int, n: int) -> int:
@@ -71,10 +71,10 @@ class OverlapSearch:
 
     def ngram_shares(self, n: int) -> np.ndarray:
         """For each text, the share of its n-grams that the corpus has, 0 if it has no n-grams: (texts,)."""
-        found = self.matches() >= n
+        starts_ngram = self.matches() >= n
         counts = np.maximum(self.lengths - n + 1, 0)
-        hits = [int(found[start : start + count].sum()) for start, count in zip(self.starts, counts, strict=True)]
-        return np.array(hits) / np.maximum(counts, 1)
+        shared = [starts_ngram[start : start + count].sum() for start, count in zip(self.starts, counts, strict=True)]
+        return np.array(shared) / np.maximum(counts, 1)
 
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """For each text, the corpus text with which it shares the most 2-grams (the first of several), and its ROUGE-2
@@ -97,11 +97,11 @@ class OverlapSearch:
             positions = np.flatnonzero(numbers != MISSING)
             if not len(positions):
                 break
-            found = numbers[positions]
-            new = level.source[found] == MISSING
-            level.source[found[new][::-1]] = source[positions[new]][::-1]  # the first of several
+            shared = numbers[positions]
+            new = level.source[shared] == MISSING
+            level.source[shared[new][::-1]] = source[positions[new]][::-1]  # the first of several
             if n == 2 and self._nearest is not None:
-                self._nearest.add(found, source[positions] - self.texts_read, len(texts), self.texts_read)
+                self._nearest.add(shared, source[positions] - self.texts_read, len(texts), self.texts_read)
 
     def _level(self, n: int) -> _IndexLevel:
         while len(self._levels) < n:
@@ -134,11 +134,11 @@ class _NearestTexts:
         """2-grams of `count` corpus texts, and the index of the text of each; the first text has number `first`."""
         if not self.texts:
             return
-        found = find(self.keys, _features(pairs, text, self.occurrences))
-        text, found = text[found != MISSING], found[found != MISSING]
-        owner_counts = self.ends[found] - self.starts[found]  # texts that have the feature
+        keys = find(self.keys, _features(pairs, text, self.occurrences))
+        text, keys = text[keys != MISSING], keys[keys != MISSING]
+        owner_counts = self.ends[keys] - self.starts[keys]  # texts that have the feature
         within = np.arange(owner_counts.sum()) - np.repeat(np.cumsum(owner_counts) - owner_counts, owner_counts)
-        owners = self.owners[np.repeat(self.starts[found], owner_counts) + within]
+        owners = self.owners[np.repeat(self.starts[keys], owner_counts) + within]
         shared = np.bincount(np.repeat(text, owner_counts) * self.texts + owners, minlength=count * self.texts)
         shared = shared.reshape(count, self.texts)
         best = shared.argmax(0)

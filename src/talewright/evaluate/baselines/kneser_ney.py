@@ -55,13 +55,10 @@ class OrderEstimates:
 def _sequences(stories: Sequence[np.ndarray], eos_id: int) -> tuple[IdSequences, np.ndarray]:
     """Stories, each between two end-of-text tokens, and a mask of the predicted tokens: all but the first of each."""
     lengths = np.array([len(story) + 2 for story in stories], dtype=np.int64)
-    ids = np.full(lengths.sum(), eos_id, dtype=np.int64)
-    starts = np.cumsum(lengths) - lengths
+    eos = np.array([eos_id], dtype=np.int64)
+    ids = np.concatenate([eos[:0], *(array for story in stories for array in (eos, story, eos))])
     predicted = np.ones(len(ids), dtype=bool)
-    predicted[starts] = False
-    inside = predicted.copy()
-    inside[starts + lengths - 1] = False
-    ids[inside] = np.concatenate([np.empty(0, dtype=np.int64), *stories])
+    predicted[np.cumsum(lengths) - lengths] = False
     return IdSequences.of(ids, lengths), predicted
 
 

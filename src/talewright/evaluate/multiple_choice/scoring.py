@@ -54,14 +54,29 @@ Scorer = Callable[[Sequence[EncodedChoice]], np.ndarray]
 
 def model_scorer(model: GPT, batch_tokens: int = BATCH_TOKENS) -> Scorer:
     """A model as a scorer. It reads batches of similar lengths, of at most `batch_tokens` positions each."""
+    device = model.output_weight.device
+
+    @torch.inference_mode()
+    def score_batch(choices: Sequence[EncodedChoice]) -> np.ndarray:
+        inputs, targets = padded([choice.ids for choice in choices])
+        for target, choice in zip(targets, choices, strict=True):
+            target[: choice.start - 1] = IGNORED
+        hidden = model.hidden(torch.from_numpy(inputs).to(device))
+        losses, _ = token_scores(hidden, model.output_weight, torch.from_numpy(targets).to(device))
+        return -losses.double().sum(-1).cpu().numpy()
 
     def score(choices: Sequence[EncodedChoice]) -> np.ndarray:
-        training = model.training
+        log_probs, training = np.zeros(len(choices)), model.training
+        order = sorted(range(len(choices)), key=lambda n: len(choices[n].ids), reverse=True)  # most memory first
         model.eval()
         try:
-            return _model_log_probs(model, choices, batch_tokens)
+            while order:
+                count = max(1, batch_tokens // len(choices[order[0]].ids))
+                batch, order = order[:count], order[count:]
+                log_probs[batch] = score_batch([choices[n] for n in batch])
         finally:
             model.train(training)
+        return log_probs
 
     return score
 
@@ -142,20 +157,3 @@ def _common_prefix(*sequences: list[int]) -> int:
     """How many tokens all the sequences share at their start."""
     length = min(map(len, sequences))
     return next((n for n in range(length) if len({sequence[n] for sequence in sequences}) > 1), length)
-
-
-@torch.inference_mode()
-def _model_log_probs(model: GPT, choices: Sequence[EncodedChoice], batch_tokens: int) -> np.ndarray:
-    log_probs = np.zeros(len(choices))
-    order = sorted(range(len(choices)), key=lambda n: len(choices[n].ids), reverse=True)  # most memory first
-    device = model.output_weight.device
-    while order:
-        count = max(1, batch_tokens // len(choices[order[0]].ids))
-        batch, order = order[:count], order[count:]
-        inputs, targets = padded([choices[n].ids for n in batch])
-        for target, n in zip(targets, batch, strict=True):
-            target[: choices[n].start - 1] = IGNORED
-        hidden = model.hidden(torch.from_numpy(inputs).to(device))
-        losses, _ = token_scores(hidden, model.output_weight, torch.from_numpy(targets).to(device))
-        log_probs[batch] = -losses.double().sum(-1).cpu().numpy()
-    return log_probs
