@@ -1,4 +1,6 @@
-"""Scores of whole stories against one story at a time, written out."""
+"""Scores of whole stories against one story at a time, written out; intervals and bins against sums, and against many
+draws of new stories.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.evaluate import likelihood
-from talewright.evaluate.likelihood import score_stories
+from talewright.evaluate.likelihood import TokenScores, by_length, by_position, intervals, score_stories, summarize
 from talewright.model import loss as loss_module
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, likeliest, token_scores
@@ -188,3 +190,54 @@ def small(context_length: int = 12, dropout: float = 0.0) -> ModelConfig:
         context_length=context_length,
         dropout=dropout,
     )
+
+
+def scores_of(lengths: list[int], seed: int = 0) -> TokenScores:
+    rng, lengths_array = np.random.default_rng(seed), np.array(lengths, dtype=np.int64)
+    harder = np.repeat(rng.gamma(4, 0.5, len(lengths)), lengths_array)  # a story is easy or hard as a whole
+    losses = (harder * rng.exponential(1, lengths_array.sum())).astype(np.float32)
+    return TokenScores(losses=losses, correct=losses < 0.5, lengths=lengths_array)
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=9), st.integers(0, 99))
+def test_the_bins_hold_all_tokens_by_their_positions(lengths, seed):
+    scores = scores_of(lengths, seed)
+    bins = by_position(scores)
+    assert sum(bin_["tokens"] for bin_ in bins) == len(scores.losses)
+    whole = sum(bin_["tokens"] * bin_["loss"] for bin_ in bins)
+    assert whole == pytest.approx(scores.losses.sum(dtype=np.float64))
+    starts = np.cumsum(lengths) - lengths
+    first = [
+        loss for start, n in zip(starts, lengths, strict=True) for loss in scores.losses[start : start + min(n, 8)]
+    ]
+    assert bins[0]["loss"] == pytest.approx(np.mean(first), rel=1e-5)
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=9), st.integers(0, 99))
+def test_stories_are_binned_by_their_lengths(lengths, seed):
+    scores, sizes = scores_of(lengths, seed), 3 * np.array(lengths)
+    bins = by_length(scores, sizes)
+    short = [i for i, n in enumerate(lengths) if n <= 100]
+    assert sum(bin_["tokens"] for bin_ in bins) == sum(lengths)
+    for bin_ in bins:
+        assert bin_["bits_per_byte"] == pytest.approx(bin_["loss"] / math.log(2) / 3)
+    if short:
+        assert bins[0]["tokens"] == sum(lengths[i] for i in short)
+
+
+def test_intervals_contain_the_true_mean_about_as_often_as_they_claim():
+    held, draws = 0, 100
+    for seed in range(draws):
+        scores = scores_of([30] * 120, seed)
+        low, high = intervals(scores, np.full(120, 90), np.full(120, 20))["loss"]
+        held += low <= 2.0 <= high  # the mean of gamma(4, 0.5) times exponential(1)
+    assert 85 <= held <= 100
+
+
+def test_intervals_surround_the_figures_and_are_the_same_each_time():
+    scores, sizes, words = scores_of([5, 80, 300] * 20), np.full(60, 400), np.full(60, 90)
+    found, figures = intervals(scores, sizes, words), summarize(scores, sizes)
+    assert found == intervals(scores, sizes, words)
+    for name in ("loss", "perplexity", "bits_per_byte", "token_accuracy"):
+        low, high = found[name]
+        assert low < getattr(figures, name) < high

@@ -15,10 +15,18 @@ from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
 from talewright.evaluate.baselines.compressors import compressed_bits_per_byte
 from talewright.evaluate.baselines.kneser_ney import ngram_scorer
-from talewright.evaluate.breakdown import by_length, by_position, intervals
 from talewright.evaluate.context import EvaluationContext, EvaluationOptions
 from talewright.evaluate.generation.quality import evaluate_generation
-from talewright.evaluate.likelihood import TokenScores, check_stories, score_stories, score_tokens, summarize
+from talewright.evaluate.likelihood import (
+    TokenScores,
+    by_length,
+    by_position,
+    check_stories,
+    intervals,
+    score_stories,
+    score_tokens,
+    summarize,
+)
 from talewright.evaluate.memorization import evaluate_memorization
 from talewright.evaluate.multiple_choice.cloze import cloze_questions
 from talewright.evaluate.multiple_choice.scoring import (
