@@ -1,8 +1,9 @@
-"""Runs scored as a user does it: scores.json, tables, pages, and what is wrong said."""
+"""Runs evaluated like a user does it: scores.json, tables, pages, and errors."""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -11,10 +12,8 @@ import pytest
 from talewright import api
 from talewright.cli import main
 from talewright.data import open_corpus
-from talewright.evaluate.baselines import counting as floors
-from talewright.evaluate.baselines.kneser_ney import count_grams
-from talewright.evaluate.tasks import PARTS
-from talewright.files import write_json
+from talewright.evaluate.baselines import kneser_ney
+from talewright.evaluate.evaluator import TASKS, selected_tasks
 from talewright.generate import engine
 from talewright.run import RunFolder
 from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
@@ -43,52 +42,52 @@ def scores_of(run: Path) -> dict:
     return json.loads((run / "scores.json").read_text(encoding="utf-8"))
 
 
-def test_a_run_is_scored_whole_and_the_same_again_whatever_the_batch(run, capsys, monkeypatch):
+def test_all_tasks_give_the_same_scores_again_at_any_batch_size(run, capsys, monkeypatch):
     main(["evaluate", str(run), *QUICK])
     printed, first = capsys.readouterr().out, scores_of(run)
-    assert set(first["parts"]) == set(PARTS)
-    for words in ("untrained", "5-gram", "gzip", "real stories", "told apart", "distinct-2", "10-grams", "12 stories"):
+    assert set(first["tasks"]) == set(TASKS)
+    for words in ("untrained", "5-gram", "gzip", "real stories", "classifier", "10-grams", "12 stories"):
         assert words in printed
-    assert ": validation stories of stories.txt" in printed  # and not where they lie
+    assert ": validation stories of stories.txt" in printed  # but not their folder
     assert first["run"]["machine"]
-    likelihood = first["parts"]["likelihood"]
-    assert likelihood["floors"]["unigram"]["loss"] < likelihood["untrained"]["loss"]
-    assert likelihood["floors"]["5-gram"]["loss"] < likelihood["floors"]["unigram"]["loss"]
-    assert likelihood["floors"]["5-gram"]["tokens"] == likelihood["tokens"]
-    assert first["parts"]["copying"]["splits"]["held_out_stories"] == 12
+    likelihood = first["tasks"]["likelihood"]
+    assert likelihood["baselines"]["unigram"]["loss"] < likelihood["untrained"]["loss"]
+    assert likelihood["baselines"]["5-gram"]["loss"] < likelihood["baselines"]["unigram"]["loss"]
+    assert likelihood["baselines"]["5-gram"]["tokens"] == likelihood["tokens"]
+    assert first["tasks"]["memorization"]["splits"]["held_out_stories"] == 12
     monkeypatch.setattr(engine, "MAX_ROWS", 2)
     (run / "scores.json").unlink()
     main(["evaluate", str(run), *QUICK])
     assert scores_of(run) == first
 
 
-def test_n_grams_are_counted_once_for_all_parts(small, tmp_path, monkeypatch):  # noqa: F811
-    counted = []
-    monkeypatch.setattr(floors, "count_grams", lambda *words: counted.append(1) or count_grams(*words))
+def test_ngrams_are_counted_once_for_all_tasks(small, tmp_path, monkeypatch):  # noqa: F811
+    counted, count_ngrams = [], kneser_ney.count_ngrams
+    monkeypatch.setattr(kneser_ney, "count_ngrams", lambda *given: counted.append(1) or count_ngrams(*given))
     api.fit(small(model={"context_length": 128}, train={"max_steps": 1}), tmp_path / "run")
     main(["evaluate", str(tmp_path / "run"), *QUICK])
-    parts = scores_of(tmp_path / "run")["parts"]
-    assert "5-gram" in parts["likelihood"]["floors"]
-    assert "5-gram" in parts["understanding"]["floors"]
+    tasks = scores_of(tmp_path / "run")["tasks"]
+    assert "5-gram" in tasks["likelihood"]["baselines"]
+    assert "5-gram" in tasks["understanding"]["baselines"]
     assert len(counted) == 1
 
 
-def test_a_part_alone_is_made_anew_and_the_others_stay_while_they_hold(run):
+def test_one_task_is_evaluated_again_and_the_others_are_kept_while_they_are_valid(run):
     main(["evaluate", str(run), *QUICK])
     whole = scores_of(run)
-    main(["evaluate", str(run), *QUICK, "--only", "copying"])
+    main(["evaluate", str(run), *QUICK, "--only", "memorization"])
     assert scores_of(run) == whole
-    main(["evaluate", str(run), "--told", "7", "--limit", "12", "--only", "copying"])
-    assert set(scores_of(run)["parts"]) == {"copying"}  # of other stories: the rest would not fit it
+    main(["evaluate", str(run), "--told", "7", "--limit", "12", "--only", "memorization"])
+    assert set(scores_of(run)["tasks"]) == {"memorization"}  # the other tasks had other generated stories
 
 
-def test_runs_side_by_side_and_their_page(run, tmp_path, capsys):
+def test_runs_side_by_side_and_their_page(run, tmp_path, capsys, caplog):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     main(["evaluate", str(run), str(other), *QUICK, "--only", "likelihood"])
-    found = capsys.readouterr()
-    assert "different stories" not in found.err
-    assert found.out.count("5-gram") == 1  # the same floor for both
+    printed = capsys.readouterr().out
+    assert "different stories" not in caplog.text
+    assert printed.count("5-gram") == 1  # the same baseline for both
     main(["scores", str(run), str(other), "--out", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert page.startswith("# Scores")
@@ -96,10 +95,10 @@ def test_runs_side_by_side_and_their_page(run, tmp_path, capsys):
     stories = write_stories(tmp_path / "more.txt", 30)
     main(["evaluate", str(other), "--data", str(stories), "--told", "6", "--only", "likelihood"])
     main(["scores", str(run), str(other)])
-    assert "stand apart" in capsys.readouterr().out
+    assert "in separate sections" in capsys.readouterr().out
 
 
-def test_runs_on_different_stories_are_said_to_be(run, tmp_path, capsys):
+def test_a_warning_says_that_runs_were_scored_on_different_stories(run, tmp_path, caplog):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     main(["evaluate", str(run), *QUICK, "--only", "likelihood"])
@@ -111,10 +110,10 @@ def test_runs_on_different_stories_are_said_to_be(run, tmp_path, capsys):
     shutil.rmtree(other / "tokenizer")
     tokenizer.save(other / "tokenizer")
     main(["evaluate", str(run), str(other), "--told", "6", "--only", "likelihood"])
-    assert "different stories" in capsys.readouterr().err
+    assert "different stories" in caplog.text
 
 
-def test_a_run_whose_stories_are_gone_is_scored_on_others_as_far_as_that_goes(run, tmp_path, capsys):
+def test_a_run_whose_training_stories_are_gone_is_evaluated_without_them(run, tmp_path, capsys):
     alone = tmp_path / "alone"
     shutil.copytree(run, alone)
     recipe = (alone / "recipe.yaml").read_text(encoding="utf-8")
@@ -122,10 +121,10 @@ def test_a_run_whose_stories_are_gone_is_scored_on_others_as_far_as_that_goes(ru
     (alone / "recipe.yaml").write_text(recipe.replace(source, str(tmp_path / "gone.txt")), encoding="utf-8")
     stories = write_stories(tmp_path / "more.txt", 30)
     main(["evaluate", str(alone), "--data", str(stories), "--told", "6"])
-    parts = scores_of(alone)["parts"]
-    assert "not at hand" in parts["copying"]["absent"]
-    assert "not at hand" in parts["likelihood"]["floors"]["absent"]
-    assert parts["told"]["invented"] is None
+    tasks = scores_of(alone)["tasks"]
+    assert "not available" in tasks["memorization"]["unavailable"]
+    assert "not available" in tasks["likelihood"]["baselines"]["unavailable"]
+    assert tasks["generation"]["invented"] is None
     assert "gone.txt" in capsys.readouterr().out
 
 
@@ -134,7 +133,7 @@ def test_a_run_whose_stories_are_gone_is_scored_on_others_as_far_as_that_goes(ru
     [
         (["evaluate"], "needs a run folder"),
         (["evaluate", "RUN", "nowhere"], "nowhere is not a run folder"),
-        (["evaluate", "RUN", "--only", "tolld"], "--only tolld: there is no such part; there are likelihood"),
+        (["evaluate", "RUN", "--only", "tolld"], "--only tolld: no such task; there are likelihood"),
         (["evaluate", "RUN", "--told", "0"], "--told is 0"),
         (["evaluate", "RUN", "--limit", "-3"], "--limit is -3"),
         (["evaluate", "RUN", "--checkpoint", "step-77"], "step-77"),
@@ -142,15 +141,19 @@ def test_a_run_whose_stories_are_gone_is_scored_on_others_as_far_as_that_goes(ru
         (["scores"], "needs a run folder"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_message(run, words, message, capsys):
+def test_a_mistake_is_one_message(run, words, message, capsys):
     with pytest.raises(SystemExit) as ended:
         main([str(run) if word == "RUN" else word for word in words])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_damaged_scores_file_is_named(run, tmp_path, capsys):
-    write_json(tmp_path / "scores.json", {"format": "else"})
-    with pytest.raises(SystemExit):
-        main(["scores", str(tmp_path)])
-    assert "is damaged, or another version's" in capsys.readouterr().err
+def test_earlier_names_of_tasks_are_accepted():
+    assert selected_tasks("told, copying,cloze") == ["generation", "memorization", "cloze"]
+    assert selected_tasks(None) == list(TASKS)
+
+
+def test_progress_is_logged_with_the_run(run, caplog):
+    caplog.set_level(logging.INFO, "talewright")
+    main(["evaluate", str(run), *QUICK, "--only", "likelihood"])
+    assert f"{run}: counting n-grams" in caplog.messages

@@ -1,4 +1,6 @@
-"""Scores of whole stories against one story at a time, written out."""
+"""Scores of whole stories against one story at a time, written out; intervals and bins against sums, and against many
+draws of new stories.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.evaluate import likelihood
-from talewright.evaluate.likelihood import score_stories
+from talewright.evaluate.likelihood import TokenScores, by_length, by_position, intervals, score_stories, summarize
 from talewright.model import loss as loss_module
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, likeliest, token_scores
@@ -34,33 +36,33 @@ def model_of(config: ModelConfig) -> GPT:
 
 
 def naive(model: GPT, stories: list[np.ndarray]) -> tuple[float, int, int]:
-    """Loss in nats, tokens that were the likeliest, and tokens: one story at a time, by the protocol's words."""
-    total, hits, tokens = 0.0, 0, 0
+    """Loss in nats, correct tokens, and tokens: one story at a time, by the protocol's definition."""
+    total, correct, tokens = 0.0, 0, 0
     context = model.config.context_length
     for story in stories:
         whole = [EOS, *story.tolist(), EOS]
         read, predicted = whole[:-1], whole[1:]
         for start in range(0, len(read), context):
-            piece, targets = read[start : start + context], torch.tensor(predicted[start : start + context])
+            sequence, targets = read[start : start + context], torch.tensor(predicted[start : start + context])
             with torch.no_grad():
-                logits = model(torch.tensor([piece]))[0].double()
+                logits = model(torch.tensor([sequence]))[0].double()
             total += float(F.cross_entropy(logits, targets, reduction="sum"))
-            hits += int((logits.argmax(-1) == targets).sum())
-            tokens += len(piece)
-    return total, hits, tokens
+            correct += int((logits.argmax(-1) == targets).sum())
+            tokens += len(sequence)
+    return total, correct, tokens
 
 
 @given(model_configs(vocab_size=VOCAB, dropout=0.5), stories_of_ids(), st.integers(1, 100))
 def test_a_score_equals_one_story_at_a_time(config, stories, batch_tokens):
     model = model_of(config)
-    total, hits, tokens = naive(model, stories)
+    total, correct, tokens = naive(model, stories)
     sizes = [len(story) + 1 for story in stories]
     score = score_stories(model, stories, sizes, EOS, batch_tokens)
     assert score.tokens == tokens == sum(sizes)
     assert score.loss == pytest.approx(total / tokens, rel=1e-5, abs=1e-5)
     assert score.perplexity == pytest.approx(math.exp(total / tokens), rel=1e-4)
     assert score.bits_per_byte == pytest.approx(total / math.log(2) / sum(sizes), rel=1e-5, abs=1e-5)
-    assert score.token_accuracy == pytest.approx(hits / tokens, abs=1e-9)
+    assert score.token_accuracy == pytest.approx(correct / tokens, abs=1e-9)
     assert (score.bytes, score.stories) == (sum(sizes), len(stories))
 
 
@@ -87,7 +89,7 @@ def test_padding_is_neither_scored_nor_attended():
     assert together.loss * 14 == pytest.approx(alone + other, rel=1e-6)
 
 
-def test_a_batch_holds_no_more_places_than_it_may_and_little_padding(monkeypatch):
+def test_a_batch_holds_no_more_positions_than_allowed_and_little_padding(monkeypatch):
     model, shapes = model_of(small(context_length=64)), []
     hidden = GPT.hidden
 
@@ -99,9 +101,9 @@ def test_a_batch_holds_no_more_places_than_it_may_and_little_padding(monkeypatch
     rng = np.random.default_rng(0)
     stories = [rng.integers(0, VOCAB, rng.integers(1, 200)) for _ in range(200)]
     score = score_stories(model, stories, [1] * 200, EOS, batch_tokens=256)
-    places = [rows * length for rows, length in shapes]
-    assert max(places) <= 256
-    assert sum(places) < 1.05 * score.tokens
+    positions = [rows * length for rows, length in shapes]
+    assert max(positions) <= 256
+    assert sum(positions) < 1.05 * score.tokens
 
 
 def test_untrained_weights_score_about_the_logarithm_of_the_vocabulary():
@@ -121,7 +123,7 @@ def test_a_hopeless_model_has_an_infinite_perplexity_and_no_traceback():
     assert score.perplexity == math.inf
 
 
-def test_a_model_that_has_broken_scores_nan():
+def test_a_broken_model_scores_nan():
     model = model_of(small())
     model.norm.weight.data.fill_(math.nan)
     assert math.isnan(score_stories(model, [np.arange(10)], [10], EOS).perplexity)
@@ -188,3 +190,54 @@ def small(context_length: int = 12, dropout: float = 0.0) -> ModelConfig:
         context_length=context_length,
         dropout=dropout,
     )
+
+
+def scores_of(lengths: list[int], seed: int = 0) -> TokenScores:
+    rng, lengths_array = np.random.default_rng(seed), np.array(lengths, dtype=np.int64)
+    harder = np.repeat(rng.gamma(4, 0.5, len(lengths)), lengths_array)  # a story is easy or hard as a whole
+    losses = (harder * rng.exponential(1, lengths_array.sum())).astype(np.float32)
+    return TokenScores(losses=losses, correct=losses < 0.5, lengths=lengths_array)
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=9), st.integers(0, 99))
+def test_the_bins_hold_all_tokens_by_their_positions(lengths, seed):
+    scores = scores_of(lengths, seed)
+    bins = by_position(scores)
+    assert sum(bin_["tokens"] for bin_ in bins) == len(scores.losses)
+    whole = sum(bin_["tokens"] * bin_["loss"] for bin_ in bins)
+    assert whole == pytest.approx(scores.losses.sum(dtype=np.float64))
+    starts = np.cumsum(lengths) - lengths
+    first = [
+        loss for start, n in zip(starts, lengths, strict=True) for loss in scores.losses[start : start + min(n, 8)]
+    ]
+    assert bins[0]["loss"] == pytest.approx(np.mean(first), rel=1e-5)
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=9), st.integers(0, 99))
+def test_stories_are_binned_by_their_lengths(lengths, seed):
+    scores, sizes = scores_of(lengths, seed), 3 * np.array(lengths)
+    bins = by_length(scores, sizes)
+    short = [i for i, n in enumerate(lengths) if n <= 100]
+    assert sum(bin_["tokens"] for bin_ in bins) == sum(lengths)
+    for bin_ in bins:
+        assert bin_["bits_per_byte"] == pytest.approx(bin_["loss"] / math.log(2) / 3)
+    if short:
+        assert bins[0]["tokens"] == sum(lengths[i] for i in short)
+
+
+def test_intervals_contain_the_true_mean_about_as_often_as_they_claim():
+    held, draws = 0, 100
+    for seed in range(draws):
+        scores = scores_of([30] * 120, seed)
+        low, high = intervals(scores, np.full(120, 90), np.full(120, 20))["loss"]
+        held += low <= 2.0 <= high  # the mean of gamma(4, 0.5) times exponential(1)
+    assert 85 <= held <= 100
+
+
+def test_intervals_surround_the_figures_and_are_the_same_each_time():
+    scores, sizes, words = scores_of([5, 80, 300] * 20), np.full(60, 400), np.full(60, 90)
+    found, figures = intervals(scores, sizes, words), summarize(scores, sizes)
+    assert found == intervals(scores, sizes, words)
+    for name in ("loss", "perplexity", "bits_per_byte", "token_accuracy"):
+        low, high = found[name]
+        assert low < getattr(figures, name) < high

@@ -31,31 +31,30 @@ def evaluate(
         runs: Run folders, set side by side.
         data: Stories to score on, all of them; each run's own validation stories unless told.
         checkpoint: best, last, or a step.
-        only: Parts of the evaluation, with commas between them; all unless told.
+        only: Tasks of the evaluation, with commas between them; all unless told.
         told: Stories that each run tells, to be looked at.
         prompts: File with a beginning of a story on each line, told in turn; each story begins by itself unless told.
         seed: The same seed tells the same stories.
         limit: Score on the first so many held-out stories alone.
         json: Print JSON: of one run an object, of several a list.
     """
-    from talewright.evaluate import evaluator as scoring
-    from talewright.evaluate.comparison import side_by_side
-    from talewright.evaluate.context import Telling
-    from talewright.evaluate.tasks import chosen_parts
+    from talewright.evaluate.context import EvaluationOptions, GenerationOptions
+    from talewright.evaluate.evaluator import evaluate_runs, selected_tasks
+    from talewright.evaluate.tables import side_by_side
 
-    names = chosen_parts(only)
+    tasks = selected_tasks(only)
     if not runs:
         raise UserError("evaluate needs a run folder, as in: talewright evaluate runs/mini-2m-1")
     for value, name in ((told, "told"), (limit, "limit")):
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it counts stories, so 1 or more")
-    sampling = replace(Telling.sampling, seed=seed)
-    telling = Telling(stories=told, prompts=tuple(prompts_of(None, prompts)), sampling=sampling)
-    asked = scoring.Asked(parts=names, data=data, checkpoint=checkpoint, limit=limit, telling=telling)
-    found = scoring.evaluate_runs([Path(run) for run in runs], asked, say)
+    sampling = replace(GenerationOptions.sampling, seed=seed)
+    generation = GenerationOptions(stories=told, prompts=tuple(prompts_of(None, prompts)), sampling=sampling)
+    options = EvaluationOptions(tasks=tasks, data=data, checkpoint=checkpoint, limit=limit, generation=generation)
+    found = evaluate_runs([Path(run) for run in runs], options)
     if json:  # the likelihood's figures stand at the top as well, where they are looked for first
         answers = [
-            {**scores["parts"].get("likelihood", {}), "checkpoint": scores["run"]["checkpoint"], **scores}
+            {**scores["tasks"].get("likelihood", {}), "checkpoint": scores["run"]["checkpoint"], **scores}
             for scores in found
         ]
         print(dump(answers[0] if len(answers) == 1 else answers))
@@ -70,8 +69,8 @@ def scores(runs: Positional[tuple[str, ...]], out: str | None = None) -> None:
         runs: Run folders that `talewright evaluate` has scored.
         out: File to write the page into; it is printed unless told.
     """
-    from talewright.evaluate.comparison import leaderboard
-    from talewright.evaluate.evaluator import read_scores
+    from talewright.evaluate.scores import read_scores
+    from talewright.evaluate.tables import leaderboard
     from talewright.files import write_text_atomic
 
     if not runs:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from talewright.cli.shared import dump, prompts_of, say
+from talewright.cli.shared import dump, prompts_of
 from talewright.errors import UserError
 
 
@@ -69,9 +69,9 @@ def judge(
     if human and prompts is not None:
         raise UserError("--human grades whole held-out stories, and --prompts has beginnings alone; give one of them")
     from talewright.evaluate.judge.endpoint import Endpoint
-    from talewright.evaluate.judge.judging import Wishes, judge_page, judge_run
+    from talewright.evaluate.judge.judge import JudgeOptions, judge_run, judge_table
 
-    wishes = Wishes(
+    options = JudgeOptions(
         stories=stories,
         gradings=gradings,
         human=human,
@@ -85,8 +85,8 @@ def judge(
         estimate_only=estimate,
     )
     endpoint = Endpoint(url=url, model=model, key=os.environ.get(key_variable), timeout=timeout)
-    found = judge_run(Path(run), endpoint, wishes, say)
-    print(dump(found) if json else judge_page(found))
+    found = judge_run(Path(run), endpoint, options)
+    print(dump(found) if json else judge_table(found))
 
 
 def harness(folder: Positional[str]) -> None:

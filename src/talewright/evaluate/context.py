@@ -1,97 +1,96 @@
-"""What is scored: a model, the stories that it is scored on, those that it learned from, and those that it tells."""
+"""What an evaluation works on: a run's model, held-out stories, training stories, and stories that it generates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from talewright.data import Split
+from talewright.data.sources import last_name
 from talewright.errors import UserError
-from talewright.evaluate.baselines.counting import ngram_models
-from talewright.evaluate.baselines.kneser_ney import KneserNey
+from talewright.evaluate import UnavailableError
+from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
 from talewright.generate.engine import Engine, Story
 from talewright.generate.sampling import Sampling
-from talewright.model.gpt import GPT
-from talewright.tokenizer import Tokenizer
+from talewright.run import RunFolder
 
-
-class AbsentError(UserError):
-    """A score cannot be had here, for a reason that is no mistake: its text says why, in place of the figures."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Stories that a model is scored on."""
-
-    source: str
-    """Where they come from, in words."""
-    stories: list[np.ndarray]
-    """Ids of each, without an end of text."""
-    sizes: np.ndarray
-    """UTF-8 bytes of each: (stories,) int64."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telling:
-    """How the stories are told that are scored: fixed, so that the same model always tells the same ones."""
+class GenerationOptions:
+    """How the evaluated stories are generated. Fixed, so that the same model always generates the same ones."""
 
     stories: int = 200
-    """How many."""
     prompts: tuple[str, ...] = ("",)
-    """Their beginnings, in turn; an empty one lets the model begin by itself."""
+    """Used in turn; an empty one lets the model start the story."""
     sampling: Sampling = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=400)  # noqa: RUF009, frozen
 
 
-@dataclass
-class Subject:
-    """A model, and all that its scores look at. What is costly is made when it is first asked for, and kept."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """What to evaluate, and on which stories."""
 
-    model: GPT
-    tokenizer: Tokenizer
-    held_out: HeldOut
-    untrained: Callable[[], GPT]
-    """The model as it was before training."""
-    training: Callable[[], Split]
-    """The stories it learned from. Raises UserError where they are not at hand."""
-    fast: Callable[[], AbstractContextManager]
-    """A context in which the model computes in its run's own precision."""
-    telling: Telling
-    say: Callable[[str], None] = lambda words: None
-    """Told of progress, in a few words."""
+    tasks: Sequence[str]
+    """Names of `evaluator.TASKS`."""
+    data: str | None = None
+    """Source of the held-out stories; None for a run's own validation stories."""
+    checkpoint: str = "best"
+    limit: int | None = None
+    """Use only the first N held-out stories."""
+    generation: GenerationOptions = GenerationOptions()
+
+
+class EvaluationContext:
+    """A run under evaluation. Costly things are computed when they are first needed, and kept."""
+
+    def __init__(self, run: RunFolder, options: EvaluationOptions) -> None:
+        self.run, self.generation, self.tokenizer = run, options.generation, run.tokenizer
+        stories, sizes = run.stories(options.data)
+        self.stories, self.story_bytes = stories[: options.limit], sizes[: options.limit]
+        named = options.data or run.recipe.data.valid
+        self.source = last_name(named) if named else f"validation stories of {last_name(run.recipe.data.source)}"
+        self.model, self.checkpoint = run.load_model(options.checkpoint)
+
+    def log(self, activity: str) -> None:
+        """Report progress."""
+        logger.info("%s: %s", self.run.path, activity)
 
     @cached_property
     def texts(self) -> list[str]:
         """The held-out stories as text."""
-        return self.tokenizer.decode_batch(self.held_out.stories)
+        return self.tokenizer.decode_batch(self.stories)
 
     @cached_property
     def train(self) -> Split:
-        """The stories it learned from. Raises AbsentError where they are not at hand."""
+        """The training stories. Raises UnavailableError if they are not available."""
         try:
-            return self.training()
+            return self.run.corpus().split("train")
         except UserError as error:
-            raise AbsentError(f"the training stories are not at hand: {error}") from None
+            raise UnavailableError(f"the training stories are not available: {error}") from None
 
-    @cached_property
-    def ngrams(self) -> tuple[dict[str, KneserNey], int]:
-        """`floors.ngram_models` of the training stories. Raises AbsentError where they are not at hand."""
-        train = self.train
-        self.say("counting n-grams")
-        return ngram_models(train, self.tokenizer)
-
-    def train_texts(self) -> Iterator[str]:
-        """The training stories as text, one after another. Raises AbsentError where they are not at hand."""
+    def training_texts(self) -> Iterator[str]:
+        """The training stories as text. Raises UnavailableError if they are not available."""
         train = self.train
         return (self.tokenizer.decode(train.story(i)) for i in range(train.n_stories))
 
     @cached_property
-    def told(self) -> list[Story]:
-        """The stories that the model tells by `telling`."""
-        prompts = self.telling.prompts
-        self.say(f"telling {self.telling.stories:,} stories")
-        wanted = [prompts[i % len(prompts)] for i in range(self.telling.stories)]
-        return Engine(self.model, self.tokenizer, notify=lambda words: None).generate(wanted, self.telling.sampling)
+    def ngram_models(self) -> tuple[dict[str, KneserNey], int]:
+        """`train_ngram_models` of the training stories. Raises UnavailableError if they are not available."""
+        train = self.train
+        self.log("counting n-grams")
+        return train_ngram_models(train, self.tokenizer)
+
+    @cached_property
+    def samples(self) -> list[Story]:
+        """Stories that the model generates."""
+        options = self.generation
+        self.log(f"generating {options.stories:,} stories")
+        prompts = [options.prompts[i % len(options.prompts)] for i in range(options.stories)]
+        return self.engine.generate(prompts, options.sampling)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(self.model, self.tokenizer, notify=lambda message: None)

@@ -1,113 +1,98 @@
-"""The evaluation of runs: `scores.json` in each run folder, and runs side by side."""
+"""The evaluation of runs: the tasks, and the scores.json that they fill in each run folder."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from talewright.data.sources import last_name
+import numpy as np
+
 from talewright.errors import UserError
-from talewright.evaluate.context import HeldOut, Subject, Telling
-from talewright.evaluate.likelihood import score_stories
-from talewright.evaluate.tasks import evaluate_parts
-from talewright.files import read_json, write_json
+from talewright.evaluate import UnavailableError
+from talewright.evaluate.baselines.compressors import compressed_bits_per_byte
+from talewright.evaluate.baselines.kneser_ney import ngram_scorer
+from talewright.evaluate.context import EvaluationContext, EvaluationOptions
+from talewright.evaluate.generation.quality import evaluate_generation
+from talewright.evaluate.likelihood import (
+    TokenScores,
+    by_length,
+    by_position,
+    check_stories,
+    intervals,
+    score_stories,
+    score_tokens,
+    summarize,
+)
+from talewright.evaluate.memorization import evaluate_memorization
+from talewright.evaluate.multiple_choice.cloze import cloze_questions
+from talewright.evaluate.multiple_choice.scoring import (
+    Question,
+    Scorer,
+    accuracy_figures,
+    choice_log_probs,
+    model_scorer,
+)
+from talewright.evaluate.multiple_choice.understanding import understanding_figures, understanding_questions
+from talewright.evaluate.scores import FORMAT, OLD_TASKS, VERSION, held_out_facts, reusable_tasks, write_scores
+from talewright.files import read_json
 from talewright.machine import autocast, keep_heap
 from talewright.model.cost import count_parameters
 from talewright.run import RunFolder
 from talewright.run.log import read_log
 from talewright.version import __version__
 
-FILE = "scores.json"
-FORMAT = "talewright scores"
-VERSION = 2
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
+Figures = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What an evaluation is asked for."""
+def evaluate_runs(folders: Sequence[Path], options: EvaluationOptions) -> list[Figures]:
+    """Evaluate each run and write its scores.json. Warns if runs were evaluated on different stories.
 
-    parts: Sequence[str]
-    """Names of the parts, of those in `evaluate.parts.PARTS`."""
-    data: str | None = None
-    """Stories to score on; a run's own validation stories where it is None."""
-    checkpoint: str = "best"
-    limit: int | None = None
-    """Score on the first so many held-out stories alone."""
-    telling: Telling = Telling()  # noqa: RUF009, frozen
-
-
-def evaluate_runs(folders: Sequence[Path], asked: Asked, say: Say = lambda words: None) -> list[dict[str, Any]]:
-    """Score each run, write its `scores.json`, and say where runs were scored on different stories.
-
-    Raises UserError where a folder is no run, before any is scored.
+    Raises UserError if a folder is not a run, before any is evaluated.
     """
     runs = [RunFolder(folder) for folder in folders]
-    found = [evaluate_run(run, asked, say) for run in runs]
-    if len({scores["held_out"]["sha256"] for scores in found}) > 1:
-        say("these runs were scored on different stories, and cannot be compared; --data names the same for all")
-    return found
+    scores = [evaluate_run(run, options) for run in runs]
+    if len({own["held_out"]["sha256"] for own in scores}) > 1:
+        logger.warning(
+            "These runs were scored on different stories and cannot be compared. Use --data to name the same for all"
+        )
+    return scores
 
 
-def evaluate_run(run: RunFolder, asked: Asked, say: Say) -> dict[str, Any]:
-    """Score a run and write its `scores.json`. Parts that stand there, of the same weights and stories, stay."""
+def evaluate_run(run: RunFolder, options: EvaluationOptions) -> Figures:
+    """Evaluate a run and write its scores.json. Tasks in it of the same weights, stories and options are kept."""
     keep_heap()
-    subject, checkpoint = open_subject(run, asked, lambda words: say(f"{run.path}: {words}"))
-    scores = {
+    context = EvaluationContext(run, options)
+    scores: Figures = {
         "format": FORMAT,
         "version": VERSION,
         "talewright": __version__,
         "name": run.recipe.name,
-        "run": _facts(run, checkpoint),
-        "held_out": held_out_facts(subject.held_out.source, subject.texts),
-        "telling": asdict(asked.telling),
+        "run": _run_facts(run, context.checkpoint),
+        "held_out": held_out_facts(context.source, context.texts),
+        "generation_options": asdict(options.generation),
     }
-    path = run.path / FILE
-    scores["parts"] = _kept_parts(path, scores)
-    for name in asked.parts:  # each is on the disk before the next begins: one that is stopped loses no other
-        scores["parts"] |= evaluate_parts(subject, [name])
+    scores["tasks"] = reusable_tasks(run.path, scores)
+    for name in options.tasks:  # each is written before the next starts, so an interruption loses only one
+        context.log(name)
         try:
-            write_json(path, scores)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+            scores["tasks"][name] = TASKS[name](context)
+        except UnavailableError as error:
+            scores["tasks"][name] = {"unavailable": str(error)}
+        write_scores(run.path, scores)
     return scores
 
 
-def open_subject(run: RunFolder, asked: Asked, say: Say) -> tuple[Subject, Path]:
-    """A run as its scores look at it."""
-    stories, sizes = run.stories(asked.data)
-    named, main = asked.data or run.recipe.data.valid, last_name(run.recipe.data.source)
-    source = last_name(named) if named else f"validation stories of {main}"
-    model, checkpoint = run.load_model(asked.checkpoint)
-    subject = Subject(
-        model=model,
-        tokenizer=run.tokenizer,
-        held_out=HeldOut(source, stories[: asked.limit], sizes[: asked.limit]),
-        untrained=run.initial_model,
-        training=lambda: run.corpus().split("train"),
-        fast=lambda: autocast(run.recipe.train.precision),
-        telling=asked.telling,
-        say=say,
-    )
-    return subject, checkpoint
-
-
-def validation_loss(run: RunFolder) -> float:
-    """The loss of the best checkpoint, on the validation stories that training evaluates."""
-    stories, sizes = run.corpus().split("valid").first_stories(run.recipe.train.evaluate_stories)
-    keep_heap()
-    with autocast(run.recipe.train.precision):
-        return score_stories(run.load_model()[0], stories, sizes, run.tokenizer.eos_id).loss
-
-
-def _facts(run: RunFolder, checkpoint: Path) -> dict[str, Any]:
-    """What was trained, on what, and for how long."""
+def _run_facts(run: RunFolder, checkpoint: Path) -> Figures:
+    """What was trained, on what machine, and for how long."""
     state = read_json(checkpoint / "state.json") or {}
     manifest = read_json(checkpoint / "manifest.json") or {}
-    log = next((event for event in read_log(run.path / "log.jsonl") if event.get("event") == "run"), {})
+    start = next((event for event in read_log(run.path / "log.jsonl") if event.get("event") == "run"), {})
     return {
         "folder": run.name,
         "checkpoint": checkpoint.name,
@@ -117,47 +102,103 @@ def _facts(run: RunFolder, checkpoint: Path) -> dict[str, Any]:
         "steps": state.get("step"),
         "tokens": state.get("tokens"),
         "seconds": state.get("seconds"),
-        "machine": log.get("device"),
-        "precision": log.get("precision"),
+        "machine": start.get("device"),
+        "precision": start.get("precision"),
     }
 
 
-def held_out_facts(source: str, texts: Sequence[str]) -> dict[str, Any]:
-    """What held-out stories are known by: scores of the same ones can be compared."""
-    digest, size = hashlib.sha256(), 0
-    for text in map(str.encode, texts):
-        digest.update(text + b"\0")
-        size += len(text)
-    return {"source": source, "stories": len(texts), "bytes": size, "sha256": digest.hexdigest()}
+def evaluate_likelihood(context: EvaluationContext) -> Figures:
+    """The likelihood of the held-out stories, and that of the untrained model and of the baselines."""
+    stories, sizes, eos_id = context.stories, context.story_bytes, context.tokenizer.eos_id
+    check_stories(stories, sizes)
+    with autocast(context.run.recipe.train.precision):
+        trained = score_tokens(context.model, stories, eos_id)
+        context.log("likelihood of the untrained model")
+        untrained = score_tokens(context.run.initial_model(), stories, eos_id)
+    words = np.array([len(text.split()) for text in context.texts])
+    return {
+        **_likelihood_figures(trained, sizes, words),
+        "intervals": intervals(trained, sizes, words),
+        "by_position": by_position(trained),
+        "by_length": by_length(trained, sizes),
+        "untrained": _likelihood_figures(untrained, sizes, words),
+        "baselines": _likelihood_baselines(context, words),
+    }
 
 
-def _kept_parts(path: Path, scores: dict[str, Any]) -> dict[str, Any]:
-    """The parts of an earlier evaluation that still hold."""
-    former = read_json(path)
-    same = ("format", "version", "talewright", "run", "telling")
-    if not isinstance(former, dict) or not isinstance(former.get("parts"), dict):
-        return {}
-    now = _as_read(scores)
-    stories = former.get("held_out")
-    if not isinstance(stories, dict) or stories.get("sha256") != now["held_out"]["sha256"]:
-        return {}
-    return former["parts"] if all(former.get(key) == now[key] for key in same) else {}
+def _likelihood_baselines(context: EvaluationContext, words: np.ndarray) -> Figures:
+    context.log("compressors and n-gram models")
+    compressors = {name: {"bits_per_byte": bits} for name, bits in compressed_bits_per_byte(context.texts).items()}
+    try:
+        models, tokens = context.ngram_models
+    except UnavailableError as error:
+        return {**compressors, "unavailable": str(error)}
+    ngrams = {
+        name: _likelihood_figures(model.score(context.stories), context.story_bytes, words)
+        for name, model in models.items()
+    }
+    return {**ngrams, **compressors, "counted_tokens": tokens}
 
 
-def _as_read(scores: dict[str, Any]) -> dict[str, Any]:
-    """As the file gives it back: tuples become lists."""
-    import json
+def _likelihood_figures(scores: TokenScores, sizes: np.ndarray, words: np.ndarray) -> Figures:
+    likelihood = summarize(scores, sizes)
+    bits = likelihood.loss * likelihood.tokens / math.log(2)
+    return {**asdict(likelihood), "words": int(words.sum()), "bits_per_word": bits / max(1, int(words.sum()))}
 
-    return json.loads(json.dumps(scores))
+
+def evaluate_understanding(context: EvaluationContext) -> Figures:
+    """The accuracy on questions about facts, reasoning and context."""
+    return _multiple_choice(context, understanding_questions(), understanding_figures)
 
 
-def read_scores(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The scores of runs that were evaluated. Raises UserError where one was not."""
-    found = []
-    for folder in folders:
-        scores = read_json(folder / FILE)
-        if not isinstance(scores, dict) or scores.get("format") != FORMAT or scores.get("version") != VERSION:
-            why = "is damaged, or another version's" if (folder / FILE).exists() else "is not there"
-            raise UserError(f"{folder / FILE} {why}; `talewright evaluate {folder}` writes it")
-        found.append(scores)
-    return found
+def evaluate_cloze(context: EvaluationContext) -> Figures:
+    """The accuracy on cloze questions from the held-out stories."""
+    questions = cloze_questions(context.texts)
+    if not questions:
+        raise UnavailableError("the held-out stories give no balanced cloze questions; a few hundred stories do")
+    return _multiple_choice(context, questions, lambda log_probs: accuracy_figures(questions, log_probs))
+
+
+def _multiple_choice(
+    context: EvaluationContext, questions: Sequence[Question], figures_of: Callable[[list[np.ndarray]], Figures]
+) -> Figures:
+    """The figures of the model, the untrained model and the 5-gram model."""
+    context_length = context.model.config.context_length
+
+    def answer(scorer: Scorer) -> Figures:
+        return figures_of(choice_log_probs(scorer, context.tokenizer, questions, context_length))
+
+    untrained = answer(model_scorer(context.run.initial_model()))
+    figures = {**answer(model_scorer(context.model)), "untrained": untrained}
+    try:
+        return {**figures, "baselines": {"5-gram": answer(ngram_scorer(context.ngram_models[0]["5-gram"]))}}
+    except UnavailableError as error:
+        return {**figures, "baselines": {"unavailable": str(error)}}
+
+
+TASKS: dict[str, Callable[[EvaluationContext], Figures]] = {
+    "likelihood": evaluate_likelihood,
+    "generation": evaluate_generation,
+    "memorization": evaluate_memorization,
+    "understanding": evaluate_understanding,
+    "cloze": evaluate_cloze,
+}
+"""The tasks, by the names that `--only` takes. Their figures are plain values, written to scores.json as they are."""
+
+
+def selected_tasks(only: str | None) -> list[str]:
+    """The tasks in a comma-separated list; all if it is None. Raises UserError if a name is unknown."""
+    names = list(TASKS) if only is None else [name.strip() for name in only.split(",")]
+    names = [OLD_TASKS.get(name, name) for name in names]
+    for name in names:
+        if name not in TASKS:
+            raise UserError(f"--only {name}: no such task; there are {', '.join(TASKS)}")
+    return names
+
+
+def validation_loss(run: RunFolder) -> float:
+    """The loss of the best checkpoint on the validation stories that training evaluates."""
+    stories, sizes = run.corpus().split("valid").first_stories(run.recipe.train.evaluate_stories)
+    keep_heap()
+    with autocast(run.recipe.train.precision):
+        return score_stories(run.load_model()[0], stories, sizes, run.tokenizer.eos_id).loss

@@ -1,9 +1,9 @@
-"""Whether a model tells what it has learned by heart, and whether its splits share stories.
+"""Whether a model repeats its training stories, and whether its splits share stories.
 
-Three looks, after TinyStories (Eldan & Li 2023, arXiv:2305.07759, on memorisation): passages of told stories that stand
-word for word in the training stories, the training story that is nearest to each told one by ROUGE-2, and how the model
-goes on with the beginnings of training stories, beside beginnings that it has never seen. Words are compared, in small
-letters and without marks.
+Three measurements, after the section on memorization in TinyStories (Eldan & Li 2023, arXiv:2305.07759): what generated
+stories share with the training stories, word for word; the nearest training story to each by ROUGE-2; and how the model
+continues the first part of training stories, compared with stories that it has never seen. Words are compared in lower
+case, without punctuation.
 """
 
 from __future__ import annotations
@@ -15,129 +15,118 @@ from typing import Any
 
 import numpy as np
 
-from talewright.evaluate.context import Subject
-from talewright.evaluate.generation.ngrams import rouge_precision, words_of
-from talewright.evaluate.text_overlap import Copies
-from talewright.generate.engine import Engine
+from talewright.evaluate.context import EvaluationContext
+from talewright.evaluate.ngrams import rouge_precision, words_of
+from talewright.evaluate.text_overlap import OverlapSearch
 
 N = 10
-"""Words of a passage that is called copied: by chance, or because stories are all told so, few agree for so long."""
+"""Words of an n-gram that counts as copied: few agree for so long by chance, or because stories are alike."""
 CONTINUED = 50
-"""Training stories, and as many held-out ones, that the model goes on with."""
-BEGINNING = 0.4
-"""Share of a story's tokens that it is given."""
+"""Training stories, and as many held-out ones, that the model continues."""
+PROMPT_SHARE = 0.4
+"""Share of a story's tokens that is the prompt."""
 DIGEST = np.dtype([("first", "u8"), ("second", "u8")])
-"""What a text is known by: sorted and compared as two numbers."""
+"""A hash of a text, compared as two numbers."""
 
 
-def copying_part(subject: Subject) -> dict[str, Any]:
-    """The figures of the stories that the model tells, beside those of as many that it has never seen."""
-    told = [story.text for story in subject.told]
-    unseen = subject.texts[: len(told)]
-    copies, splits = Copies(told + unseen), Splits(subject.texts)
-    copies.read(splits.passing(map(words_of, subject.train_texts())))
-    subject.say("beginnings of stories, continued")
+def evaluate_memorization(context: EvaluationContext) -> dict[str, Any]:
+    """The figures of stories that the model generates, and those of as many held-out stories."""
+    samples = [story.text for story in context.samples]
+    held_out = context.texts[: len(samples)]
+    search, splits = OverlapSearch(samples + held_out), SplitOverlap(context.texts)
+    search.read(splits.observe(map(words_of, context.training_texts())))
+    context.log("continuing stories")
     return {
-        **figures(copies, range(len(told))),
-        "held_out": figures(copies, range(len(told), len(told) + len(unseen))),
+        **overlap_figures(search, range(len(samples))),
+        "held_out": overlap_figures(search, range(len(samples), len(samples) + len(held_out))),
         "splits": splits.figures(),
-        "continued": _continued(subject),
+        "continued": _continuation_figures(context),
     }
 
 
-def copied_figures(texts: Sequence[str], training: Iterable[str]) -> dict[str, Any]:
-    """The figures of any list of texts against training stories."""
-    copies = Copies(texts)
-    copies.read(map(words_of, training))
-    return figures(copies, range(len(texts)))
-
-
-def figures(copies: Copies, which: range) -> dict[str, Any]:
-    """What some of the told texts have from the texts that were read."""
-    passages, starts = copies.passages(), np.cumsum(copies.lengths) - copies.lengths
-    whole = [passages[starts[i] : starts[i] + copies.lengths[i]] for i in which]
-    longest = np.array([part.max(initial=0) for part in whole])
-    shares = copies.shares(N)[which.start : which.stop]
-    grams = np.maximum(copies.lengths[which.start : which.stop] - N + 1, 0)
-    nearest, rouge = (values[which.start : which.stop] for values in copies.nearest())
-    most = sorted(range(len(which)), key=lambda i: (-longest[i], i))[:3]
+def overlap_figures(search: OverlapSearch, which: range) -> dict[str, Any]:
+    """What some of the searched texts share with the corpus."""
+    matches = search.matches()
+    own = [matches[search.starts[i] : search.starts[i] + search.lengths[i]] for i in which]
+    longest = np.array([lengths.max(initial=0) for lengths in own])
+    some = slice(which.start, which.stop)
+    shares = search.ngram_shares(N)[some]
+    counts = np.maximum(search.lengths[some] - N + 1, 0)
+    nearest, rouge = (values[some] for values in search.nearest())
+    order = sorted(range(len(which)), key=lambda i: (-longest[i], i))[:3]
     return {
         "longest": int(longest.max(initial=0)),
         "longest_mean": _mean(longest),
-        "copied_10grams": float((shares * grams).sum() / max(1, grams.sum())),
+        "copied_10grams": float((shares * counts).sum() / max(1, counts.sum())),
         "half_copied": _mean(shares >= 0.5),
         "nearest_rouge2": _mean(rouge),
         "nearest_rouge2_highest": float(rouge.max(initial=0)),
         "nearest": nearest.tolist(),
-        "examples": [_example(copies, which[i], whole[i]) for i in most if longest[i]],
+        "examples": [_example(search, which[i], own[i]) for i in order if longest[i]],
     }
 
 
-class Splits:
-    """Stories that stand in two splits, or twice in one. A text is known by a hash of 128 bits of its words, which is
-    all that is kept of it.
-    """
+class SplitOverlap:
+    """Counts stories that are in two splits, or twice in one. Of a training story, only a 128-bit hash is kept."""
 
     def __init__(self, held_out: Sequence[str]) -> None:
-        self.copies = Copies(held_out, longest=N, nearest=False)
-        self.seen = bytearray()
+        self.search = OverlapSearch(held_out, max_match=N, nearest=False)
+        self.hashes = bytearray()
 
-    def passing(self, texts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """The training stories, each as its words, looked at as they pass by."""
-        some: list[Sequence[str]] = []
+    def observe(self, texts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Pass the training stories through, each as its words, and record them."""
+        batch: list[Sequence[str]] = []
         for words in texts:
-            self.seen += _digest(words)
-            some.append(words)
-            if len(some) == 1000:
-                self.copies.read(some)
-                some = []
+            self.hashes += _digest(words)
+            batch.append(words)
+            if len(batch) == 1000:
+                self.search.read(batch)
+                batch = []
             yield words
-        self.copies.read(some)
+        self.search.read(batch)
 
     def figures(self) -> dict[str, int]:
         """Counts of stories."""
-        own = np.frombuffer(b"".join(map(_digest, self.copies.words)), DIGEST)
-        known = np.unique(np.frombuffer(self.seen, DIGEST))
+        held_out = np.frombuffer(b"".join(map(_digest, self.search.words)), DIGEST)
+        training = np.unique(np.frombuffer(self.hashes, DIGEST))
         return {
-            "training_stories": self.copies.texts_read,
-            "held_out_stories": len(self.copies.words),
-            "doubled_in_training": self.copies.texts_read - len(known),
-            "in_both": int(np.isin(own, known).sum()),
-            "half_in_training": int((self.copies.shares(N) >= 0.5).sum()),
+            "training_stories": self.search.texts_read,
+            "held_out_stories": len(self.search.words),
+            "duplicates_in_training": self.search.texts_read - len(training),
+            "in_both": int(np.isin(held_out, training).sum()),
+            "half_in_training": int((self.search.ngram_shares(N) >= 0.5).sum()),
         }
 
 
-def _continued(subject: Subject) -> dict[str, float]:
-    """ROUGE-2 precision of what the model tells after the beginnings of stories against what follows there, always the
-    likeliest token taken: of training stories, and of held-out ones.
+def _continuation_figures(context: EvaluationContext) -> dict[str, float]:
+    """ROUGE-2 precision of the model's greedy continuation of stories against the stories' own, for training stories
+    and for held-out ones.
     """
-    train, held_out, found = subject.train, subject.held_out.stories, {}
+    train, figures = context.train, {}
     every = max(1, train.n_stories // CONTINUED)
-    some = [train.story(i) for i in range(0, train.n_stories, every)][:CONTINUED]
-    engine = Engine(subject.model, subject.tokenizer, notify=lambda words: None)
-    sampling = replace(subject.telling.sampling, temperature=0.0, max_new_tokens=100)
-    for name, stories in {"training": some, "held_out": held_out[:CONTINUED]}.items():
-        cuts = [max(1, int(BEGINNING * len(story))) for story in stories]
-        prompts = subject.tokenizer.decode_batch(story[:cut] for story, cut in zip(stories, cuts, strict=True))
-        rests = subject.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))
-        told = engine.generate(prompts, sampling)
-        found[name] = _mean(
-            rouge_precision(words_of(story.text[len(prompt) :]), words_of(rest), 2)
-            for story, prompt, rest in zip(told, prompts, rests, strict=True)
+    known = [train.story(i) for i in range(0, train.n_stories, every)][:CONTINUED]
+    sampling = replace(context.generation.sampling, temperature=0.0, max_new_tokens=100)
+    for name, stories in {"training": known, "held_out": context.stories[:CONTINUED]}.items():
+        cuts = [max(1, int(PROMPT_SHARE * len(story))) for story in stories]
+        prompts = context.tokenizer.decode_batch(story[:cut] for story, cut in zip(stories, cuts, strict=True))
+        rests = context.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))
+        samples = context.engine.generate(prompts, sampling)
+        figures[name] = _mean(
+            rouge_precision(words_of(sample.text[len(prompt) :]), words_of(rest), 2)
+            for sample, prompt, rest in zip(samples, prompts, rests, strict=True)
         )
-    return found
+    return figures
 
 
-def _example(copies: Copies, i: int, passages: np.ndarray) -> dict[str, Any]:
-    """The longest passage of a told text that was met."""
-    place = int(passages.argmax())
-    length = int(passages[place])
-    start = int(copies.lengths[:i].sum())
+def _example(search: OverlapSearch, i: int, matches: np.ndarray) -> dict[str, Any]:
+    """The longest match of a text."""
+    position = int(matches.argmax())
+    length = int(matches[position])
     return {
         "story": i,
         "words": length,
-        "passage": " ".join(copies.words[i][place : place + length]),
-        "training_story": copies.source(start + place, length),
+        "text": " ".join(search.words[i][position : position + length]),
+        "training_story": search.source(int(search.starts[i]) + position, length),
     }
 
 
@@ -146,5 +135,5 @@ def _digest(words: Sequence[str]) -> bytes:
 
 
 def _mean(values: Iterable[Any]) -> float:
-    every = [float(value) for value in values]
-    return sum(every) / max(1, len(every))
+    numbers = [float(value) for value in values]
+    return sum(numbers) / max(1, len(numbers))

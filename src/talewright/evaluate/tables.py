@@ -1,4 +1,4 @@
-"""Scores as tables: which figures stand in them, and how they are written."""
+"""Scores of runs as tables: side by side as text for a terminal, and as a leaderboard in Markdown."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Scores = dict[str, Any]
+"""A scores.json."""
+
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of a table: its heading, where it stands in its part (with dots between keys), and how it is written."""
+    """A figure in a table: its heading, its path in the task's figures (keys separated by dots), and its format."""
 
     title: str
     path: str
-    write: Callable[[float], str]
+    format: Callable[[float], str]
 
 
-class Table:
-    """Some figures of a part."""
+class ScoreTable:
+    """Some figures of a task."""
 
-    def __init__(self, title: str, part: str, *columns: Column) -> None:
-        self.title, self.part, self.columns = title, part, columns
+    def __init__(self, title: str, task: str, *columns: Column) -> None:
+        self.title, self.task, self.columns = title, task, columns
+
+    def cells(self, rows: Sequence[tuple[str, Scores]]) -> list[list[str]]:
+        """The heading and the rows, each a name and a task's figures; a cell is empty if its figure is missing."""
+        heading = ["", *(column.title for column in self.columns)]
+        return [heading, *([name, *(_cell(column, row) for column in self.columns)] for name, row in rows)]
 
 
 def number(digits: int) -> Callable[[float], str]:
-    """With so many digits after the point."""
+    """With N digits after the decimal point."""
     return lambda value: f"{value:,.{digits}f}"
 
 
@@ -32,24 +40,24 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def short(value: float) -> str:
-    """Perplexities: two digits after the point, none from 1,000 on."""
+def perplexity(value: float) -> str:
+    """With two digits after the decimal point, none from 1,000 on."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
 
 
 INTERVAL = (Column("95 % from", "low", percent), Column("to", "high", percent))
 TABLES = (
-    Table(
-        "How likely held-out stories are",
+    ScoreTable(
+        "Likelihood of held-out stories",
         "likelihood",
         Column("loss", "loss", number(3)),
-        Column("perplexity", "perplexity", short),
+        Column("perplexity", "perplexity", perplexity),
         Column("bits/byte", "bits_per_byte", number(3)),
         Column("bits/word", "bits_per_word", number(2)),
         Column("accuracy", "token_accuracy", percent),
     ),
-    Table(
-        "What is understood",
+    ScoreTable(
+        "Understanding: multiple choice",
         "understanding",
         Column("understanding", "accuracy", percent),
         *INTERVAL,
@@ -59,8 +67,8 @@ TABLES = (
         Column("both of a pair", "both_of_a_pair", percent),
         Column("matched", "matched.accuracy", percent),
     ),
-    Table(
-        "Gaps in held-out stories",
+    ScoreTable(
+        "Cloze questions from held-out stories",
         "cloze",
         Column("cloze", "accuracy", percent),
         *INTERVAL,
@@ -68,32 +76,21 @@ TABLES = (
         Column("things", "kinds.things.accuracy", percent),
         Column("pronouns", "kinds.pronouns.accuracy", percent),
     ),
-    Table(
-        "Stories told, and how well",
-        "told",
-        Column("finished", "finished", percent),
-        Column("rules/1,000", "rule_faults", number(2)),
-        Column("grammar/1,000", "grammar.faults", number(2)),
-        Column("names", "names_kept.share", percent),
-        Column("he or she", "pronouns_agree.share", percent),
-        Column("told apart", "told_apart", percent),
-    ),
-    Table(
-        "Their manner, beside that of real stories",
-        "told",
+    ScoreTable(
+        "Quality of generated stories",
+        "generation",
         Column("words", "words", number(0)),
-        Column("lengths", "lengths_agree", percent),
-        Column("speech", "speech_agrees", percent),
-        Column("quotes", "quotes_closed.share", percent),
-        Column("4-grams again", "repeated_4grams", percent),
-        Column("loops", "loops", percent),
-        Column("distinct-2", "distinct_2", number(3)),
-        Column("self-BLEU", "self_bleu", number(3)),
+        Column("finished", "finished", percent),
+        Column("rules/1,000", "rule_errors", number(2)),
+        Column("grammar/1,000", "grammar.errors", number(2)),
+        Column("names", "names_reused.share", percent),
+        Column("he or she", "pronouns_agree.share", percent),
+        Column("classifier", "classifier_accuracy", percent),
         Column("invented", "invented.share", percent),
     ),
-    Table(
-        "What was copied",
-        "copying",
+    ScoreTable(
+        "Memorization",
+        "memorization",
         Column("longest", "longest", number(0)),
         Column("mean longest", "longest_mean", number(1)),
         Column("10-grams", "copied_10grams", percent),
@@ -104,34 +101,115 @@ TABLES = (
     ),
 )
 """All tables, in the order in which they are shown."""
+REFERENCES = {"untrained": "untrained", "real": "real stories", "held_out": "real stories"}
+"""Keys of figures that a task has for comparison, and their names in a table."""
 
 
-def rows_of(table: Table, rows: Sequence[tuple[str, dict[str, Any]]]) -> list[list[str]]:
-    """A table, its heading first: of each row its name and its part's figures, an empty cell where there is none."""
-    cells = [["", *(column.title for column in table.columns)]]
-    for name, figures in rows:
-        cells.append([name, *(_cell(column, figures) for column in table.columns)])
+def side_by_side(scores: Sequence[Scores]) -> str:
+    """A table for each task with all runs, then what they were scored on."""
+    blocks = []
+    for table in TABLES:
+        if rows := _rows(table.task, scores):
+            blocks.append(f"{table.title}\n{_as_text(table.cells(rows))}")
+    for task in dict.fromkeys(table.task for table in TABLES):
+        blocks += [
+            f"{task} of {_run_name(own, scores)}: {own['tasks'][task]['unavailable']}"
+            for own in scores
+            if "unavailable" in own["tasks"].get(task, {})
+        ]
+    blocks += dict.fromkeys(_scored_on(own) for own in scores)
+    return "\n\n".join(blocks)
+
+
+def leaderboard(scores: Sequence[Scores], command: str) -> str:
+    """A Markdown page: the runs, grouped by the stories that they were scored on, the best first. `command` made it."""
+    groups: dict[str, list[Scores]] = {}
+    for own in sorted(scores, key=lambda own: own["tasks"].get("likelihood", {}).get("bits_per_byte", float("inf"))):
+        groups.setdefault(own["held_out"]["sha256"], []).append(own)
+    blocks = ["# Scores", f"Made by `{command}`. [evaluation.md](evaluation.md) explains each figure."]
+    if len(groups) > 1:
+        blocks.append("Runs that were scored on different stories are in separate sections, and cannot be compared.")
+    for group in groups.values():
+        blocks.append(f"{_scored_on(group[0])}.")
+        if runs := [own for own in group if own["run"]["checkpoint"] is not None]:  # not texts without a model
+            blocks.append(_as_markdown(_run_cells(runs)))
+        for table in TABLES:
+            if rows := _rows(table.task, group):
+                blocks += [f"## {table.title}", _as_markdown(table.cells(rows))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _rows(task: str, scores: Sequence[Scores]) -> list[tuple[str, Scores]]:
+    """The figures of a task: first those for comparison (baselines, which are scored on a run's own tokens; as many
+    real stories as it generated), then the runs. What several runs have in common appears once.
+    """
+    references: list[tuple[str, Scores]] = []
+    runs: list[tuple[str, Scores]] = []
+    several = sum(task in own["tasks"] for own in scores) > 1
+    for own in scores:
+        figures, run = own["tasks"].get(task), _run_name(own, scores)
+        if figures is None or "unavailable" in figures:
+            continue
+        others = {name: figures[key] for key, name in REFERENCES.items() if key in figures}
+        others |= {name: value for name, value in figures.get("baselines", {}).items() if isinstance(value, dict)}
+        for name, value in others.items():
+            if (name, value) not in references:
+                taken = several and any(name == other for other, _ in references)
+                references.append((f"{run}, {name}" if taken else name, value))
+        runs.append((run, figures))
+    return references + runs
+
+
+def _run_name(own: Scores, scores: Sequence[Scores]) -> str:
+    """The name of a run's recipe, or that of its folder if other runs share the recipe."""
+    same = sum(other["name"] == own["name"] for other in scores)
+    return own["name"] if same == 1 else own["run"]["folder"]
+
+
+def _scored_on(own: Scores) -> str:
+    held_out = own["held_out"]
+    return f"Scored on {held_out['stories']:,} stories, {held_out['bytes']:,} bytes: {held_out['source']}"
+
+
+def _run_cells(group: Sequence[Scores]) -> list[list[str]]:
+    """What was trained, on what machine, for how long, and the resulting bits per byte."""
+    cells = [["run", "recipe", "parameters", "tokens", "time", "machine", "seed", "bits/byte", "95 %"]]
+    for own in group:
+        run, likelihood = own["run"], own["tasks"].get("likelihood", {})
+        low, high = likelihood.get("intervals", {}).get("bits_per_byte", (None, None))
+        cells.append(
+            [
+                f"{run['folder']}, {run['checkpoint']}",
+                own["name"],
+                f"{run['parameters'] / 1e6:.2f}M",
+                "" if run["tokens"] is None else f"{run['tokens'] / 1e6:.2f}M",
+                "" if run["seconds"] is None else f"{run['seconds'] / 60:.1f} min",
+                run["machine"] or "unknown",
+                str(run["seed"]),
+                "" if "bits_per_byte" not in likelihood else f"{likelihood['bits_per_byte']:.3f}",
+                "" if low is None else f"{low:.3f} to {high:.3f}",
+            ]
+        )
     return cells
 
 
-def as_text(cells: Sequence[Sequence[str]]) -> str:
-    """Cells in columns: names to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for first, *rest in cells:
-        figures = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        lines.append("  ".join([first.ljust(widths[0]), *figures]).rstrip())
-    return "\n".join(lines)
-
-
-def as_markdown(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as a table of Markdown."""
-    head, *rest = ("| " + " | ".join(row) + " |" for row in cells)
-    return "\n".join([head, "|---" + "|---:" * (len(cells[0]) - 1) + "|", *rest])
-
-
-def _cell(column: Column, figures: dict[str, Any]) -> str:
+def _cell(column: Column, figures: Scores) -> str:
     value: Any = figures
     for key in column.path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    return "" if value is None else column.write(value)
+    return "" if value is None else column.format(value)
+
+
+def _as_text(cells: Sequence[Sequence[str]]) -> str:
+    """Names to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for name, *rest in cells:
+        figures = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([name.ljust(widths[0]), *figures]).rstrip())
+    return "\n".join(lines)
+
+
+def _as_markdown(cells: Sequence[Sequence[str]]) -> str:
+    heading, *rows = ("| " + " | ".join(row) + " |" for row in cells)
+    return "\n".join([heading, "|---" + "|---:" * (len(cells[0]) - 1) + "|", *rows])

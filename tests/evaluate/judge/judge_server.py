@@ -1,4 +1,4 @@
-"""A small server that speaks OpenAI's chat completions, and can be as bad as a real one."""
+"""A small server with OpenAI's chat completions API, which can be as bad as a real one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 Reply = tuple[int, dict[str, str], bytes]
 Script = Callable[[int, dict[str, Any]], Reply]
-"""The reply to request number N, from 0 on, with that body."""
+"""The reply to request number N, counted from 0, with that body."""
 
 
-def said(text: str | None, **message: Any) -> Reply:
-    """A whole, good answer with this text."""
+def completion(text: str | None, **message: Any) -> Reply:
+    """A complete answer with this text."""
     body = {
         "choices": [{"message": {"role": "assistant", "content": text, **message}}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 10},
@@ -34,7 +34,7 @@ def grade(number: int = 7, age: str = "C") -> str:
 
 
 class Server:
-    """What was asked of it, and how many at once."""
+    """The requests that it got, and how many at once."""
 
     def __init__(self, script: Script) -> None:
         self.script, self.lock = script, threading.Lock()
@@ -71,7 +71,7 @@ def judge_server(script: Script, takes: float = 0.0) -> Iterator[Server]:
                 self.end_headers()
                 self.wfile.write(answer)
             except OSError:
-                pass  # the asker has left
+                pass  # the client has left
 
         def do_GET(self) -> None:  # what a followed redirection would become
             self.do_POST()

@@ -1,4 +1,4 @@
-"""Gaps in stories: where they are cut, that nothing but the story tells what is right, and that they stay the same."""
+"""Cloze questions: where the blanks are, that only the story says what is correct, and that they never change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORD = re.compile(r"\w+")
 NAMES, THINGS = ["Lily", "Tom", "Anna", "Ben", "Sue"], ["ball", "kite", "drum", "book", "cake"]
 
 
-def told(number: int) -> str:
+def story_of(number: int) -> str:
     """A story in which names, things and pronouns come in any order."""
     draw = random.Random(number)
     one, other = draw.sample(NAMES, 2)
@@ -35,16 +35,16 @@ def told(number: int) -> str:
     return " ".join(lines)
 
 
-STORIES = [told(number) for number in range(1500)]
+STORIES = [story_of(number) for number in range(1500)]
 QUESTIONS = cloze_questions(STORIES)
 
 
-def right_word(question: Question) -> str:
-    return WORD.findall(question.choices[question.right])[0]
+def correct_word(question: Question) -> str:
+    return WORD.findall(question.choices[question.answer])[0]
 
 
 def wrong_word(question: Question) -> str:
-    return WORD.findall(question.choices[1 - question.right])[0]
+    return WORD.findall(question.choices[1 - question.answer])[0]
 
 
 def test_there_are_as_many_of_each_kind():
@@ -52,36 +52,36 @@ def test_there_are_as_many_of_each_kind():
 
 
 @pytest.mark.parametrize("question", QUESTIONS[::10], ids=lambda question: question.kind)
-def test_the_right_choice_is_the_storys_own_and_the_wrong_one_another_of_its_words(question):
-    story = next(story for story in STORIES if story.startswith(question.context + question.choices[question.right]))
-    assert question.choices[question.right].endswith((".", '"'))
-    right, wrong = right_word(question), wrong_word(question)
-    assert question.choices[1 - question.right] == f" {wrong}" + question.choices[question.right][len(right) + 1 :]
+def test_the_correct_choice_is_the_storys_own_and_the_wrong_one_another_of_its_words(question):
+    story = next(story for story in STORIES if story.startswith(question.context + question.choices[question.answer]))
+    assert question.choices[question.answer].endswith((".", '"'))
+    correct, wrong = correct_word(question), wrong_word(question)
+    assert question.choices[1 - question.answer] == f" {wrong}" + question.choices[question.answer][len(correct) + 1 :]
     before = question.context.lower()
-    assert {right.lower(), wrong.lower()} <= set(WORD.findall(before))
+    assert {correct.lower(), wrong.lower()} <= set(WORD.findall(before))
     sentence = before.split(".")[-1] + story[len(question.context) :].split(".")[0].lower()
-    assert WORD.findall(sentence).count(right.lower()) == 1
+    assert WORD.findall(sentence).count(correct.lower()) == 1
     assert wrong.lower() not in WORD.findall(sentence)
 
 
 @pytest.mark.parametrize("kind", ["names", "things", "pronouns"])
-def test_a_rule_of_thumb_answers_half(kind):
+def test_a_simple_rule_answers_half(kind):
     some = [question for question in QUESTIONS if question.kind == kind]
     last = more = 0
     for question in some:
-        before, right, wrong = question.context.lower(), right_word(question).lower(), wrong_word(question).lower()
+        before, correct, wrong = question.context.lower(), correct_word(question).lower(), wrong_word(question).lower()
         words = WORD.findall(before)
-        last += words[::-1].index(right) < words[::-1].index(wrong)
-        more += words.count(right) > words.count(wrong)
+        last += words[::-1].index(correct) < words[::-1].index(wrong)
+        more += words.count(correct) > words.count(wrong)
     assert last == len(some) / 2
     if kind == "pronouns":
-        assert sum(right_word(question).lower() == "he" for question in some) == len(some) / 2
+        assert sum(correct_word(question).lower() == "he" for question in some) == len(some) / 2
     else:
         assert more == len(some) / 2
 
 
-def test_where_the_right_one_stands_says_nothing():
-    assert 0.4 < sum(question.right for question in QUESTIONS) / len(QUESTIONS) < 0.6
+def test_the_position_of_the_correct_choice_says_nothing():
+    assert 0.4 < sum(question.answer for question in QUESTIONS) / len(QUESTIONS) < 0.6
 
 
 def test_they_are_the_same_in_any_order_of_the_stories():
@@ -101,26 +101,26 @@ def test_few_stories_give_few_balanced_questions_and_none_give_none():
     assert cloze_questions([]) == cloze_questions(["A story."]) == []
 
 
-def gaps_of(story: str, kind: str) -> list[str]:
-    """Words that could be asked for in one story: found by giving it in the company of others, one at a time."""
+def blanks_of(story: str, kind: str) -> list[str]:
+    """The correct and the wrong word of each possible question from one story."""
     from talewright.evaluate.multiple_choice import cloze
 
-    return [right_word(gap.question) + "/" + wrong_word(gap.question) for gap in cloze._KINDS[kind](story)]
+    return [correct_word(blank.question) + "/" + wrong_word(blank.question) for blank in cloze._KINDS[kind](story)]
 
 
-def test_a_title_is_no_name_and_a_longer_name_no_gap():
+def test_a_title_is_not_a_name_and_a_longer_name_not_a_blank():
     story = "One day Tom met old Mr. Fox and Tim. Then Tom, Tom and old Mr. Fox sat down. So Tom's mom and Fox came."
-    assert all("Mr" not in gap for gap in gaps_of(story, "names"))
-    assert "Tom/Fox" not in gaps_of("One day Tom met old Fox. Then old Tom's mom came. Tom ran.", "names")
+    assert all("Mr" not in words for words in blanks_of(story, "names"))
+    assert "Tom/Fox" not in blanks_of("One day Tom met old Fox. Then old Tom's mom came. Tom ran.", "names")
 
 
-def test_a_gap_whose_sentence_tells_the_other_word_is_none():
-    assert gaps_of("One day Tom met Sue. Tom ran. Then Tom saw her.", "names") == ["Tom/Sue"]
-    assert gaps_of("One day Tom met Sue. Tom ran. Then Tom saw Sue.", "names") == []
+def test_no_blank_has_the_other_word_in_its_sentence():
+    assert blanks_of("One day Tom met Sue. Tom ran. Then Tom saw her.", "names") == ["Tom/Sue"]
+    assert blanks_of("One day Tom met Sue. Tom ran. Then Tom saw Sue.", "names") == []
 
 
-def test_a_thing_is_set_against_one_of_the_same_number():
+def test_a_thing_is_compared_with_one_of_the_same_number():
     story = (
         "She saw the ball and the kite. The cat had the balls. He took the ball. He took the ball. He ran to the balls."
     )
-    assert set(gaps_of(story, "things")) == {"ball/kite", "ball/cat"}  # not "ball/balls", nor the other way
+    assert set(blanks_of(story, "things")) == {"ball/kite", "ball/cat"}  # not "ball/balls" or the reverse

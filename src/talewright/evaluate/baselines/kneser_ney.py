@@ -1,9 +1,9 @@
-"""N-gram models with modified Kneser-Ney smoothing: what counting alone makes of stories.
+"""N-gram language models with modified Kneser-Ney smoothing, as a baseline for trained models.
 
-Interpolated, with three discounts an order (Chen & Goodman 1998, "An empirical study of smoothing techniques for
-language modeling", section 3). Lower orders count after how many different tokens an n-gram stands, but for those at
-the beginning of a story, where nothing can stand before. The lowest order is mixed with the uniform distribution over
-the whole vocabulary, so that every token has a probability after every beginning.
+Interpolated, with three discounts per order (Chen & Goodman 1998, "An empirical study of smoothing techniques for
+language modeling", section 3). Lower orders count how many different tokens precede an n-gram, except for n-grams at
+the start of a story, which nothing can precede. The lowest order is mixed with the uniform distribution over the
+vocabulary, so every token has a probability in every context.
 """
 
 from __future__ import annotations
@@ -13,162 +13,183 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talewright.evaluate.baselines.ngram_counts import NONE, Stream, count_level, find, look_up
+from talewright.data import Split
 from talewright.evaluate.likelihood import TokenScores
+from talewright.evaluate.multiple_choice.scoring import EncodedChoice, Scorer
+from talewright.evaluate.ngrams import MISSING, IdSequences, find, look_up, number_ngrams
+from talewright.tokenizer import Tokenizer
 
-FALLBACK = (0.5, 1.0, 1.5)
-"""Discounts where the counts are too few to estimate them, as KenLM has them (Heafield et al. 2013)."""
+ORDERS = {"unigram": 1, "bigram": 2, "5-gram": 5}
+MAX_TOKENS = 20_000_000
+"""Training tokens that are counted, from the first story on: counting takes some 200 bytes for each."""
+FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
+"""Used if the counts are too few to estimate discounts, as in KenLM (Heafield et al. 2013)."""
 
 
 @dataclass(frozen=True)
-class Level:
-    """The n-grams of one length, and how often each was met. Arrays (n-grams,); of n = 1 every token is one."""
+class NgramCounts:
+    """The distinct n-grams of one length and their counts. Arrays (n-grams,); for n = 1, every token is one."""
 
     keys: np.ndarray
-    """prefix * V + last: rising."""
-    prefix: np.ndarray
-    """Number of the n-gram without its last token, in the level below."""
-    last: np.ndarray
-    """The last token."""
+    """Number of the n-gram without its last token, among the (n-1)-grams, * V + the last token; sorted."""
     suffix: np.ndarray
-    """Number of the n-gram without its first token, in the level below."""
+    """Number of the n-gram without its first token, among the (n-1)-grams."""
     counts: np.ndarray
     at_start: np.ndarray
-    """Whether it begins a story."""
+    """Whether it starts a story."""
 
 
 @dataclass(frozen=True)
-class Order:
+class OrderEstimates:
     """The estimates of one order."""
 
     probability: np.ndarray
-    """Of the last token of each n-gram after the others: (n-grams,)."""
+    """Of the last token of each n-gram, given the others: (n-grams,)."""
     backoff: np.ndarray
-    """Of each context, what is left for the tokens that were never met after it: (contexts,)."""
+    """Probability mass that each context leaves to the lower order: (contexts,)."""
     best: np.ndarray
-    """The likeliest token after each context: (contexts,)."""
+    """The most likely token after each context: (contexts,)."""
     best_probability: np.ndarray
 
 
-def story_stream(stories: Sequence[np.ndarray], eos_id: int) -> tuple[Stream, np.ndarray]:
-    """Stories between two ends of text each, and which places hold a token that is predicted: all but the first."""
+def _sequences(stories: Sequence[np.ndarray], eos_id: int) -> tuple[IdSequences, np.ndarray]:
+    """Stories, each between two end-of-text tokens, and a mask of the predicted tokens: all but the first of each."""
     lengths = np.array([len(story) + 2 for story in stories], dtype=np.int64)
-    ids = np.full(lengths.sum(), eos_id, dtype=np.int64)
-    starts = np.cumsum(lengths) - lengths
+    eos = np.array([eos_id], dtype=np.int64)
+    ids = np.concatenate([eos[:0], *(array for story in stories for array in (eos, story, eos))])
     predicted = np.ones(len(ids), dtype=bool)
-    predicted[starts] = False
-    inside = predicted.copy()
-    inside[starts + lengths - 1] = False
-    ids[inside] = np.concatenate([np.empty(0, dtype=np.int64), *stories])
-    return Stream.of(ids, lengths), predicted
+    predicted[np.cumsum(lengths) - lengths] = False
+    return IdSequences.of(ids, lengths), predicted
 
 
-def count_grams(stories: Sequence[np.ndarray], eos_id: int, vocab_size: int, order: int) -> list[Level]:
-    """Count the n-grams of stories, of one token to `order` tokens. Stories are ids without an end of text."""
-    stream, predicted = story_stream(stories, eos_id)
-    none = np.zeros(vocab_size, dtype=np.int64)
-    tokens = np.bincount(stream.ids[predicted], minlength=vocab_size)
-    every = np.arange(vocab_size)
-    levels, numbers = [Level(every, none, every, none, tokens, none.astype(bool))], stream.ids
+def count_ngrams(stories: Sequence[np.ndarray], eos_id: int, vocab_size: int, order: int) -> list[NgramCounts]:
+    """Count the n-grams of stories, for n from 1 to `order`. Stories are ids without end-of-text tokens."""
+    sequences, predicted = _sequences(stories, eos_id)
+    zeros, tokens = np.zeros(vocab_size, dtype=np.int64), np.arange(vocab_size)
+    unigrams = np.bincount(sequences.ids[predicted], minlength=vocab_size)
+    levels, numbers = [NgramCounts(tokens, zeros, unigrams, zeros.astype(bool))], sequences.ids
     for n in range(2, order + 1):
         shorter = numbers
-        keys, first, counts, numbers = count_level(stream, shorter, n, vocab_size)
-        prefix, last = np.divmod(keys, vocab_size)
-        levels.append(Level(keys, prefix, last, shorter[first + 1], counts, ~predicted[first]))
+        keys, first, counts, numbers = number_ngrams(sequences, shorter, n, vocab_size)
+        levels.append(NgramCounts(keys, shorter[first + 1], counts, ~predicted[first]))
     return levels
 
 
 class KneserNey:
-    """An n-gram model of the counts that `count_grams` gave, of that order or a lower one."""
+    """An n-gram model from the counts of `count_ngrams`, of their order or a lower one."""
 
-    def __init__(self, levels: Sequence[Level], order: int, eos_id: int) -> None:
+    def __init__(self, levels: Sequence[NgramCounts], order: int, eos_id: int) -> None:
         self.levels, self.eos_id, self.vocab_size = levels[:order], eos_id, len(levels[0].counts)
-        self.orders = [_lowest(levels[0].counts if order == 1 else _company(levels[0], levels[1]))]
+        counts = levels[0].counts if order == 1 else _continuation_counts(levels[0], levels[1])
+        self.orders = [_lowest_order(counts)]
         for n in range(2, order + 1):
             level = levels[n - 1]
-            counts = level.counts if n == order else _company(level, levels[n])
-            contexts = levels[n - 2].suffix  # of each context, which one it is without its first token
-            self.orders.append(_next(level, counts, contexts, self.orders[-1]))
+            counts = level.counts if n == order else _continuation_counts(level, levels[n])
+            self.orders.append(_higher_order(level, counts, levels[n - 2].suffix, self.orders[-1], self.vocab_size))
 
     def distribution(self, story: Sequence[int]) -> np.ndarray:
-        """Probability of each token after the beginning of a story: (V,)."""
-        history, found = [self.eos_id, *story], self.orders[0].probability
+        """Probability of each next token after the start of a story: (V,)."""
+        history, probability = [self.eos_id, *story], self.orders[0].probability
         for n in range(2, len(self.orders) + 1):
-            context = self._number(history[1 - n :]) if len(history) >= n - 1 else NONE
-            if context == NONE:
-                break  # nor is any longer one known
+            context = self._number(history[1 - n :]) if len(history) >= n - 1 else MISSING
+            if context == MISSING:
+                break  # no longer context occurs either
             level, order = self.levels[n - 1], self.orders[n - 1]
-            met = slice(*np.searchsorted(level.keys, [context * self.vocab_size, (context + 1) * self.vocab_size]))
-            found = order.backoff[context] * found
-            found[level.last[met]] = order.probability[met]
-        return found
+            seen = slice(*np.searchsorted(level.keys, [context * self.vocab_size, (context + 1) * self.vocab_size]))
+            probability = order.backoff[context] * probability
+            probability[level.keys[seen] % self.vocab_size] = order.probability[seen]
+        return probability
 
     def _number(self, tokens: Sequence[int]) -> int:
-        """The number of an n-gram in its level, NONE where it was not met."""
+        """The number of an n-gram among those of its length, MISSING if it does not occur."""
         number = tokens[0]
         for level, token in zip(self.levels[1:], tokens[1:], strict=False):
-            if number != NONE:
+            if number != MISSING:
                 number = int(find(level.keys, np.array([number * self.vocab_size + token]))[0])
         return number
 
     def score(self, stories: Sequence[np.ndarray]) -> TokenScores:
-        """Score each token of whole stories as `likelihood.score_tokens` does."""
-        stream, predicted = story_stream(stories, self.eos_id)
-        places = np.flatnonzero(predicted)
+        """Score each token of whole stories, like `likelihood.score_tokens`."""
+        sequences, predicted = _sequences(stories, self.eos_id)
+        positions = np.flatnonzero(predicted)
+        targets = sequences.ids[positions]
         lengths = np.array([len(story) + 1 for story in stories], dtype=np.int64)
-        before = np.arange(len(places)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1  # tokens, with the first
-        probability = self.orders[0].probability[stream.ids[places]]
-        best = np.full(len(places), self.orders[0].best[0])
-        numbers = stream.ids
+        preceding = np.arange(len(positions)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1  # tokens
+        probability = self.orders[0].probability[targets]
+        best = np.full(len(positions), self.orders[0].best[0])
+        numbers = sequences.ids
         for n, (level, order) in enumerate(zip(self.levels[1:], self.orders[1:], strict=True), 2):
             shorter = numbers
-            numbers = look_up(stream, shorter, n, self.vocab_size, level.keys)
-            begin = np.where(before >= n - 1, places - n + 1, 0)
-            context = np.where(before >= n - 1, shorter[begin], NONE)
-            whole = np.where(context != NONE, numbers[begin], NONE)
-            known, met = context != NONE, whole != NONE
+            numbers = look_up(sequences, shorter, n, self.vocab_size, level.keys)
+            start = np.where(preceding >= n - 1, positions - n + 1, 0)
+            context = np.where(preceding >= n - 1, shorter[start], MISSING)
+            whole = np.where(context != MISSING, numbers[start], MISSING)
+            known, seen = context != MISSING, whole != MISSING
             probability[known] *= order.backoff[context[known]]
-            probability[met] = order.probability[whole[met]]
+            probability[seen] = order.probability[whole[seen]]
             best[known] = order.best[context[known]]
-        return TokenScores(
-            losses=-np.log(probability).astype(np.float32), hits=best == stream.ids[places], lengths=lengths
-        )
+        return TokenScores(losses=-np.log(probability).astype(np.float32), correct=best == targets, lengths=lengths)
 
 
-def _lowest(counts: np.ndarray) -> Order:
+def train_ngram_models(train: Split, tokenizer: Tokenizer) -> tuple[dict[str, KneserNey], int]:
+    """N-gram models of the training stories, by their names in ORDERS, and the number of tokens counted."""
+    stories, tokens = [], 0
+    for i in range(train.n_stories):
+        stories.append(train.story(i))
+        tokens += len(stories[-1]) + 1
+        if tokens >= MAX_TOKENS:
+            break
+    levels = count_ngrams(stories, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values()))
+    return {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}, tokens
+
+
+def ngram_scorer(model: KneserNey) -> Scorer:
+    """An n-gram model as a scorer of choices. A sequence's first token, an end of text, is never scored."""
+
+    def score(choices: Sequence[EncodedChoice]) -> np.ndarray:
+        tokens = model.score([choice.ids[1:] for choice in choices])
+        losses = np.split(tokens.losses.astype(np.float64), np.cumsum(tokens.lengths)[:-1])
+        return np.array([-own[choice.start - 1 : -1].sum() for choice, own in zip(choices, losses, strict=True)])
+
+    return score
+
+
+def _lowest_order(counts: np.ndarray) -> OrderEstimates:
     """The estimates of single tokens, mixed with the uniform distribution. counts (V,)."""
     shares, backoff = _discounted(counts, np.zeros(len(counts), dtype=np.int64), 1)
     probability = shares + backoff[0] / len(counts)
     best = probability.argmax()
-    return Order(probability, backoff, np.array([best]), probability[[best]])
+    return OrderEstimates(probability, backoff, np.array([best]), probability[[best]])
 
 
-def _next(level: Level, counts: np.ndarray, parents: np.ndarray, below: Order) -> Order:
-    """The estimates of n-grams from their counts and the estimates of those shorter by one.
+def _higher_order(
+    level: NgramCounts, counts: np.ndarray, parents: np.ndarray, below: OrderEstimates, vocab_size: int
+) -> OrderEstimates:
+    """The estimates of n-grams from their counts and the estimates of the (n-1)-grams.
 
-    parents: of each context (an n-gram of the level below), the number of the one without its first token.
+    parents: for each context (an (n-1)-gram), the number of the same context without its first token.
     """
-    context = level.prefix
+    context, last = np.divmod(level.keys, vocab_size)
     shares, backoff = _discounted(counts, context, len(parents))
     probability = shares + backoff[context] * below.probability[level.suffix]
-    # The likeliest token after a context is one that was met after it, or what is likeliest after its parent.
+    # The most likely token after a context has followed it, or is the most likely one after the parent context.
     best, best_probability = below.best[parents], backoff * below.best_probability[parents]
     highest = np.zeros(len(parents))
     np.maximum.at(highest, context, probability)
     winners = np.flatnonzero((probability == highest[context]) & (probability >= best_probability[context]))[::-1]
-    best[context[winners]] = level.last[winners]  # of equals, the first
+    best[context[winners]] = last[winners]  # the first of several equal ones
     best_probability[context[winners]] = probability[winners]
-    return Order(probability, backoff, best, best_probability)
+    return OrderEstimates(probability, backoff, best, best_probability)
 
 
-def _company(level: Level, longer: Level) -> np.ndarray:
-    """In how many different company each n-gram stands: before how many tokens; how often, where it begins a story."""
-    found = np.bincount(longer.suffix, minlength=len(level.counts))
-    return np.where(level.at_start, level.counts, found)
+def _continuation_counts(level: NgramCounts, longer: NgramCounts) -> np.ndarray:
+    """How many different tokens precede each n-gram; for an n-gram that starts a story, its count."""
+    preceding = np.bincount(longer.suffix, minlength=len(level.counts))
+    return np.where(level.at_start, level.counts, preceding)
 
 
 def _discounted(counts: np.ndarray, context: np.ndarray, contexts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each n-gram among those of its context, after the discount, and what that leaves in each context."""
+    """Share of each n-gram in its context, after the discount, and the mass that this leaves in each context."""
     discount = np.array([0.0, *_discounts(counts)])[np.minimum(counts, 3)]
     total = np.bincount(context, counts, minlength=contexts)
     shares = (counts - discount) / total[context]
@@ -177,10 +198,10 @@ def _discounted(counts: np.ndarray, context: np.ndarray, contexts: int) -> tuple
 
 
 def _discounts(counts: np.ndarray) -> tuple[float, ...]:
-    """What is taken from counts of 1, of 2, and of 3 or more."""
+    """The discounts of counts of 1, of 2, and of 3 or more."""
     n1, n2, n3, n4 = (int((counts == times).sum()) for times in (1, 2, 3, 4))
     if min(n1, n2, n3) == 0:
-        return FALLBACK
-    share = n1 / (n1 + 2 * n2)
-    found = 1 - 2 * share * n2 / n1, 2 - 3 * share * n3 / n2, 3 - 4 * share * n4 / n3
-    return found if all(0 < value <= times for times, value in enumerate(found, 1)) else FALLBACK
+        return FALLBACK_DISCOUNTS
+    y = n1 / (n1 + 2 * n2)
+    discounts = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    return discounts if all(0 < d <= times for times, d in enumerate(discounts, 1)) else FALLBACK_DISCOUNTS

@@ -1,0 +1,1 @@
+"""Stories graded by a large language model."""

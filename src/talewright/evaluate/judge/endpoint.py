@@ -1,8 +1,8 @@
-"""Asking a language model over the network: any server that speaks OpenAI's chat completions.
+"""Requests to a language model over the network: any server with OpenAI's chat completions API.
 
-A server that is busy, broken for a moment or silent is asked again, later and later. What cannot get better by asking
-again (a wrong key, a model that is not there) is a UserError at once. The key goes into a header of the request, to the
-named server alone (redirections are not followed), and nowhere else.
+Requests that fail for a passing reason, and answers that cannot be used, are retried. What a retry cannot mend (a wrong
+key, an unknown model) is a UserError at once. The key goes into a header of the request, to the named server only
+(redirects are not followed), and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,31 +19,25 @@ from typing import Any
 from talewright.errors import UserError
 from talewright.version import __version__
 
-PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-"""HTTP statuses that may be gone at the next attempt."""
-LONGEST_WAIT = 60.0
-"""Seconds before an attempt at most, also where the server asks for more."""
-LARGEST_ANSWER = 1 << 20
-"""Bytes of an answer that are read."""
-
-
-class FailedError(Exception):
-    """No answer after all attempts. Its text says why."""
+RETRIED_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+MAX_WAIT = 60.0
+"""Seconds before a retry at most, even if the server asks for more."""
+MAX_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A server, the model that is asked there, and how patiently."""
+    """A server, the model to ask, and how often to retry."""
 
     url: str
-    """As OpenAI's clients take it: up to and with the version, such as http://localhost:8000/v1."""
+    """As OpenAI's clients take it: up to and including the version, such as http://localhost:8000/v1."""
     model: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 120.0
     """Seconds that an answer may take."""
     attempts: int = 5
     first_wait: float = 2.0
-    """Seconds before the second attempt; doubled before each further one."""
+    """Seconds before the first retry; doubled before each further one."""
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -52,35 +46,50 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered, and the tokens that the server counted (0 where it counts none)."""
+    """A model's answer, and the tokens of all attempts as the server counts them (0 if it does not)."""
 
-    text: str | None
-    """None where the model refused."""
+    value: Any
+    """None if there is an error."""
     tokens_in: int
     tokens_out: int
+    error: str | None = None
+    """Why there is no answer."""
 
 
-def ask(endpoint: Endpoint, messages: list[dict[str, str]], sleep: Callable[[float], None] = time.sleep) -> Answer:
-    """The model's answer. Raises UserError where the server refuses the request itself, FailedError where it has not
-    answered after all attempts.
+def ask(
+    endpoint: Endpoint,
+    messages: list[dict[str, str]],
+    parse: Callable[[str], Any] = str,
+    sleep: Callable[[float], bool | None] = time.sleep,
+) -> Answer:
+    """Ask the model, until `parse` accepts the text of its answer (it raises ValueError otherwise) or the attempts are
+    used up. `sleep` waits that many seconds; it returns True to give up. Raises UserError if the server rejects the
+    request.
     """
-    why = ""
+    error, tokens_in, tokens_out = "", 0, 0
     for attempt in range(endpoint.attempts):
         wait = endpoint.first_wait * 2**attempt
         try:
-            return _answer(_post(endpoint, messages))
-        except urllib.error.HTTPError as error:
-            why = _words(error)
-            if error.code not in PASSING:
-                raise UserError(f"{endpoint.url} refuses to be asked: {why}") from None
-            wait = max(wait, _seconds(error.headers.get("Retry-After")))
-        except (OSError, http.client.HTTPException) as error:  # URLError and timeouts among them
-            why = str(getattr(error, "reason", "") or error) or type(error).__name__
+            text, read, written = _completion(_post(endpoint, messages))
+            tokens_in, tokens_out = tokens_in + read, tokens_out + written
+            if text is None:
+                return Answer(None, tokens_in, tokens_out, "the judge refused")
+            try:
+                return Answer(parse(text), tokens_in, tokens_out)
+            except ValueError:
+                error, wait = "the answer has no grades", 0.0
+        except urllib.error.HTTPError as http_error:
+            error = _message(http_error)
+            if http_error.code not in RETRIED_STATUSES:
+                raise UserError(f"{endpoint.url} rejects the request: {error}") from None
+            wait = max(wait, _retry_after(http_error.headers.get("Retry-After")))
+        except (OSError, http.client.HTTPException) as failure:  # including URLError and timeouts
+            error = str(getattr(failure, "reason", "") or failure) or type(failure).__name__
         except (ValueError, LookupError, TypeError, AttributeError):
-            why = "it answered something that is no chat completion"
-        if attempt + 1 < endpoint.attempts:
-            sleep(min(wait, LONGEST_WAIT))
-    raise FailedError(f"{endpoint.url} gave no answer in {endpoint.attempts} attempts; the last time: {why}")
+            error = "the answer is not a chat completion"
+        if attempt + 1 < endpoint.attempts and sleep(min(wait, MAX_WAIT)):
+            break
+    return Answer(None, tokens_in, tokens_out, f"no answer in {endpoint.attempts} attempts; the last error: {error}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -95,31 +104,32 @@ def _post(endpoint: Endpoint, messages: list[dict[str, str]]) -> Any:
     body = json.dumps({"model": endpoint.model, "messages": messages}).encode()
     request = urllib.request.Request(endpoint.url.rstrip("/") + "/chat/completions", body, headers)
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=endpoint.timeout) as response:
-        return json.loads(response.read(LARGEST_ANSWER))
+        return json.loads(response.read(MAX_ANSWER_BYTES))
 
 
-def _answer(found: Any) -> Answer:
-    message = found["choices"][0]["message"]
-    usage = found.get("usage") or {}
+def _completion(response: Any) -> tuple[str | None, int, int]:
+    """The text of a chat completion, None if the model refused, and the tokens read and written."""
+    message = response["choices"][0]["message"]
+    usage = response.get("usage") or {}
     text = None if message.get("refusal") else message.get("content")
     if text is not None and not isinstance(text, str):
-        raise TypeError("the content is no text")
-    return Answer(text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+        raise TypeError("the content is not a string")
+    return text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
 
-def _words(error: urllib.error.HTTPError) -> str:
-    """What the server says of an error, as far as one can say it in a line."""
+def _message(error: urllib.error.HTTPError) -> str:
+    """The server's explanation of an error, on one line."""
     try:
-        said = json.loads(error.read(LARGEST_ANSWER))["error"]
-        said = said["message"] if isinstance(said, dict) else said
+        message = json.loads(error.read(MAX_ANSWER_BYTES))["error"]
+        message = message["message"] if isinstance(message, dict) else message
     except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
-        said = error.reason
-    return f"{error.code} {' '.join(str(said).split())[:300]}"
+        message = error.reason
+    return f"{error.code} {' '.join(str(message).split())[:300]}"
 
 
-def _seconds(text: str | None) -> float:
-    """Of a Retry-After header that counts seconds; 0 for none, and for a date."""
+def _retry_after(header: str | None) -> float:
+    """The seconds in a Retry-After header; 0 if there is none, or if it is a date."""
     try:
-        return max(0.0, float(text or 0))
+        return max(0.0, float(header or 0))
     except ValueError:
         return 0.0

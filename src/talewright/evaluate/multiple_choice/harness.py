@@ -1,4 +1,4 @@
-"""The understanding questions as a task of EleutherAI's lm-evaluation-harness, which asks any model that it can run."""
+"""The understanding questions as a task of EleutherAI's lm-evaluation-harness, for any model that it can run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import yaml
 
 from talewright.config import EOT
 from talewright.errors import UserError
-from talewright.evaluate.multiple_choice.understanding import questions
+from talewright.evaluate.multiple_choice.understanding import understanding_questions
 from talewright.files import write_text_atomic
 
 TASK = "talewright_understanding"
 
 
-def write_task(folder: Path, beginning: str = EOT) -> Path:
-    """Write the task and its questions; gives the path of the task's file.
+def write_task(folder: Path) -> Path:
+    """Write the task and its questions; returns the path of the task file.
 
-    `beginning` stands before each context: our models read an end of text before a story, which the harness does not
-    give them by itself. The harness's `acc` is then our accuracy, but where two choices tie, its `acc_norm` our
-    accuracy by byte.
+    An end-of-text token precedes each context, because our models read one before a story and the harness does not add
+    it. The harness's `acc` is then our accuracy, except for ties, and its `acc_norm` our accuracy per byte.
     """
     lines = (
         {
             "kind": question.kind,
-            "context": beginning + question.context,
+            "context": EOT + question.context,
             "choices": [choice.removeprefix(" ") for choice in question.choices],
-            "right": question.right,
+            "answer": question.answer,
         }
-        for question in questions()
+        for question in understanding_questions()
     )
     task = {
         "task": TASK,
@@ -39,7 +38,7 @@ def write_task(folder: Path, beginning: str = EOT) -> Path:
         "output_type": "multiple_choice",
         "doc_to_text": "context",
         "doc_to_choice": "choices",
-        "doc_to_target": "right",
+        "doc_to_target": "answer",
         "target_delimiter": " ",
         "metric_list": [
             {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")

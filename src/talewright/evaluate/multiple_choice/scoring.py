@@ -1,177 +1,159 @@
-"""Questions with some answers to choose from, answered by which of them is likeliest: no telling, no chance, no judge.
+"""Multiple-choice questions, answered by likelihood: nothing is generated, nothing is random, nobody judges.
 
-A question is a beginning and its possible continuations, as text, so that every tokenizer gets the same ones. The
-model reads an end of text, as before every story, then the beginning; a continuation has the log-probability that its
-tokens have together. Where a tokenizer merges the end of the beginning with the continuation, what is scored starts
-before the merged token, for all of the question's choices alike.
+A question is a context and its possible continuations, as text, so it is the same for every tokenizer. The model reads
+an end-of-text token, as before every story, then the context. A choice's score is the log-probability of its tokens
+together. If a tokenizer merges the end of the context with a choice, scoring starts before the merged token, for all
+choices of the question alike.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from talewright.errors import UserError
+from talewright.evaluate import UnavailableError
 from talewright.evaluate.likelihood import BATCH_TOKENS, padded
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, token_scores
 from talewright.tokenizer import Tokenizer
 
 TIE = 1e-4
-"""Log-probabilities nearer than this, in nats, are the same: rounding differs between batches, and decides nothing."""
+"""Log-probabilities closer than this, in nats, tie: rounding differs between batches and must decide nothing."""
 CONFIDENCE = 1.959964
-"""Standard deviations to either side that hold 95 % of a normal distribution."""
-
-
-class TooShortError(UserError):
-    """The model's context does not hold an answer."""
+"""Standard deviations to either side that hold 95% of a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What comes next? One of the choices is right."""
+    """A context, and choices of which one is correct."""
 
     kind: str
     context: str
     choices: tuple[str, ...]
-    """Continuations, each from the space that parts it from the context on."""
-    right: int
-    """Number of the right choice."""
+    """Continuations, each including the space that separates it from the context."""
+    answer: int
+    """Index of the correct choice."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """Tokens to read, and where those begin that are scored."""
+class EncodedChoice:
+    """Tokens of a context and one choice; those from `start` on are scored."""
 
     ids: np.ndarray
     start: int
 
 
-Scorer = Callable[[Sequence[Row]], np.ndarray]
-"""Log-probability in nats of each row's tokens from `start` on, given those before: (rows,) float64."""
+Scorer = Callable[[Sequence[EncodedChoice]], np.ndarray]
+"""Log-probability in nats of each sequence's tokens from `start` on, given those before: (choices,) float64."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """How many of some questions were answered rightly; where n choices tie as the likeliest, each counts 1 / n."""
+def model_scorer(model: GPT, batch_tokens: int = BATCH_TOKENS) -> Scorer:
+    """A model as a scorer. It reads batches of similar lengths, of at most `batch_tokens` positions each."""
+    device = model.output_weight.device
 
-    accuracy: float
-    """From 0 to 1."""
-    low: float
-    """Lower end of the 95 % interval of the accuracy (Wilson 1927)."""
-    high: float
-    questions: int
-    chance: float
-    """What drawing an answer would give."""
+    @torch.inference_mode()
+    def score_batch(choices: Sequence[EncodedChoice]) -> np.ndarray:
+        inputs, targets = padded([choice.ids for choice in choices])
+        for target, choice in zip(targets, choices, strict=True):
+            target[: choice.start - 1] = IGNORED
+        hidden = model.hidden(torch.from_numpy(inputs).to(device))
+        losses, _ = token_scores(hidden, model.output_weight, torch.from_numpy(targets).to(device))
+        return -losses.double().sum(-1).cpu().numpy()
 
-
-def scored_by(model: GPT, batch_tokens: int = BATCH_TOKENS) -> Scorer:
-    """A model as a scorer. It reads batches of rows of about one length, of at most `batch_tokens` places each."""
-
-    def score(rows: Sequence[Row]) -> np.ndarray:
-        training = model.training
+    def score(choices: Sequence[EncodedChoice]) -> np.ndarray:
+        log_probs, training = np.zeros(len(choices)), model.training
+        order = sorted(range(len(choices)), key=lambda n: len(choices[n].ids), reverse=True)  # most memory first
         model.eval()
         try:
-            return _log_probabilities(model, rows, batch_tokens)
+            while order:
+                count = max(1, batch_tokens // len(choices[order[0]].ids))
+                batch, order = order[:count], order[count:]
+                log_probs[batch] = score_batch([choices[n] for n in batch])
         finally:
             model.train(training)
+        return log_probs
 
     return score
 
 
-def log_probabilities(
+def choice_log_probs(
     scorer: Scorer, tokenizer: Tokenizer, questions: Sequence[Question], context_length: int
 ) -> list[np.ndarray]:
     """Log-probability of each choice of each question, in nats."""
-    rows = [rows_of(question, tokenizer, context_length) for question in questions]
-    found = scorer([row for some in rows for row in some])
-    return np.split(found, np.cumsum([len(some) for some in rows])[:-1]) if rows else []
+    encoded = [encode_question(question, tokenizer, context_length) for question in questions]
+    scores = scorer([choice for choices in encoded for choice in choices])
+    return np.split(scores, np.cumsum([len(choices) for choices in encoded])[:-1]) if encoded else []
 
 
-def rows_of(question: Question, tokenizer: Tokenizer, context_length: int) -> list[Row]:
-    """A row for each choice. Of a context too long for the model, all rows lack the same tokens at its beginning.
+def encode_question(question: Question, tokenizer: Tokenizer, context_length: int) -> list[EncodedChoice]:
+    """Encode each choice with its context. A context too long for the model loses the same first tokens in all.
 
-    Raises TooShortError where the model's context would not hold a choice.
+    Raises UnavailableError if the model's context would not hold a choice.
     """
     texts = [question.context, *(question.context + choice for choice in question.choices)]
     context, *wholes = ([tokenizer.eos_id, *ids] for ids in tokenizer.encode_batch(texts))
-    common = sum(1 for _ in _same(context, *wholes))
-    left_out = max(0, max(map(len, wholes)) - 1 - context_length)
-    if left_out >= common:
-        raise TooShortError(f"the model's context of {context_length} tokens is too short for {question.choices[0]!r}")
-    return [Row(np.array(whole[left_out:], dtype=np.int64), common - left_out) for whole in wholes]
+    common = _common_prefix(context, *wholes)
+    dropped = max(0, max(map(len, wholes)) - 1 - context_length)
+    if dropped >= common:
+        raise UnavailableError(f"a context of {context_length} tokens is too short for {question.choices[0]!r}")
+    return [EncodedChoice(np.array(whole[dropped:], dtype=np.int64), common - dropped) for whole in wholes]
 
 
-def marks(questions: Sequence[Question], scores: Sequence[np.ndarray], per_byte: bool = False) -> np.ndarray:
-    """1 for each question whose right choice has the highest score, 0 for the others, a share where choices tie.
+def question_scores(
+    questions: Sequence[Question], log_probs: Sequence[np.ndarray], per_byte: bool = False
+) -> np.ndarray:
+    """1 for each question whose correct choice is the most likely, 0 for the others, 1 / n if n choices tie.
 
-    With `per_byte`, a choice's score is divided by its bytes, the leading space not counted: (questions,) float64.
+    With `per_byte`, a choice's log-probability is divided by its bytes, without the leading space: (questions,)
+    float64.
     """
-    return np.array([_mark(*pair, per_byte) for pair in zip(questions, scores, strict=True)])
+    return np.array([_question_score(*pair, per_byte) for pair in zip(questions, log_probs, strict=True)])
 
 
-def figures(questions: Sequence[Question], scores: Sequence[np.ndarray]) -> dict[str, Any]:
-    """The share of right answers, by kind too, and by scores per byte, as plain values."""
-    given = marks(questions, scores)
+def accuracy_figures(questions: Sequence[Question], log_probs: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The accuracy, also by kind, and the accuracy of log-probabilities per byte, as plain values."""
+    scores = question_scores(questions, log_probs)
     kinds = np.array([question.kind for question in questions])
     return {
-        **asdict(share(questions, given)),
-        "accuracy_per_byte": float(marks(questions, scores, per_byte=True).mean()),
+        **mean_accuracy(questions, scores),
+        "accuracy_per_byte": float(question_scores(questions, log_probs, per_byte=True).mean()),
         "kinds": {
-            kind: asdict(share([q for q in questions if q.kind == kind], given[kinds == kind]))
+            kind: mean_accuracy([q for q in questions if q.kind == kind], scores[kinds == kind])
             for kind in dict.fromkeys(kinds.tolist())
         },
     }
 
 
-def share(questions: Sequence[Question], given: np.ndarray) -> Share:
-    """The accuracy that these marks make."""
-    accuracy, chance = float(np.mean(given)), float(np.mean([1 / len(question.choices) for question in questions]))
-    low, high = wilson(accuracy, len(questions))
-    return Share(accuracy=accuracy, low=low, high=high, questions=len(questions), chance=chance)
+def mean_accuracy(questions: Sequence[Question], scores: np.ndarray) -> dict[str, Any]:
+    """The accuracy of questions with these scores, its 95% interval, and that of random guessing."""
+    accuracy, chance = float(np.mean(scores)), float(np.mean([1 / len(question.choices) for question in questions]))
+    low, high = wilson_interval(accuracy, len(questions))
+    return {"accuracy": accuracy, "low": low, "high": high, "questions": len(questions), "chance": chance}
 
 
-def wilson(accuracy: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was found in `count` cases (Wilson 1927)."""
+def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
+    """The 95% interval of a proportion of `count` cases (Wilson 1927)."""
     z2 = CONFIDENCE**2 / count
-    middle = (accuracy + z2 / 2) / (1 + z2)
-    reach = math.sqrt(z2 * accuracy * (1 - accuracy) + z2 * z2 / 4) / (1 + z2)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    center = (accuracy + z2 / 2) / (1 + z2)
+    margin = math.sqrt(z2 * accuracy * (1 - accuracy) + z2 * z2 / 4) / (1 + z2)
+    return max(0.0, center - margin), min(1.0, center + margin)
 
 
-def _mark(question: Question, scores: np.ndarray, per_byte: bool) -> float:
+def _question_score(question: Question, log_probs: np.ndarray, per_byte: bool) -> float:
     if per_byte:
-        scores = scores / np.array([len(choice.strip().encode("utf-8")) for choice in question.choices])
-    best = scores >= scores.max() - TIE
-    if not best.any():  # nan: a broken model knows nothing
-        return 1 / len(scores)
-    return float(best[question.right] / best.sum())
+        log_probs = log_probs / np.array([len(choice.strip().encode("utf-8")) for choice in question.choices])
+    best = log_probs >= log_probs.max() - TIE
+    if not best.any():  # nan: the model is broken
+        return 1 / len(log_probs)
+    return float(best[question.answer] / best.sum())
 
 
-def _same(first: list[int], *others: list[int]) -> list[int]:
-    """What all the sequences begin with."""
-    length = min(map(len, (first, *others)))
-    ends = (n for n in range(length) if any(other[n] != first[n] for other in others))
-    return first[: next(ends, length)]
-
-
-@torch.inference_mode()
-def _log_probabilities(model: GPT, rows: Sequence[Row], batch_tokens: int) -> np.ndarray:
-    found = np.zeros(len(rows))
-    order = sorted(range(len(rows)), key=lambda n: len(rows[n].ids), reverse=True)  # the most memory is asked for first
-    device = model.output_weight.device
-    while order:
-        count = max(1, batch_tokens // len(rows[order[0]].ids))
-        some, order = order[:count], order[count:]
-        inputs, targets = padded([rows[n].ids for n in some])
-        for target, n in zip(targets, some, strict=True):
-            target[: rows[n].start - 1] = IGNORED
-        hidden = model.hidden(torch.from_numpy(inputs).to(device))
-        losses, _ = token_scores(hidden, model.output_weight, torch.from_numpy(targets).to(device))
-        found[some] = -losses.double().sum(-1).cpu().numpy()
-    return found
+def _common_prefix(*sequences: list[int]) -> int:
+    """How many tokens all the sequences share at their start."""
+    length = min(map(len, sequences))
+    return next((n for n in range(length) if len({sequence[n] for sequence in sequences}) > 1), length)

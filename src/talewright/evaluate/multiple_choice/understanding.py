@@ -1,86 +1,80 @@
-"""What a model understands: facts, reasoning, and keeping the context in mind (the kinds of prompts of Eldan & Li 2023,
-arXiv:2305.07759), as questions with two endings of which one is right.
+"""Questions about facts, reasoning and context (the kinds of prompts of Eldan & Li 2023, arXiv:2305.07759), each with
+two endings of which one is correct.
 
-The questions were written for this, in words that TinyStories uses. They come in pairs with the same two endings, and
-what is right in the one is wrong in the other: whoever looks at the endings alone, or prefers the frequent word, has
-exactly half of them right. `questions/` holds them, a file a kind, as they are read.
+The questions were written for this project, in words that TinyStories uses. They come in pairs with the same two
+endings; the correct ending of one is wrong for the other. A model that ignores the contexts, or prefers frequent words,
+has exactly half of them right. `questions/` holds one file per kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from talewright.evaluate.multiple_choice.scoring import TIE, Question, figures, marks, share
+from talewright.evaluate.multiple_choice.scoring import TIE, Question, accuracy_figures, mean_accuracy, question_scores
 
 KINDS = ("facts", "reasoning", "context")
 SEPARATOR = " | "
-"""Parts a beginning from its right ending, in the files."""
+"""Separates a context from its correct ending, in the files."""
 
 
 @cache
-def questions() -> tuple[Question, ...]:
-    """All questions; the two of a pair stand side by side, with the same choices."""
-    return tuple(question for kind in KINDS for question in read_questions(kind, _text(kind)))
+def understanding_questions() -> tuple[Question, ...]:
+    """All questions; the two of a pair are adjacent and have the same choices."""
+    folder = files("talewright.evaluate") / "questions"
+    texts = {kind: (folder / f"{kind}.txt").read_text(encoding="utf-8") for kind in KINDS}
+    return tuple(question for kind, text in texts.items() for question in parse_questions(kind, text))
 
 
-def read_questions(kind: str, text: str) -> list[Question]:
-    """The questions of a file. Lines that begin with # are remarks; the others are pairs, parted by empty lines."""
-    found = []
+def parse_questions(kind: str, text: str) -> list[Question]:
+    """The questions of a file. Lines that start with # are comments; the others are pairs, separated by blank lines."""
+    questions = []
     for block in text.split("\n\n"):
         lines = [line.strip() for line in block.splitlines() if line.strip() and not line.startswith("#")]
         if not lines:
             continue
         if len(lines) != 2 or any(line.count(SEPARATOR) != 1 for line in lines):
-            raise ValueError(f"{kind}: no pair of questions, each a beginning{SEPARATOR}and its ending: {block!r}")
+            raise ValueError(f"{kind}: not a pair of questions, each a context{SEPARATOR}and its ending: {block!r}")
         contexts, endings = zip(*(line.split(SEPARATOR) for line in lines), strict=True)
         choices = tuple(f" {ending}" for ending in endings)
-        found += [Question(kind, context, choices, right) for right, context in enumerate(contexts)]
-    return found
+        questions += [Question(kind, context, choices, answer) for answer, context in enumerate(contexts)]
+    return questions
 
 
-def both_right(given: np.ndarray) -> float:
-    """Share of the pairs of which both questions are right, from their marks: chance gives 1/4, and whoever does not
-    read the beginning, 0.
+def both_correct(scores: np.ndarray) -> float:
+    """Share of the pairs with both questions right: 1/4 by chance, 0 for a model that ignores the contexts."""
+    return float((scores.reshape(-1, 2) == 1).all(axis=1).mean())
+
+
+def matched(questions: Sequence[Question], log_probs: Sequence[np.ndarray]) -> np.ndarray:
+    """For each pair, 1 if its two endings are together more likely with their own contexts than swapped, 0 if less, 0.5
+    if they tie: (pairs,).
+
+    The frequency of an ending cancels out, so this rises before both questions are right. Chance, and a model that
+    ignores the contexts, give 1/2.
     """
-    return float((given.reshape(-1, 2) == 1).all(axis=1).mean())
+    margins = np.array([own[q.answer] - own[1 - q.answer] for q, own in zip(questions, log_probs, strict=True)])
+    gain = margins.reshape(-1, 2).sum(axis=1)
+    return np.where(np.abs(gain) > TIE, gain > 0, 0.5)  # nan, of a broken model, ties
 
 
-def matched(asked: Sequence[Question], scores: Sequence[np.ndarray]) -> np.ndarray:
-    """Of each pair, whether its two endings are likelier the right way round than the other: (pairs,) 1, 0, or 0.5.
-
-    How frequent an ending is cancels out, so that it shows what the beginnings tell the model before it is enough to
-    have both questions right. Chance, and whoever does not read the beginnings, gives 1/2.
-    """
-    ahead = np.array([found[q.right] - found[1 - q.right] for q, found in zip(asked, scores, strict=True)])
-    gain = ahead.reshape(-1, 2).sum(axis=1)
-    return np.where(np.abs(gain) > TIE, gain > 0, 0.5)  # nan, of a broken model, is a tie
-
-
-def figures_of_pairs(scores: Sequence[np.ndarray]) -> dict[str, Any]:
-    """What scores of all the questions' choices make: `choices.figures`, and what the pairs add to them."""
-    asked = questions()
-    ways = matched(asked, scores)
-    kinds = np.array([question.kind for question in asked[::2]])
+def understanding_figures(log_probs: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The accuracy figures of all the questions, and those of the pairs."""
+    questions = understanding_questions()
+    pairs = questions[::2]
+    pair_scores = matched(questions, log_probs)
+    by_kind = {kind: [i for i, pair in enumerate(pairs) if pair.kind == kind] for kind in KINDS}
     return {
-        **figures(asked, scores),
-        "both_of_a_pair": both_right(marks(asked, scores)),
+        **accuracy_figures(questions, log_probs),
+        "both_of_a_pair": both_correct(question_scores(questions, log_probs)),
         "matched": {
-            **asdict(share(asked[::2], ways)),
-            "kinds": {kind: asdict(share(_firsts(kind), ways[kinds == kind])) for kind in KINDS},
+            **mean_accuracy(pairs, pair_scores),
+            "kinds": {
+                kind: mean_accuracy([pairs[i] for i in some], pair_scores[some]) for kind, some in by_kind.items()
+            },
         },
     }
-
-
-def _firsts(kind: str) -> list[Question]:
-    """The first question of each pair of a kind."""
-    return [question for question in questions()[::2] if question.kind == kind]
-
-
-def _text(kind: str) -> str:
-    return (files("talewright.evaluate") / "questions" / f"{kind}.txt").read_text(encoding="utf-8")

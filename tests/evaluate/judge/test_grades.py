@@ -1,9 +1,10 @@
-"""Grades by a judge: read from its answers, kept on disk, asked for again where they are missing, and summed up."""
+"""Grades by a judge: parsed from its answers, kept on disk, requested again if they are missing, and summarized."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import logging
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,17 +17,17 @@ from hypothesis import strategies as st
 
 from talewright.errors import UserError
 from talewright.evaluate.judge.endpoint import Endpoint
-from talewright.evaluate.judge.grading import (
+from talewright.evaluate.judge.grades import (
     Exercise,
-    Graded,
-    Grades,
+    GradeFile,
+    Grading,
     estimate,
     grade_all,
-    read_grade,
-    summary,
+    parse_grade,
+    summarize_grades,
     weighted_kappa,
 )
-from tests.evaluate.judge.judge_server import Server, failed, grade, judge_server, said
+from tests.evaluate.judge.judge_server import Server, completion, failed, grade, judge_server
 
 EXERCISES = [Exercise(f"Once a cat number {number} had a", " hat. The end.") for number in range(6)]
 GRADE = {"grammar": 7, "creativity": 5, "consistency": 7, "plot": 6, "age": "C"}
@@ -38,7 +39,7 @@ def endpoint(server: Server, **changes: Any) -> Endpoint:
     )
 
 
-def test_the_judge_is_shown_the_beginning_and_the_rest_apart():
+def test_the_judge_reads_the_prompt_and_the_continuation_separately():
     system, user = EXERCISES[3].messages
     assert user == {"role": "user", "content": "Once a cat number 3 had a *** hat. The end."}
     for word in ("grammar", "creativity", "consistency", "plot", "age", "A: 3 or under", "F: 13-16"):
@@ -46,8 +47,8 @@ def test_the_judge_is_shown_the_beginning_and_the_rest_apart():
 
 
 def test_all_are_graded_and_kept(tmp_path: Path):
-    with judge_server(lambda number, body: said(grade())) as server:
-        found = grade_all(EXERCISES, 2, endpoint(server), Grades(tmp_path / "grades.jsonl"))
+    with judge_server(lambda number, body: completion(grade())) as server:
+        found = grade_all(EXERCISES, 2, endpoint(server), GradeFile(tmp_path / "grades.jsonl"))
     assert found.grades == [[GRADE, GRADE]] * 6
     assert not found.reasons
     assert (found.tokens_in, found.tokens_out) == (1200, 120)
@@ -55,86 +56,87 @@ def test_all_are_graded_and_kept(tmp_path: Path):
     assert "secret" not in (tmp_path / "grades.jsonl").read_text()
 
 
-def test_an_interrupted_grading_goes_on_where_it_was(tmp_path: Path):
+def test_an_interrupted_grading_continues_where_it_was(tmp_path: Path):
     path = tmp_path / "grades.jsonl"
 
     def script(number: int, body: dict[str, Any]):
-        return failed(401, "the key has run out") if number == 4 else said(grade(number + 1))
+        return failed(401, "the key has run out") if number == 4 else completion(grade(number + 1))
 
     with judge_server(script) as server:
         with pytest.raises(UserError, match="key has run out"):
-            grade_all(EXERCISES, 1, endpoint(server), Grades(path), concurrency=1)
-        asked = len(server.bodies)  # one more may have been under way
-        path.write_text(path.read_text() + '{"key": "torn')  # as a death leaves it
-        kept = Grades(path)
-        left = estimate(EXERCISES, 1, endpoint(server), kept).requests
-        assert left == 6 - (asked - 1)
+            grade_all(EXERCISES, 1, endpoint(server), GradeFile(path), concurrency=1)
+        requests = len(server.bodies)  # one more may have been in flight
+        path.write_text(path.read_text() + '{"key": "torn')  # as a killed process leaves it
+        kept = GradeFile(path)
+        left = estimate(EXERCISES, 1, endpoint(server), kept)["requests"]
+        assert left == 6 - (requests - 1)
         found = grade_all(EXERCISES, 1, endpoint(server), kept, concurrency=1)
-        assert len(server.bodies) == asked + left
+        assert len(server.bodies) == requests + left
     assert [row[0]["grammar"] for row in found.grades if row[0]][:4] == [1, 2, 3, 4]
     assert all(row[0] for row in found.grades)
-    again = grade_all(EXERCISES, 1, Endpoint(url=server.url, model="judge-1"), Grades(path))  # all stand on lines
+    again = grade_all(
+        EXERCISES, 1, Endpoint(url=server.url, model="judge-1"), GradeFile(path)
+    )  # each is on its own line
     assert again.grades == found.grades
 
 
-def test_an_error_does_not_wait_for_those_who_wait_to_ask_again(tmp_path: Path):
+def test_an_error_does_not_wait_for_requests_that_wait_for_a_retry(tmp_path: Path):
     def script(number: int, body: dict[str, Any]):
         return failed(503) if "number 0" in body["messages"][1]["content"] else failed(401, "wrong key")
 
     began = time.monotonic()
     with judge_server(script) as server, pytest.raises(UserError, match="wrong key"):
-        grade_all(EXERCISES[:2], 1, endpoint(server, first_wait=30.0), Grades(tmp_path / "g"), concurrency=2)
+        grade_all(EXERCISES[:2], 1, endpoint(server, first_wait=30.0), GradeFile(tmp_path / "g"), concurrency=2)
     assert time.monotonic() - began < 15
 
 
-def test_what_was_graded_is_not_asked_again_but_by_another_judge(tmp_path: Path):
+def test_existing_grades_are_used_but_not_those_of_another_judge(tmp_path: Path):
     path = tmp_path / "grades.jsonl"
-    with judge_server(lambda number, body: said(grade())) as server:
+    with judge_server(lambda number, body: completion(grade())) as server:
         for _ in range(2):
-            grade_all(EXERCISES, 1, endpoint(server), Grades(path))
+            grade_all(EXERCISES, 1, endpoint(server), GradeFile(path))
         assert len(server.bodies) == 6
-        grade_all(EXERCISES, 2, endpoint(server), Grades(path))  # the first of the two is there
+        grade_all(EXERCISES, 2, endpoint(server), GradeFile(path))  # the first of the two exists
         assert len(server.bodies) == 12
-        grade_all(EXERCISES, 1, endpoint(server, model="judge-2"), Grades(path))
+        grade_all(EXERCISES, 1, endpoint(server, model="judge-2"), GradeFile(path))
         assert len(server.bodies) == 18
 
 
-def test_no_more_are_asked_at_once_than_may_be(tmp_path: Path):
-    with judge_server(lambda number, body: said(grade()), takes=0.05) as server:
-        grade_all(EXERCISES, 2, endpoint(server), Grades(tmp_path / "g"), concurrency=3)
+def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path):
+    with judge_server(lambda number, body: completion(grade()), takes=0.05) as server:
+        grade_all(EXERCISES, 2, endpoint(server), GradeFile(tmp_path / "g"), concurrency=3)
     assert server.most_at_once == 3
 
 
-def test_a_judge_without_grades_is_asked_again_then_given_up(tmp_path: Path):
-    with judge_server(lambda number, body: said("Very nice!")) as server:
-        found = grade_all(EXERCISES[:1], 1, endpoint(server), Grades(tmp_path / "g"))
+def test_an_answer_without_grades_is_retried_up_to_the_limit(tmp_path: Path):
+    with judge_server(lambda number, body: completion("Very nice!")) as server:
+        found = grade_all(EXERCISES[:1], 1, endpoint(server), GradeFile(tmp_path / "g"))
     assert found.grades == [[None]]
-    assert found.reasons == {"the judge answered without grades": 1}
+    assert found.reasons == {"no answer in 3 attempts; the last error: the answer has no grades": 1}
     assert len(server.bodies) == 3
-    assert found.tokens_in == 300  # what was paid for nothing is counted
-    with judge_server(lambda number, body: said("Nice!" if number == 0 else grade())) as server:
-        assert grade_all(EXERCISES[:1], 1, endpoint(server), Grades(tmp_path / "g")).grades == [[GRADE]]
+    assert found.tokens_in == 300  # useless answers are counted: they cost money too
+    with judge_server(lambda number, body: completion("Nice!" if number == 0 else grade())) as server:
+        assert grade_all(EXERCISES[:1], 1, endpoint(server), GradeFile(tmp_path / "g")).grades == [[GRADE]]
 
 
 def test_a_refusal_and_a_failure_leave_one_story_ungraded(tmp_path: Path):
     def script(number: int, body: dict[str, Any]):
         story = body["messages"][1]["content"]
-        return said(None) if "number 1" in story else failed(500) if "number 2" in story else said(grade())
+        return completion(None) if "number 1" in story else failed(500) if "number 2" in story else completion(grade())
 
     with judge_server(script) as server:
-        found = grade_all(EXERCISES, 1, endpoint(server), Grades(tmp_path / "g"))
+        found = grade_all(EXERCISES, 1, endpoint(server), GradeFile(tmp_path / "g"))
     assert [row[0] is not None for row in found.grades] == [True, False, False, True, True, True]
     assert sorted(found.reasons.values()) == [1, 1]
     assert "the judge refused" in found.reasons
-    assert summary(found)["graded"] == 4
+    assert summarize_grades(found)["graded"] == 4
 
 
-def test_progress_is_told(tmp_path: Path):
-    seen = []
-    with judge_server(lambda number, body: said(grade())) as server:
-        progress = lambda done, of: seen.append((done, of))  # noqa: E731
-        grade_all(EXERCISES, 1, endpoint(server), Grades(tmp_path / "g"), progress=progress)
-    assert seen == [(n, 6) for n in range(1, 7)]
+def test_progress_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "talewright")
+    with judge_server(lambda number, body: completion(grade())) as server:
+        grade_all(EXERCISES, 2, endpoint(server), GradeFile(tmp_path / "g"))
+    assert caplog.messages == ["10 of 12 gradings done", "12 of 12 gradings done"]
 
 
 @pytest.mark.parametrize(
@@ -146,8 +148,8 @@ def test_progress_is_told(tmp_path: Path):
         '{"plot": 6, "age": "c", "grammar": 7, "consistency": 7, "creativity": 5, "remark": "nice"}',
     ],
 )
-def test_a_grade_is_read_whatever_stands_around_it(text):
-    assert read_grade(text) == GRADE
+def test_a_grade_is_parsed_whatever_surrounds_it(text):
+    assert parse_grade(text) == GRADE
 
 
 @pytest.mark.parametrize(
@@ -165,36 +167,35 @@ def test_a_grade_is_read_whatever_stands_around_it(text):
         {"plot": float("inf")},
     ],
 )
-def test_what_is_no_grade_is_refused(change):
+def test_values_out_of_range_are_refused(change):
     with pytest.raises(ValueError, match="no grades in"):
-        read_grade(json.dumps({**GRADE, **change}))
+        parse_grade(json.dumps({**GRADE, **change}))
     missing = {key: value for key, value in GRADE.items() if key not in change}
     with pytest.raises(ValueError, match="no grades in"):
-        read_grade(json.dumps(missing))
+        parse_grade(json.dumps(missing))
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     with pytest.raises(ValueError, match="no grades in"):
-        read_grade(text)
+        parse_grade(text)
 
 
 def test_an_estimate_counts_what_is_missing(tmp_path: Path):
-    whole = estimate(EXERCISES, 2, Endpoint(url="http://a", model="b"), Grades(tmp_path / "none"))
+    expected = estimate(EXERCISES, 2, Endpoint(url="http://a", model="b"), GradeFile(tmp_path / "none"))
     letters = sum(len(message["content"]) for exercise in EXERCISES for message in exercise.messages)
-    assert (whole.requests, whole.tokens_in, whole.tokens_out) == (12, 2 * letters // 4, 12 * 60)
-    assert whole.cost(2.0, 10.0) == pytest.approx((whole.tokens_in * 2 + 720 * 10) / 1e6)
+    assert expected == {"requests": 12, "tokens_in": 2 * letters // 4, "tokens_out": 12 * 60}
 
 
-def of_grades(*values: tuple[int, int]) -> Graded:
+def of_grades(*values: tuple[int, int]) -> Grading:
     rows: list[list[dict[str, Any] | None]] = [
         [{**GRADE, "grammar": one}, {**GRADE, "grammar": other}] for one, other in values
     ]
-    return Graded(rows, reasons=Counter(), tokens_in=0, tokens_out=0)
+    return Grading(rows, reasons=Counter(), tokens_in=0, tokens_out=0)
 
 
 def test_a_summary_has_means_errors_ages_and_agreement():
-    found = summary(of_grades((2, 2), (4, 5), (9, 7)))
+    found = summarize_grades(of_grades((2, 2), (4, 5), (9, 7)))
     assert found["grammar"]["mean"] == 5
     assert found["grammar"]["standard_error"] == pytest.approx(np.std([2, 4, 9], ddof=1) / 3**0.5)
     assert found["ages"] == {"A": 0, "B": 0, "C": 3, "D": 0, "E": 0, "F": 0}
@@ -226,6 +227,6 @@ def test_kappa_is_one_for_the_same_and_about_zero_by_chance():
 
 def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path):
     with pytest.raises(UserError, match="cannot be read"):
-        Grades(tmp_path)
+        GradeFile(tmp_path)
     with pytest.raises(UserError, match="cannot write"):
-        Grades(tmp_path / "no" / "folder").put("key", GRADE)
+        GradeFile(tmp_path / "no" / "folder").put("key", GRADE)

@@ -1,8 +1,9 @@
-"""`talewright judge` from outside, before a judge on this machine; and where stories are cut for it."""
+"""`talewright judge` with a judge on this machine; and where stories are cut for it."""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.cli import main
-from talewright.evaluate.judge.judging import LONGEST_BEGINNING, cut_story
-from tests.evaluate.judge.judge_server import failed, grade, judge_server, said
+from talewright.evaluate.judge.judge import MAX_PROMPT_WORDS, cut_story
+from tests.evaluate.judge.judge_server import completion, failed, grade, judge_server
 from tests.test_cli import SMALL
 
 KEY = "sk-very-secret"
@@ -46,12 +47,14 @@ def judge(url: str, *words: str) -> None:
     main(["judge", "run", "--url", url, "--model", "judge-1", "--key-variable", "JUDGE_KEY", *words])
 
 
-def test_a_run_is_graded_and_the_key_is_written_nowhere(run, capsys):
-    with judge_server(lambda number, body: said(grade(4 + number % 2))) as server:
+def test_a_run_is_graded_and_the_key_is_written_nowhere(run, capsys, caplog):
+    caplog.set_level(logging.INFO, "talewright")
+    with judge_server(lambda number, body: completion(grade(4 + number % 2))) as server:
         judge(server.url, "--stories", "3", "--gradings", "2", "--price-in", "5", "--price-out", "20")
     printed = capsys.readouterr()
-    assert "6 requests" in printed.err
-    assert "at your prices" in printed.err
+    messages = printed.err + caplog.text
+    assert "6 requests" in messages
+    assert "at your prices" in messages
     assert "grammar" in printed.out
     assert "agreement" in printed.out
     assert "3 of 3 stories graded by judge-1" in printed.out
@@ -60,24 +63,24 @@ def test_a_run_is_graded_and_the_key_is_written_nowhere(run, capsys):
     assert found["used"] == {"tokens_in": 600, "tokens_out": 60, "cost": pytest.approx((600 * 5 + 60 * 20) / 1e6)}
     assert [len(exercise["grades"]) for exercise in found["exercises"]] == [2, 2, 2]
     shown = {body["messages"][1]["content"] for body in server.bodies}
-    assert shown == {f"{exercise['beginning']} *** {exercise['told'].lstrip()}" for exercise in found["exercises"]}
-    assert KEY not in printed.out + printed.err
+    assert shown == {f"{exercise['prompt']} *** {exercise['continuation'].lstrip()}" for exercise in found["exercises"]}
+    assert KEY not in printed.out + messages
     files = [path for path in run.rglob("*") if path.is_file()]
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
-def test_people_are_graded_by_how_their_stories_go_on(run, capsys):
-    with judge_server(lambda number, body: said(grade())) as server:
+def test_the_held_out_stories_themselves_are_graded(run, capsys):
+    with judge_server(lambda number, body: completion(grade())) as server:
         judge(server.url, "--stories", "2", "--human", "--json")
     found = json.loads(capsys.readouterr().out)
     stories = (run.parent / "stories.txt").read_text()
     for exercise in found["exercises"]:
-        assert (exercise["beginning"] + exercise["told"]).strip() in stories
-    assert found["told_by"] == "people"
+        assert (exercise["prompt"] + exercise["continuation"]).strip() in stories
+    assert found["author"] == "human"
 
 
-def test_an_estimate_asks_nothing(run, capsys):
-    with judge_server(lambda number, body: said(grade())) as server:
+def test_an_estimate_makes_no_request(run, capsys):
+    with judge_server(lambda number, body: completion(grade())) as server:
         judge(server.url, "--stories", "2", "--estimate", "--json")
         assert json.loads(capsys.readouterr().out)["estimate"]["requests"] == 2
         judge(server.url, "--stories", "2", "--estimate")
@@ -86,16 +89,16 @@ def test_an_estimate_asks_nothing(run, capsys):
     assert not (run / "judge.json").exists()
 
 
-def test_own_beginnings_are_gone_on_with(run, capsys):
+def test_given_prompts_are_continued(run, capsys):
     Path("mine.txt").write_text("Sue had a\nBen saw the\n")
-    with judge_server(lambda number, body: said(grade())) as server:
+    with judge_server(lambda number, body: completion(grade())) as server:
         judge(server.url, "--prompts", "mine.txt")
     shown = sorted(body["messages"][1]["content"] for body in server.bodies)
     assert [text.split(" ***")[0] for text in shown] == ["Ben saw the", "Sue had a"]
 
 
-def test_what_is_left_ungraded_is_counted_with_its_reason(run, capsys):
-    with judge_server(lambda number, body: said(None) if number == 0 else said(grade())) as server:
+def test_missing_grades_are_counted_with_their_reason(run, capsys):
+    with judge_server(lambda number, body: completion(None) if number == 0 else completion(grade())) as server:
         judge(server.url, "--stories", "3")
     printed = capsys.readouterr().out
     assert "2 of 3 stories graded" in printed
@@ -111,21 +114,21 @@ WRONG: list[tuple[list[str], str]] = [
     (["--human", "--prompts", "mine.txt"], "give one of them"),
     (["--prompts", "absent.txt"], "absent.txt cannot be read"),
     (["--stories", "3", "--gradings", "2", "--max-requests", "5"], "takes 6 requests, and --max-requests is 5"),
-    (["--stories", "1"], "refuses to be asked: 401 wrong key"),
+    (["--stories", "1"], "rejects the request: 401 wrong key"),
 ]
 
 
-@pytest.mark.parametrize(("words", "said_"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
-def test_a_mistake_is_one_message(run, words: list[str], said_: str, capsys):
+@pytest.mark.parametrize(("words", "message"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
+def test_a_mistake_is_one_message(run, words: list[str], message: str, capsys):
     with judge_server(lambda number, body: failed(401, "wrong key")) as server, pytest.raises(SystemExit) as exit_:
         judge(server.url, *words)
     assert exit_.value.code == 2
     printed: Any = capsys.readouterr()
-    assert said_ in printed.err
+    assert message in printed.err
     assert "Traceback" not in printed.err
 
 
-def test_an_address_that_is_none_is_told(run, capsys):
+def test_an_invalid_address_is_an_error(run, capsys):
     with pytest.raises(SystemExit):
         judge("localhost:8000")
     assert "begins with http:// or https://" in capsys.readouterr().err
@@ -139,9 +142,9 @@ def test_the_harness_command_writes_a_task(tmp_path, capsys):
 @given(st.lists(st.sampled_from(["Tom", "ran.", "a\n\nThe", '"Go!"', "cat", "Why?", "so,"]), min_size=60, max_size=300))
 def test_a_story_is_cut_within_a_sentence_and_whole_again(words):
     text = " ".join(words)
-    beginning, rest = cut_story(text)
-    assert beginning + rest == text
+    prompt, rest = cut_story(text)
+    assert prompt + rest == text
     assert rest.startswith(" ")
-    assert 1 <= len(beginning.split(" ")) <= min(LONGEST_BEGINNING, len(words) // 3)
-    last = beginning.split(" ")[-1]
-    assert last in ("Tom", "cat", "so,") or beginning == words[0]
+    assert 1 <= len(prompt.split(" ")) <= min(MAX_PROMPT_WORDS, len(words) // 3)
+    last = prompt.split(" ")[-1]
+    assert last in ("Tom", "cat", "so,") or prompt == words[0]
