@@ -56,7 +56,7 @@ def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
         json: Print JSON.
     """
     from talewright.cli.tables import doctor_page
-    from talewright.machine.device import machine_facts
+    from talewright.machine.facts import machine_facts
 
     found = machine_facts()
     print(dump(found) if json else doctor_page(found))
