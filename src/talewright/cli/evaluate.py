@@ -1,0 +1,58 @@
+"""The command `evaluate`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from talewright.cli.common import Checkpoint, Json, RunsArgument, Seed, logger, read_prompts, to_json
+from talewright.errors import UserError
+
+
+def evaluate(
+    runs: RunsArgument,
+    data: str | None = None,
+    checkpoint: Checkpoint = "best",
+    only: str | None = None,
+    samples: Annotated[int, arg(aliases=("--told",))] = 200,
+    prompts: str | None = None,
+    seed: Seed = 0,
+    limit: int | None = None,
+    json: Json = False,
+) -> None:
+    """Evaluate runs: how likely they find held-out stories, and how good the stories are that they generate.
+
+    The scores go into `scores.json` in each run folder; `talewright scores` makes a page of several runs.
+
+    Args:
+        data: Stories to evaluate on, all of them. Default: each run's own validation stories.
+        only: Tasks of the evaluation, separated by commas. Default: all.
+        samples: Number of stories that each run generates for the evaluation (--told is the old name).
+        prompts: File with a prompt on each line, used in turn. Default: generate without a prompt.
+        limit: Evaluate only on this many held-out stories, from the first on.
+        json: Print JSON: an object for one run, a list for several.
+    """
+    from talewright.evaluate import evaluator as scoring
+    from talewright.evaluate.comparison import side_by_side
+    from talewright.evaluate.context import Telling
+    from talewright.evaluate.tasks import chosen_parts
+
+    names = chosen_parts(only)
+    if not runs:
+        raise UserError("evaluate needs a run folder, as in: talewright evaluate runs/mini-2m-1")
+    for value, name in ((samples, "samples"), (limit, "limit")):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is {value}; it must be 1 or more")
+    sampling = replace(Telling.sampling, seed=seed)
+    telling = Telling(stories=samples, prompts=tuple(read_prompts(prompts) if prompts else [""]), sampling=sampling)
+    asked = scoring.Asked(parts=names, data=data, checkpoint=checkpoint, limit=limit, telling=telling)
+    found = scoring.evaluate_runs([Path(run) for run in runs], asked, logger.info)
+    if json:  # the likelihood's scores come first as well, where they are looked for
+        answers = [
+            {**scores["parts"].get("likelihood", {}), "checkpoint": scores["run"]["checkpoint"], **scores}
+            for scores in found
+        ]
+        print(to_json(answers[0] if len(answers) == 1 else answers))
+    else:
+        print(side_by_side(found))
