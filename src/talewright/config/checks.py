@@ -37,7 +37,7 @@ class Section:
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the values, one sentence each."""
-        for name, hint in _hints(type(self)).items():
+        for name, hint in setting_types(type(self)).items():
             value = getattr(self, name)
             for check in _checks_of(hint):
                 if value is not None and not check.holds(value):
@@ -50,7 +50,8 @@ class Section:
 
 
 @cache
-def _hints(section: type) -> dict[str, Any]:
+def setting_types(section: type) -> dict[str, Any]:
+    """The annotated types of a section's settings, by name."""
     hints = typing.get_type_hints(section, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(section)}
 

@@ -4,7 +4,7 @@ import math
 import reprlib
 import types
 import typing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
@@ -12,6 +12,8 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 def convert(hint: Any, value: Any) -> Any:
     """The value as the type hint requires it. Raises ValueError with what would be right."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return convert(arguments[0], value)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value)
     if origin is Literal:

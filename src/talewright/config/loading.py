@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import os
 import re
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
+from talewright.config.checks import setting_types
 from talewright.config.convert import convert, kind_of, show
 from talewright.config.recipe import Recipe
 from talewright.config.strict_yaml import YamlError, parse_yaml, read_yaml, write_yaml
@@ -36,17 +36,15 @@ Key = tuple[str, Any]
 @cache
 def _settings() -> dict[Key, Any]:
     """The type of every setting."""
-    found: dict[Key, Any] = {}
-    for section, cls in {"": Recipe, **_sections()}.items():
-        hints = typing.get_type_hints(cls)
-        found |= {(section, field.name): hints[field.name] for field in dataclasses.fields(cls)}
-    return {key: hint for key, hint in found.items() if not dataclasses.is_dataclass(hint)}
+    classes = {"": Recipe, **_sections()}
+    found = {(section, name): hint for section, cls in classes.items() for name, hint in setting_types(cls).items()}
+    return {key: hint for key, hint in found.items() if key[1] not in _sections()}
 
 
 @cache
 def _sections() -> dict[str, Any]:
-    hints = typing.get_type_hints(Recipe)
-    return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    """The class of every section."""
+    return {name: hint for name, hint in setting_types(Recipe).items() if dataclasses.is_dataclass(hint)}
 
 
 def setting_names() -> list[str]:
