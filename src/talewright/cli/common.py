@@ -24,7 +24,7 @@ logger = logging.getLogger("talewright.cli")
 """The messages of all commands."""
 
 RunArgument = Annotated[str, Positional, arg(name="run", metavar="RUN", help="Run folder.")]
-RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="RUN", help="Run folders.")]
+RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="[RUN ...]", help="Run folders.")]
 Checkpoint = Annotated[str, arg(help="`best`, `last` or a step.")]
 Seed = Annotated[int, arg(help="The same seed generates the same stories.")]
 Json = Annotated[bool, arg(help="Print JSON.")]
