@@ -29,4 +29,4 @@ class OptimizerConfig(Section, prefix="optimizer."):
 
     def conflicts(self) -> Iterator[str]:
         if self.matrix_learning_rate is not None and self.kind != "muon":
-            yield "optimizer.matrix_learning_rate is for Muon; set it to null, or optimizer.kind to muon"
+            yield "optimizer.matrix_learning_rate is Muon's; set it to null, or optimizer.kind to muon"
