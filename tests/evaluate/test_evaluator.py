@@ -135,7 +135,7 @@ def test_a_run_whose_stories_are_gone_is_scored_on_others_as_far_as_that_goes(ru
         (["evaluate"], "needs a run folder"),
         (["evaluate", "RUN", "nowhere"], "nowhere is not a run folder"),
         (["evaluate", "RUN", "--only", "tolld"], "--only tolld: there is no such part; there are likelihood"),
-        (["evaluate", "RUN", "--told", "0"], "--told is 0"),
+        (["evaluate", "RUN", "--told", "0"], "--samples is 0"),
         (["evaluate", "RUN", "--limit", "-3"], "--limit is -3"),
         (["evaluate", "RUN", "--checkpoint", "step-77"], "step-77"),
         (["scores", "nowhere"], "nowhere/scores.json is not there; `talewright evaluate nowhere` writes it"),
