@@ -24,9 +24,9 @@ from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
-from talewright.scaling.plan import Law
+from talewright.scaling.law import Law
 
-LADDER = Path(__file__).parents[1] / "src" / "talewright" / "ladder.json"
+LADDER = Path(__file__).parents[1] / "src" / "talewright" / "scaling" / "ladder.json"
 EXPONENTS = np.linspace(0.05, 0.5, 46)
 """Hoffmann et al. find 0.34 and 0.28. A few small runs cannot tell larger ones from noise, and would be believed."""
 

@@ -1,4 +1,4 @@
-"""The packaged recipes: the sizes that were measured, the settings that were published, and sane beginnings."""
+"""The packaged recipes: measured sizes, published settings, and sane first losses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STORY = {"1m": 1_090_624, "5m": 5_065_792, "15m": 15_146_368, "40m": 40_384_512,
 
 
 @pytest.mark.parametrize("size", STORY)
-def test_the_story_ladder_is_qwen3_of_about_the_size_that_it_is_named_for(size: str) -> None:
+def test_the_story_ladder_is_qwen3_of_about_the_size_in_its_name(size: str) -> None:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     config = load_recipe(f"story-{size}").model
@@ -62,7 +62,7 @@ def test_the_story_ladder_is_qwen3_of_about_the_size_that_it_is_named_for(size: 
     assert Qwen3().why_not(config) is None
 
 
-def test_every_recipe_is_there() -> None:
+def test_there_are_these_recipes() -> None:
     ladders = [f"tinystories-{size}" for size in TINYSTORIES] + [f"llama2c-{size}" for size in LLAMA2C]
     ladders += [f"story-{size}" for size in STORY]
     assert set(recipe_names()) == {"quickstart", *FOUR, *ladders}
@@ -237,7 +237,7 @@ def first_loss(config: ModelConfig) -> float:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_the_first_loss_is_within_3_per_cent_of_ln_v(name: str) -> None:
+def test_the_first_loss_is_within_3_percent_of_ln_v(name: str) -> None:
     config = load_recipe(name).model
     assert first_loss(config) == pytest.approx(math.log(config.vocab_size), rel=0.03)
 

@@ -1,4 +1,4 @@
-"""What comes from a stranger is data: nothing loads pickle, runs it, or writes outside of the folder named."""
+"""Input from others is only data: nothing loads pickles, executes it, or writes outside the given folder."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpic
 CALLS = {"eval", "exec", "compile", "torch.load", "pd.read_pickle", "yaml.unsafe_load", "os.system"}
 
 
-SWITCHES = {"allow_pickle", "shell", "trust_remote_code"}  # not to be set to True
-OWN_CODE = {"export/clients/hf_remote.py": {"trust_remote_code"}}
-"""The proof of an export reads back, in a process of its own, the code that the export itself has just written."""
+SWITCHES = {"allow_pickle", "shell", "trust_remote_code"}  # must not be True
+OWN_CODE = {"export/readers/hf_remote.py": {"trust_remote_code"}}
+"""The verification of an export reads back, in its own process, the code that the export has just written."""
 
 
 def calls_and_imports(path: Path) -> set[str]:
@@ -38,12 +38,12 @@ def calls_and_imports(path: Path) -> set[str]:
     return found
 
 
-def test_no_code_of_ours_loads_pickle_or_runs_a_text():
+def test_our_code_loads_no_pickle_and_executes_no_text():
     wrong = MODULES | CALLS | SWITCHES
     found = {str(path.relative_to(SOURCE)): calls_and_imports(path) & wrong for path in SOURCE.rglob("*.py")}
     assert len(found) > 40
     assert {name: calls for name, calls in found.items() if calls} == OWN_CODE
-    assert calls_and_imports(Path(__file__)) & {"ast"}  # the search itself finds something
+    assert calls_and_imports(Path(__file__)) & {"ast"}  # the search finds something
 
 
 WATCHED = """
@@ -59,7 +59,7 @@ def watch(event, arguments):
         if set(mode) & set("wax+") or flags & FLAGS:
             seen.append(["write", os.path.realpath(os.fsdecode(arguments[0]))])
     elif event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"):
-        inside = event in ("os.remove", "os.rmdir") and arguments[1] >= 0  # of a folder that is open
+        inside = event in ("os.remove", "os.rmdir") and arguments[1] >= 0  # in an open folder
         base = os.readlink(f"/proc/self/fd/{arguments[1]}") if inside else os.getcwd()
         for path in arguments[:2]:
             if isinstance(path, (str, bytes)):
@@ -76,8 +76,8 @@ print("\\n" + json.dumps(seen))
 """  # noqa: E501
 
 
-def test_a_run_loads_no_pickle_and_writes_into_its_folder_and_the_cache_alone(tmp_path: Path):
-    """Watched by Python's own audit events, from preparation to a story told."""
+def test_a_run_loads_no_pickle_and_writes_only_to_its_folder_and_the_cache(tmp_path: Path):
+    """Watched by Python's audit events, from preparation to a generated story."""
     write_stories(tmp_path / "stories.txt", 80)
     shape = ["--model.n-layers=1", "--model.n-heads=2", "--model.d-model=16", "--model.vocab-size=300"]
     shape += ["--model.context-length=32", "--train.micro-batch=4", "--train.evaluate-every=3", "--train.compile=false"]

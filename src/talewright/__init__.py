@@ -1,4 +1,4 @@
-"""Talewright trains small GPTs from scratch to tell stories, and shows what they learned.
+"""Talewright trains small GPTs that write stories, from scratch, and shows what they learned.
 
 import talewright
 

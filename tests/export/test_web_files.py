@@ -129,4 +129,4 @@ def test_runtime_is_for_the_page_alone(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["export", "run", "--to", "hf", "out", "--runtime", "some.tgz"])
     assert exit_.value.code == 2
-    assert "--runtime is the browser's part of --to web, and this export is --to hf" in capsys.readouterr().err
+    assert "--runtime is for --to web, and this export is --to hf" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """Fuzz one reader with coverage guidance: python -m tests.fuzz.run TARGET SECONDS [FOLDER]
 
-Needs atheris (pip install "talewright[fuzz]"; Linux). What was found interesting is kept in FOLDER, and gone on from.
-What makes a reader fail is left there too, as crash-..., and belongs into tests/fuzz/found/TARGET.
+Needs atheris (pip install "talewright[fuzz]"; Linux). Interesting inputs are kept in FOLDER; the next run starts from
+them.
+An input that makes a reader fail is written there as crash-...; add it to tests/fuzz/found/TARGET.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from pathlib import Path
 
 import atheris
 
-# Programs, what needs a package more, and stories.
-LEFT_OUT = tuple(f"talewright.{name}" for name in ("__main__", "export", "train.lightning", "data.bundled"))
-
 with atheris.instrument_imports(include=["talewright"]):  # pyright: ignore[reportAttributeAccessIssue]
     import talewright
     from tests.fuzz.targets import TARGETS
@@ -25,7 +23,7 @@ with atheris.instrument_imports(include=["talewright"]):  # pyright: ignore[repo
         if not module.name.startswith(
             ("talewright.__main__", "talewright.export.readers", "talewright.train.lightning")
         ):
-            importlib.import_module(module.name)  # also what is imported only where it is needed
+            importlib.import_module(module.name)  # including modules that are imported lazily
 
 
 def main(name: str, seconds: str, folder: str = "") -> None:

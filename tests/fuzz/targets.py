@@ -1,6 +1,6 @@
-"""Every reader of ours, as a function of some bytes that may do one of two things: read them, or raise UserError.
+"""Every reader as a function of bytes, which must either read them or raise UserError.
 
-A folder that is read (a corpus, a checkpoint, a run) is made once, whole; the bytes take the place of one of its files.
+A folder that is read (a corpus, a checkpoint, a run) is made once; the bytes replace one of its files.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ ENDINGS = [kind + packing for kind in ("txt", "jsonl", "json", "csv", "parquet")
 
 @dataclass(frozen=True)
 class Target:
-    """A reader, and whole inputs to begin from."""
+    """A reader, and valid inputs to start from."""
 
     read: Callable[[bytes], None]
     seeds: Callable[[], list[bytes]]
 
     def try_(self, data: bytes) -> bool:
-        """Whether it was read; False where it was refused. Anything else that is raised is a fault."""
+        """Whether it was read; False if it was refused. Any other exception is a bug."""
         try:
             self.read(data)
         except UserError as error:
-            told = str(error)
+            message = str(error)
         else:
             return True
-        assert 0 < len(told) < 20_000
+        assert 0 < len(message) < 20_000
         return False
 
 
@@ -81,33 +81,45 @@ def read_recipe(data: bytes) -> None:
 
 
 def read_words(data: bytes) -> None:
-    """A command line, a NUL between two words, up to where the work would begin."""
+    """A command line, its words separated by NUL, up to where the work would start."""
     run_words([word.decode("utf-8", "surrogateescape") for word in data.split(b"\0")])
 
 
+WORK = (
+    "talewright.train.session.start_run",
+    "talewright.train.session.resume_run",
+    "talewright.api.load",
+    "talewright.data.prepare",
+    "talewright.cli.tables.print_recipes",
+    "talewright.machine.peak.machine_peaks",
+    "talewright.machine.facts.machine_facts",
+    "talewright.train.benchmark.bench_training",
+    "talewright.generate.benchmark.bench_generation",
+)
+"""Where the commands' work starts."""
+
+
 def run_words(words: list[str]) -> tuple[int, str]:
-    """The exit code of a command line whose work is left undone, and what it said on standard error."""
-    from talewright import api, bench, cli, data, listing
+    """Run a command line whose work is not done. Returns its exit code and what it printed on standard error."""
+    from talewright import cli
 
-    def undone(*_: Any, **__: Any) -> None:
-        raise UserError("the work begins")
+    def not_done(*_: Any, **__: Any) -> None:
+        raise UserError("the work starts")
 
-    work = [(api, "start"), (api, "go_on"), (api, "load"), (data, "prepare"), (listing, "print_table")]
-    work += [(bench, name) for name in ("machine_peaks", "bench_training", "bench_telling", "machine_facts")]
-    said, code = io.StringIO(), 0
+    printed, code = io.StringIO(), 0
     with contextlib.ExitStack() as stack:
-        for module, name in work:
-            stack.enter_context(mock.patch.object(module, name, undone))
+        for function in WORK:
+            stack.enter_context(mock.patch(function, not_done))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(contextlib.redirect_stderr(said))
+        stack.enter_context(contextlib.redirect_stderr(printed))
         try:
             cli.main(words)
-        except SystemExit as left:
-            code = left.code if isinstance(left.code, int) else 0
+        except SystemExit as stopped:
+            code = stopped.code if isinstance(stopped.code, int) else 0
     assert code in (0, 2), code
-    assert code == 0 or said.getvalue().strip()
-    assert "Traceback" not in said.getvalue()
-    return code, said.getvalue()
+    assert code == 0 or printed.getvalue().strip()
+    assert "Traceback" not in printed.getvalue()
+    return code, printed.getvalue()
 
 
 # --- tokenizers ----------------------------------------------------------------------------------------------------
@@ -172,7 +184,7 @@ def read_notes(data: bytes) -> None:
 
 
 def in_checkpoint(name: str) -> Target:
-    """With a manifest that fits the bytes: whoever makes a hostile checkpoint makes that too."""
+    """With a manifest that matches the bytes, as an attacker would write it."""
 
     def read(data: bytes) -> None:
         from talewright.run.checkpoint import check, load_training
@@ -206,7 +218,7 @@ def read_log(data: bytes) -> None:
         assert curve_panels([history])
 
 
-# --- what they stand on --------------------------------------------------------------------------------------------
+# --- fixtures --------------------------------------------------------------------------------------------
 
 
 @cache
@@ -248,7 +260,7 @@ def _checkpoint() -> Path:
 
 
 def _learner() -> tuple[Any, Any]:
-    """A small model and its optimiser after a step."""
+    """A small model and its optimizer after a step."""
     import torch
 
     from talewright.config import OptimizerConfig
@@ -273,7 +285,7 @@ def _manifest_of(folder: Path) -> bytes:
 
 @contextlib.contextmanager
 def _replaced(path: Path, data: bytes) -> Iterator[None]:
-    """Other bytes in the place of a file's, for a while."""
+    """A file with other bytes, within the context."""
     whole = path.read_bytes()
     path.write_bytes(data)
     try:

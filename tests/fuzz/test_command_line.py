@@ -1,4 +1,4 @@
-"""The command line, given anything: an answer or one message, never a traceback, and every wrong setting named."""
+"""Any command line gives an answer or one message, never a traceback, and every wrong setting is named."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_no_words_crash_the_command_line(line: tuple[str, list[str]]):
 @pytest.mark.slow
 @settings(max_examples=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=LINES)
-def test_many_words_do_not_crash_it_either(line: tuple[str, list[str]]):
+def test_many_words_do_not_crash_the_command_line(line: tuple[str, list[str]]):
     run_words([line[0], *line[1]])
     assert list(Path().iterdir()) == []
 
@@ -86,8 +86,8 @@ def test_every_wrong_setting_is_named(names: list[str], command: str, joined: bo
     names = [name for name in names if name != "--seed" or command == "train"]
     for name in names:
         words += [f"{name}={WRONG[name]}"] if joined and name != "--seed" else [name, WRONG[name]]
-    code, said = run_words(words)
+    code, printed = run_words(words)
     if names:
         assert code == 2
-        assert all(name.removeprefix("--").replace("-", "_") in said for name in names)
-        assert len(names) == 1 or f"has {len(names)} problems:" in said
+        assert all(name.removeprefix("--").replace("-", "_") in printed for name in names)
+        assert len(names) == 1 or f"has {len(names)} problems:" in printed

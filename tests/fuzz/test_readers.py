@@ -1,4 +1,4 @@
-"""Every reader, on whole inputs, on what the fuzzer once found, and on whole inputs with some bytes changed."""
+"""Every reader on valid inputs, on inputs that the fuzzer found, and on valid inputs with some bytes changed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FOUND = sorted((Path(__file__).parent / "found").glob("*/*"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_is_whole_is_read(name: str):
+def test_valid_inputs_are_read(name: str):
     assert [TARGETS[name].try_(seed) for seed in TARGETS[name].seeds()] == [True] * len(TARGETS[name].seeds())
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_was_found_once_is_refused_or_read(path: Path):
+def test_found_inputs_are_read_or_refused(path: Path):
     TARGETS[path.parent.name].try_(path.read_bytes())
 
 
@@ -27,9 +27,9 @@ CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_s
 
 
 def changed(seed: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
-    """With some bytes, at these places, made others."""
-    for place, length, data in changes:
-        at = int(place * len(seed))
+    """The seed with some bytes replaced."""
+    for position, length, data in changes:
+        at = int(position * len(seed))
         seed = seed[:at] + data + seed[at + length :]
     return seed
 
@@ -41,7 +41,7 @@ def try_changed(target: Target, draw: st.DataObject) -> None:
 @pytest.mark.parametrize("name", TARGETS)
 @settings(max_examples=25)
 @given(draw=st.data())
-def test_some_bytes_changed_are_refused_or_read(name: str, draw: st.DataObject):
+def test_inputs_with_some_changed_bytes_are_read_or_refused(name: str, draw: st.DataObject):
     try_changed(TARGETS[name], draw)
 
 
@@ -49,5 +49,5 @@ def test_some_bytes_changed_are_refused_or_read(name: str, draw: st.DataObject):
 @pytest.mark.parametrize("name", TARGETS)
 @settings(max_examples=500)
 @given(draw=st.data())
-def test_many_bytes_changed_are_refused_or_read(name: str, draw: st.DataObject):
+def test_inputs_with_many_changed_bytes_are_read_or_refused(name: str, draw: st.DataObject):
     try_changed(TARGETS[name], draw)

@@ -42,8 +42,6 @@ def model_configs(draw: st.DrawFn, **fixed: Any) -> ModelConfig:
         "attention": tuple(draw(st.lists(st.sampled_from(["global", "local"]), min_size=1, max_size=3))),
         "window": draw(st.integers(1, 12)),
         "attention_scaled": draw(st.booleans()),
-        "residual_scalars": draw(st.booleans()),
-        "logit_cap": draw(st.sampled_from([None, None, 2.0, 30.0])),
         "tied": draw(st.booleans()),
     }
     return ModelConfig(**{**drawn, **fixed})

@@ -77,7 +77,7 @@ def test_an_altered_checkpoint_is_named(here: Path, capsys: pytest.CaptureFixtur
     found, said = verified(capsys)
     assert found.pop("checkpoints/step-4") == "optimizer.safetensors was altered"
     assert set(found.values()) == {None}
-    assert "run is not what it was: checkpoints/step-4" in said
+    assert "run has changed: checkpoints/step-4" in said
 
 
 def test_altered_shards_and_an_altered_source_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,29 +1,17 @@
+"""Plans: which size to train in a given time."""
+
 from __future__ import annotations
 
-import itertools
 import json
-import math
 
-import numpy as np
 import pytest
 import torch
-from benchmarks.ladder import Point, check, errors, fit, left_out, read_point
 
 from talewright.cli import main
 from talewright.config import load_recipe
-from talewright.errors import UserError
 from talewright.model.cost import count_parameters, training_flops
-from talewright.scaling.plan import (
-    EMBEDDING,
-    SIZES,
-    Law,
-    Speed,
-    best_batch,
-    best_learning_rate,
-    fitted_law,
-    plan,
-    plan_size,
-)
+from talewright.scaling.law import Law, best_batch, best_learning_rate
+from talewright.scaling.plan import EMBEDDING, SIZES, Speed, plan_size, plan_sizes
 from talewright.train.distributed import should_compile
 from talewright.train.schedule import Budget
 
@@ -31,43 +19,14 @@ TRUE = Law(0.3, 40.0, 0.35, 300.0, 0.4)
 SPEEDS = {1_090_624: 40_000.0, 5_065_792: 10_000.0, 15_146_368: 3_500.0, 40_384_512: 1_200.0, 125_856_512: 300.0}
 
 
-def points(noise: float, law: Law = TRUE) -> list[Point]:
-    draw = np.random.default_rng(0)
-    grid = itertools.product([1e6, 5e6, 1.5e7, 4e7], [3e6, 3e7, 3e8])
-    return [Point("", int(n), d, law(n, d) * math.exp(noise * draw.standard_normal())) for n, d in grid]
-
-
-def test_the_fit_finds_the_law_that_made_the_points():
-    assert max(map(abs, errors(fit(points(0.0)), points(0.0)))) < 1e-3
-    noisy = fit(points(0.01))
-    assert max(map(abs, errors(noisy, points(0.0)))) < 0.03
-
-
-def test_a_size_left_out_is_foretold_from_the_others():
-    missed = left_out(points(0.0))
-    assert set(missed) == {1_000_000, 5_000_000, 15_000_000, 40_000_000}
-    assert max(abs(error) for each in missed.values() for error in each) < 0.02
-    strange = [
-        point._replace(bits_per_byte=2 * point.bits_per_byte) if point.parameters == 4e7 else point
-        for point in points(0)
-    ]
-    assert min(abs(error) for error in left_out(strange)[40_000_000]) > 0.3
-
-
-def test_too_few_runs_are_refused(tmp_path):
-    with pytest.raises(UserError, match="3 runs of 1 sizes are too few"):
-        check(points(0.0)[:3])
-    with pytest.raises(UserError, match="no finished run"):
-        read_point(tmp_path)
-
-
 def speed(recipe) -> Speed:
     return Speed(SPEEDS[count_parameters(recipe.model).total])
 
 
-def test_more_time_is_for_larger_models_and_better_ends():
+def test_more_time_gives_larger_models_and_lower_losses():
     best = [
-        min(plan(minutes, speed=speed, law=TRUE), key=lambda each: each.bits_per_byte) for minutes in (1, 20, 600, 1e5)
+        min(plan_sizes(minutes, speed=speed, law=TRUE), key=lambda each: each.bits_per_byte)
+        for minutes in (1, 20, 600, 1e5)
     ]
     assert [SIZES.index(each.size) for each in best] == sorted(SIZES.index(each.size) for each in best)
     assert best[0].size != best[-1].size
@@ -78,13 +37,13 @@ def test_speed_is_measured_as_the_run_itself_would_train(monkeypatch):
     compiled = {}
 
     def bench(recipe, seconds):
-        begun = should_compile(recipe, torch.device("cpu"), Budget.of(recipe.train, 0, recipe.sequence_length))
-        compiled[recipe.train.max_minutes] = begun
-        return {"tokens_per_second": 1000.0, "compiled": begun, "warm_up_seconds": 60.0}
+        compiles = should_compile(recipe, torch.device("cpu"), Budget.of(recipe.train, 0, recipe.sequence_length))
+        compiled[recipe.train.max_minutes] = compiles
+        return {"tokens_per_second": 1000.0, "compiled": compiles, "warm_up_seconds": 60.0}
 
     monkeypatch.setattr("talewright.train.benchmark.bench_training", bench)
     monkeypatch.setattr("talewright.train.distributed.compiler", lambda: "g++")
-    short, long = (plan(minutes, ("1m",), law=TRUE)[0] for minutes in (2, 10))
+    short, long = (plan_sizes(minutes, ("1m",), law=TRUE)[0] for minutes in (2, 10))
     assert compiled == {2: False, 10: True}
     assert (short.tokens, long.tokens) == (120_000, 540_000)
 
@@ -95,8 +54,8 @@ def test_a_plan_fits_its_time_and_its_command_is_a_recipe():
     config = load_recipe("story-5m").model
     assert found.flops == pytest.approx(12e6 * training_flops(config, 512))
     assert found.bits_per_byte == pytest.approx(0.3 + 40 / 5_065_792**0.35 + 300 / (12e6 * 3.75) ** 0.4)
-    words = found.command.split()
-    values = dict(zip(words[2::2], words[3::2], strict=True))
+    arguments = found.command.split()
+    values = dict(zip(arguments[2::2], arguments[3::2], strict=True))
     overrides = {name[2:]: value for name, value in values.items() if "." in name}
     recipe = load_recipe(values["--recipe"], overrides)
     assert recipe.optimizer.matrix_learning_rate == pytest.approx(best_learning_rate(found.flops), rel=0.05)
@@ -119,17 +78,8 @@ def test_the_ladders_recipes_follow_the_rules(size):
     assert 0.8 < batch / best_batch(flops) < 1.25
 
 
-def test_the_packaged_law_falls_with_size_and_stories():
-    law = fitted_law()
-    sizes, stories = np.geomspace(1e6, 1.3e8, 9), np.geomspace(1e6, 1e10, 9)
-    for n, d in itertools.product(sizes, stories):
-        assert 0.2 < law(n, d) < 8
-        assert law(2 * n, d) <= law(n, d)
-        assert law(n, 2 * d) < law(n, d)
-
-
 def test_the_command_prints_the_plans_and_how_to_train_the_best(capsys, monkeypatch):
-    monkeypatch.setattr("talewright.scaling.plan.measured_speed", speed)
+    monkeypatch.setattr("talewright.scaling.plan.measure_speed", speed)
     main(["plan", "--minutes", "20", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert [each["size"] for each in found] == list(SIZES[: len(found)])

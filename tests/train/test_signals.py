@@ -55,7 +55,7 @@ def test_a_signal_ends_in_a_saved_run_and_says_how_to_go_on(stopped: Any, phase:
         return
     step = {"gradient": 6, "evaluation": 10, "sample": 10, "last evaluation": 20, "save": 5}[phase]
     assert found["steps"][-1] == step
-    assert f"stopped at step {step}, and saved. To go on: talewright train --resume run-" in found["said"]
+    assert f"stopped at step {step}, and saved. To continue: talewright train --resume run-" in found["said"]
     assert found["differs"] == []
 
 
@@ -136,4 +136,4 @@ def test_a_signal_during_compilation_is_obeyed_within_seconds(tmp_path: Path) ->
     said = process.stderr.read()
     assert process.wait() == 143, said
     assert time.perf_counter() - begun < 15
-    assert "To go on: talewright train --resume" in said
+    assert "To continue: talewright train --resume" in said

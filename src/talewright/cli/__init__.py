@@ -1,71 +1,56 @@
-"""The command line: one command, `talewright`, thin over `talewright.api`. Standard output is the answer, standard
-error the progress; a mistake of the user's is one message and exit code 2.
+"""The command line: each command is the function of the module with its name, thin over the other packages.
 
-Heavy imports stand inside the commands that need them, so that `--help` answers at once.
+Standard output is the answer, standard error the progress. A user's mistake is one message and exit code 2.
+Heavy imports are inside the functions, so that `--help` answers at once.
 """
-
-from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from inspect import signature  # not `import inspect`: the command module of that name takes its place
 
 import tyro
-from tyro.conf import DisallowNone
+from tyro.conf import DisallowNone, FlagCreatePairsOff
 
-from talewright.cli.doctor import bench, doctor
-from talewright.cli.export import export, import_
-from talewright.cli.generate import evaluate, generate, scores, studio
-from talewright.cli.inspect import inspect, plot, verify
-from talewright.cli.judge import harness, judge
-from talewright.cli.plan import plan, sweep
-from talewright.cli.shared import take_settings
-from talewright.cli.train import demo, prepare, recipes, tokenizer, train
+from talewright.cli.common import parse_overrides, show_messages
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
 from talewright.version import __version__
 
-ABOUT = """Train small GPTs from scratch to tell stories, on the machine you have.
+ABOUT = """Train small GPTs that write stories, from scratch, on your own machine.
 
-Begin with `talewright demo`. Any value of a recipe can be set on the command line, as in
+Start with `talewright demo`. The command line can set any value of a recipe, as in
 `talewright train --recipe mini-2m --model.n-layers 6 --train.learning-rate 2e-3`;
 `talewright recipes NAME` shows them all."""
 
+# fmt: off
+COMMANDS = ["demo", "recipes", "prepare", "train", "plan", "sweep", "evaluate", "judge", "harness", "scores",
+            "generate", "studio", "plot", "inspect", "verify", "export", "import", "tokenizer", "bench", "doctor"]
+# fmt: on
+
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command. Exits with 0, with 2 at a mistake of the user's, with 128 + its number when stopped by a signal:
-    130 for Ctrl-C, 143 for SIGTERM.
+    """Run one command. Exits with 0, with 2 after a user's mistake, and with 128 + its number after a signal: 130 for
+    Ctrl-C, 143 for SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {
-        "demo": demo,
-        "recipes": recipes,
-        "prepare": prepare,
-        "train": train,
-        "plan": plan,
-        "sweep": sweep,
-        "evaluate": evaluate,
-        "judge": judge,
-        "harness": harness,
-        "scores": scores,
-        "generate": generate,
-        "studio": studio,
-        "plot": plot,
-        "inspect": inspect,
-        "verify": verify,
-        "export": export,
-        "import": import_,
-        "tokenizer": tokenizer,
-        "bench": bench,
-        "doctor": doctor,
-    }
+    if words == ["--version"]:
+        print(f"talewright {__version__}")
+        return
+    commands = {name: _command(name) for name in COMMANDS}
     try:
-        if words == ["--version"]:
-            print(f"talewright {__version__}")
-            return
-        words = take_settings(words)
-        with StopSignal(breakable=True):
+        if words and words[0] in commands and "overrides" in signature(commands[words[0]]).parameters:
+            words, overrides = parse_overrides(words)
+            commands[words[0]] = partial(commands[words[0]], overrides)
+        with StopSignal(breakable=True), show_messages():
             tyro.extras.subcommand_cli_from_dict(
-                commands, prog="talewright", description=ABOUT, args=words, config=(DisallowNone,)
+                commands,
+                prog="talewright",
+                description=ABOUT,
+                args=words,
+                config=(DisallowNone, FlagCreatePairsOff),
             )
     except UserError as error:
         print(f"talewright: {error}", file=sys.stderr)
@@ -76,3 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()
         sys.exit(0)
+
+
+def _command(name: str) -> Callable[..., None]:
+    module = "import_" if name == "import" else name
+    return getattr(import_module(f"talewright.cli.{module}"), module)

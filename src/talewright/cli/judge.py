@@ -1,73 +1,66 @@
-"""Commands that go beyond this machine's own scores: a judge over the network, other programs' harnesses."""
-
-from __future__ import annotations
+"""The command `judge`."""
 
 import os
 from pathlib import Path
 
-from tyro.conf import FlagCreatePairsOff, Positional
-
-from talewright.cli.shared import dump, prompts_of
+from talewright.cli.common import Checkpoint, Json, RunArgument, Seed, read_prompts, to_json
 from talewright.errors import UserError
 
 
 def judge(
-    run: Positional[str],
+    run: RunArgument,
     url: str,
     model: str,
     key_variable: str = "OPENAI_API_KEY",
     stories: int = 50,
     gradings: int = 1,
-    human: FlagCreatePairsOff[bool] = False,
+    human: bool = False,
     prompts: str | None = None,
     data: str | None = None,
-    checkpoint: str = "best",
-    seed: int = 0,
+    checkpoint: Checkpoint = "best",
+    seed: Seed = 0,
     concurrency: int = 4,
     max_requests: int = 1000,
     price_in: float | None = None,
     price_out: float | None = None,
     timeout: float = 120.0,
-    estimate: FlagCreatePairsOff[bool] = False,
-    json: FlagCreatePairsOff[bool] = False,
+    estimate: bool = False,
+    json: Json = False,
 ) -> None:
-    """Have a run's stories graded by a large language model: grammar, creativity, consistency, plot, the writer's age.
+    """Have a large language model grade a run's stories: grammar, creativity, consistency, plot, the writer's age.
 
-    The run goes on with beginnings of held-out stories. Any server that speaks OpenAI's chat completions will do, one
-    on this machine too; the stories go to it, and nothing else. No other command needs a judge, nor a network.
-    What it takes is said before it begins. Each grade is kept in RUN/judge.jsonl: the same command again asks only for
+    The run continues the first part of held-out stories. Any server with OpenAI's chat completions API works, also on
+    this machine; only the stories are sent to it. No other command needs a judge or a network.
+    The cost is shown before it starts. Each grade is kept in RUN/judge.jsonl: the same command again asks only for
     what is missing. RUN/judge.json holds the result.
 
     Args:
-        run: Run folder.
         url: The server's address up to the version, such as http://localhost:8000/v1.
         model: The judge's name on that server.
-        key_variable: Environment variable that holds the server's key, where it wants one. The key is written nowhere.
-        stories: Stories that are graded.
-        gradings: Times that each is graded; with 2, how far the judge agrees with itself is told (weighted kappa).
-        human: Grade how the held-out stories themselves go on, to set beside the run's.
-        prompts: File with a beginning on each line, in place of the held-out stories' own.
-        data: Stories to take beginnings from; the run's own validation stories unless told.
-        checkpoint: best, last, or a step.
-        seed: The same seed tells the same stories.
-        concurrency: Requests at a time.
-        max_requests: More than this many are refused before the first.
-        price_in: Price of a million tokens that the judge reads, to say what it costs.
-        price_out: Price of a million tokens that the judge writes.
-        timeout: Seconds that one answer may take.
-        estimate: Say what it would take, and ask nothing.
-        json: Print JSON.
+        key_variable: Environment variable that holds the server's key, if it needs one. The key is never written.
+        stories: Number of stories to grade.
+        gradings: Number of times to grade each story. With 2, the judge's agreement with itself is reported
+            (weighted kappa).
+        human: Also grade the original continuations of the held-out stories, for comparison.
+        prompts: File with a prompt on each line, instead of held-out stories.
+        data: Stories to take prompts from. Default: the run's own validation stories.
+        concurrency: Number of requests at a time.
+        max_requests: Refuse to start if more requests than this are needed.
+        price_in: Price of a million input tokens of the judge, to show the cost.
+        price_out: Price of a million output tokens of the judge.
+        timeout: Seconds to wait for an answer.
+        estimate: Only show the cost; send nothing.
     """
     counts = {"stories": stories, "gradings": gradings, "concurrency": concurrency, "max-requests": max_requests}
     for name, value in counts.items():
         if value < 1:
-            raise UserError(f"--{name} is {value}; it counts, so 1 or more")
+            raise UserError(f"--{name} is {value}; it must be 1 or more")
     if timeout <= 0:
-        raise UserError(f"--timeout is {timeout}; it is in seconds, so more than 0")
+        raise UserError(f"--timeout is {timeout}; it is in seconds and must be above 0")
     if (price_in is None) != (price_out is None):
         raise UserError("give --price-in and --price-out together")
     if human and prompts is not None:
-        raise UserError("--human grades whole held-out stories, and --prompts has beginnings alone; give one of them")
+        raise UserError("--human grades whole held-out stories, but --prompts has only prompts; give one of them")
     from talewright.evaluate.judge.endpoint import Endpoint
     from talewright.evaluate.judge.judge import JudgeOptions, judge_run, judge_table
 
@@ -75,7 +68,7 @@ def judge(
         stories=stories,
         gradings=gradings,
         human=human,
-        prompts=tuple(prompts_of(None, prompts)) if prompts is not None else (),
+        prompts=tuple(read_prompts(prompts)) if prompts is not None else (),
         data=data,
         checkpoint=checkpoint,
         seed=seed,
@@ -85,18 +78,5 @@ def judge(
         estimate_only=estimate,
     )
     endpoint = Endpoint(url=url, model=model, key=os.environ.get(key_variable), timeout=timeout)
-    found = judge_run(Path(run), endpoint, options)
-    print(dump(found) if json else judge_table(found))
-
-
-def harness(folder: Positional[str]) -> None:
-    """Write the understanding questions as a task of EleutherAI's lm-evaluation-harness, to ask any model there.
-
-    Writes talewright_understanding.yaml and .jsonl into the folder; docs/understanding.md says how they are run.
-
-    Args:
-        folder: Folder to write into.
-    """
-    from talewright.evaluate.multiple_choice.harness import write_task
-
-    print(write_task(Path(folder)))
+    result = judge_run(Path(run), endpoint, options)
+    print(to_json(result) if json else judge_table(result))

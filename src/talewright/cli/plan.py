@@ -1,87 +1,48 @@
-"""Commands about many runs: which settings, and which size, are worth training."""
+"""The command `plan`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from talewright.cli.common import Json, logger, to_json
 
-from talewright.cli.shared import dump, say, show_log
-from talewright.errors import UserError
+if TYPE_CHECKING:
+    from talewright.config import Recipe
+    from talewright.scaling.plan import Plan, Speed
 
 
-def plan(minutes: float, size: str | None = None, json: FlagCreatePairsOff[bool] = False) -> None:
-    """Say which size of the story ladder this machine should train in so many minutes, how, and what to expect.
+def plan(minutes: float, size: str | None = None, json: Json = False) -> None:
+    """Choose the model size that gives the lowest loss in the given training time on this machine.
 
-    Each size's speed is measured here for some seconds; the rest follows from its parameters and from what finished
-    runs of the ladder came to. The last line is the command that trains the best one.
+    Measures each size's speed here for some seconds; the rest follows from its parameters and from finished runs of the
+    story ladder. The last line is the command that trains the best one.
 
     Args:
         minutes: Minutes of training.
-        size: Plan this size alone: 1m, 5m, 15m, 40m or 125m.
-        json: Print JSON.
+        size: Plan only this size: 1m, 5m, 15m, 40m or 125m.
     """
-    from talewright.config import Recipe
     from talewright.scaling import plan as planning
 
-    def speed(recipe: Recipe) -> planning.Speed:
-        say(f"measuring how fast {recipe.name} is trained here, half a minute or so")
-        return planning.measured_speed(recipe)
+    def speed(recipe: Recipe) -> Speed:
+        logger.info("measuring how fast %s trains here, about half a minute", recipe.name)
+        return planning.measure_speed(recipe)
 
-    found = planning.plan(minutes, planning.SIZES if size is None else (size,), speed)
-    print(dump([asdict(each) for each in found]) if json else planning.plan_table(found))
+    plans = planning.plan_sizes(minutes, planning.SIZES if size is None else (size,), speed)
+    print(to_json([asdict(each) for each in plans]) if json else plan_table(plans))
 
 
-def sweep(
-    file: Positional[str],
-    out: str | None = None,
-    storage: str | None = None,
-    jobs: int = 1,
-    json: FlagCreatePairsOff[bool] = False,
-) -> None:
-    """Train a recipe with many settings and seeds, and compare the results.
+def plan_table(plans: Sequence[Plan]) -> str:
+    """The plans as text, the best one marked, and its command."""
+    from talewright.scaling.law import law_source
 
-    FILE is YAML: `recipe` (a name or a file), `set` (settings that all trials share), `vary` (settings and their
-    values: a list, or a range) or instead `points` (by name, the settings that each changes), `seeds` (a list),
-    `sampler` (grid, random or tpe), `trials` (how many points random and tpe draw), `pruner` (none, median or
-    hyperband). The same command continues an interrupted sweep, and several workers may run it at once. A trial that
-    fails is recorded, and the others continue.
-
-    Args:
-        file: The YAML file of the sweep.
-        out: Folder of the sweep, with a run folder for each trial; the default is sweeps/NAME, after the file.
-        storage: Optuna's storage: a database URL such as sqlite:///sweep.db, or the path of a journal file; the default
-            is journal.log in the sweep's folder.
-        jobs: Trials to train at the same time, each in a process of its own.
-        json: Print JSON.
-    """
-    from talewright.scaling.sweep.pictures import draw_results
-    from talewright.scaling.sweep.reading import read_sweep
-    from talewright.scaling.sweep.results import rows_of, table, write_table
-
-    try:
-        from talewright.scaling.sweep.study import open_study, trials_of
-        from talewright.scaling.sweep.worker import Worker
-    except ImportError:
-        raise UserError('talewright sweep needs Optuna: pip install "talewright[sweep]"') from None
-    if jobs < 1:
-        raise UserError(f"--jobs is {jobs}; it counts processes, so 1 or more")
-    show_log()
-    plan, folder = read_sweep(Path(file)), Path(out) if out else Path("sweeps") / Path(file).stem
-    study = open_study(plan, folder, storage)
-    try:
-        Worker(study, plan, folder, jobs).run()
-    except KeyboardInterrupt:
-        say(f"stopped; the same command continues {folder}")
-        raise
-    trials = trials_of(study, folder)
-    rows = rows_of(trials)
-    write_table(rows, folder / "results.csv")
-    pictures = draw_results(rows, trials, folder)
-    for trial in trials:
-        if trial.state == "fail":
-            say(f"{trial.run} failed: {trial.reason}")
-    for path in (folder / "results.csv", *pictures):
-        say(f"wrote {path}")
-    print(dump([asdict(row) for row in rows]) if json else table(rows))
+    best = min(plans, key=lambda each: each.bits_per_byte)
+    lines = ["size   parameters   tokens/s       tokens      FLOPs  tokens/parameter  expected bits/byte"]
+    for each in plans:
+        mark = "  <- this one" if each is best else ""
+        lines.append(
+            f"{each.size:5}  {each.parameters:>11,}  {each.tokens_per_second:>9,.0f}  {each.tokens:>11,}  "
+            f"{each.flops:.2e}  {each.tokens / each.parameters:>16,.1f}  {each.bits_per_byte:>18.3f}{mark}"
+        )
+    return "\n".join([*lines, law_source(), "", best.command])

@@ -1,25 +1,24 @@
-"""What the commands that show something print: facts, counted, and as text."""
+"""What the commands `recipes` and `demo` print."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from talewright.config import Recipe, recipe_to_dict, recipe_to_yaml
-from talewright.evaluate.likelihood import Likelihood
+from talewright.config import HUB_TINYSTORIES, Recipe, recipe_to_dict, recipe_to_yaml
 from talewright.model.cost import count_parameters, training_flops
 
+if TYPE_CHECKING:
+    from talewright.evaluate.likelihood import Likelihood
+
 TOKENS_PER_STORY = 207
-"""GPT-2 tokens of an average TinyStories story, its end-of-text among them: 4.10M in 19,796 of them."""
-STORIES = {"hub:roneneldan/TinyStories": 2_120_000, "bundled": 20_000}
-"""Stories of the sources that the recipes name."""
-USED_SHARE = 0.4
-"""Share of the matrix-product peak that the estimate of a run's time reckons with."""
+"""GPT-2 tokens in an average TinyStories story, with its end-of-text: 4.10M in 19,796 stories."""
+STORIES = {HUB_TINYSTORIES: 2_120_000, "bundled": 20_000}
+"""Number of stories in the sources that the recipes name."""
+PEAK_FRACTION = 0.4
+"""Fraction of the matrix-product peak that the estimate of a run's time assumes."""
 
 
-def facts(recipe: Recipe) -> dict[str, Any]:
+def recipe_facts(recipe: Recipe) -> dict[str, Any]:
     """What a recipe costs, and all its settings, as plain values."""
     parameters = count_parameters(recipe.model)
     tokens = training_tokens(recipe)
@@ -36,37 +35,36 @@ def facts(recipe: Recipe) -> dict[str, Any]:
 
 
 def training_tokens(recipe: Recipe) -> int | None:
-    """Tokens that the recipe's whole budget trains on, estimated where it counts epochs; None for a time budget."""
-    train, found = recipe.train, []
+    """Tokens of the recipe's whole budget, estimated if it counts epochs; None for a time budget."""
+    train, budgets = recipe.train, []
     if train.max_steps is not None:
-        found.append(train.max_steps * train.micro_batch * train.accumulation * recipe.sequence_length)
+        budgets.append(train.max_steps * train.micro_batch * train.accumulation * recipe.sequence_length)
     if train.max_tokens is not None:
-        found.append(train.max_tokens)
+        budgets.append(train.max_tokens)
     stories = recipe.data.limit or STORIES.get(recipe.data.source)
     if train.max_epochs is not None and stories is not None:
         shares = recipe.data.splits or (1.0,)
-        found.append(int(train.max_epochs * stories * shares[0] / sum(shares) * TOKENS_PER_STORY))
-    return min(found) if found else None
+        budgets.append(int(train.max_epochs * stories * shares[0] / sum(shares) * TOKENS_PER_STORY))
+    return min(budgets, default=None)
 
 
-def page(recipe: Recipe) -> str:
-    """One recipe, whole: what it costs, and its settings as YAML."""
-    cost = facts(recipe)
-    shares = {name: count for name, count in cost["parameters"].items() if name != "total"}
-    total = cost["parameters"]["total"]
+def recipe_page(recipe: Recipe) -> str:
+    """One recipe: what it costs, as comments, and its settings as YAML."""
+    facts = recipe_facts(recipe)
+    components = dict(facts["parameters"])
+    total = components.pop("total")
     lines = [f"# {recipe.name}: {recipe.about}", "#", f"# parameters  {total:>13,}"]
-    lines += [f"#   {name:10}{count:>13,}  {100 * count / total:4.1f} %" for name, count in shares.items()]
-    lines += [f"# FLOPs to train on a token: {cost['flops_per_token']:.3g}", ""]
+    lines += [f"#   {name:10}{count:>13,}  {100 * count / total:4.1f} %" for name, count in components.items()]
+    lines += [f"# training FLOPs per token: {facts['flops_per_token']:.3g}", ""]
     return "\n".join(lines) + recipe_to_yaml(recipe)
 
 
-def print_table(recipes: list[Recipe]) -> None:
+def print_recipes(recipes: Sequence[Recipe]) -> None:
     """All recipes with parameters, tokens, FLOPs, and the time that each would take here."""
-    import torch
     from rich.console import Console
     from rich.table import Table
 
-    from talewright.machine import choose_precision, default_device, torch_dtype
+    from talewright.machine import choose_precision, default_device, device_name, torch_dtype
     from talewright.machine.peak import matmul_peak
 
     device = default_device()
@@ -77,99 +75,39 @@ def print_table(recipes: list[Recipe]) -> None:
         table.add_column(title, justify="left" if title == "recipe" else "right", no_wrap=True)
     table.add_column("what it is", style="dim")
     for recipe in sorted(recipes, key=lambda recipe: count_parameters(recipe.model).total):
-        cost = facts(recipe)
-        table.add_row(*_row(recipe, cost, peak), recipe.about)
+        table.add_row(*_row(recipe, peak))
     Console(highlight=False).print(table)
     Console(stderr=True, highlight=False).print(
-        f"time here: at {100 * USED_SHARE:.0f} % of {peak / 1e9:,.0f} GFLOP/s, the matrix-product peak of this "
-        f"machine's {torch.get_num_threads() if device.type == 'cpu' else device.type} "
-        f"{'CPU cores' if device.type == 'cpu' else ''} in {precision}, measured now"
+        f"time here: at {100 * PEAK_FRACTION:.0f} % of {peak / 1e9:,.0f} GFLOP/s, the matrix-product peak of "
+        f"{device_name(device)} in {precision}, measured now"
     )
 
 
-def _row(recipe: Recipe, cost: dict[str, Any], peak: float) -> tuple[str, ...]:
-    minutes = recipe.train.max_minutes
-    seconds = None if cost["flops"] is None else cost["flops"] / (USED_SHARE * peak)
-    if minutes is not None:
-        seconds = min(seconds or 60 * minutes, 60 * minutes)
-    tokens, flops = cost["tokens"], cost["flops"]
+def _row(recipe: Recipe, peak: float) -> tuple[str, ...]:
+    facts, minutes = recipe_facts(recipe), recipe.train.max_minutes
+    tokens, flops = facts["tokens"], facts["flops"]
+    times = [] if flops is None else [flops / (PEAK_FRACTION * peak)]
+    times += [] if minutes is None else [60 * minutes]
     return (
         recipe.name,
-        f"{cost['parameters']['total']:,}",
-        "as time allows" if tokens is None else f"{tokens / 1e6:,.0f}M",
+        f"{facts['parameters']['total']:,}",
+        "limited by time" if tokens is None else f"{tokens / 1e6:,.0f}M",
         "" if flops is None else f"{flops:.1e}",
-        "" if seconds is None else duration(seconds),
+        duration(min(times)) if times else "",
+        recipe.about,
     )
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it: 90 s, 25 min, 7 h, 12 days, 3 years."""
+    """A time in a suitable unit: 90 s, 25 min, 7 h, 12 days, 3 years."""
     for unit, size in (("years", 365 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
     return f"{seconds:.0f} s"
 
 
-def show_tokenizer(folder: str, data: str | None) -> dict[str, Any]:
-    """Facts of the tokenizer in a folder (a run's, or its own), measured on the stories of `data` where it is given."""
-    from talewright.config import DataConfig
-    from talewright.data import read_stories
-    from talewright.tokenizer import Tokenizer
-    from talewright.tokenizer.stats import describe
-
-    path = Path(folder)
-    found = Tokenizer.load(path / "tokenizer" if (path / "tokenizer").is_dir() else path)
-    return describe(found, read_stories(DataConfig(source=data)) if data else None)
-
-
-def tokenizer_page(found: dict[str, Any]) -> str:
-    """Facts of a tokenizer as lines of text."""
-    lines = [f"vocabulary        {found['vocab_size']:,} tokens"]
-    if found.get("tokens_per_word") is not None:
-        lines += [
-            f"tokens per word   {found['tokens_per_word']:.3f}",
-            f"bytes per token   {found['bytes_per_token']:.3f}",
-            "the most frequent N tokens hold",
-        ]
-        lines += [
-            f"  {int(size):>8,}  {100 * share:6.2f} % of the stories" for size, share in found["coverage"].items()
-        ]
-    return "\n".join([*lines, "longest tokens    " + " ".join(map(repr, found["longest_tokens"]))])
-
-
-def bench_page(found: dict[str, Any]) -> str:
-    """Measured figures as lines of text."""
-    peak = found["peak_flops_per_second"]
-    if isinstance(peak, dict):
-        return "\n".join(f"matrix products in {name}: {rate / 1e9:,.0f} GFLOP/s" for name, rate in peak.items())
-    return (
-        f"{found['tokens_per_second']:,.0f} tokens/s · {found['flops_per_second'] / 1e9:,.1f} GFLOP/s, "
-        f"{found['percent_of_peak']:.1f} % of the {peak / 1e9:,.0f} of matrix products in {found['precision']}\n"
-        f"most memory held: {found['peak_memory_bytes'] / 2**20:,.0f} MiB"
-    )
-
-
-def doctor_page(found: dict[str, Any]) -> str:
-    """What the machine has, as lines of text."""
-    peaks = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in found["peaks"].items())
-    have = [name for name, present in found["extras"].items() if present]
-    lack = [name for name, present in found["extras"].items() if not present]
-    memory = "unknown" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 2**30:.1f} GiB"
-    lines = {
-        "versions": f"talewright {found['talewright']}, torch {found['torch']}, Python {found['python']}",
-        "system": found["system"],
-        "trains on": f"{found['device']}, in {found['precision']}",
-        "matrix products": peaks,
-        "memory": memory,
-        "free disk here": f"{found['free_disk_bytes'] / 2**30:.1f} GiB",
-        "C++ compiler": found["compiler"] or "none, so torch.compile is not used on the processor",
-        "extras": ", ".join(have) + (f" (absent: {', '.join(lack)})" if lack else ""),
-    }
-    return "\n".join(f"{name:17}{text}" for name, text in lines.items())
-
-
-def score_table(rows: Mapping[str, Likelihood]) -> str:
-    """Scores under one another, by the name of what was scored."""
+def score_table(rows: Mapping[str, "Likelihood"]) -> str:
+    """Scores in one table, by the name of the model."""
     lines = [f"{'':12}{'loss':>8}{'perplexity':>13}{'bits/byte':>12}{'accuracy':>11}"]
     for name, score in rows.items():
         perplexity = f"{score.perplexity:,.0f}" if score.perplexity >= 1000 else f"{score.perplexity:.2f}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, cast
+
+import torch
 
 from talewright.errors import UserError
 from talewright.machine.device import default_device
-
-if TYPE_CHECKING:
-    import torch
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -17,37 +16,29 @@ Precision = Literal["fp32", "bf16", "fp16"]
 def choose_precision(wanted: str, device: torch.device) -> Precision:
     """The precision of matrix products on this device: the wanted one, or for `auto` the fastest that trains well.
 
-    Raises UserError where the device cannot do what is wanted.
+    Raises UserError if the device does not support what is wanted.
     """
-    import torch
-
     if wanted == "auto":
         if device.type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
     if wanted == "fp16" and device.type != "cuda":
         raise UserError(f"train.precision is fp16, which needs a GPU; on this {device.type} use auto, fp32 or bf16")
-    return "fp32" if wanted == "fp32" else "bf16" if wanted == "bf16" else "fp16"
+    return cast(Precision, wanted)
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
-    """torch's name of a precision."""
-    import torch
-
+    """The torch dtype of a precision."""
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def autocast(precision: str) -> AbstractContextManager[Any]:
     """A context in which matrix products on the default device run at that precision (fp16 only on CUDA)."""
-    import torch
-
     device = default_device()
     chosen = choose_precision(precision if precision != "fp16" or device.type == "cuda" else "auto", device)
     return nullcontext() if chosen == "fp32" else torch.autocast(device.type, torch_dtype(chosen))
 
 
 def _cpu_has_bf16() -> bool:
-    import torch
-
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,7 +1,5 @@
 """Measured throughput against the machine's peak."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from talewright.machine.limits import peak_memory

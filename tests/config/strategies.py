@@ -1,4 +1,4 @@
-"""Recipes as Hypothesis draws them, and how one is read from a text."""
+"""Recipes drawn by Hypothesis, and recipes read from a text."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ def recipes(draw: st.DrawFn) -> Recipe:
         model=model,
         optimizer=OptimizerConfig(
             kind=draw(st.sampled_from(["adamw", "muon"])),
-            cautious_decay=draw(st.booleans()),
             betas=(draw(st.floats(0, 0.999)), draw(st.floats(0, 0.999))),
             weight_decay=draw(st.floats(0, 10)),
             clip=draw(st.none() | POSITIVE),
@@ -88,7 +87,7 @@ def load_text(folder: Path, text: str, overrides: dict[str, str] | None = None) 
     return load_recipe(file, overrides)
 
 
-def complaint(folder: Path, text: str, overrides: dict[str, str] | None = None) -> str:
+def error_of(folder: Path, text: str, overrides: dict[str, str] | None = None) -> str:
     with pytest.raises(UserError) as caught:
         load_text(folder, text, overrides)
     return str(caught.value)

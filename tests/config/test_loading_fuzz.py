@@ -1,4 +1,4 @@
-"""No text and no word makes the reading of a recipe end in anything but a recipe or a message."""
+"""Loading a recipe from any text, values or overrides gives a recipe or a UserError, nothing else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from talewright.config import (
-    load_recipe,
-    recipe_from_dict,
-    setting_names,
-)
+from talewright.config import load_recipe, recipe_from_dict, setting_names
 from talewright.errors import UserError
-from tests.config.drawn import SECTIONS, TEXTS
+from tests.config.strategies import SECTIONS, TEXTS
 
 # fmt: off
 ODD_WORDS = [
@@ -25,7 +21,7 @@ ODD_WORDS = [
     "{", "}", "---", "...", "\t", "\\", "\0", "\ufeff", "\ud800",
 ]
 # fmt: on
-FRAGMENTS = st.sampled_from([*ODD_WORDS, " ", "\n", "\n  ", ": ", "- "]) | st.sampled_from(list(setting_names())).map(
+FRAGMENTS = st.sampled_from([*ODD_WORDS, " ", "\n", "\n  ", ": ", "- "]) | st.sampled_from(setting_names()).map(
     lambda name: name.rpartition(".")[2] + ": "
 )
 
@@ -39,25 +35,25 @@ MAPPINGS = st.dictionaries(
 )
 
 
-NAMES = [*setting_names()]
+NAMES = setting_names()
 WORDS = TEXTS | st.lists(FRAGMENTS, max_size=5).map("".join) | VALUES.map(str)
 
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise(["a", "b", "c", "d", "e", "f", "g", "h", "seed"])
 )
-"""A list of lists of lists ... with 9 to the power of 8 pairs at its ends."""
+"""A list of lists of lists ... with 9**8 pairs at its ends (a "billion laughs")."""
 
 
 def only_a_user_error(load: Any) -> None:
-    """Load, and see that what comes is a recipe without problems or a UserError of readable length."""
+    """Load, and assert that the result is a recipe without problems or a UserError of readable length."""
     try:
         recipe = load()
     except UserError as error:
-        told = str(error)
+        message = str(error)
     else:
-        told = " "
+        message = " "
         assert list(recipe.problems()) == []
-    assert 0 < len(told) < 20_000
+    assert 0 < len(message) < 20_000
 
 
 @settings(max_examples=400)

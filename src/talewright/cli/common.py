@@ -1,0 +1,149 @@
+"""What the commands share: types of their arguments, recipe settings, messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from talewright.errors import UserError
+
+if TYPE_CHECKING:
+    from talewright.api import Run
+    from talewright.generate.sampling import Sampling
+    from talewright.train.loop import Outcome
+
+logger = logging.getLogger("talewright.cli")
+"""The messages of all commands."""
+
+RunArgument = Annotated[str, Positional, arg(name="run", metavar="RUN", help="Run folder.")]
+RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="[RUN ...]", help="Run folders.")]
+Checkpoint = Annotated[str, arg(help="`best`, `last` or a step.")]
+Seed = Annotated[int, arg(help="The same seed generates the same stories.")]
+Json = Annotated[bool, arg(help="Print JSON.")]
+
+Overrides = Mapping[str, str]
+"""The recipe settings of a command line, by `section.key`."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options for the stories, each short for a setting of the recipe."""
+
+    data: str | None = None
+    """Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst)."""
+    valid: str | None = None
+    """Validation stories, if they have a source of their own."""
+    test: str | None = None
+    """Test stories, if they have a source of their own."""
+    text_key: str | None = None
+    """Column or key that holds the story."""
+    separator: str | None = None
+    """Line that ends a story in a .txt file."""
+    limit: int | None = None
+    """Read at most this many stories."""
+
+    def added_to(self, overrides: Overrides) -> dict[str, str]:
+        """The overrides with these options. The recipe's limit is for its own source, so `data` removes it."""
+        values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
+        # as JSON, so that a text stays a text, whatever YAML would read in it
+        given = {
+            f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
+        }
+        return {**({"data.limit": "null"} if self.data is not None else {}), **overrides, **given}
+
+
+def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Split a command line into the words for the command and the recipe settings: `--section.key=value` or
+    `--section.key value`.
+    """
+    rest, overrides, bare, waiting = [], {}, [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in key:
+            rest.append(word)
+        elif not equals and (not waiting or waiting[0].startswith("--")):
+            bare.append(word)
+        else:
+            overrides[key.replace("-", "_")] = value if equals else waiting.pop(0)
+    if bare:
+        raise UserError(f"{' and '.join(bare)} {'needs' if len(bare) == 1 else 'need'} a value, as in {bare[0]} VALUE")
+    return rest, overrides
+
+
+class _StderrHandler(logging.Handler):
+    """Writes messages as plain lines to the current `sys.stderr`, which a live progress bar may have replaced."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def show_messages() -> Iterator[None]:
+    """Show the messages that Talewright logs."""
+    package, handler = logging.getLogger("talewright"), _StderrHandler()
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+
+
+@contextmanager
+def hint_on_stop(folder: Path | None = None) -> Iterator[None]:
+    """Say how to continue if a signal comes before there is anything to save."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is not None and (folder / "recipe.yaml").exists():
+            logger.info("nothing more was trained. To continue: talewright train --resume %s", folder)
+        else:
+            logger.info("stopped before training. To continue, give the same command again")
+        raise
+
+
+def exit_if_stopped(outcome: Outcome, folder: Path) -> None:
+    """Exit with the signal's code, and say how to continue, if training was stopped by one."""
+    if outcome.signal is not None and outcome.leader:
+        saved = ", and saved" if outcome.state.step else ""
+        logger.info(
+            "stopped at step %s%s. To continue: talewright train --resume %s", f"{outcome.state.step:,}", saved, folder
+        )
+    if outcome.signal is not None:
+        sys.exit(128 + outcome.signal)
+
+
+def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
+    """Generate a story and print it piece by piece."""
+    print(prompt, end="", flush=True)
+    for piece in run.stream(prompt, sampling):
+        print(piece, end="", flush=True)
+    print()
+
+
+def read_prompts(path: str) -> list[str]:
+    """The prompts in a file, one on each line."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts {path} cannot be read: {error}") from None
+    prompts = [line for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"--prompts {path} is empty; it must hold one prompt on each line")
+    return prompts
+
+
+def to_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,57 @@
+"""The command `evaluate`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from talewright.cli.common import Checkpoint, Json, RunsArgument, Seed, read_prompts, to_json
+from talewright.errors import UserError
+
+
+def evaluate(
+    runs: RunsArgument,
+    data: str | None = None,
+    checkpoint: Checkpoint = "best",
+    only: str | None = None,
+    samples: Annotated[int, arg(aliases=("--told",))] = 200,
+    prompts: str | None = None,
+    seed: Seed = 0,
+    limit: int | None = None,
+    json: Json = False,
+) -> None:
+    """Evaluate runs: how likely they find held-out stories, and how good the stories are that they generate.
+
+    The scores go into `scores.json` in each run folder; `talewright scores` makes a page of several runs.
+
+    Args:
+        data: Stories to evaluate on, all of them. Default: each run's own validation stories.
+        only: Tasks of the evaluation, separated by commas. Default: all.
+        samples: Number of stories that each run generates for the evaluation (--told is the old name).
+        prompts: File with a prompt on each line, used in turn. Default: generate without a prompt.
+        limit: Evaluate only on this many held-out stories, from the first on.
+        json: Print JSON: an object for one run, a list for several.
+    """
+    from talewright.evaluate.context import EvaluationOptions, GenerationOptions
+    from talewright.evaluate.evaluator import evaluate_runs, selected_tasks
+    from talewright.evaluate.tables import side_by_side
+
+    tasks = selected_tasks(only)
+    if not runs:
+        raise UserError("evaluate needs a run folder, as in: talewright evaluate runs/mini-2m-1")
+    for value, name in ((samples, "samples"), (limit, "limit")):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is {value}; it must be 1 or more")
+    sampling = replace(GenerationOptions.sampling, seed=seed)
+    generation = GenerationOptions(samples, tuple(read_prompts(prompts) if prompts else [""]), sampling)
+    options = EvaluationOptions(tasks=tasks, data=data, checkpoint=checkpoint, limit=limit, generation=generation)
+    results = evaluate_runs([Path(run) for run in runs], options)
+    if json:  # the likelihood's scores come first as well, where they are looked for
+        answers = [
+            {**scores["tasks"].get("likelihood", {}), "checkpoint": scores["run"]["checkpoint"], **scores}
+            for scores in results
+        ]
+        print(to_json(answers[0] if len(answers) == 1 else answers))
+    else:
+        print(side_by_side(results))

@@ -1,0 +1,29 @@
+"""The command `scores`."""
+
+from pathlib import Path
+
+from talewright.cli.common import RunsArgument
+from talewright.errors import UserError
+
+
+def scores(runs: RunsArgument, out: str | None = None) -> None:
+    """Compare evaluated runs on a Markdown page, the best first.
+
+    Args:
+        out: File to write the page to. Default: print it.
+    """
+    from talewright.evaluate.scores import read_scores
+    from talewright.evaluate.tables import leaderboard
+    from talewright.files import write_text_atomic
+
+    if not runs:
+        raise UserError("scores needs a run folder, as in: talewright scores runs/mini-2m-1 runs/mini-2m-2")
+    names = " ".join(Path(run).name for run in runs)
+    text = leaderboard(read_scores([Path(run) for run in runs]), f"talewright scores {names}")
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        write_text_atomic(Path(out), text)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror}") from None

@@ -1,0 +1,65 @@
+"""The command `tokenizer`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from talewright.cli.common import DataOptions, Json, Overrides, to_json
+from talewright.config import DataConfig, load_recipe
+from talewright.errors import UserError
+
+
+def tokenizer(
+    overrides: Overrides,
+    action: Positional[Literal["train", "show"]],
+    folder: Positional[str | None] = None,
+    recipe: str = "mini-2m",
+    data: str | None = None,
+    out: str = "tokenizer",
+    json: Json = False,
+) -> None:
+    """Train a tokenizer on stories, or show one: its size, tokens per word, coverage, longest tokens.
+
+    Args:
+        action: train makes a tokenizer from --data in --out; show describes the one in a folder.
+        folder: With show: a run folder, or a tokenizer's.
+        recipe: With train: the recipe with its kind and size (--tokenizer.kind, --model.vocab-size).
+        data: Stories to train on, or to measure on.
+        out: With train: the folder to write.
+    """
+    if action == "show":
+        if folder is None:
+            raise UserError("talewright tokenizer show needs a folder: a run's, or one with a tokenizer.json")
+        facts = _describe(Path(folder), data)
+    else:
+        from talewright.data import prepare as prepare_stories
+
+        chosen = load_recipe(recipe, DataOptions(data=data).added_to(overrides))
+        corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size)
+        corpus.tokenizer.save(Path(out))
+        facts = _describe(Path(out), chosen.data.source)
+    print(to_json(facts) if json else tokenizer_page(facts))
+
+
+def _describe(folder: Path, data: str | None) -> dict[str, Any]:
+    """Facts of the tokenizer in a folder (a run's, or its own), measured on the stories of `data` if given."""
+    from talewright.data import read_stories
+    from talewright.tokenizer import Tokenizer
+    from talewright.tokenizer.stats import describe
+
+    found = Tokenizer.load(folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder)
+    return describe(found, read_stories(DataConfig(source=data)) if data else None)
+
+
+def tokenizer_page(facts: dict[str, Any]) -> str:
+    """Facts of a tokenizer as lines of text."""
+    lines = [f"vocabulary        {facts['vocab_size']:,} tokens"]
+    if facts.get("tokens_per_word") is not None:
+        lines += [
+            f"tokens per word   {facts['tokens_per_word']:.3f}",
+            f"bytes per token   {facts['bytes_per_token']:.3f}",
+            "the most frequent N tokens cover",
+        ]
+        lines += [f"  {int(size):>8,}  {100 * part:6.2f} % of the stories" for size, part in facts["coverage"].items()]
+    return "\n".join([*lines, "longest tokens    " + " ".join(map(repr, facts["longest_tokens"]))])

@@ -1,0 +1,25 @@
+"""The command `verify`."""
+
+from pathlib import Path
+
+from talewright.cli.common import Json, RunArgument, to_json
+from talewright.errors import UserError
+
+
+def verify(run: RunArgument, json: Json = False) -> None:
+    """Check that a run has not changed: the hashes of its files, the stories it was trained on, its score.
+
+    Exits with 2 if something has.
+    """
+    from talewright.evaluate.evaluator import validation_loss
+    from talewright.run.verify import verify as findings_of
+
+    findings = []
+    for finding in findings_of(Path(run), validation_loss):
+        findings.append(finding)
+        if not json:
+            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.words}", flush=True)
+    if json:
+        print(to_json([finding._asdict() for finding in findings]))
+    if faults := [finding.what for finding in findings if finding.fault]:
+        raise UserError(f"{run} has changed: " + ", ".join(faults))

@@ -1,0 +1,53 @@
+"""Which stories a recipe uses, and how they become training sequences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from talewright.config.checks import Check, Count, CountOrZero, Section
+from talewright.config.tokenizer import EOT
+
+HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
+
+
+def _are_shares(splits: tuple[float, ...]) -> bool:
+    return len(splits) in (2, 3) and min(splits) >= 0 and splits[0] > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section, prefix="data."):
+    """Settings of the stories."""
+
+    source: str = HUB_TINYSTORIES
+    """Stories: `bundled`, `hub:OWNER/NAME`, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst)."""
+    valid: str | None = None
+    """Source of the validation stories. Unset: a split of `source`."""
+    test: str | None = None
+    """Source of the test stories. Unset: a split of `source`, if it has one."""
+    splits: Annotated[
+        tuple[float, ...] | None,
+        Check(_are_shares, "it holds two or three shares, such as [95, 5] or [70, 20, 10]"),
+    ] = None
+    """Shares of train, validation and test. A hash of its text assigns each story to a split. Unset: the splits that
+    the source has, otherwise 95/5."""
+    limit: Count | None = None
+    """Read at most this many stories of the source."""
+    valid_limit: Count | None = None
+    """Read at most this many stories of the validation source."""
+    text_key: str = "text"
+    """Column or key that holds the story, in .jsonl, .json, .csv, .parquet and on the hub."""
+    separator: Annotated[str, Check(lambda text: text.strip(), "it is the line that ends a story, not blank")] = EOT
+    """Line that ends a story in a .txt file."""
+    min_chars: CountOrZero = 20
+    """Skip stories with fewer characters, and count them."""
+    layout: Literal["packed", "aligned", "rows"] = "packed"
+    """packed: stories in one stream, cut into windows. aligned: windows that begin with a story; a story that is cut
+    begins the next window. rows: one story per row, padded."""
+    sequence_length: Count | None = None
+    """Tokens in a training window or row. Unset: the model's context length."""
+    stride: Count | None = None
+    """Tokens between the starts of two windows. Unset: the window's length."""
+
+    def conflicts(self) -> Iterator[str]:
+        if self.stride is not None and self.layout != "packed":
+            yield f"data.stride is {self.stride}, but with data.layout {self.layout} windows begin at stories; unset it"

@@ -1,0 +1,83 @@
+"""What the commands share: recipe settings on the command line, options for stories, messages, prompts."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talewright.cli.common import DataOptions, parse_overrides, read_prompts, show_messages
+from talewright.config import load_recipe, recipe_to_dict, setting_names
+from talewright.errors import UserError
+
+SETTINGS = st.dictionaries(
+    st.sampled_from([name for name in setting_names() if "." in name]),
+    st.text(max_size=8).filter(lambda value: not value.startswith("--")),
+)
+
+
+@given(settings=SETTINGS, dashes=st.booleans(), joined=st.booleans())
+def test_settings_are_found_in_both_spellings_among_other_words(
+    settings: dict[str, str], dashes: bool, joined: bool
+) -> None:
+    words = ["train"]
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-') if dashes else name}"
+        words += [f"{option}={value}", "--json"] if joined else [option, value, "--json"]
+    assert parse_overrides(words) == (["train", *["--json"] * len(settings)], settings)
+
+
+def test_a_setting_without_a_value_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"--a\.b and --c\.d need a value, as in --a\.b VALUE"):
+        parse_overrides(["train", "--a.b", "--c.d"])
+    assert parse_overrides(["--a.b="]) == ([], {"a.b": ""})
+
+
+def test_words_with_a_dot_that_are_no_options_stay() -> None:
+    words = ["prepare", "--data", "stories.txt", "-1.5"]
+    assert parse_overrides(words) == (words, {})
+
+
+@pytest.mark.parametrize("text", ["5", "null", "[draft", "a: b", '"', "é # 2", "true"])
+def test_a_text_option_stays_a_text(text: str) -> None:
+    data = load_recipe("mini-2m", DataOptions(data=text, separator=text).added_to({})).data
+    assert (data.source, data.separator) == (text, text)
+
+
+def test_other_stories_have_no_limit_unless_one_is_given() -> None:
+    assert load_recipe("mini-2m", DataOptions().added_to({})).data.limit == 50_000
+    assert load_recipe("mini-2m", DataOptions(data="a.txt").added_to({})).data.limit is None
+    assert load_recipe("mini-2m", DataOptions(data="a.txt", limit=7).added_to({})).data.limit == 7
+    assert load_recipe("mini-2m", DataOptions(data="a.txt").added_to({"data.limit": "9"})).data.limit == 9
+
+
+def test_every_data_option_is_a_setting() -> None:
+    options = DataOptions(data="a", valid="b", test="c", text_key="d", separator="e", limit=1)
+    data = recipe_to_dict(load_recipe("mini-2m", options.added_to({})))["data"]
+    values = (data[name] for name in ("source", "valid", "test", "text_key", "separator", "limit"))
+    assert tuple(values) == ("a", "b", "c", "d", "e", 1)
+
+
+def test_logged_messages_are_plain_lines_on_stderr_only_within_the_context(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("talewright.anything")
+    for _ in range(2):
+        with show_messages():
+            logger.info("100 %% of %d", 3)
+            logger.debug("not shown")
+    assert not logging.getLogger("talewright").handlers
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "100 % of 3\n" * 2)
+
+
+def test_prompts_are_the_lines_that_are_not_blank(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("One day\n\n  \nTom and Lily\n")
+    assert read_prompts(str(file)) == ["One day", "Tom and Lily"]
+    file.write_text("\n")
+    with pytest.raises(UserError, match="is empty; it must hold one prompt on each line"):
+        read_prompts(str(file))
+    with pytest.raises(UserError, match="cannot be read"):
+        read_prompts(str(tmp_path / "absent"))

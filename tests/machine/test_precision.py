@@ -1,0 +1,60 @@
+"""The precision of matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from talewright.errors import UserError
+from talewright.machine import autocast, choose_precision, torch_dtype
+from talewright.machine import precision as module
+
+CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
+
+
+@pytest.mark.parametrize(
+    ("device", "capabilities", "expected"),
+    [
+        (CPU, {"avx512_bf16": True}, "bf16"),
+        (CPU, {"bf16": True, "avx2": True}, "bf16"),
+        (CPU, {"avx2": True, "avx512_bf16": False}, "fp32"),
+        (MPS, {"bf16": True}, "fp32"),
+    ],
+)
+def test_auto_is_bf16_only_where_the_cpu_has_it(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, capabilities: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_precision("auto", device) == expected
+
+
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_auto_on_a_gpu_is_bf16_or_else_fp16(monkeypatch: pytest.MonkeyPatch, supported: bool, expected: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    assert choose_precision("auto", CUDA) == expected
+
+
+def test_fp16_needs_a_gpu() -> None:
+    assert choose_precision("fp16", CUDA) == "fp16"
+    with pytest.raises(UserError, match=r"train\.precision is fp16, which needs a GPU; on this cpu use auto, fp32"):
+        choose_precision("fp16", CPU)
+    assert [choose_precision(wanted, CPU) for wanted in ("fp32", "bf16")] == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_autocast_sets_the_precision_of_matrix_products(monkeypatch: pytest.MonkeyPatch, precision: Any) -> None:
+    monkeypatch.setattr(module, "default_device", lambda: CPU)
+    a = torch.ones(4, 4)
+    with autocast(precision):
+        assert (a @ a).dtype == torch_dtype(precision)
+    assert (a @ a).dtype == torch.float32
+
+
+def test_autocast_to_fp16_off_a_gpu_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "default_device", lambda: CPU)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    a = torch.ones(4, 4)
+    with autocast("fp16"):
+        assert (a @ a).dtype == torch.float32

@@ -1,0 +1,66 @@
+"""The scaling law: fitted to runs, and as it is packaged."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from benchmarks.ladder import LADDER, Point, check, errors, fit, left_out, read_point
+
+from talewright.errors import UserError
+from talewright.scaling.law import Law, best_batch, best_learning_rate, fitted_law
+
+TRUE = Law(0.3, 40.0, 0.35, 300.0, 0.4)
+
+
+def points(noise: float, law: Law = TRUE) -> list[Point]:
+    draw = np.random.default_rng(0)
+    grid = itertools.product([1e6, 5e6, 1.5e7, 4e7], [3e6, 3e7, 3e8])
+    return [Point("", int(n), d, law(n, d) * math.exp(noise * draw.standard_normal())) for n, d in grid]
+
+
+def test_the_fit_finds_the_law_that_made_the_points():
+    assert max(map(abs, errors(fit(points(0.0)), points(0.0)))) < 1e-3
+    noisy = fit(points(0.01))
+    assert max(map(abs, errors(noisy, points(0.0)))) < 0.03
+
+
+def test_a_size_left_out_is_predicted_from_the_others():
+    missed = left_out(points(0.0))
+    assert set(missed) == {1_000_000, 5_000_000, 15_000_000, 40_000_000}
+    assert max(abs(error) for each in missed.values() for error in each) < 0.02
+    strange = [
+        point._replace(bits_per_byte=2 * point.bits_per_byte) if point.parameters == 4e7 else point
+        for point in points(0)
+    ]
+    assert min(abs(error) for error in left_out(strange)[40_000_000]) > 0.3
+
+
+def test_too_few_runs_are_refused(tmp_path):
+    with pytest.raises(UserError, match="3 runs of 1 sizes are too few"):
+        check(points(0.0)[:3])
+    with pytest.raises(UserError, match="no finished run"):
+        read_point(tmp_path)
+
+
+def test_the_packaged_law_falls_with_size_and_stories():
+    law = fitted_law()
+    sizes, stories = np.geomspace(1e6, 1.3e8, 9), np.geomspace(1e6, 1e10, 9)
+    for n, d in itertools.product(sizes, stories):
+        assert 0.2 < law(n, d) < 8
+        assert law(2 * n, d) <= law(n, d)
+        assert law(n, 2 * d) < law(n, d)
+
+
+def test_the_benchmark_writes_the_constants_where_the_package_reads_them():
+    assert Law(**json.loads(LADDER.read_text(encoding="utf-8"))["law"]) == fitted_law()
+
+
+def test_longer_runs_take_larger_batches_and_smaller_learning_rates():
+    flops = np.geomspace(1e12, 1e18, 7)
+    assert (np.diff([best_batch(each) for each in flops]) > 0).all()
+    assert (np.diff([best_learning_rate(each) for each in flops]) < 0).all()
+    assert best_learning_rate(1e13) == pytest.approx(0.2 * 10 ** (-13 / 8))
