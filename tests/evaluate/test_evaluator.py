@@ -133,13 +133,8 @@ def test_a_run_whose_training_stories_are_gone_is_evaluated_without_them(run, tm
     [
         (["evaluate"], "needs a run folder"),
         (["evaluate", "RUN", "nowhere"], "nowhere is not a run folder"),
-<<<<<<< HEAD
         (["evaluate", "RUN", "--only", "tolld"], "--only tolld: no such task; there are likelihood"),
-        (["evaluate", "RUN", "--told", "0"], "--told is 0"),
-=======
-        (["evaluate", "RUN", "--only", "tolld"], "--only tolld: there is no such part; there are likelihood"),
         (["evaluate", "RUN", "--told", "0"], "--samples is 0"),
->>>>>>> 7d004a873681b7659258c798eeb450308641f051
         (["evaluate", "RUN", "--limit", "-3"], "--limit is -3"),
         (["evaluate", "RUN", "--checkpoint", "step-77"], "step-77"),
         (["scores", "nowhere"], "nowhere/scores.json is not there; `talewright evaluate nowhere` writes it"),

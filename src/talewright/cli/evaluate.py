@@ -44,7 +44,9 @@ def evaluate(
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be 1 or more")
     sampling = replace(GenerationOptions.sampling, seed=seed)
-    generation = GenerationOptions(samples, tuple(read_prompts(prompts) if prompts else [""]), sampling)
+    generation = GenerationOptions(
+        stories=samples, prompts=tuple(read_prompts(prompts) if prompts else [""]), sampling=sampling
+    )
     options = EvaluationOptions(tasks=tasks, data=data, checkpoint=checkpoint, limit=limit, generation=generation)
     results = evaluate_runs([Path(run) for run in runs], options)
     if json:  # the likelihood's scores come first as well, where they are looked for
