@@ -7,7 +7,7 @@ from typing import Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from talewright.cli.shared import dump, say
+from talewright.cli.shared import dump
 from talewright.errors import UserError
 
 
@@ -46,11 +46,12 @@ def inspect(
         neurons: Neurons to show, LAYER.NUMBER with commas; those with the clearest subjects unless told.
         out: Folder for the report and the pictures; the run's own unless told.
     """
-    from talewright.inspect.inspection import PARTS, Wishes
-    from talewright.inspect.session import look_inside
+    from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 
-    wishes = Wishes(parts=only or PARTS, text=text, neurons=neurons)
-    print(look_inside(run, wishes, checkpoint=checkpoint, against=against, data=data, out=out, say=say))
+    options = InspectionOptions(
+        parts=only or PARTS, text=text, neurons=neurons, checkpoint=checkpoint, against=against, data=data
+    )
+    print(inspect_run(run, options, out))
 
 
 def verify(run: Positional[str], json: FlagCreatePairsOff[bool] = False) -> None:
