@@ -162,4 +162,4 @@ def studio(runs: Positional[tuple[str, ...]] = (), host: str = "127.0.0.1", port
     """
     from talewright.studio import find_runs, serve
 
-    serve(find_runs(runs), host, port, say)
+    serve(find_runs(runs), host, port)

@@ -1,6 +1,6 @@
 () => {
-  // Keeps the visitor's place. A button that goes out of use, or a word that is drawn anew, would drop the keyboard and
-  // the screen reader to the top of the page; and on a phone a story would begin below what is seen.
+  // Keeps the focus. A button that is disabled, or a word that is drawn again, would send the keyboard and
+  // the screen reader to the top of the page; and on a phone a story would begin below the visible part.
   const BEGINNERS = { stop: ["tell", "story"], "stop-both": ["tell-both", "side-1"] }; // by the button that stops what they begin
   let held = null; // what had the focus last
   document.addEventListener("focusin", ({ target }) => { held = target; });
