@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 PATIENCE = 120_000  # ms: a busy machine is slow, which is not the page's fault
-TABS = {"Tell": "#tell", "Compare": "#tell-both", "Inspect": "#losses svg", "Watch": "#curves svg"}
+TABS = {"Tell": "#tell", "Compare": "#tell-both", "Inside": "#losses svg", "Watch": "#curves svg"}
 """The tabs, and what each shows as soon as it is drawn."""
 DONE = re.compile("Paused|The end|Stopped")
 

@@ -88,11 +88,11 @@ def test_two_models_generate_side_by_side(page):
 
 
 def test_the_current_story_is_inspected(page):
-    tab(page, "Inspect")
+    tab(page, "Inside")
     page.get_by_text("Generate a story first").wait_for()
     tab(page, "Tell")
     tell(page)
-    tab(page, "Inspect")
+    tab(page, "Inside")
     page.locator("#losses svg").wait_for()
     page.locator("#attention figcaption").filter(has_text="Layer 0, head 0 attends").wait_for()
     page.get_by_label("Attention head").click()

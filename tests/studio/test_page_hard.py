@@ -52,7 +52,7 @@ def test_a_run_that_is_deleted_leaves_a_sentence_and_a_server(page, served_run, 
         page.click("#tell-both")
         for side in (0, 1):
             page.get_by_role("tabpanel").get_by_role("status").nth(side).filter(has_text=gone).wait_for()
-        tab(page, "Inspect")
+        tab(page, "Inside")
         page.get_by_role("tabpanel").get_by_role("status").filter(has_text="The run tales is gone").wait_for()
         tab(page, "Watch")
         status(page, "The run tales is gone", "#watch-status")

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from talewright.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddingMap:
-    """Words on the plane of their embeddings' first two principal components."""
-
-    words: list[str]
-    points: np.ndarray
-    """(n_words, 2)"""
-    explained_variance: float
-    """Share of the embeddings' variance that the plane holds."""
 
 
 def frequent_words(sequences: Sequence[np.ndarray], tokenizer: Tokenizer, number: int) -> list[int]:
@@ -36,19 +24,17 @@ def token_word(tokenizer: Tokenizer, token: int) -> str:
     return text[1:] if text[:1] == " " and text[1:].isalpha() else ""
 
 
-def map_embeddings(embedding: np.ndarray, tokens: Sequence[int], tokenizer: Tokenizer) -> EmbeddingMap:
-    """Project these tokens' rows of the embedding (V, D), normalized to unit length, on their principal plane."""
+def map_embeddings(embedding: np.ndarray, tokens: Sequence[int]) -> tuple[np.ndarray, float]:
+    """Project these tokens' rows of the embedding (V, D), normalized to unit length, on their first two principal
+    components: points (N, 2), and the share of the variance that they hold.
+    """
     rows = _normalized(embedding[list(tokens)].astype(np.float64))
     left, values, _ = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     plane = left[:, :2] * values[:2]
     points = np.zeros((len(rows), 2))
     points[:, : plane.shape[1]] = plane
-    total = float((values**2).sum())
-    return EmbeddingMap(
-        words=[token_word(tokenizer, token) for token in tokens],
-        points=points,
-        explained_variance=float((values[:2] ** 2).sum() / total) if total > 0 else 1.0,
-    )
+    variances = values**2
+    return points, float(variances[:2].sum() / variances.sum()) if variances.any() else 1.0
 
 
 def nearest_neighbors(

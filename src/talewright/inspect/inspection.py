@@ -234,7 +234,8 @@ def inspect_weights(inspector: Inspector, plots: Path, other: Inspector | None) 
     embedding, tokenizer = inspector.model.embedding.weight.detach().float().cpu().numpy(), inspector.tokenizer
     words, neighbors = frequent_words(inspector.stories[:2000], tokenizer, 600), {}
     if len(words) > 3:
-        panels.append(weight_figures.embedding_panel(map_embeddings(embedding, words[:64], tokenizer)))
+        texts = [token_word(tokenizer, token) for token in words[:64]]
+        panels.append(weight_figures.embedding_panel(texts, *map_embeddings(embedding, words[:64])))
         for token, near in zip(words, nearest_neighbors(embedding, words, words, 8), strict=True):
             neighbors[token_word(tokenizer, token)] = [(token_word(tokenizer, each), cosine) for each, cosine in near]
     return WeightInspection(matrices=matrices, panels=panels, neighbors=neighbors)

@@ -69,8 +69,11 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:
-        if options.text is not None:
-            _note_cut_text(options.text, inspected, notes)
+        tokens, context = len(run.tokenizer.encode(options.text or "")), inspected.model.config.context_length
+        if tokens > context:
+            notes.append(
+                f"The text has {tokens:,} tokens, more than the model's context: it is cut to the first {context:,}."
+            )
         inspector = Inspector(inspected, _stories(run, options.data, notes), options.text)
         _inspect_model(inspection, inspector, options, target / "plots")
     for note in notes:
@@ -118,15 +121,6 @@ def _stories(run: RunFolder, data: str | None, notes: list[str]) -> list[np.ndar
     except UserError as error:
         notes.append(f"The run's validation stories are not available ({error}): bundled stories are used instead.")
         return tokenize_source(DataConfig(source="bundled", limit=500), run.tokenizer)[0]
-
-
-def _note_cut_text(text: str, inspected: InspectedModel, notes: list[str]) -> None:
-    assert inspected.model is not None
-    tokens, context = len(inspected.tokenizer.encode(text)), inspected.model.config.context_length
-    if tokens > context:
-        notes.append(
-            f"The text has {tokens:,} tokens, more than the model's context: it is cut to the first {context:,}."
-        )
 
 
 def _inspect_curves(inspected: InspectedModel, other: InspectedModel | None, plots: Path) -> list[Panel] | None:

@@ -72,7 +72,24 @@ def matrices(model: GPT) -> Iterator[tuple[str, int | None, str, Tensor]]:
 
 def measure_matrices(model: GPT) -> list[MatrixStats]:
     """Statistics of every matrix of the model."""
-    return [_measure(name, layer, kind, values.float().cpu()) for name, layer, kind, values in matrices(model)]
+    stats = []
+    for name, layer, kind, matrix in matrices(model):
+        values = matrix.float().cpu()
+        largest = float(values.abs().max()) or 1.0
+        stats.append(
+            MatrixStats(
+                name=name,
+                layer=layer,
+                kind=kind,
+                shape=(values.shape[0], values.shape[1]),
+                mean=float(values.mean()),
+                std=float(values.std(correction=0)),
+                singular_values=singular_values(values),
+                counts=torch.histc(values, BINS, -largest, largest).numpy().astype(np.int64),
+                edges=np.linspace(-largest, largest, BINS + 1),
+            )
+        )
+    return stats
 
 
 def singular_values(matrix: Tensor) -> np.ndarray:
@@ -95,18 +112,3 @@ def relative_change(model: GPT, initial: GPT) -> dict[str, float]:
         name: float((values.cpu() - before[name].cpu()).norm() / before[name].norm().cpu().clamp(min=1e-12))
         for name, _, _, values in matrices(model)
     }
-
-
-def _measure(name: str, layer: int | None, kind: str, values: Tensor) -> MatrixStats:
-    largest = float(values.abs().max()) or 1.0
-    return MatrixStats(
-        name=name,
-        layer=layer,
-        kind=kind,
-        shape=(values.shape[0], values.shape[1]),
-        mean=float(values.mean()),
-        std=float(values.std(correction=0)),
-        singular_values=singular_values(values),
-        counts=torch.histc(values, BINS, -largest, largest).numpy().astype(np.int64),
-        edges=np.linspace(-largest, largest, BINS + 1),
-    )

@@ -7,21 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from talewright.studio import rendering
+from talewright.studio import rendering, shared
 from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
-from talewright.studio.shared import (
-    QUIET,
-    Studio,
-    clean_prompt,
-    error_sentence,
-    follow,
-    html,
-    progress_of,
-    sampling_controls,
-    sampling_of,
-    user_of,
-)
+from talewright.studio.shared import Studio, html
 
 EMPTY = "Choose two models above, and press Tell both."
 SIDES = ("First", "Second")
@@ -45,7 +34,7 @@ class CompareTab:
             tell = gr.Button("Tell both", variant="primary", elem_id="tell-both")
             stop = gr.Button("Stop", interactive=False, elem_id="stop-both")
         with gr.Accordion("Settings", open=False):
-            settings = sampling_controls()
+            settings = shared.sampling_controls()
         outputs = []
         with gr.Row(equal_height=False):
             for number in (1, 2):
@@ -53,18 +42,20 @@ class CompareTab:
                     status = html(rendering.status(""))
                     outputs += [status, html(rendering.placeholder(EMPTY), elem_id=f"side-{number}")]
         outputs += [tell, stop]
-        gr.on([tell.click, prompt.submit], self.on_tell, [prompt, *self.models, session, *settings], outputs, **QUIET)
-        stop.click(lambda session: session.stop(), session, None, queue=False, **QUIET)
+        inputs = [prompt, *self.models, session, *settings]
+        gr.on([tell.click, prompt.submit], self.on_tell, inputs, outputs, **shared.QUIET)
+        stop.click(lambda session: session.stop(), session, None, queue=False, **shared.QUIET)
 
     async def on_tell(
         self, prompt: str | None, first: str, second: str, session: StudioSession, request: gr.Request, *values: Any
     ) -> AsyncGenerator[list[Any], None]:
         """Generate both with the same settings and seed; if one fails, its side shows why and the other continues."""
         session.stop()
-        pair = [self._submit(clean_prompt(prompt), choice, user_of(request), values) for choice in (first, second)]
+        text, user = shared.clean_prompt(prompt), shared.user_of(request)
+        pair = [self._submit(text, choice, user, values) for choice in (first, second)]
         session.compared = pair
         try:
-            async for _ in follow(self.studio.scheduler, pair):
+            async for _ in shared.follow(self.studio.scheduler, pair):
                 yield [*self._render(pair), gr.Button(interactive=False), gr.Button(interactive=True)]
         finally:
             if session.compared is pair:
@@ -75,17 +66,17 @@ class CompareTab:
         """A generation that was submitted, or one that is done already, with its error."""
         generation = Generation(user=user, choice=choice, prompt=prompt)
         try:
-            generation.sampling = sampling_of(values)
+            generation.sampling = shared.sampling_of(values)
             return self.studio.scheduler.submit(generation)
         except Exception as error:
-            generation.error, generation.state = error_sentence(error), "done"
+            generation.error, generation.state = shared.error_sentence(error), "done"
             return generation
 
     def _render(self, pair: Sequence[Generation]) -> list[str]:
         shown = []
         for side, each in zip(SIDES, pair, strict=True):
             name = each.label or each.choice
-            text, kind = progress_of(self.studio.scheduler, each)
+            text, kind = shared.progress_of(self.studio.scheduler, each)
             story = rendering.story(each.prompt, each.continuation, each.running, f"{side} story, by {name}")
             failed = each.error and not each.tokens
             shown += [

@@ -8,22 +8,10 @@ from typing import Any
 import gradio as gr
 
 from talewright.config import PROMPTS
-from talewright.studio import rendering
+from talewright.studio import rendering, shared
 from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
-from talewright.studio.shared import (
-    QUIET,
-    Studio,
-    clean_prompt,
-    error_sentence,
-    follow,
-    html,
-    progress_of,
-    read_asset,
-    sampling_controls,
-    sampling_of,
-    user_of,
-)
+from talewright.studio.shared import Studio, html
 from talewright.studio.word_probabilities import WordProbability, word_probabilities
 
 EMPTY = "Write how a story begins, or pick a prompt, and press Tell. Without a prompt the model begins on its own."
@@ -59,30 +47,30 @@ class GenerateTab:
             self.go_on = gr.Button("Continue", interactive=False, elem_id="continue")
             self.again = gr.Button("Tell another", interactive=False, elem_id="again")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
-            self.settings = sampling_controls()
+            self.settings = shared.sampling_controls()
 
     def _build_story(self) -> None:
+        script = shared.read_asset("page.js")
         self.status = html(rendering.status(NO_STORY), elem_id="status")
-        self.story = html(rendering.placeholder(EMPTY), js_on_load=read_asset("page.js"), elem_id="story")
+        self.story = html(rendering.placeholder(EMPTY), js_on_load=script, elem_id="story")
         self.by_word = gr.Checkbox(label="Word by word: how probable each was", elem_id="by-word")
-        self.alternatives = html("", js_on_load=read_asset("page.js"), elem_id="others")
+        self.alternatives = html("", js_on_load=script, elem_id="others")
         html("<h2>Your stories</h2>")
-        self.past = html(rendering.past_stories(StudioSession()), js_on_load=read_asset("page.js"), elem_id="past")
+        self.past = html(rendering.past_stories(StudioSession()), js_on_load=script, elem_id="past")
 
     def _connect(self, session: gr.State) -> None:
         inputs, outputs = [session, *self.settings], self.outputs
         for pick, prompt in zip(self.picks, PROMPTS, strict=True):
-            pick.click(lambda prompt=prompt: prompt, None, self.prompt, queue=False, **QUIET)
-        public = {**QUIET, "api_visibility": "public", "api_name": "tell"}
-        gr.on(
-            [self.tell.click, self.prompt.submit], self.on_tell, [self.prompt, self.model, *inputs], outputs, **public
-        )
-        self.stop.click(lambda session: session.stop(), session, None, queue=False, **QUIET)
-        self.go_on.click(self.on_continue, inputs, outputs, **QUIET)
-        self.again.click(self.on_again, inputs, [*outputs, self.settings[-1]], **QUIET)
-        self.by_word.change(self.on_by_word, [session, self.by_word], outputs, **QUIET)
+            pick.click(lambda prompt=prompt: prompt, None, self.prompt, queue=False, **shared.QUIET)
+        public = {**shared.QUIET, "api_visibility": "public", "api_name": "tell"}
+        new = [self.prompt, self.model, *inputs]
+        gr.on([self.tell.click, self.prompt.submit], self.on_tell, new, outputs, **public)
+        self.stop.click(lambda session: session.stop(), session, None, queue=False, **shared.QUIET)
+        self.go_on.click(self.on_continue, inputs, outputs, **shared.QUIET)
+        self.again.click(self.on_again, inputs, [*outputs, self.settings[-1]], **shared.QUIET)
+        self.by_word.change(self.on_by_word, [session, self.by_word], outputs, **shared.QUIET)
         for component in (self.story, self.alternatives, self.past):
-            component.choose(self.on_choose, inputs, outputs, **QUIET)
+            component.choose(self.on_choose, inputs, outputs, **shared.QUIET)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -90,7 +78,7 @@ class GenerateTab:
         self, prompt: str | None, model: str, session: StudioSession, request: gr.Request, *values: Any
     ) -> Updates:
         """Generate a new story."""
-        async for update in self._generate(session, lambda: _new(clean_prompt(prompt), model, values, request)):
+        async for update in self._generate(session, lambda: _new(shared.clean_prompt(prompt), model, values, request)):
             yield update
 
     async def on_continue(self, session: StudioSession, request: gr.Request, *values: Any) -> Updates:
@@ -148,19 +136,19 @@ class GenerateTab:
             session.stop()
             generation = scheduler.submit(make())
         except Exception as error:
-            yield await self._render(session, error_sentence(error), "error")
+            yield await self._render(session, shared.error_sentence(error), "error")
             return
         session.generating = generation
         try:
-            async for _ in follow(scheduler, [generation]):
+            async for _ in shared.follow(scheduler, [generation]):
                 story = rendering.story(generation.prompt, generation.continuation, busy=True)
-                status = rendering.status(*progress_of(scheduler, generation))
+                status = rendering.status(*shared.progress_of(scheduler, generation))
                 yield [story, "", status, gr.skip(), *_buttons(False, True, False, False)]
         finally:
             if session.generating is generation:
                 session.generating = None
         session.keep(generation)
-        yield await self._render(session, *progress_of(scheduler, generation))
+        yield await self._render(session, *shared.progress_of(scheduler, generation))
 
     async def _render(self, session: StudioSession, text: str = "", kind: str = "") -> list[Any]:
         """The current story; word by word, if that is wanted and its model can still be loaded."""
@@ -177,7 +165,7 @@ class GenerateTab:
                 shown = rendering.story_by_word(story.prompt, session.words, session.chosen)
                 alternatives = rendering.alternatives(session.words, session.chosen)
             except Exception as error:
-                text, kind = error_sentence(error), "error"
+                text, kind = shared.error_sentence(error), "error"
         buttons = _buttons(True, False, story is not None and not story.finished, story is not None)
         return [shown, alternatives, rendering.status(text, kind), rendering.past_stories(session), *buttons]
 
@@ -186,7 +174,7 @@ class GenerateTab:
 
 
 def _new(prompt: str, choice: str, values: Sequence[Any], request: gr.Request) -> Generation:
-    return Generation(user=user_of(request), choice=choice, prompt=prompt, sampling=sampling_of(values))
+    return Generation(user=shared.user_of(request), choice=choice, prompt=prompt, sampling=shared.sampling_of(values))
 
 
 def _continued(story: Generation, tokens: Sequence[int], values: Sequence[Any], request: gr.Request) -> Generation:

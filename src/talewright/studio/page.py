@@ -45,7 +45,7 @@ def build(studio: Studio) -> gr.Blocks:
                 generate = GenerateTab(studio, session)
             with gr.Tab("Compare", id=1):
                 compare = CompareTab(studio, session)
-            with gr.Tab("Inspect", id=INSPECT):
+            with gr.Tab("Inside", id=INSPECT):
                 inspection = InspectionTab(studio, session)
             with gr.Tab("Watch", id=WATCH):
                 watch = WatchTab(studio)

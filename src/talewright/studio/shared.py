@@ -55,14 +55,14 @@ def sampling_controls() -> list[Any]:
 
 def sampling_of(values: Sequence[Any]) -> Sampling:
     """Raises UserError if a value is out of range."""
-    temperature, new_tokens, top_k, top_p, penalty, seed = values
+    temperature, new_tokens, top_k, top_p, penalty, seed = (value or 0 for value in values)
     return Sampling(
         temperature=float(temperature),
         max_new_tokens=int(new_tokens),
         top_k=int(top_k),
         top_p=float(top_p),
         repetition_penalty=float(penalty),
-        seed=int(seed or 0),
+        seed=int(seed),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from talewright.inspect.embeddings import EmbeddingMap
 from talewright.inspect.figures.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
 from talewright.inspect.weights import MatrixStats
 
@@ -149,15 +148,15 @@ def change_panel(changes: dict[int, dict[str, float]]) -> Panel:
     )
 
 
-def embedding_panel(projected: EmbeddingMap) -> Panel:
-    """The map of the most frequent words' embeddings."""
+def embedding_panel(words: Sequence[str], points: np.ndarray, explained: float) -> Panel:
+    """The map of the most frequent words' embeddings: points (N, 2) that hold a share of their variance."""
 
     def draw(axes: Any) -> None:
-        capital = np.array([word[:1].isupper() for word in projected.words])
+        capital = np.array([word[:1].isupper() for word in words])
         for chosen, marker, color, label in ((~capital, "o", BLUE, "words"), (capital, "^", ORANGE, "capitalized")):
             if chosen.any():
-                axes.plot(*projected.points[chosen].T, marker, color=color, markersize=3, linestyle="", label=label)
-        for word, point in zip(projected.words, projected.points, strict=True):
+                axes.plot(*points[chosen].T, marker, color=color, markersize=3, linestyle="", label=label)
+        for word, point in zip(words, points, strict=True):
             axes.annotate(word, point, (2, 2), textcoords="offset points", fontsize=7.5, color=INK)
         axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")
         axes.margins(0.08)
@@ -166,10 +165,10 @@ def embedding_panel(projected: EmbeddingMap) -> Panel:
         axes.legend(loc="best", fontsize=7.5)
 
     return Panel(
-        title=f"Words with similar use are close together: {len(projected.words)} frequent words on a plane",
+        title=f"Words with similar use are close together: {len(words)} frequent words on a plane",
         draw=draw,
         how="Rows of the embedding, normalized to unit length, on their first two principal components, which hold "
-        f"{100 * projected.explained_variance:.0f} % of the variance: words that look close may be far apart in the "
+        f"{100 * explained:.0f} % of the variance: words that look close may be far apart in the "
         "other directions.",
         height=4.6,
     )

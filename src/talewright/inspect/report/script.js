@@ -21,7 +21,7 @@
 
   const heading = (text) => Object.assign(document.createElement("h3"), { textContent: text });
 
-  // A story whose tokens can be pointed at, tapped, or gone through by the arrow keys.
+  // A story whose tokens can be pointed at, tapped, or walked through with the arrow keys.
   const choosable = (story, show, first) => {
     const tokens = [...story.children];
     let at = -1;
@@ -107,7 +107,7 @@
       box.append(button);
     });
     const paint = () => { [...box.querySelectorAll("canvas")].forEach((canvas, h) => draw(canvas, h)); again(); };
-    pick(heads.reduce((best, each, h) => (each.rise > heads[best].rise ? h : best), 0)); // the most needed
+    pick(heads.reduce((best, each, h) => (each.rise > heads[best].rise ? h : best), 0)); // the most important
     paint();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
     const at = (event) => {
@@ -122,7 +122,7 @@
     $("map").addEventListener("click", (event) => spans[at(event)[0]].click());
   }
 
-  // --- words ---
+  // --- word embeddings ---
   if (data.near) {
     const field = $("word"), list = $("words");
     for (const word of Object.keys(data.near).sort()) list.append(Object.assign(document.createElement("option"), { value: word }));
