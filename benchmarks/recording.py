@@ -1,9 +1,9 @@
-"""What the possibility to look inside costs: a forward pass before anything was looked at, after, and while.
+"""The cost of recording activations: a forward pass before, after and during a recording.
 
 python benchmarks/recording.py [--recipe mini-2m] [--rounds 30]
 
-A plain pass is timed in a model that was never recorded, then the same in one that was: the two must be equal but for
-the noise of the machine, which is shown beside them. The modules are searched for anything that recording left.
+Times a plain pass in a model that was never recorded and in one that was: the two must be equal up to the noise of the
+machine, which is shown beside them. Also searches the modules for anything that a recording left behind.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from talewright.model.gpt import GPT
 @dataclass
 class Options:
     recipe: str = "mini-2m"
-    """Recipe whose model is timed."""
+    """Recipe of the model."""
     rounds: int = 30
-    """Passes of each kind, in turn."""
+    """Passes of each kind, in alternation."""
     rows: int = 8
-    """Rows of the whole context in a pass."""
+    """Rows of a pass, each as long as the context."""
 
 
 def main(options: Options) -> None:
     torch.manual_seed(0)
     config = load_recipe(options.recipe).model
-    never, looked_at = GPT(config).eval(), GPT(config).eval()
+    untouched, recorded = GPT(config).eval(), GPT(config).eval()
     tokens = torch.randint(config.vocab_size, (options.rows, config.context_length))
-    record(looked_at, tokens, ["*"])
+    record(recorded, tokens, ["*"])
     passes: dict[str, Callable[[], object]] = {
-        "never looked at": lambda: never(tokens),
-        "looked at before": lambda: looked_at(tokens),
-        "never looked at, again": lambda: never(tokens),
-        "weights recorded": lambda: record(looked_at, tokens, ["blocks.*.attention.weights"]),
+        "never recorded": lambda: untouched(tokens),
+        "recorded before": lambda: recorded(tokens),
+        "never recorded, again": lambda: untouched(tokens),
+        "recording attention": lambda: record(recorded, tokens, ["blocks.*.attention.weights"]),
     }
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     with torch.no_grad():
@@ -51,14 +51,14 @@ def main(options: Options) -> None:
                 run()
                 if number >= 3:
                     seconds[name].append(time.perf_counter() - start)
-    for name, found in seconds.items():
-        low, middle = min(found), statistics.median(found)
-        print(f"{name:24}{1000 * middle:8.2f} ms (median of {options.rounds}; least {1000 * low:.2f})")
-    print(f"{'hooks left behind':24}{hooks(looked_at):8}")
+    for name, times in seconds.items():
+        low, middle = min(times), statistics.median(times)
+        print(f"{name:24}{1000 * middle:8.2f} ms (median of {options.rounds}; minimum {1000 * low:.2f})")
+    print(f"{'hooks left behind':24}{hooks(recorded):8}")
 
 
 def hooks(model: GPT) -> int:
-    """What is registered on the model's modules to be called at a pass."""
+    """Number of callbacks that are registered on the model's modules."""
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + ("forward" in vars(m)) for m in model.modules())
 
 

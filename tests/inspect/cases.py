@@ -1,4 +1,4 @@
-"""A tokenizer of whole words and passages in it, for tests of what is seen inside."""
+"""A tokenizer with whole words, and sequences in it, for the tests of inspections."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def small_config(**changes: object) -> ModelConfig:
     return ModelConfig(**{**values, **changes})  # pyright: ignore[reportArgumentType]
 
 
-def passages_of(tokenizer: Tokenizer, texts: list[str] = TEXT) -> list[np.ndarray]:
+def sequences_of(tokenizer: Tokenizer, texts: list[str] = TEXT) -> list[np.ndarray]:
     return [np.array([tokenizer.eos_id, *tokenizer.encode(text), tokenizer.eos_id])[:65] for text in texts]

@@ -1,4 +1,4 @@
-"""A small run with everything that a look inside wants: trained in a second, with its corpus in a cache of its own."""
+"""A small run with everything that an inspection needs, trained in a second, with its corpus in its own cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.train.conftest import write_stories
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder; its stories and its cache lie beside it."""
+    """A run folder; its stories and its cache are beside it."""
     home = tmp_path_factory.mktemp("inside")
     recipe, stories = home / "small.yaml", write_stories(home / "stories.txt", 120)
     recipe.write_text(SMALL)
@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to be damaged at will."""
+    """A copy of it that a test may damage."""
     import shutil
 
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(trained.parent / "cache"))

@@ -36,7 +36,7 @@ def test_curves_are_drawn_from_the_log_however_short(tmp_path, steps, evaluation
     assert high > 1000 if evaluations else high > 700
 
 
-def test_what_was_scored_is_drawn_where_it_was_scored(tmp_path):
+def test_evaluations_are_drawn_at_their_steps(tmp_path):
     """The lines of the panels hold the log's own numbers."""
     write_log(tmp_path, 300, 3)
     panels = curve_panels([read_history(tmp_path)])
@@ -65,7 +65,7 @@ def test_smoothing_is_a_mean_over_a_fiftieth_around(values):
         assert found[i] == pytest.approx(sum(values[i - reach : i + reach + 1]) / (2 * reach + 1), abs=1e-9)
 
 
-def test_a_run_without_a_step_is_told(tmp_path):
+def test_a_run_without_a_step_is_an_error(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(UserError, match="has no step yet"):
         draw_curves(tmp_path)

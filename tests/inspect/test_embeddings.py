@@ -1,4 +1,4 @@
-"""The embedding's words: neighbours, the map, and which tokens are words."""
+"""The embedding: nearest neighbors, the map, and which tokens are words."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talewright.inspect.embeddings import frequent_words, map_words, neighbours
-from tests.inspect.cases import passages_of, small_tokenizer
+from talewright.inspect.embeddings import frequent_words, map_embeddings, nearest_neighbors, token_word
+from tests.inspect.cases import sequences_of, small_tokenizer
 
 
 @given(seed=st.integers(0, 1000), words=st.integers(2, 30), width=st.integers(2, 6), number=st.integers(1, 8))
-def test_neighbours_are_those_of_the_largest_cosine(seed: int, words: int, width: int, number: int) -> None:
+def test_neighbors_have_the_largest_cosines(seed: int, words: int, width: int, number: int) -> None:
     embedding = np.random.default_rng(seed).normal(size=(words, width))
     among = list(range(0, words, 2)) or [0]
-    found = neighbours(embedding, range(words), among, number)
+    found = nearest_neighbors(embedding, range(words), among, number)
     for token, near in enumerate(found):
         cosines = {
             j: embedding[token] @ embedding[j] / np.linalg.norm(embedding[token]) / np.linalg.norm(embedding[j])
@@ -29,23 +29,23 @@ def test_neighbours_are_those_of_the_largest_cosine(seed: int, words: int, width
 
 def test_the_map_keeps_distances_where_two_directions_are_all() -> None:
     tokenizer = small_tokenizer()
-    tokens = frequent_words(passages_of(tokenizer), tokenizer, 9)
+    tokens = frequent_words(sequences_of(tokenizer), tokenizer, 9)
     angles = np.linspace(0, 1, len(tokens))
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
     embedding = np.zeros((400, 5))
     embedding[tokens] = (np.stack([np.cos(angles), np.sin(angles)], 1) @ turn[:2]) * 7
-    found = map_words(embedding, tokens, tokenizer)
-    apart = np.linalg.norm(found.points[:, None] - found.points[None], axis=-1)
+    points, explained = map_embeddings(embedding, tokens)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.testing.assert_allclose(apart, np.abs(2 * np.sin((angles[:, None] - angles[None]) / 2)), atol=1e-9)
-    assert found.shown == pytest.approx(1.0)
-    assert found.words[0] in {"the", "and", "day", "Tom"}
+    assert explained == pytest.approx(1.0)
+    assert token_word(tokenizer, tokens[0]) in {"the", "and", "day", "Tom"}
 
 
 def test_frequent_words_are_whole_words_in_order() -> None:
     tokenizer = small_tokenizer()
-    passages = passages_of(tokenizer)
-    tokens = frequent_words(passages, tokenizer, 12)
-    counts = [sum((p == token).sum() for p in passages) for token in tokens]
+    sequences = sequences_of(tokenizer)
+    tokens = frequent_words(sequences, tokenizer, 12)
+    counts = [sum((p == token).sum() for p in sequences) for token in tokens]
     assert counts == sorted(counts, reverse=True)
     assert len(tokens) == 12
     assert all(tokenizer.decode([token])[1:].isalpha() for token in tokens)

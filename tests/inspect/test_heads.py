@@ -1,4 +1,4 @@
-"""What heads are said to do, against a plain count, and against transformers' model without the head."""
+"""Measures of heads, against a plain count, and against transformers' model without the head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from talewright.config import ModelConfig
 from talewright.inspect.heads import (
     ROLES,
-    find_names_of_people,
+    find_names,
     losses_without,
     measure_heads,
     repeat_scores,
@@ -32,31 +32,29 @@ GPT2: dict[str, Any] = {
     "activation": "gelu_tanh",
     "qk_norm": False,
     "embedding_scaled": False,
-    "logit_cap": None,
-    "residual_scalars": False,
     "attention": ("global",),
 }
 
 
-def random_passages(config: ModelConfig, seed: int, number: int = 3) -> list[np.ndarray]:
+def random_sequences(config: ModelConfig, seed: int, number: int = 3) -> list[np.ndarray]:
     draw = np.random.default_rng(seed)
     lengths = draw.integers(min(2, config.context_length), config.context_length + 1, number) + 1
     return [draw.integers(0, config.vocab_size, length) for length in lengths]
 
 
 def plain_roles(
-    weights: Any, passages: list[np.ndarray], names: list[set[int]]
+    weights: Any, sequences: list[np.ndarray], names: list[set[int]]
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """The definitions, counted weight by weight; `weights` are (T, T) of one head, for each passage."""
-    sums = dict.fromkeys(["previous token", "first token", "reach", "name mover"], 0.0)
+    """The definitions, counted weight by weight; `weights` are (T, T) of one head, for each make_sequence."""
+    sums = dict.fromkeys(["previous token", "first token", "distance", "name mover"], 0.0)
     counts = dict.fromkeys(sums, 0)
-    for w, tokens, known in zip(weights, passages, names, strict=True):
+    for w, tokens, known in zip(weights, sequences, names, strict=True):
         for t in range(len(tokens) - 1):
             if t >= 2:
                 sums["previous token"] += float(w[t, t - 1])
                 sums["first token"] += float(w[t, 0])
-                sums["reach"] += sum(float(w[t, s]) * (t - s) for s in range(t + 1))
-                for role in ("previous token", "first token", "reach"):
+                sums["distance"] += sum(float(w[t, s]) * (t - s) for s in range(t + 1))
+                for role in ("previous token", "first token", "distance"):
                     counts[role] += 1
             before = [s for s in range(t + 1) if tokens[s] == tokens[t + 1]]
             if tokens[t + 1] in known and before:
@@ -68,35 +66,35 @@ def plain_roles(
 @settings(max_examples=25)
 @given(config=st.integers(5, 14).flatmap(lambda T: model_configs(**GPT2, context_length=T)), seed=SEEDS)
 def test_roles_and_reach_are_a_plain_count_over_transformers_weights(config: ModelConfig, seed: int) -> None:
-    model, passages = lively_model(config, seed), random_passages(config, seed)
-    names = [set(tokens[::2].tolist()) for tokens in passages]
+    model, sequences = lively_model(config, seed), random_sequences(config, seed)
+    names = [set(tokens[::2].tolist()) for tokens in sequences]
     other = theirs.gpt2(model)
-    read = [torch.from_numpy(tokens[None, :-1]) for tokens in passages]
+    read = [torch.from_numpy(tokens[None, :-1]) for tokens in sequences]
     with torch.no_grad():
         shown = [other(input_ids=t, output_attentions=True, use_cache=False).attentions for t in read]
     repeated, n = repeated_tokens(config, 5)
     with torch.no_grad():
         twice = other(input_ids=repeated, output_attentions=True, use_cache=False).attentions
-    heads, chance = measure_heads(model, passages, names, seed=5)
+    heads, chance = measure_heads(model, sequences, names, seed=5)
     assert len(heads) == config.n_layers * config.n_heads
     for head in heads:
         weights = [layers[head.layer][0, head.head] for layers in shown]
-        sums, counts = plain_roles(weights, passages, names)
+        sums, counts = plain_roles(weights, sequences, names)
         w = twice[head.layer][:, head.head]
         second = [(row, 1 + n + k, k) for row in w for k in range(n)]
         expected = {role: sums[role] / counts[role] for role in sums if counts[role]}
         expected["duplicate token"] = sum(float(row[t, 1 + k]) for row, t, k in second) / len(second)
         expected["induction"] = sum(float(row[t, 2 + k]) for row, t, k in second) / len(second)
-        assert head.reach == pytest.approx(expected.pop("reach", float("nan")), abs=1e-4, nan_ok=True)
+        assert head.distance == pytest.approx(expected.pop("distance", float("nan")), abs=1e-4, nan_ok=True)
         assert head.roles == pytest.approx(expected, abs=1e-4)
-    even = [torch.ones(len(p) - 1, len(p) - 1).tril() for p in passages]
-    sums, counts = plain_roles([w / w.sum(1, keepdim=True) for w in even], passages, names)
+    even = [torch.ones(len(p) - 1, len(p) - 1).tril() for p in sequences]
+    sums, counts = plain_roles([w / w.sum(1, keepdim=True) for w in even], sequences, names)
     for role in ("previous token", "first token", "name mover"):
         assert (role in chance) == bool(counts[role])
         assert chance.get(role, 0) == pytest.approx(sums[role] / max(1, counts[role]), abs=1e-5)
 
 
-def test_heads_made_for_a_role_score_1_in_it_and_0_in_the_other() -> None:
+def test_a_head_made_for_a_role_scores_1_in_it_and_0_in_the_other() -> None:
     n = 6
     T = 1 + 2 * n
     made = torch.zeros(1, 1, 2, T, T)
@@ -122,17 +120,17 @@ def test_random_tokens_come_twice_and_fit_the_context() -> None:
 def test_the_loss_without_a_head_is_that_of_a_model_whose_projection_has_0_there(
     config: ModelConfig, seed: int
 ) -> None:
-    model, passages = lively_model(config, seed).double(), random_passages(config, seed)
-    found = losses_without(model, passages)
+    model, sequences = lively_model(config, seed).double(), random_sequences(config, seed)
+    found = losses_without(model, sequences)
 
     def total() -> float:
         losses: list[Tensor] = []
-        for tokens in passages:
+        for tokens in sequences:
             inputs, coming = torch.from_numpy(tokens[None, :-1]), torch.from_numpy(tokens[1:])
             losses.append(torch.nn.functional.cross_entropy(model(inputs)[0], coming, reduction="sum"))
         return float(sum(losses))
 
-    number, before, d = sum(len(tokens) - 1 for tokens in passages), total(), config.head_dim
+    number, before, d = sum(len(tokens) - 1 for tokens in sequences), total(), config.head_dim
     for layer in range(config.n_layers):
         projection = model.get_parameter(f"blocks.{layer}.attention.out.weight")
         for head in range(config.n_heads):
@@ -146,7 +144,7 @@ def test_the_loss_without_a_head_is_that_of_a_model_whose_projection_has_0_there
 def test_names_are_capitals_in_the_middle_of_a_sentence() -> None:
     tokenizer = small_tokenizer()
     tokens = tokenizer.encode("The girl met Tom. One day, Lily and I ran. She saw Tom")
-    found = {tokenizer.decode([token]) for token in find_names_of_people(tokens, tokenizer.token_bytes)}
+    found = {tokenizer.decode([token]) for token in find_names(tokens, tokenizer.token_bytes)}
     assert found == {" Tom", " Lily"}  # not The, One, She, which begin sentences, nor I
 
 

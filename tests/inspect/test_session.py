@@ -1,8 +1,9 @@
-"""`talewright inspect`: what it writes, and what it says of a run that is not as it should be."""
+"""`talewright inspect`: what it writes, and its notes on damaged, unfinished and unusual runs."""
 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -14,8 +15,8 @@ import pytest
 from talewright.cli import main
 from talewright.config import TokenizerConfig
 from talewright.errors import UserError
-from talewright.inspect.inspection import Wishes, shown
-from talewright.inspect.session import look_inside
+from talewright.inspect.sequences import display_token
+from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 from talewright.tokenizer import make_tokenizer
 
 VOID = {"meta", "input", "br", "img", "link"}
@@ -59,14 +60,14 @@ class Page(HTMLParser):
         return json.loads(self.text["script"][0])
 
 
-def test_a_token_is_spelled_out_where_it_cannot_be_seen():
+def test_invisible_characters_of_a_token_are_spelled_out():
     tokenizer = make_tokenizer(TokenizerConfig(kind="bpe"), 300, lambda: ["one two"] * 9)
     ids = [*tokenizer.encode("\n\t\x00 é"), tokenizer.eos_id]
-    assert "".join(shown(tokenizer, token) for token in ids[:-3] + ids[-1:]) == "⏎⟨09⟩⟨00⟩ ⟨end⟩"
+    assert "".join(display_token(tokenizer, token) for token in ids[:-3] + ids[-1:]) == "⏎⟨09⟩⟨00⟩ ⟨end⟩"
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_the_pictures_have_their_names(run):
-    report = look_inside(run)
+    report = inspect_run(run)
     assert report == run / "report.html"
     page = Page(report)
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
@@ -94,10 +95,10 @@ def test_the_page_needs_nothing_from_elsewhere_and_the_pictures_have_their_names
 
 def test_the_data_of_the_page_is_what_was_measured(run):
     text = "Lily had 3 red balls. </script><b>Tom</b> & Sam"
-    data = Page(look_inside(run, Wishes(text=text, parts=("predictions", "attention")))).data
-    told = "".join(token["t"] for token in data["story"])
-    assert (text + "⟨end⟩").startswith(told)
-    assert len(told) > 20
+    data = Page(inspect_run(run, InspectionOptions(text=text, parts=("predictions", "attention")))).data
+    story = "".join(token["t"] for token in data["story"])
+    assert (text + "⟨end⟩").startswith(story)
+    assert len(story) > 20
     for token in data["story"]:
         assert 0 <= sum(p for _, p in token["top"]) <= 1.001
         assert len(token["lens"]) == 3
@@ -122,13 +123,13 @@ def test_a_part_alone(run, capsys):
 
 
 def test_two_checkpoints_and_two_runs_side_by_side(run, trained, tmp_path):
-    page = Page(look_inside(run, Wishes(parts=("curves", "predictions")), against="4"))
+    page = Page(inspect_run(run, InspectionOptions(parts=("curves", "predictions"), against="4")))
     assert "beside" in page.ids
-    assert any("On this story run (step 4) pays" in title for title in page.text["h3"])
+    assert any("The loss of run (step 4) on this story is" in title for title in page.text["h3"])
     other = shutil.copytree(trained, tmp_path / "other")
-    page = Page(look_inside(run, Wishes(parts=("curves", "predictions")), against=str(other)))
-    assert any("On this story other (step 8) pays 0.0 nats" in title for title in page.text["h3"])
-    page = Page(look_inside(run, Wishes(parts=("attention", "weights")), against=str(other)))
+    page = Page(inspect_run(run, InspectionOptions(parts=("curves", "predictions"), against=str(other))))
+    assert any("The loss of other (step 8) on this story is 0.0 nats" in title for title in page.text["h3"])
+    page = Page(inspect_run(run, InspectionOptions(parts=("attention", "weights"), against=str(other))))
     assert any(title.endswith(" in other") and " in run, " in title for title in page.text["h3"])
     assert any(" differ most in spectral norm: " in title for title in page.text["h3"])
     heatmaps = run / "plots" / "attention_heatmaps"
@@ -138,76 +139,82 @@ def test_two_checkpoints_and_two_runs_side_by_side(run, trained, tmp_path):
 # --- runs that are not as they should be ------------------------------------------------------------------------------
 
 
-def notes(run: Path, **how) -> str:
-    said: list[str] = []
-    report = look_inside(run, how.pop("wishes", Wishes(parts=("curves",))), say=said.append, **how)
-    page = report.read_text(encoding="utf-8")
-    kept = [words for words in said if not words.endswith("...")]
-    assert page.count("<p>") >= len(kept)
-    return " ".join(kept)
+@pytest.fixture
+def notes(run, caplog):
+    """Inspects the run with some options, and returns the notes, which are logged and stand in the report."""
+
+    def inspect(**options) -> str:
+        caplog.clear()
+        report = inspect_run(run, InspectionOptions(**{"parts": ("curves",), **options}))
+        logged = [record.getMessage() for record in caplog.records if record.name == "talewright.inspect.session"]
+        page = html.unescape(report.read_text(encoding="utf-8"))
+        assert all(f"<p>{note}</p>" in page for note in logged)
+        return " ".join(logged)
+
+    return inspect
 
 
-def test_no_checkpoint_yet_shows_the_curves(run):
+def test_no_checkpoint_yet_shows_the_curves(run, notes):
     shutil.rmtree(run / "checkpoints")
-    assert "has no checkpoint yet: only its curves are shown" in notes(run, wishes=Wishes())
+    assert "has no checkpoint yet: only its curves are shown" in notes(parts=PARTS)
     assert Page(run / "report.html").ids.count("curves") == 1
 
 
-def test_neither_checkpoint_nor_step_is_told(run):
+def test_neither_checkpoint_nor_step_is_an_error(run):
     shutil.rmtree(run / "checkpoints")
     (run / "log.jsonl").write_text("")
     with pytest.raises(UserError, match="has neither a step in its log nor a checkpoint yet"):
-        look_inside(run)
+        inspect_run(run)
 
 
-def test_a_run_in_training_shows_its_last_whole_checkpoint(run):
+def test_a_run_in_training_shows_its_last_whole_checkpoint(run, notes):
     shutil.rmtree(run / "checkpoints" / "step-8")
     (run / "checkpoints" / "last").write_text("step-4\n")
     (run / "checkpoints" / ".step-8.partial").mkdir()
-    assert "gone on to step 8 since its newest checkpoint, step 4" in notes(run, checkpoint="last")
+    assert "has reached step 8 since its newest checkpoint, step 4" in notes(checkpoint="last")
 
 
-def test_a_damaged_checkpoint_gives_way_to_a_whole_one(run):
+def test_a_whole_checkpoint_replaces_a_damaged_one(run, notes):
     path = run / "checkpoints" / "step-8" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
-    assert "step-8 cannot be used (model.safetensors has" in notes(run, checkpoint="last")
-    with pytest.raises(UserError, match=r"step-8 cannot be used: model\.safetensors has"):
-        look_inside(run, checkpoint="8")
+    assert "step-8 cannot be used (model.safetensors has" in notes(checkpoint="last")
+    with pytest.raises(UserError, match=r"step-8 is damaged: model\.safetensors has"):
+        inspect_run(run, InspectionOptions(checkpoint="8"))
 
 
-def test_a_torn_log_is_told(run):
+def test_an_incomplete_last_line_of_the_log_is_noted(run, notes):
     with (run / "log.jsonl").open("a") as file:
         file.write('{"event": "step", "step": 9, "lo')
-    assert "is torn" in notes(run)
+    assert "log.jsonl is incomplete" in notes()
 
 
-def test_a_text_longer_than_the_context_is_cut_with_a_word(run):
-    long = Wishes(text="Lily had a red ball. " * 30, parts=("predictions", "attention"))
-    assert "more than the model's context: its first 32 are looked at" in notes(run, wishes=long)
+def test_a_text_longer_than_the_context_is_cut_with_a_note(run, notes):
+    long, parts = "Lily had a red ball. " * 30, ("predictions", "attention")
+    assert "more than the model's context: it is cut to the first 32" in notes(text=long, parts=parts)
     with pytest.raises(UserError, match="--text is empty"):
-        look_inside(run, Wishes(text="", parts=("attention",)))
+        inspect_run(run, InspectionOptions(text="", parts=("attention",)))
 
 
-def test_stories_that_are_gone_give_way_to_bundled_ones(run, tmp_path, monkeypatch):
+def test_bundled_stories_replace_those_that_are_gone(run, notes, tmp_path, monkeypatch):
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "empty"))
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(re.sub(r"source: .*stories\.txt", "source: gone.txt", text))
-    assert "bundled stories are looked at instead" in notes(run)
+    assert "bundled stories are used instead" in notes()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nowhere"], "nowhere is not a run folder"),
         (["run", "--checkpoint", "77"], "run has no checkpoint 77"),
-        (["run", "--against", "elsewhere"], "--against is elsewhere: no run folder here, nor a checkpoint"),
+        (["run", "--against", "elsewhere"], "--against is elsewhere, which is neither a run folder nor a checkpoint"),
         (["run", "--neurons", "9.1"], "a neuron is LAYER.NUMBER, from 0.0 to 1.31"),
         (["run", "--data", "absent.txt"], "absent.txt"),
     ],
 )
-def test_a_mistake_is_one_message_and_exit_code_2(words, said, run, capsys, monkeypatch):
+def test_a_mistake_is_one_message_and_exit_code_2(words, message, run, capsys, monkeypatch):
     monkeypatch.chdir(run.parent)
     with pytest.raises(SystemExit) as exit_:
         main(["inspect", *words])
     assert exit_.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Matrices measured, against torch.linalg and against the state dict."""
+"""Statistics of matrices, against torch.linalg and the state dict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talewright.config import ModelConfig
-from talewright.inspect.weights import matrices, measure_matrices, moved, singular_values
+from talewright.inspect.weights import matrices, measure_matrices, relative_change, singular_values
 from talewright.model.gpt import GPT
 from tests.model.shapes import SEEDS, lively_model, model_configs
 
@@ -56,12 +56,12 @@ def test_every_weight_of_every_matrix_is_measured_once(config: ModelConfig, seed
         assert matrix.std == pytest.approx(float(np.std(values.numpy())), rel=1e-4, abs=1e-7)
 
 
-def test_movement_is_a_share_of_the_first_length() -> None:
+def test_the_change_is_relative_to_the_initial_norm() -> None:
     config = ModelConfig(n_layers=2, vocab_size=20, context_length=6, activation="swiglu")
     start, model = lively_model(config, 0), lively_model(config, 0)
-    assert set(moved(model, start).values()) == {0.0}
+    assert set(relative_change(model, start).values()) == {0.0}
     with torch.no_grad():
         model.get_parameter("blocks.1.mlp.up.weight")[config.d_ff :] *= 1.5
         model.embedding.weight.neg_()
-    found = {name: share for name, share in moved(model, start).items() if share}
+    found = {name: share for name, share in relative_change(model, start).items() if share}
     assert found == pytest.approx({"layer 1 up": 0.5, "embedding": 2.0}, rel=1e-5)

@@ -1,16 +1,16 @@
-"""What a visitor does on the studio's page, and stories that go on for as long as a test needs."""
+"""What a user does on the studio's page, and stories that grow for as long as a test needs."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-PATIENCE = 120_000  # ms: a busy machine is slow, and no fault of the page
+PATIENCE = 120_000  # ms: a busy machine is slow, which is not the page's fault
 TABS = {"Tell": "#tell", "Compare": "#tell-both", "Inside": "#losses svg", "Watch": "#curves svg"}
-"""The tabs, and what is seen in each as soon as it is drawn."""
+"""The tabs, and what each shows as soon as it is drawn."""
 DONE = re.compile("Paused|The end|Stopped")
 
 
@@ -21,27 +21,27 @@ def open_page(page: Any, address: str) -> None:
 
 
 def status(page: Any, words: Any = DONE, where: str = "#status") -> None:
-    """Wait until the line of a screen reader says these words."""
+    """Wait until the status line has this text."""
     page.locator(where).get_by_role("status").filter(has_text=words).wait_for()
 
 
-def ask(page: Any, prompt: str) -> None:
+def submit(page: Any, prompt: str) -> None:
     page.get_by_label("How the story begins").fill(prompt)
     page.click("#tell")
 
 
 def tell(page: Any, prompt: str = "Once upon a time") -> str:
-    """Have a story told, and its text."""
+    """Generate a story, and return its text."""
     past = page.locator("#past .past > li")
     before = past.count()
-    ask(page, prompt)
+    submit(page, prompt)
     past.nth(before).wait_for()
     status(page)
     return page.inner_text("#story .story")
 
 
 def tell_by_word(page: Any, prompt: str = "One day, a dog") -> Any:
-    """Have a story told, and its words to press."""
+    """Generate a story, and return its words as buttons."""
     tell(page, prompt)
     page.get_by_label("Word by word").check()
     words = page.locator("#story .word")
@@ -53,7 +53,7 @@ def tab(page: Any, name: str) -> None:
     found = page.get_by_role("tab", name=name)
     if found.is_visible():
         found.click()
-    else:  # Gradio folds tabs that find no room
+    else:  # Gradio moves tabs that do not fit into a menu
         page.locator(".overflow-menu button").first.click()
         page.get_by_text(name, exact=True).last.click()
 
@@ -61,28 +61,16 @@ def tab(page: Any, name: str) -> None:
 def drawn(page: Any, name: str) -> None:
     """Go to a tab, and wait until it is drawn."""
     tab(page, name)
-    page.locator(
-        {"Tell": "#tell", "Compare": "#tell-both", "Inside": "#losses svg", "Watch": "#curves svg"}[name]
-    ).first.wait_for()
+    page.locator(TABS[name]).first.wait_for()
 
 
 def focus(page: Any) -> str:
-    """What has the focus: its id, or else the class and number of a word or button of ours."""
+    """What has the focus: its id, or else its class and the number of its word."""
     return page.evaluate("(now => now.id || [now.className, now.dataset.word].join(' '))(document.activeElement)")
 
 
-def endlessly(begin: Callable[..., Any]) -> Callable[..., Any]:
-    """In place of `telling._begin`: stories that never end by themselves, so that the slowest test sees one told."""
-
-    def begun(telling: Any, opened: Any) -> Iterator[int]:
-        begin(telling, opened)
-        tokens = opened.tokenizer.encode(" dog")
-
-        def told() -> Iterator[int]:
-            for token in itertools.cycle(tokens):
-                time.sleep(0.02)
-                yield token
-
-        return told()
-
-    return begun
+def endless_stream(generation: Any, loaded: Any) -> Iterator[int]:
+    """In place of `scheduler.token_stream`: stories that never end, so that even the slowest test sees one growing."""
+    for token in itertools.cycle(loaded.tokenizer.encode(" dog")):
+        time.sleep(0.02)
+        yield token

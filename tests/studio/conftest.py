@@ -1,4 +1,4 @@
-"""A run as the studio takes one, made untrained: two checkpoints of a small model, a log, samples; and its visitors."""
+"""An untrained run for the studio: two checkpoints of a small model, a log, samples; and its users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from talewright.export.importers import write_run
 from talewright.run.checkpoint import TrainState, save_checkpoint
 from talewright.run.retention import point
 from talewright.studio import open_studio
-from talewright.studio.library import Library
-from talewright.studio.telling import Desk
+from talewright.studio.registry import ModelRegistry
+from talewright.studio.scheduler import GenerationScheduler
 from talewright.tokenizer.bpe import train_bpe
 from tests.export.browser import chromium
 from tests.model.shapes import lively_model
@@ -42,7 +42,7 @@ def write_log(run: Path, steps: int) -> None:
 
 @pytest.fixture(scope="session")
 def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that every test has a copy of."""
+    """The run that every test gets a copy of."""
     run = tmp_path_factory.mktemp("runs") / "tales"
     recipe = dataclasses.replace(load_recipe("quickstart"), model=SMALL)
     tokenizer = train_bpe(bundled.stories(40), 300)
@@ -60,22 +60,22 @@ def run(pattern: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(run: Path) -> Library:
-    return Library([run])
+def registry(run: Path) -> ModelRegistry:
+    return ModelRegistry([run])
 
 
 @pytest.fixture
-def make_desk(library: Library) -> Iterator[Callable[..., Desk]]:
-    """Opens desks over the run, and closes them."""
-    opened: list[Desk] = []
+def make_scheduler(registry: ModelRegistry) -> Iterator[Callable[..., GenerationScheduler]]:
+    """Starts schedulers over the run, and closes them."""
+    started: list[GenerationScheduler] = []
 
-    def make(**options: int) -> Desk:
-        opened.append(Desk(library, **options))
-        return opened[-1]
+    def make(**options: int) -> GenerationScheduler:
+        started.append(GenerationScheduler(registry, **options))
+        return started[-1]
 
     yield make
-    for desk in opened:
-        desk.close()
+    for scheduler in started:
+        scheduler.close()
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +98,15 @@ def address(served_run: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def visitors(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
-    """Opens the page for a new visitor; whatever it asks of another server, or fails in it, fails the test."""
-    contexts, elsewhere, wrong = [], [], []
+def users(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page for a new user. A request to another server, or an error in the page, fails the test."""
+    contexts, requests, wrong = [], [], []
 
     def opened(**options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: elsewhere.append(request.url))
+        page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         open_page(page, address)
         return page
@@ -115,9 +115,9 @@ def visitors(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not wrong
-    assert not [url for url in elsewhere if not url.startswith((address, "blob:", "data:"))]
+    assert not [url for url in requests if not url.startswith((address, "blob:", "data:"))]
 
 
 @pytest.fixture
-def page(visitors: Callable[..., Any]) -> Any:
-    return visitors()
+def page(users: Callable[..., Any]) -> Any:
+    return users()

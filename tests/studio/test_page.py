@@ -1,4 +1,4 @@
-"""The page in a browser, from one end to the other: every tab, and many visitors."""
+"""The page in a browser: every tab, and many users."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from talewright.studio import telling
-from tests.studio.browser import ask, endlessly, status, tab, tell, tell_by_word
+from talewright.studio import scheduler
+from tests.studio.browser import endless_stream, status, submit, tab, tell, tell_by_word
 from tests.studio.conftest import write_log
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_story_is_told_goes_on_and_is_told_again(page):
+def test_a_story_is_generated_continued_and_generated_again(page):
     first = tell(page)
     assert first.startswith("Once upon a time")
     assert len(first) > 40
-    page.click("#go-on")
+    page.click("#continue")
     page.get_by_role("group", name="Story 2").wait_for()
     longer = page.text_content("#story .story")
     assert longer.startswith(page.text_content("#story-1"))
@@ -28,7 +28,7 @@ def test_a_story_is_told_goes_on_and_is_told_again(page):
     assert page.text_content("#story-3") != page.text_content("#story-1")
 
 
-def test_past_stories_are_shown_again_saved_and_copied(page):
+def test_past_stories_can_be_shown_saved_and_copied(page):
     tell(page, "A cat")
     tell(page, "A dog")
     page.get_by_role("group", name="Story 1").get_by_text("Show").click()
@@ -45,28 +45,28 @@ def test_past_stories_are_shown_again_saved_and_copied(page):
 
 
 def test_a_story_is_stopped(page, monkeypatch):
-    monkeypatch.setattr(telling, "_begin", endlessly(telling._begin))
-    ask(page, "A dog")
-    status(page, "Telling")
+    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    submit(page, "A dog")
+    status(page, "Writing")
     assert page.locator("#tell").is_disabled()
     page.locator("#story").get_by_text("A dog dog").wait_for()
     page.click("#stop")
     status(page, "Stopped")
     assert page.locator("#tell").is_enabled()
-    assert page.locator("#go-on").is_enabled()
+    assert page.locator("#continue").is_enabled()
     assert page.locator("#stop").is_disabled()
 
 
-def test_another_word_is_chosen_and_the_story_goes_on_from_it(page):
+def test_a_story_continues_from_an_alternative_word(page):
     words = tell_by_word(page)
     before = page.text_content("#story-1")
     words.nth(4).click()
     page.locator("#others .other").first.wait_for()
     assert "%" in page.inner_text("#others .other >> nth=0")
     kept = [words.nth(i).inner_text() for i in range(4)]
-    told = words.nth(4).inner_text()
+    chosen = words.nth(4).inner_text()
     names = page.locator("#others .other .name").all_inner_texts()
-    number = next(i for i, name in enumerate(names) if name not in (told, "the end of the story"))
+    number = next(i for i, name in enumerate(names) if name not in (chosen, "the end of the story"))
     page.locator("#others .other").nth(number).click()
     page.get_by_role("group", name="Story 2").wait_for()
     words.first.wait_for()
@@ -75,7 +75,7 @@ def test_another_word_is_chosen_and_the_story_goes_on_from_it(page):
     assert page.text_content("#story-2") != before
 
 
-def test_two_tell_side_by_side(page):
+def test_two_models_generate_side_by_side(page):
     tab(page, "Compare")
     page.get_by_label("How both stories begin").fill("A cat")
     page.click("#tell-both")
@@ -87,20 +87,20 @@ def test_two_tell_side_by_side(page):
     assert first != second
 
 
-def test_inside_is_the_story_just_told(page):
+def test_the_current_story_is_inspected(page):
     tab(page, "Inside")
-    page.get_by_text("Tell a story first").wait_for()
+    page.get_by_text("Generate a story first").wait_for()
     tab(page, "Tell")
     tell(page)
     tab(page, "Inside")
     page.locator("#losses svg").wait_for()
-    page.locator("#attention figcaption").filter(has_text="Layer 0, head 0 looks").wait_for()
-    page.get_by_label("Head of attention").click()
+    page.locator("#attention figcaption").filter(has_text="Layer 0, head 0 attends").wait_for()
+    page.get_by_label("Attention head").click()
     page.get_by_role("option", name="Layer 1, head 1").click()
-    page.locator("#attention figcaption").filter(has_text="Layer 1, head 1 looks").wait_for()
+    page.locator("#attention figcaption").filter(has_text="Layer 1, head 1 attends").wait_for()
 
 
-def test_watch_follows_the_log_past_a_torn_line(page, served_run):
+def test_watch_follows_the_log_past_an_incomplete_line(page, served_run):
     tab(page, "Watch")
     page.get_by_text("at step 20").wait_for()
     page.locator("#curves svg").first.wait_for()
@@ -112,21 +112,21 @@ def test_watch_follows_the_log_past_a_torn_line(page, served_run):
     write_log(served_run, 20)
 
 
-def test_who_waits_sees_his_place_and_a_closed_page_frees_one(visitors, monkeypatch):
-    monkeypatch.setattr(telling, "_begin", endlessly(telling._begin))
-    monkeypatch.setattr(telling, "LEFT", 10_000)  # that nobody asks any more is another way to free a place
-    seated = [visitors() for _ in range(2)]
-    for each in seated:  # two stories each: all four seats
+def test_a_waiting_user_sees_the_position_and_a_closed_page_frees_one(users, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    monkeypatch.setattr(scheduler, "TIMEOUT", 10_000)  # no longer polled: another way to free a position
+    running = [users() for _ in range(2)]
+    for each in running:  # two stories each: all four slots
         tab(each, "Compare")
         each.click("#tell-both")
         for side in ("#side-1", "#side-2"):
             each.locator(side).get_by_text(" dog dog").wait_for()
-    second, third = visitors(), visitors()
-    for place, waiting in enumerate((second, third), 1):
-        ask(waiting, "A cat")
-        status(waiting, re.compile(f"place in the queue: {place}\\."))
-    second.close()  # who waits, and leaves
-    status(third, re.compile(r"place in the queue: 1\."))
-    seated[0].close()  # who is told a story, and leaves
+    second, third = users(), users()
+    for position, waiting in enumerate((second, third), 1):
+        submit(waiting, "A cat")
+        status(waiting, re.compile(f"position in the queue: {position}\\."))
+    second.close()  # leaves while waiting
+    status(third, re.compile(r"position in the queue: 1\."))
+    running[0].close()  # leaves while its stories grow
     third.locator("#story").get_by_text("A cat dog").wait_for()
-    assert seated[1].locator("#side-1 .story[aria-busy=true]").count() == 1
+    assert running[1].locator("#side-1 .story[aria-busy=true]").count() == 1

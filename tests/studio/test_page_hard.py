@@ -1,4 +1,4 @@
-"""The page where it is hard: whatever is written or lost, it is a sentence on the page, and the server lives."""
+"""The page under hard conditions: whatever is typed or lost, it shows a sentence, and the server keeps running."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from tests.studio.browser import ask, status, tab, tell
+from tests.studio.browser import status, submit, tab, tell
 
 pytestmark = pytest.mark.slow
 
@@ -26,17 +26,17 @@ pytestmark = pytest.mark.slow
     ],
 )
 def test_any_prompt_is_shown_as_text(page, prompt):
-    ask(page, prompt)
+    submit(page, prompt)
     page.get_by_role("group", name="Story 1").wait_for()
     assert page.text_content("#story .story").startswith(prompt)
     assert page.evaluate("window.hurt") is None
 
 
-def test_long_prompts_are_taken_or_refused_in_a_sentence(page):
+def test_long_prompts_are_accepted_or_refused_in_a_sentence(page):
     tell(page, "dog " * 10_000)
     status(page, "longer than the model's context")
-    ask(page, "x" * 80_001)
-    status(page, "up to 80,000 are taken here")
+    submit(page, "x" * 80_001)
+    status(page, "up to 80,000 are accepted here")
     tell(page, "A cat")
 
 
@@ -63,21 +63,21 @@ def test_a_run_that_is_deleted_leaves_a_sentence_and_a_server(page, served_run, 
     tell(page)
 
 
-def test_a_checkpoint_half_written_is_not_offered_and_a_damaged_one_is_said(page, served_run, address):
+def test_a_partial_checkpoint_is_not_offered_and_a_damaged_one_is_reported(page, served_run, address):
     partial = served_run / "checkpoints" / ".step-30.partial"
     partial.mkdir()
     (partial / "model.safetensors").write_bytes(b"half")
     weights = served_run / "checkpoints" / "step-20" / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:100])
-    os.utime(weights.with_name("manifest.json"))  # written anew: what is open of it is not taken
+    os.utime(weights.with_name("manifest.json"))  # as if written again: the model in memory is not used
     try:
         page.goto(address)
-        page.get_by_label("Who tells").click()
+        page.get_by_label("Model").click()
         offered = [each.lstrip("✓\n") for each in page.get_by_role("option").all_inner_texts()]
         assert offered == ["tales", "tales · step 20", "tales · step 10"]
         page.get_by_role("option", name="tales · step 20").click()
-        ask(page, "A cat")
+        submit(page, "A cat")
         status(page, "damaged")
         assert str(served_run.parent) not in page.content()
     finally:
@@ -108,4 +108,4 @@ def test_nothing_is_reported_and_no_font_is_fetched(address):
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']https?://", html)
     css = urllib.request.urlopen(address + "/theme.css", timeout=200).read().decode()
     assert "@font-face" not in css
-    assert not re.findall(r"https?://(?!www\.w3\.org/)", css)  # the names of SVG alone, which nobody fetches
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", css)  # only the names of SVG, which are never fetched

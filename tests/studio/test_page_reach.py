@@ -1,4 +1,4 @@
-"""The page for everybody: by keyboard, on a phone, by day and by night, with a screen reader."""
+"""The page for everybody: by keyboard, on a phone, in light and dark mode, with a screen reader."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from talewright.studio import telling
-from tests.studio.browser import TABS, ask, drawn, endlessly, focus, status, tab, tell, tell_by_word
+from talewright.studio import scheduler
+from tests.studio.browser import TABS, drawn, endless_stream, focus, status, submit, tab, tell, tell_by_word
 
 pytestmark = pytest.mark.slow
 
 
 def press_until(page, wanted, key="Tab"):
-    """Press a key until the focus lies where it is wanted, a condition on the element `now`."""
+    """Press a key until the focused element `now` meets a condition."""
     for _ in range(40):
         if page.evaluate(f"(now => {wanted})(document.activeElement)"):
             return
@@ -25,7 +25,7 @@ def waits_for_focus(page, wanted):
     page.wait_for_function(f"(now => {wanted})(document.activeElement)")
 
 
-def test_it_is_all_done_with_the_keyboard(page):
+def test_everything_can_be_done_with_the_keyboard(page):
     press_until(page, "now.closest('#prompt')")
     page.keyboard.type("Once upon a time")
     press_until(page, "now.id === 'tell'")
@@ -52,14 +52,14 @@ def test_it_is_all_done_with_the_keyboard(page):
     waits_for_focus(page, "now.dataset.open === '1'")
 
 
-def test_the_focus_goes_to_stop_while_a_story_is_told_and_back(page, monkeypatch):
-    monkeypatch.setattr(telling, "_begin", endlessly(telling._begin))
+def test_the_focus_goes_to_stop_while_a_story_grows_and_back(page, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
     page.get_by_label("How the story begins").fill("A dog")
-    for button in ("tell", "go-on", "again"):
+    for button in ("tell", "continue", "again"):
         page.focus(f"#{button}")
         page.keyboard.press("Enter")
         waits_for_focus(page, "now.id === 'stop'")
-        page.locator("#story").get_by_text("A dog dog").wait_for()  # what was told goes on, and is told again
+        page.locator("#story").get_by_text("A dog dog").wait_for()  # also if it is continued, or generated again
         page.keyboard.press("Enter")
         waits_for_focus(page, "now.id === 'tell'")
     tab(page, "Compare")
@@ -70,35 +70,35 @@ def test_the_focus_goes_to_stop_while_a_story_is_told_and_back(page, monkeypatch
     waits_for_focus(page, "now.id === 'tell-both'")
 
 
-def test_the_focus_is_left_alone_where_the_visitor_put_it(page, monkeypatch):
-    monkeypatch.setattr(telling, "_begin", endlessly(telling._begin))
-    ask(page, "A dog")
-    status(page, "Telling")
+def test_the_focus_stays_where_the_user_put_it(page, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    submit(page, "A dog")
+    status(page, "Writing")
     page.get_by_label("How the story begins").focus()
     page.locator("#story").get_by_text("dog dog dog").wait_for()
     assert page.evaluate("document.activeElement.closest('#prompt') !== null")
     page.click("#stop")
     status(page, "Stopped")
-    page.locator("h1").click()  # beside everything: the focus is nowhere
-    page.focus("#go-on")
+    page.locator("h1").click()  # outside everything: nothing has the focus
+    page.focus("#continue")
     page.keyboard.press("Enter")
-    status(page, "Telling")
+    status(page, "Writing")
     page.locator("h1").click()
     page.locator("#story").get_by_text("dog dog dog dog").wait_for()
     assert page.evaluate("document.activeElement === document.body")
 
 
-def test_a_phone_shows_it_all_without_scrolling_sideways(visitors):
-    page = visitors(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+def test_a_phone_shows_it_all_without_scrolling_sideways(users):
+    page = users(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     tell_by_word(page, "Once " + "x" * 200)
     for name in TABS:
         drawn(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
 
 
-def test_on_a_phone_a_story_comes_into_view_when_it_is_told(visitors, monkeypatch):
-    monkeypatch.setattr(telling, "_begin", endlessly(telling._begin))
-    page = visitors(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+def test_on_a_phone_a_new_story_scrolls_into_view(users, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    page = users(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     top = "document.querySelector('#story .story').getBoundingClientRect().top"
     page.get_by_label("How the story begins").fill("A dog")
     page.evaluate("window.scrollTo(0, 0)")
@@ -108,12 +108,12 @@ def test_on_a_phone_a_story_comes_into_view_when_it_is_told(visitors, monkeypatc
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visitors, theme):
+def test_axe_finds_nothing_serious(users, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: the extra `dev`").Axe()
-    page = visitors(color_scheme=theme, reduced_motion="reduce")
+    page = users(color_scheme=theme, reduced_motion="reduce")
     tell_by_word(page).first.click()
     page.locator("#others .other").first.wait_for()
-    page.get_by_text("How it is told").click()
+    page.get_by_text("Settings").click()
     page.get_by_label("Seed").wait_for()
     tell(page, "A cat")
     page.locator("#story .word").first.click()

@@ -1,4 +1,4 @@
-"""How the studio is started: which runs it takes, and what it says where it cannot."""
+"""How the studio is started: which runs it offers, and its errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_runs(*names: str) -> None:
         os.utime(folder / "recipe.yaml", (10_000 - age, 10_000 - age))
 
 
-def test_without_a_name_the_newest_run_is_taken(tmp_path, monkeypatch):
+def test_without_a_name_the_newest_run_is_offered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_runs("zebra", "ant", "mole")
     (tmp_path / "runs" / "no-run").mkdir()
@@ -30,30 +30,30 @@ def test_without_a_name_the_newest_run_is_taken(tmp_path, monkeypatch):
     assert find_runs(["runs/ant", "runs/zebra"]) == [Path("runs/ant"), Path("runs/zebra")]
 
 
-def test_without_any_run_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+def test_without_any_run_the_error_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(["studio"])
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert "`talewright demo` makes one in three minutes" in said
-    assert "Traceback" not in said
+    error = capsys.readouterr().err
+    assert "`talewright demo` makes one in three minutes" in error
+    assert "Traceback" not in error
 
 
-def test_without_gradio_the_extra_is_named(run, monkeypatch):
+def test_without_gradio_the_error_names_the_extra(run, monkeypatch):
     monkeypatch.setattr(sys.modules["talewright.studio.serve"], "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "talewright\[studio\]"'), open_studio([run]):
         pass
 
 
-def test_a_folder_that_is_no_run_is_named(tmp_path):
+def test_a_folder_that_is_not_a_run_is_named(tmp_path):
     pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
     with pytest.raises(UserError, match="nothing-here"), open_studio([tmp_path / "nothing-here"]):
         pass
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken_is_said(run):
+def test_a_port_that_is_taken_is_an_error(run):
     pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from talewright.cli.common import Checkpoint, RunArgument, logger
+from talewright.cli.common import Checkpoint, RunArgument
 
 
 def inspect(
@@ -27,8 +27,9 @@ def inspect(
         neurons: Neurons to show, as LAYER.NUMBER separated by commas. Default: those with the clearest pattern.
         out: Folder for the report and the figures. Default: the run's own.
     """
-    from talewright.inspect.inspection import PARTS, Wishes
-    from talewright.inspect.session import look_inside
+    from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 
-    wishes = Wishes(parts=only or PARTS, text=text, neurons=neurons)
-    print(look_inside(run, wishes, checkpoint=checkpoint, against=against, data=data, out=out, say=logger.info))
+    options = InspectionOptions(
+        parts=only or PARTS, text=text, neurons=neurons, checkpoint=checkpoint, against=against, data=data
+    )
+    print(inspect_run(run, options, out))

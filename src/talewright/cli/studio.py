@@ -1,6 +1,6 @@
 """The command `studio`."""
 
-from talewright.cli.common import RunsArgument, logger
+from talewright.cli.common import RunsArgument
 
 
 def studio(runs: RunsArgument = (), host: str = "127.0.0.1", port: int | None = None) -> None:
@@ -14,4 +14,4 @@ def studio(runs: RunsArgument = (), host: str = "127.0.0.1", port: int | None = 
     """
     from talewright.studio import find_runs, serve
 
-    serve(find_runs(runs), host, port, logger.info)
+    serve(find_runs(runs), host, port)

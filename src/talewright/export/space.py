@@ -68,11 +68,13 @@ def _requirements() -> list[str]:
 
 APP = '''"""The story studio over the model in this folder: `python app.py`, or as a Space of Hugging Face."""
 
+import logging
 from pathlib import Path
 
 from talewright.studio import serve
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     serve([Path(__file__).resolve().parent / "{run}"], host="0.0.0.0", port=7860)
 '''
 USAGE = """This folder is a Space: pushed to Hugging Face, it runs as it is. On a machine of your own:

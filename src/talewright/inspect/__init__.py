@@ -1,4 +1,4 @@
-"""What can be seen of a run: its curves, and what goes on inside its model."""
+"""Inspecting a run: its training curves, and its model's activations, attention, weights and predictions."""
 
 from talewright.inspect.activations import patch, record
 

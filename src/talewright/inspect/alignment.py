@@ -1,56 +1,56 @@
-"""Two models beside each other on one text, also where their tokenizers cut it differently."""
+"""The losses of two models on one text, aligned where their tokenizers split it differently."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-import numpy as np
-
-from talewright.inspect.predictions import Reading
+from talewright.inspect.predictions import TokenPredictions
 from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """A piece of text that begins and ends with a token of both models."""
+class AlignedSpan:
+    """A piece of text that starts and ends at a token boundary of both models."""
 
     text: str
-    before: float
-    """What the first model pays for it, in nats."""
-    after: float
-    """What the second one pays."""
+    first: float
+    """Its loss in the first model, in nats."""
+    second: float
+    """Its loss in the second model, in nats."""
 
 
-def compare_readings(first: Reading, one: Tokenizer, second: Reading, other: Tokenizer) -> list[Stretch]:
-    """The text that both read, in the shortest stretches that both can be charged for."""
-    spans, spans2 = _costs(first, one), _costs(second, other)
-    spelled = b"".join(text for text, _ in spans)
-    spelled2 = b"".join(text for text, _ in spans2)
-    ends, ends2 = _ends(spans), _ends(spans2)
-    paid, paid2 = dict(zip(ends, _sums(spans), strict=True)), dict(zip(ends2, _sums(spans2), strict=True))
-    whole = spelled if len(spelled) >= len(spelled2) else spelled2
-    found, start = [], 0
-    common = paid.keys() & paid2.keys()
-    for end in sorted(
-        end for end in common if end == len(whole) or whole[end] & 0xC0 != 0x80
-    ):  # not inside a character
-        before = paid[end] - (paid[start] if start else 0)
-        after = paid2[end] - (paid2[start] if start else 0)
-        found.append(Stretch(text=whole[start:end].decode("utf-8", "replace"), before=before, after=after))
+def align_losses(
+    first: TokenPredictions, first_tokenizer: Tokenizer, second: TokenPredictions, second_tokenizer: Tokenizer
+) -> list[AlignedSpan]:
+    """The text that both models read, in the shortest spans that have a loss in both."""
+    text, losses = _cumulative(first, first_tokenizer)
+    text2, losses2 = _cumulative(second, second_tokenizer)
+    text = max(text, text2, key=len)
+    spans, start = [], 0
+    for end in sorted(losses.keys() & losses2.keys()):
+        inside_character = end < len(text) and text[end] & 0xC0 == 0x80
+        if end == 0 or inside_character:
+            continue
+        first_loss, second_loss = losses[end] - losses[start], losses2[end] - losses2[start]
+        spans.append(AlignedSpan(text=text[start:end].decode("utf-8", "replace"), first=first_loss, second=second_loss))
         start = end
-    return found
+    return spans
 
 
-def _costs(reading: Reading, tokenizer: Tokenizer) -> list[tuple[bytes, float]]:
-    """Bytes and loss of each token of the story; ends of text have no bytes and are left out."""
-    spelled = [tokenizer.token_bytes[int(token)] for token in reading.tokens[1:]]
-    return [(text, float(loss)) for text, loss in zip(spelled, reading.losses, strict=True) if text]
+def largest_differences(spans: list[AlignedSpan], number: int = 12) -> tuple[list[AlignedSpan], list[AlignedSpan]]:
+    """The spans that the second model predicts better, and those that it predicts worse, largest difference first."""
+    ordered = sorted(spans, key=lambda span: span.second - span.first)
+    better = [span for span in ordered[:number] if span.second < span.first]
+    return better, [span for span in ordered[::-1][:number] if span.second > span.first]
 
 
-def _ends(spans: Sequence[tuple[bytes, float]]) -> list[int]:
-    return np.cumsum([len(text) for text, _ in spans]).tolist()
-
-
-def _sums(spans: Sequence[tuple[bytes, float]]) -> list[float]:
-    return np.cumsum([loss for _, loss in spans]).tolist()
+def _cumulative(predictions: TokenPredictions, tokenizer: Tokenizer) -> tuple[bytes, dict[int, float]]:
+    """The predicted text, and the loss up to each token boundary, by its byte offset. End-of-text tokens are left out:
+    they have no bytes.
+    """
+    pieces = [tokenizer.token_bytes[int(token)] for token in predictions.targets]
+    kept = [(piece, float(loss)) for piece, loss in zip(pieces, predictions.losses, strict=True) if piece]
+    ends = accumulate((len(piece) for piece, _ in kept), initial=0)
+    sums = accumulate((loss for _, loss in kept), initial=0.0)
+    return b"".join(piece for piece, _ in kept), dict(zip(ends, sums, strict=True))

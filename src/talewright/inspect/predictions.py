@@ -1,9 +1,10 @@
-"""What a model expects: token by token, layer by layer, by position in the context, and how sure it is."""
+"""A model's predictions: token by token, layer by layer, by position in the context, and their calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,59 +15,57 @@ from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 
-EXPECTED = 5
-"""Expectations that are shown of each token."""
+RESIDUAL_STREAMS = ["embedding", "blocks.*.output"]
+TOP = 5
+"""Number of most probable tokens to show for each position."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """A story as the model reads it: what it expected at each token, and what came. T predictions."""
+class TokenPredictions(NamedTuple):
+    """What the model predicts at each of T positions, and the token that follows there."""
 
-    tokens: np.ndarray
-    """(T + 1,): the end of text before the story, its tokens, the end of text after it where it fits in."""
+    targets: np.ndarray
+    """(T,): the tokens that follow."""
     losses: np.ndarray
-    """(T,): -log of the probability that the next token had, in nats."""
+    """(T,): -log of their probabilities, in nats."""
     ranks: np.ndarray
-    """(T,): how many tokens the model found likelier."""
-    expected: np.ndarray
-    """(T, EXPECTED): the likeliest tokens."""
-    probabilities: np.ndarray
-    """(T, EXPECTED): of these."""
+    """(T,): number of tokens that are more probable."""
+    top_tokens: np.ndarray
+    """(T, TOP): the most probable tokens."""
+    top_probabilities: np.ndarray
+    """(T, TOP)"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lens:
-    """The logit lens (nostalgebraist 2020): what each layer would tell, were it the last. L + 1 rows, the first of
-    them the embedding.
+class LogitLens(NamedTuple):
+    """The logit lens (nostalgebraist 2020): the prediction after each layer, as if it were the last. Row 0 is the
+    embedding.
     """
 
-    guesses: np.ndarray
-    """(L + 1, T): the likeliest next token."""
-    probabilities: np.ndarray
-    """(L + 1, T): of it."""
+    top_tokens: np.ndarray
+    """(L + 1, T): the most probable next token."""
+    top_probabilities: np.ndarray
+    """(L + 1, T)"""
     losses: np.ndarray
-    """(L + 1, T): -log of the probability of the token that came, in nats."""
+    """(L + 1, T): -log of the probability of the token that follows, in nats."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Survey:
-    """Every prediction of many stories, in order: (N,) each."""
+class PredictionStats(NamedTuple):
+    """Every prediction on many stories, in order: (N,) each."""
 
     story: np.ndarray
-    """Which story it belongs to."""
+    """Index of its story."""
     position: np.ndarray
-    """How many tokens of the story were read before: 0 for its first token."""
+    """Number of tokens of the story read before: 0 for the first token."""
     losses: np.ndarray
-    """-log of the probability of the token that came, in nats."""
+    """-log of the probability of the token that follows, in nats."""
     confidence: np.ndarray
-    """The probability of the token that was the likeliest."""
-    hits: np.ndarray
-    """Whether it came."""
+    """Probability of the most probable token."""
+    correct: np.ndarray
+    """Whether that token follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How often the model is right, by how sure it is. Only bins that hold predictions."""
+    """Accuracy by confidence, in the bins that hold predictions."""
 
     confidence: np.ndarray
     accuracy: np.ndarray
@@ -79,90 +78,77 @@ class Calibration:
 
 
 @torch.no_grad()
-def read(model: GPT, tokens: np.ndarray) -> Reading:
-    """Read a passage, (T + 1,) ids."""
-    coming = torch.from_numpy(tokens[1:])
-    inputs = torch.from_numpy(tokens[None, :-1]).to(model.output_weight.device)
-    logits = model(inputs)[0].float().cpu()  # (T, V)
-    logs = logits.log_softmax(-1)
-    own = logs.gather(-1, coming[:, None])
-    top = logs.topk(min(EXPECTED, logs.shape[1]), -1)
-    return Reading(
-        tokens=tokens,
+def predict_tokens(model: GPT, tokens: np.ndarray) -> TokenPredictions:
+    """The predictions on a sequence of T + 1 tokens."""
+    inputs, targets = _inputs_and_targets(model, tokens)
+    log_probs = model(inputs)[0].float().cpu().log_softmax(-1)  # (T, V)
+    own = log_probs.gather(-1, targets[:, None])  # (T, 1)
+    top = log_probs.topk(min(TOP, log_probs.shape[1]), -1)
+    return TokenPredictions(
+        targets=tokens[1:],
         losses=-own[:, 0].numpy(),
-        ranks=(logs > own).sum(-1).numpy(),
-        expected=top.indices.numpy(),
-        probabilities=top.values.exp().numpy(),
+        ranks=(log_probs > own).sum(-1).numpy(),
+        top_tokens=top.indices.numpy(),
+        top_probabilities=top.values.exp().numpy(),
     )
 
 
 @torch.no_grad()
-def look_by_layer(model: GPT, tokens: np.ndarray) -> Lens:
-    """The logit lens of a passage, (T + 1,) ids: each layer's stream through the last norm and the output layer."""
-    coming = torch.from_numpy(tokens[1:])
-    inputs = torch.from_numpy(tokens[None, :-1]).to(model.output_weight.device)
-    guesses, probabilities, losses = [], [], []
-    for stream in record(model, inputs, ["embedding", "blocks.*.output"]).values():
-        logs = model.logits(model.norm(stream[0])).float().cpu().log_softmax(-1)  # (T, V)
-        best = logs.max(-1)
-        guesses.append(best.indices)
-        probabilities.append(best.values.exp())
-        losses.append(-logs.gather(-1, coming[:, None])[:, 0])
-    return Lens(guesses=_stack(guesses), probabilities=_stack(probabilities), losses=_stack(losses))
+def logit_lens(model: GPT, tokens: np.ndarray) -> LogitLens:
+    """Apply the last norm and the output layer to the residual stream after each layer, on T + 1 tokens."""
+    inputs, targets = _inputs_and_targets(model, tokens)
+    layers = []
+    for x in record(model, inputs, RESIDUAL_STREAMS).values():
+        log_probs = model.logits(model.norm(x[0])).float().cpu().log_softmax(-1)  # (T, V)
+        top = log_probs.max(-1)
+        layers.append((top.indices, top.values.exp(), -log_probs.gather(-1, targets[:, None])[:, 0]))
+    return LogitLens(*(torch.stack(field).numpy() for field in zip(*layers, strict=True)))
 
 
 @torch.no_grad()
-def survey(model: GPT, passages: Sequence[np.ndarray]) -> Survey:
-    """Every prediction on these passages."""
-    story, position, losses, confidence, hits = [], [], [], [], []
-    first = 0
-    for inputs, targets in batches(passages):
+def prediction_stats(model: GPT, sequences: Sequence[np.ndarray]) -> PredictionStats:
+    """Every prediction on these sequences."""
+    chunks, first = [], 0
+    for inputs, targets in batches(sequences):
         real = targets != IGNORED
-        rows, places = real.nonzero(as_tuple=True)
+        story, position = real.nonzero(as_tuple=True)
         hidden = model.hidden(inputs.to(model.output_weight.device))[real.to(model.output_weight.device)]
-        for h, coming in zip(hidden.split(1024), targets[real].split(1024), strict=True):  # not all logits at once
+        parts = (each.split(1024) for each in (hidden, targets[real], story + first, position))  # bounds the logits
+        for h, target, stories, positions in zip(*parts, strict=True):
             logits = model.logits(h).float().cpu()
-            total = logits.logsumexp(-1)
-            best = logits.max(-1)
-            losses.append(total - logits.gather(-1, coming[:, None])[:, 0])
-            confidence.append((best.values - total).exp())
-            hits.append(best.indices == coming)
-        story.append(rows + first)
-        position.append(places)
+            total, top = logits.logsumexp(-1), logits.max(-1)
+            loss = total - logits.gather(-1, target[:, None])[:, 0]
+            confidence = (top.values - total).exp()
+            chunks.append((stories, positions, loss.double(), confidence.double(), top.indices == target))
         first += len(inputs)
-    return Survey(
-        story=torch.cat(story).numpy(),
-        position=torch.cat(position).numpy(),
-        losses=torch.cat(losses).double().numpy(),
-        confidence=torch.cat(confidence).double().numpy(),
-        hits=torch.cat(hits).numpy(),
-    )
+    return PredictionStats(*(torch.cat(field).numpy() for field in zip(*chunks, strict=True)))
 
 
-def by_position(found: Survey, bins: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First position of each bin, mean loss in it, and its number of predictions. Bins widen as they go: what a
-    context gives is gained at its beginning.
+def loss_by_position(stats: PredictionStats, bins: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First position, mean loss and number of predictions of each bin. Bins widen with the position, because the loss
+    changes most at the start of a story.
     """
-    longest = int(found.position.max()) + 1
+    longest = int(stats.position.max()) + 1
     edges = np.unique(np.round(np.geomspace(1, longest + 1, bins + 1)).astype(int)) - 1  # from 0 to longest
-    which = np.searchsorted(edges, found.position, side="right") - 1
+    which = np.searchsorted(edges, stats.position, side="right") - 1
     counts = np.bincount(which, minlength=len(edges) - 1)
-    sums = np.bincount(which, weights=found.losses, minlength=len(edges) - 1)
-    kept = counts > 0
-    return edges[:-1][kept], sums[kept] / counts[kept], counts[kept]
+    sums = np.bincount(which, weights=stats.losses, minlength=len(edges) - 1)
+    filled = counts > 0
+    return edges[:-1][filled], sums[filled] / counts[filled], counts[filled]
 
 
-def calibration(found: Survey, bins: int = 10) -> Calibration:
-    """Predictions shared out by confidence into equally wide bins."""
-    which = np.minimum((found.confidence * bins).astype(int), bins - 1)
+def calibration(stats: PredictionStats, bins: int = 10) -> Calibration:
+    """Predictions in equally wide bins of confidence."""
+    which = np.minimum((stats.confidence * bins).astype(int), bins - 1)
     counts = np.bincount(which, minlength=bins)
-    kept = counts > 0
+    filled = counts > 0
     return Calibration(
-        confidence=np.bincount(which, weights=found.confidence, minlength=bins)[kept] / counts[kept],
-        accuracy=np.bincount(which, weights=found.hits, minlength=bins)[kept] / counts[kept],
-        counts=counts[kept],
+        confidence=np.bincount(which, weights=stats.confidence, minlength=bins)[filled] / counts[filled],
+        accuracy=np.bincount(which, weights=stats.correct, minlength=bins)[filled] / counts[filled],
+        counts=counts[filled],
     )
 
 
-def _stack(parts: list[Tensor]) -> np.ndarray:
-    return torch.stack(parts).numpy()
+def _inputs_and_targets(model: GPT, tokens: np.ndarray) -> tuple[Tensor, Tensor]:
+    """(1, T) on the model's device, and (T,) on the CPU."""
+    return torch.from_numpy(tokens[None, :-1]).to(model.output_weight.device), torch.from_numpy(tokens[1:])

@@ -1,4 +1,4 @@
-"""The stories that are looked at, read as in training: after an end of text, as far as the context goes."""
+"""Stories as token sequences, the way the model sees them in training, and as padded batches."""
 
 from __future__ import annotations
 
@@ -9,42 +9,51 @@ import torch
 from torch import Tensor
 
 from talewright.evaluate.likelihood import padded
+from talewright.tokenizer import Tokenizer
 
-TOKENS_AT_ONCE = 4096
-"""Places of a batch, padding included."""
+BATCH_TOKENS = 4096
+"""Largest number of positions in a batch, padding included."""
 
 
-def passage(story: Sequence[int] | np.ndarray, eos_id: int, context_length: int) -> np.ndarray:
-    """End of text, story, end of text, cut to what a model reads at once and the token after it: int64."""
+def make_sequence(story: Sequence[int] | np.ndarray, eos_id: int, context_length: int) -> np.ndarray:
+    """End of text, story, end of text, cut to context_length + 1 tokens (so context_length predictions): int64."""
     return np.concatenate(([eos_id], story, [eos_id])).astype(np.int64)[: context_length + 1]
 
 
-def choose_passages(
+def select_sequences(
     stories: Sequence[np.ndarray], eos_id: int, context_length: int, max_tokens: float
 ) -> list[np.ndarray]:
-    """Passages of the first stories, as many as hold `max_tokens` predictions together, and one at least."""
-    found, tokens = [], 0
+    """Sequences of the first stories, until they hold `max_tokens` predictions; at least one sequence."""
+    sequences, tokens = [], 0
     for story in stories:
-        found.append(passage(story, eos_id, context_length))
-        tokens += len(found[-1]) - 1
+        sequences.append(make_sequence(story, eos_id, context_length))
+        tokens += len(sequences[-1]) - 1
         if tokens >= max_tokens:
             break
-    return found
+    return sequences
 
 
-def batches(passages: Sequence[np.ndarray], tokens_at_once: int = TOKENS_AT_ONCE) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets (B, T) of all passages in order, padded on the right (IGNORED in the targets)."""
-    waiting: list[np.ndarray] = []
-    for each in passages:
-        longest = max(map(len, [*waiting, each])) - 1
-        if waiting and longest * (len(waiting) + 1) > tokens_at_once:
-            yield _tensors(waiting)
-            waiting = []
-        waiting.append(each)
-    if waiting:
-        yield _tensors(waiting)
+def batches(sequences: Sequence[np.ndarray], batch_tokens: int = BATCH_TOKENS) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets (B, T) of all sequences in order, padded on the right (targets with IGNORED)."""
+    batch: list[np.ndarray] = []
+    for sequence in sequences:
+        longest = max(map(len, [*batch, sequence])) - 1
+        if batch and longest * (len(batch) + 1) > batch_tokens:
+            yield _tensors(batch)
+            batch = []
+        batch.append(sequence)
+    if batch:
+        yield _tensors(batch)
 
 
-def _tensors(passages: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-    inputs, targets = padded(passages)
+def display_token(tokenizer: Tokenizer, token: int) -> str:
+    """A token's text for a reader, with invisible characters spelled out."""
+    if token == tokenizer.eos_id:
+        return "⟨end⟩"
+    text = tokenizer.decode([token]).replace("\n", "⏎")
+    return "".join(char if char.isprintable() else f"⟨{ord(char):02X}⟩" for char in text)
+
+
+def _tensors(sequences: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+    inputs, targets = padded(sequences)
     return torch.from_numpy(inputs), torch.from_numpy(targets)

@@ -1,119 +1,119 @@
-"""Opens a run for inspection: its model, the stories to look at, and another model beside it."""
+"""Inspecting a run: opens its model, stories and a second model, inspects the wanted parts, writes the report."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from talewright.config import DataConfig
 from talewright.data import tokenize_source
 from talewright.errors import UserError
-from talewright.inspect.inspection import Subject, Wishes, look
+from talewright.inspect.curves import curve_panels, save_curves
+from talewright.inspect.figures.style import Panel
+from talewright.inspect.inspection import (
+    InspectedModel,
+    Inspection,
+    Inspector,
+    inspect_attention,
+    inspect_neurons,
+    inspect_predictions,
+    inspect_weights,
+)
 from talewright.inspect.report.page import write_report
-from talewright.machine import autocast, keep_heap
-from talewright.model.gpt import GPT
+from talewright.machine import keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
+from talewright.run.history import write_history
 
+logger = logging.getLogger(__name__)
+
+PARTS = ("curves", "predictions", "attention", "weights", "neurons")
 STORIES = 3000
-"""Validation stories at hand; each figure takes as many of them as it needs."""
-POINTERS = ("best", "last")
-Say = Callable[[str], None]
+"""Number of validation stories to read; each figure takes as many of them as it needs."""
 
 
-def look_inside(
-    folder: str | Path,
-    wishes: Wishes | None = None,
-    *,
-    checkpoint: str = "best",
-    against: str | None = None,
-    data: str | None = None,
-    out: str | Path | None = None,
-    say: Say = lambda words: None,
-) -> Path:
-    """Look inside a run and write `report.html` and `plots/` into its folder, or into `out`. Returns the report's path.
+@dataclass(frozen=True, kw_only=True)
+class InspectionOptions:
+    """What to inspect, and on which stories."""
 
-    `against` is set beside it: another run's folder, or a checkpoint of the same run (best, last, a step). `data` names
-    the stories to look at; the run's own validation stories unless told. What could not be done as it was asked, a
-    run still in training, a cut text, stands as a note in the report, and is said. Raises UserError where there is
-    nothing to look at.
+    parts: tuple[str, ...] = PARTS
+    text: str | None = None
+    """The story to show token by token; one of the stories if it is None."""
+    neurons: str = ""
+    """Neurons to show, as in "0.12,3.511"; those that respond most clearly to one token if it is empty."""
+    checkpoint: str = "best"
+    """best, last, or a step."""
+    against: str | None = None
+    """A second model to compare with: another run's folder, or a checkpoint of the same run."""
+    data: str | None = None
+    """Source of the stories; the run's own validation stories if it is None."""
+
+
+def inspect_run(folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None) -> Path:
+    """Inspect a run, write `report.html` and `plots/` into its folder or into `out`, and return the report's path.
+
+    Whatever could not be done as wanted (a run still in training, a cut text) is logged, and noted in the report.
+    Raises UserError if there is nothing to inspect.
     """
-    run, wishes, notes = RunFolder(folder), wishes or Wishes(), []
+    run, options, notes = RunFolder(folder), options or InspectionOptions(), []
     keep_heap()
-    subject = open_subject(run, checkpoint, notes)
-    if subject.model is None and not subject.history.steps:
+    inspected = open_model(run, options.checkpoint, notes)
+    if inspected.model is None and not inspected.history.steps:
         raise UserError(f"{run.path} has neither a step in its log nor a checkpoint yet; let it train first")
-    other = None if against is None else _beside(run, against, notes)
-    stories = [] if subject.model is None else _stories(run, data, notes)
-    target = run.path if out is None else Path(out)
-    found = look(
-        subject,
-        stories,
-        wishes,
-        target,
-        other=other,
-        checkpoints=lambda: _models(run, subject),
-        start=lambda: run.initial_model(torch.device("cpu")),
-        fast=lambda: autocast(run.recipe.train.precision),
-        say=say,
-    )
-    found.notes += notes + _words_on(subject, wishes)
-    for note in found.notes:
-        say(note)
-    return write_report(found, target / "report.html")
+    other = None if options.against is None else _open_other(run, options.against, notes)
+    inspection, target = Inspection(model=inspected, other=other, notes=notes), Path(out or run.path)
+    if "curves" in options.parts:
+        inspection.curves = _inspect_curves(inspected, other, target / "plots")
+    if inspected.model is not None:
+        tokens, context = len(run.tokenizer.encode(options.text or "")), inspected.model.config.context_length
+        if tokens > context:
+            notes.append(
+                f"The text has {tokens:,} tokens, more than the model's context: it is cut to the first {context:,}."
+            )
+        inspector = Inspector(inspected, _stories(run, options.data, notes), options.text)
+        _inspect_model(inspection, inspector, options, target / "plots")
+    for note in notes:
+        logger.warning(note)
+    return write_report(inspection, target / "report.html")
 
 
-def open_subject(run: RunFolder, which: str, notes: list[str]) -> Subject:
+def open_model(run: RunFolder, which: str, notes: list[str]) -> InspectedModel:
     """The run's model at that checkpoint, or at the newest whole one; without a model if there is none yet."""
     history = run.history()
     if history.torn:
         notes.append(f"The last line of {run.path / 'log.jsonl'} is incomplete (the run was stopped): it is left out.")
-    subject = Subject(name=history.name, tokenizer=run.tokenizer, history=history)
+    inspected = InspectedModel(run=run, history=history)
     if not run.steps:
         notes.append(f"{run.path} has no checkpoint yet: only its curves are shown. Its first evaluation saves one.")
-        return subject
+        return inspected
     wanted = run.find_checkpoint(which)
     model, checkpoint = run.load_model(which)
     if checkpoint != wanted:
-        why = check(wanted) or "it is gone"
-        notes.append(f"{wanted.name} cannot be used ({why}): shown is {checkpoint.name}, which is whole.")
+        reason = check(wanted) or "it is gone"
+        notes.append(f"{wanted.name} cannot be used ({reason}): this report shows {checkpoint.name}, which is whole.")
     newest = run.steps[-1:]
     if newest and history.steps > newest[0]:
         notes.append(
             f"The run has reached step {history.steps:,} since its newest checkpoint, step {newest[0]:,}: it is still "
-            "training, or was stopped. Shown is what its checkpoints hold."
+            "training, or was stopped. This report shows what its checkpoints hold."
         )
-    return dataclasses.replace(subject, model=model, step=int(checkpoint.name.removeprefix("step-")))
+    return dataclasses.replace(inspected, model=model, step=int(checkpoint.name.removeprefix("step-")))
 
 
-def _beside(run: RunFolder, against: str, notes: list[str]) -> Subject:
-    if against in POINTERS or against.isdigit():
-        return open_subject(run, against, notes=[])
+def _open_other(run: RunFolder, against: str, notes: list[str]) -> InspectedModel:
+    if against in ("best", "last") or against.isdigit():
+        return open_model(run, against, notes=[])
     if not Path(against).exists():
-        raise UserError(
-            f"--against is {against}: no run folder here, nor a checkpoint (best, last, or a step's number)"
-        )
-    return open_subject(RunFolder(against), "best", notes)
-
-
-def _models(run: RunFolder, subject: Subject) -> Iterator[tuple[int, GPT]]:
-    """The run's models, checkpoint by checkpoint; one that is damaged, or was deleted, is skipped."""
-    for step in run.steps:
-        if step == subject.step and subject.model is not None:
-            yield step, subject.model
-            continue
-        try:
-            yield step, run.load_model(str(step), torch.device("cpu"))[0]
-        except UserError:
-            continue
+        raise UserError(f"--against is {against}, which is neither a run folder nor a checkpoint (best, last, a step)")
+    return open_model(RunFolder(against), "best", notes)
 
 
 def _stories(run: RunFolder, data: str | None, notes: list[str]) -> list[np.ndarray]:
-    """Stories to look at: those of `data`, or the run's validation stories, or bundled ones if it has none."""
+    """The stories of `data`, or the run's validation stories, or bundled ones if these are not available."""
     if data is not None:
         return tokenize_source(DataConfig(source=data, limit=STORIES), run.tokenizer)[0]
     try:
@@ -123,11 +123,33 @@ def _stories(run: RunFolder, data: str | None, notes: list[str]) -> list[np.ndar
         return tokenize_source(DataConfig(source="bundled", limit=500), run.tokenizer)[0]
 
 
-def _words_on(subject: Subject, wishes: Wishes) -> list[str]:
-    """What of a given text could not be looked at."""
-    if wishes.text is None or subject.model is None:
-        return []
-    tokens, context = len(subject.tokenizer.encode(wishes.text)), subject.model.config.context_length
-    if tokens <= context:
-        return []
-    return [f"The text has {tokens:,} tokens, more than the model's context: its first {context:,} are looked at."]
+def _inspect_curves(inspected: InspectedModel, other: InspectedModel | None, plots: Path) -> list[Panel] | None:
+    """The curves of the run, or of two runs beside each other; None if neither has logged a step."""
+    histories = [inspected.history]
+    if other is not None and other.history != inspected.history:
+        histories.append(other.history)
+    histories = [history for history in histories if history.steps]
+    if not histories:
+        return None
+    logger.info("Drawing the curves ...")
+    save_curves(histories, plots / "training_curves.png")
+    write_history(inspected.history, plots)
+    return curve_panels(histories)
+
+
+def _inspect_model(inspection: Inspection, inspector: Inspector, options: InspectionOptions, plots: Path) -> None:
+    """Fill in the parts that need a model."""
+    other = inspection.other
+    beside = None if other is None or other.model is None else inspector.beside(other)
+    for part in PARTS[1:]:
+        if part not in options.parts:
+            continue
+        logger.info("Inspecting the %s ...", part)
+        if part == "predictions":
+            inspection.predictions = inspect_predictions(inspector, beside)
+        elif part == "attention":
+            inspection.attention = inspect_attention(inspector, plots, beside)
+        elif part == "weights":
+            inspection.weights = inspect_weights(inspector, plots, beside)
+        else:
+            inspection.neurons = inspect_neurons(inspector, options.neurons)

@@ -1,4 +1,4 @@
-"""A model's matrices: how their values lie, how strongly they can stretch a vector, and how far training moved them."""
+"""Statistics of a model's weight matrices, and how far training moved them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ BINS = 61
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matrix:
-    """One matrix of a model, measured."""
+class MatrixStats:
+    """Statistics of one weight matrix."""
 
     name: str
-    """`layer 2 queries`; outside of the layers, `embedding`, `positions`, `head`."""
+    """`layer 2 queries`; outside the layers, `embedding`, `positions`, `head`."""
     layer: int | None
     kind: str
-    """What it is: queries, keys, values, output, up, gate, down, embedding, positions, head."""
+    """queries, keys, values, output, up, gate, down, embedding, positions, head."""
     shape: tuple[int, int]
     mean: float
     std: float
     singular_values: np.ndarray
     """Largest first, float64."""
     counts: np.ndarray
-    """Values in each of the bins, (BINS,)."""
+    """Histogram of the values: (BINS,)."""
     edges: np.ndarray
-    """Between the bins, (BINS + 1,): from the furthest value below 0 to as far above."""
+    """Of its bins, symmetric about 0: (BINS + 1,)."""
 
     @property
     def spectral_norm(self) -> float:
-        """The largest singular value: how much longer the matrix can make a vector."""
+        """The largest singular value: the most by which the matrix can lengthen a vector."""
         return float(self.singular_values[0])
 
     @property
     def effective_rank(self) -> float:
-        """exp of the entropy of the singular values as shares of their sum (Roy & Vetterli 2007, EUSIPCO): how many
-        directions the matrix uses in effect.
+        """exp of the entropy of the normalized singular values (Roy & Vetterli 2007, EUSIPCO): the number of directions
+        that the matrix effectively uses.
         """
         shares = self.singular_values[self.singular_values > 0]
         shares = shares / shares.sum()
@@ -50,8 +50,8 @@ class Matrix:
 
 
 def matrices(model: GPT) -> Iterator[tuple[str, int | None, str, Tensor]]:
-    """Name, layer, kind and values of every matrix. Queries, keys and values are told apart, and so are SwiGLU's gate
-    and values, though the model holds them in one.
+    """Name, layer, kind and values of every matrix. Fused ones are split: queries, keys and values, and SwiGLU's gate
+    and up projection.
     """
     config, d = model.config, model.config.head_dim
     yield "embedding", None, "embedding", model.embedding.weight.detach()
@@ -60,55 +60,55 @@ def matrices(model: GPT) -> Iterator[tuple[str, int | None, str, Tensor]]:
     for layer, block in enumerate(cast(list[Block], model.blocks)):
         sizes = [config.n_heads * d, config.kv_heads * d, config.kv_heads * d]
         queries, keys, values = block.attention.qkv.weight.detach().split(sizes)
-        parts = {"queries": queries, "keys": keys, "values": values, "output": block.attention.out.weight.detach()}
+        kinds = {"queries": queries, "keys": keys, "values": values, "output": block.attention.out.weight.detach()}
         up = block.mlp.up.weight.detach()
-        parts |= {"gate": up[: config.d_ff], "up": up[config.d_ff :]} if config.activation == "swiglu" else {"up": up}
-        parts["down"] = block.mlp.down.weight.detach()
-        for kind, part in parts.items():
-            yield f"layer {layer} {kind}", layer, kind, part
+        kinds |= {"gate": up[: config.d_ff], "up": up[config.d_ff :]} if config.activation == "swiglu" else {"up": up}
+        kinds["down"] = block.mlp.down.weight.detach()
+        for kind, matrix in kinds.items():
+            yield f"layer {layer} {kind}", layer, kind, matrix
     if model.head is not None:
         yield "head", None, "head", model.head.weight.detach()
 
 
-def measure_matrices(model: GPT) -> list[Matrix]:
-    """Every matrix of the model, measured."""
-    return [_measured(name, layer, kind, values.float().cpu()) for name, layer, kind, values in matrices(model)]
+def measure_matrices(model: GPT) -> list[MatrixStats]:
+    """Statistics of every matrix of the model."""
+    stats = []
+    for name, layer, kind, matrix in matrices(model):
+        values = matrix.float().cpu()
+        largest = float(values.abs().max()) or 1.0
+        stats.append(
+            MatrixStats(
+                name=name,
+                layer=layer,
+                kind=kind,
+                shape=(values.shape[0], values.shape[1]),
+                mean=float(values.mean()),
+                std=float(values.std(correction=0)),
+                singular_values=singular_values(values),
+                counts=torch.histc(values, BINS, -largest, largest).numpy().astype(np.int64),
+                edges=np.linspace(-largest, largest, BINS + 1),
+            )
+        )
+    return stats
 
 
 def singular_values(matrix: Tensor) -> np.ndarray:
     """The singular values of a matrix (R, C), largest first, float64: (min(R, C),).
 
-    They are the roots of the eigenvalues of the smaller of A A^T and A^T A, which is many times faster than a
-    decomposition of A where one side is long. In float64, values down to a ten millionth of the largest are right.
+    They are the square roots of the eigenvalues of the smaller of A A^T and A^T A, which is many times faster than a
+    decomposition of A if one side is long. In float64, values down to 1e-7 of the largest are accurate.
     """
     a = matrix.double()
     gram = a @ a.mT if a.shape[0] < a.shape[1] else a.mT @ a
     return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(0).numpy()
 
 
-def moved(model: GPT, start: GPT) -> dict[str, float]:
-    """How far each matrix is from where it was at `start`, as a share of its length there (Frobenius norms).
-
-    The models have the same shape.
+def relative_change(model: GPT, initial: GPT) -> dict[str, float]:
+    """How far each matrix is from its value in `initial`, a model of the same shape, relative to its norm there
+    (Frobenius norms).
     """
-    before = {name: values for name, _, _, values in matrices(start)}
+    before = {name: values for name, _, _, values in matrices(initial)}
     return {
         name: float((values.cpu() - before[name].cpu()).norm() / before[name].norm().cpu().clamp(min=1e-12))
         for name, _, _, values in matrices(model)
     }
-
-
-def _measured(name: str, layer: int | None, kind: str, values: Tensor) -> Matrix:
-    furthest = float(values.abs().max()) or 1.0
-    counts = torch.histc(values, BINS, -furthest, furthest)
-    return Matrix(
-        name=name,
-        layer=layer,
-        kind=kind,
-        shape=(values.shape[0], values.shape[1]),
-        mean=float(values.mean()),
-        std=float(values.std(correction=0)),
-        singular_values=singular_values(values),
-        counts=counts.numpy().astype(np.int64),
-        edges=np.linspace(-furthest, furthest, BINS + 1),
-    )

@@ -1,5 +1,6 @@
-"""The story studio: one page in the browser that tells stories with a run, sets two beside each other, and shows what
-is inside. `library` opens the runs, `telling` shares the machine among the visitors, `page` lays the page out.
+"""The studio: a page in the browser that generates stories with runs, compares two, and shows attention and curves.
+
+`registry` opens the runs, `scheduler` shares the machine among the users, `page` lays out the tabs.
 """
 
 from __future__ import annotations

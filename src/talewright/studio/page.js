@@ -1,4 +1,4 @@
-// One listener for what a visitor presses in a story, among its alternatives, or in the list of past stories.
+// One listener for what a user chooses in a story, among its alternatives, or in the list of past stories.
 const act = (target) => {
   const word = target.closest("[data-word]");
   const open = target.closest("[data-open]");
@@ -28,7 +28,7 @@ const toClipboard = async (text, button) => {
   let done = true;
   try {
     await navigator.clipboard.writeText(text);
-  } catch {  // a page that is not served safely has no clipboard: the old way
+  } catch {  // a page without HTTPS has no clipboard: use the old way
     const area = document.createElement("textarea");
     area.value = text;
     document.body.append(area);

@@ -1,4 +1,4 @@
-"""The page: its head, its four tabs, its looks."""
+"""The page: its header, its four tabs, its theme."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Base, Font
 
-from talewright.studio.compare import CompareTab
-from talewright.studio.inside import InsideTab
-from talewright.studio.parts import QUIET, Studio, html, text_of, visitor
-from talewright.studio.tell import TellTab
-from talewright.studio.visit import Visit
-from talewright.studio.watch import WatchTab
+from talewright.studio.compare_tab import CompareTab
+from talewright.studio.generate_tab import GenerateTab
+from talewright.studio.inspection_tab import InspectionTab
+from talewright.studio.session import StudioSession
+from talewright.studio.shared import QUIET, Studio, html, read_asset, user_of
+from talewright.studio.watch_tab import WatchTab
 
-INSIDE, WATCH = 2, 3
+INSPECT, WATCH = 2, 3
 SANS = [Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Ubuntu", "DejaVu Sans")]
 MONO = [Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono")]
-COLOURS = {
+COLORS = {
     "page": "body_background_fill background_fill_secondary checkbox_background_color",
     "card": "background_fill_primary block_background_fill button_secondary_background_fill input_background_fill "
     "input_background_fill_focus checkbox_label_background_fill checkbox_background_color_focus "
@@ -32,53 +32,56 @@ COLOURS = {
     "checkbox_background_color_selected border_color_accent input_border_color_focus link_text_color "
     "button_secondary_border_color_hover checkbox_border_color_selected",
 }
-"""By the names of `style.css`, what of Gradio's theme takes each colour."""
+"""By color of `style.css`, the variables of Gradio's theme that take it."""
 
 
 def build(studio: Studio) -> gr.Blocks:
-    """The page over these runs. What belongs to its launch is in `looks`."""
+    """The page over these runs. Its theme, style and script are given at launch (`launch_options`)."""
     with gr.Blocks(title="Talewright studio", analytics_enabled=False, fill_width=False) as page:
-        html(_head(studio))
-        visit = gr.State(Visit())
+        html(_header(studio))
+        session = gr.State(StudioSession())
         with gr.Tabs() as tabs:
             with gr.Tab("Tell", id=0):
-                tell = TellTab(studio, visit)
+                generate = GenerateTab(studio, session)
             with gr.Tab("Compare", id=1):
-                compare = CompareTab(studio, visit)
-            with gr.Tab("Inside", id=INSIDE):
-                inside = InsideTab(studio, visit)
+                compare = CompareTab(studio, session)
+            with gr.Tab("Inside", id=INSPECT):
+                inspection = InspectionTab(studio, session)
             with gr.Tab("Watch", id=WATCH):
                 watch = WatchTab(studio)
 
-        async def opened(visit: Visit, head: str | None, run: str, event: gr.SelectData) -> list[Any]:
-            """A tab is drawn when it is opened, and the log is looked at only while its tab is."""
-            drawn = await inside.refresh(visit, head) if event.index == INSIDE else [gr.skip()] * len(inside.outputs)
-            seen = await watch.refresh(run) if event.index == WATCH else [gr.skip()] * len(watch.outputs)
-            return [gr.Timer(active=event.index == WATCH), *drawn, *seen]
+        async def on_select(session: StudioSession, head: str | None, run: str, event: gr.SelectData) -> list[Any]:
+            """A tab is drawn when it is opened, and the log is checked only while its tab is open."""
+            skip, index = gr.skip(), event.index
+            inspected = (
+                await inspection.refresh(session, head) if index == INSPECT else [skip] * len(inspection.outputs)
+            )
+            watched = await watch.refresh(run) if index == WATCH else [skip] * len(watch.outputs)
+            return [gr.Timer(active=index == WATCH), *inspected, *watched]
 
-        def left(request: gr.Request) -> None:
-            studio.desk.leave(visitor(request))
+        def on_unload(request: gr.Request) -> None:
+            studio.scheduler.leave(user_of(request))
 
-        inputs, outputs = [*inside.inputs, watch.run], [watch.timer, *inside.outputs, *watch.outputs]
-        tabs.select(opened, inputs, outputs, **QUIET)
-        page.unload(left)
-        tellers = [tell.who, *compare.who]  # a run in training has other checkpoints by now
-        page.load(lambda: [gr.Dropdown(choices=studio.library.choices()) for _ in tellers], None, tellers, **QUIET)
+        outputs = [watch.timer, *inspection.outputs, *watch.outputs]
+        tabs.select(on_select, [*inspection.inputs, watch.run], outputs, **QUIET)
+        page.unload(on_unload)
+        models = [generate.model, *compare.models]  # a run in training has other checkpoints by now
+        page.load(lambda: [gr.Dropdown(choices=studio.registry.choices()) for _ in models], None, models, **QUIET)
     return page
 
 
-def looks() -> dict[str, Any]:
-    """What `launch` takes of theme, style and script: the system's own fonts, and nothing from elsewhere."""
-    return {"theme": _theme(), "css": text_of("style.css"), "js": text_of("place.js")}
+def launch_options() -> dict[str, Any]:
+    """Theme, style and script: the system's own fonts, and nothing from other servers."""
+    return {"theme": _theme(), "css": read_asset("style.css"), "js": read_asset("focus.js")}
 
 
 def _theme() -> Base:
-    """Gradio's own parts in the colours of `style.css`, by day and by night."""
+    """Gradio's components in the colors of `style.css`, light and dark."""
     theme = Base(font=[*SANS, "sans-serif"], font_mono=[*MONO, "monospace"])
     known = inspect.signature(theme.set).parameters
     values = {
-        name: f"var(--{colour})"
-        for colour, names in COLOURS.items()
+        name: f"var(--{color})"
+        for color, names in COLORS.items()
         for each in names.split()
         for name in (each, f"{each}_dark")
         if name in known
@@ -86,10 +89,10 @@ def _theme() -> Base:
     return theme.set(**values, button_primary_text_color="#ffffff", button_primary_text_color_dark="#10211c")
 
 
-def _head(studio: Studio) -> str:
-    names = studio.library.names
-    who = studio.library.size(names[0]) if len(names) == 1 else f"{len(names)} runs tell here"
+def _header(studio: Studio) -> str:
+    names = studio.registry.names
+    models = studio.registry.describe(names[0]) if len(names) == 1 else f"{len(names)} runs are offered here"
     return (
         '<header class="head"><h1>Story studio</h1>'
-        f"<p>Stories by small models trained with Talewright. {escape(who)}.</p></header>"
+        f"<p>Stories by small models trained with Talewright. {escape(models)}.</p></header>"
     )

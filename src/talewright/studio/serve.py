@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,63 +13,62 @@ from typing import Any
 
 from talewright.errors import UserError
 
-SESSIONS = 200
-"""Visits that are remembered at once; the oldest go first."""
-NONE = (
-    "there is no run under runs/ yet. `talewright demo` makes one in three minutes; then `talewright studio` opens it. "
-    "Or name a run folder: talewright studio RUN"
-)
+logger = logging.getLogger(__name__)
+
+MAX_SESSIONS = 200
+"""Sessions that are remembered at once; the oldest are dropped."""
 
 
-def find_runs(named: Sequence[str]) -> list[Path]:
-    """The folders named, or else the newest run under runs/. Raises UserError where there is none."""
-    if named:
-        return [Path(name) for name in named]
-    found = sorted(Path("runs").glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UserError(NONE)
-    return [found[-1].parent]
+def find_runs(names: Sequence[str]) -> list[Path]:
+    """The named folders, or else the newest run under runs/. Raises UserError if there is none."""
+    if names:
+        return [Path(name) for name in names]
+    recipes = sorted(Path("runs").glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
+    if not recipes:
+        raise UserError(
+            "there is no run under runs/ yet. `talewright demo` makes one in three minutes; then `talewright studio` "
+            "opens it. Or name a run folder: talewright studio RUN"
+        )
+    return [recipes[-1].parent]
 
 
-def serve(
-    folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None, say: Callable[[str], None] = print
-) -> None:
-    """Serve the page until the process is stopped. Raises UserError as `open_studio` does."""
+def serve(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None) -> None:
+    """Serve the page until the process is stopped, and log its address. Raises UserError as `open_studio` does."""
     with open_studio(folders, host, port) as address:
-        say(f"the studio is open at {address} (Ctrl-C closes it)")
+        logger.info("The studio is open at %s (Ctrl-C closes it)", address)
         while True:
             time.sleep(3600)
 
 
 @contextmanager
 def open_studio(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
-    """A server over these runs, by its address, until the context is left. Raises UserError where a folder is no run,
+    """A server over these runs, by its address, until the context is left. Raises UserError if a folder is not a run,
     Gradio is not installed, or the address cannot be used.
     """
     if find_spec("gradio") is None:
         raise UserError('the studio needs Gradio: pip install "talewright[studio]"')
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # said before Gradio is imported: it reports to nobody
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # set before Gradio is imported: it reports to nobody
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    from talewright.studio.library import Library
-    from talewright.studio.page import build, looks
-    from talewright.studio.parts import Studio
-    from talewright.studio.telling import Desk
+    from talewright.studio.page import build, launch_options
+    from talewright.studio.registry import ModelRegistry
+    from talewright.studio.scheduler import GenerationScheduler
+    from talewright.studio.shared import Studio
 
-    library = Library(folders)
-    studio = Studio(library=library, desk=Desk(library))
+    registry = ModelRegistry(folders)
+    studio = Studio(registry=registry, scheduler=GenerationScheduler(registry))
     try:
         page = build(studio).queue(max_size=1000, api_open=False)
         try:
-            yield _launch(page, host, port, looks())
+            yield _launch(page, host, port, launch_options())
         finally:
             page.close(verbose=False)
     finally:
         studio.close()
 
 
-def _launch(page: Any, host: str, port: int | None, looks: dict[str, Any]) -> str:
-    """Start the server in threads of its own; its address. It serves nothing but the page: no uploads, no files, no
-    description of its interface, no other program's protocol.
+def _launch(page: Any, host: str, port: int | None, options: dict[str, Any]) -> str:
+    """Start the server in threads of its own, and return its address. It serves nothing but the page: no uploads, no
+    files, no description of its interface, no other protocol.
     """
     try:
         _, address, _ = page.launch(
@@ -79,13 +79,13 @@ def _launch(page: Any, host: str, port: int | None, looks: dict[str, Any]) -> st
             inbrowser=False,
             prevent_thread_lock=True,
             footer_links=[],
-            state_session_capacity=SESSIONS,
+            state_session_capacity=MAX_SESSIONS,
             max_file_size=1,
             enable_monitoring=False,
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
-            **looks,
+            **options,
         )
     except OSError as error:
         where = f"port {port}" if port else "a port from 7860 on"

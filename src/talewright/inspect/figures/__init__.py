@@ -1,1 +1,1 @@
-"""What is drawn: one function for each panel, used for the PNG files and, as SVG, for the report."""
+"""The figures: one function per panel, used for PNG files and, as SVG, for the report."""

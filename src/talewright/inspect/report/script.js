@@ -21,7 +21,7 @@
 
   const heading = (text) => Object.assign(document.createElement("h3"), { textContent: text });
 
-  // A story whose tokens can be pointed at, tapped, or gone through by the arrow keys.
+  // A story whose tokens can be pointed at, tapped, or walked through with the arrow keys.
   const choosable = (story, show, first) => {
     const tokens = [...story.children];
     let at = -1;
@@ -42,24 +42,24 @@
     return () => choose(at);
   };
 
-  // --- what it expects ---
+  // --- predictions ---
   if (data.story) {
     const detail = $("expected"), lens = $("lens");
     const show = (i) => {
       const token = data.story[i];
       const came = Math.exp(-token.loss);
       detail.replaceChildren(
-        heading(`“${visible(token.t)}” had ${percent(came)}: it was guess ${token.rank.toLocaleString()}, a loss of ${token.loss.toFixed(2)}`),
+        heading(`“${visible(token.t)}” had probability ${percent(came)}, rank ${token.rank.toLocaleString()}: a loss of ${token.loss.toFixed(2)}`),
         bars(token.top));
       lens.replaceChildren(
-        heading("What each layer would have told"),
+        heading("Prediction after each layer"),
         bars(token.lens.map(([word, p], layer) => [word, p, (layer ? `after ${layer - 1}: ` : "embedding: ") + visible(word)])));
     };
     const worst = data.story.reduce((best, token, i) => (i < 40 && token.loss > data.story[best].loss ? i : best), 0);
     choosable($("story"), show, worst);
   }
 
-  // --- where it looks ---
+  // --- attention ---
   if (data.attention) {
     const { tokens, heads, levels } = data.attention;
     const T = tokens.length, square = (T * (T + 1)) / 2;
@@ -88,7 +88,7 @@
       const best = (h) => { let s = 0; for (let i = 1; i <= t; i++) if (weight(h, t, i) > weight(h, t, s)) s = i; return s; };
       const rows = heads.map((_, h) => [h, best(h)]).sort((a, b) => weight(b[0], t, b[1]) - weight(a[0], t, a[1])).slice(0, 16);
       $("most").replaceChildren(
-        heading(`From “${visible(tokens[t])}”, each head looks most at`),
+        heading(`From “${visible(tokens[t])}”, each head attends most to`),
         bars(rows.map(([h, s]) => [tokens[s], weight(h, t, s), `${heads[h].name}: ${visible(tokens[s])}`])));
     };
     const again = choosable(story, show, Math.min(T - 1, 24));
@@ -107,7 +107,7 @@
       box.append(button);
     });
     const paint = () => { [...box.querySelectorAll("canvas")].forEach((canvas, h) => draw(canvas, h)); again(); };
-    pick(heads.reduce((best, each, h) => (each.rise > heads[best].rise ? h : best), 0)); // the most needed
+    pick(heads.reduce((best, each, h) => (each.rise > heads[best].rise ? h : best), 0)); // the most important
     paint();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
     const at = (event) => {
@@ -116,13 +116,13 @@
     };
     $("map").addEventListener("pointermove", (event) => {
       const [t, s] = at(event);
-      $("cell").textContent = s > t ? `“${visible(tokens[t])}” comes before “${visible(tokens[s])}” and cannot see it`
-        : `“${visible(tokens[t])}” looks at “${visible(tokens[s])}”: ${percent(weight(head, t, s))}`;
+      $("cell").textContent = s > t ? `“${visible(tokens[t])}” comes before “${visible(tokens[s])}” and cannot attend to it`
+        : `“${visible(tokens[t])}” attends to “${visible(tokens[s])}”: ${percent(weight(head, t, s))}`;
     });
     $("map").addEventListener("click", (event) => spans[at(event)[0]].click());
   }
 
-  // --- words ---
+  // --- word embeddings ---
   if (data.near) {
     const field = $("word"), list = $("words");
     for (const word of Object.keys(data.near).sort()) list.append(Object.assign(document.createElement("option"), { value: word }));

@@ -1,0 +1,236 @@
+"""Generates stories for many users: a few at a time, one token of each in turn; the other users wait in a queue.
+
+One thread generates. A user's page polls its `Generation`; one that is no longer polled was abandoned and gives up its
+slot.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+from talewright.errors import UserError
+from talewright.generate.engine import Engine
+from talewright.generate.sampling import Sampling
+from talewright.studio.registry import LoadedModel, ModelRegistry
+
+logger = logging.getLogger(__name__)
+
+SLOTS = 4
+"""Stories generated at once."""
+QUEUE = 100
+"""Stories that may wait."""
+MAX_PER_USER = 2
+"""Stories of one user, running or waiting: one, or two side by side."""
+TIMEOUT = 15.0
+"""Seconds without a poll after which a story is abandoned."""
+MAX_PROMPT = 80_000
+"""Characters of a prompt: about 15,000 words."""
+INTERNAL_ERROR = "Something went wrong in the studio; its log has the details. Try again."
+State = Literal["waiting", "loading", "generating", "done"]
+
+
+@dataclass(kw_only=True, eq=False)
+class Generation:
+    """One story, while it is generated and afterwards. Written by the scheduler, read by the page; there is no lock,
+    because each field is replaced as a whole.
+    """
+
+    user: str
+    choice: str
+    """The model, as `ModelRegistry.choices` names it; with its step as soon as it is loaded, since the best checkpoint
+    may be another one later."""
+    prompt: str
+    sampling: Sampling = field(default_factory=Sampling)
+    prompt_tokens: list[int] | None = None
+    """Set to continue a story; otherwise the prompt is tokenized."""
+    tokens: list[int] = field(default_factory=list)
+    """Tokens after the prompt. Those that are given at the start are kept and continued."""
+    part: int = 0
+    """How often this story was continued: each part draws other random numbers."""
+    state: State = "waiting"
+    stopped: bool = False
+    """Whether the user stopped it."""
+    finished: bool = False
+    """Whether the story came to its end."""
+    error: str = ""
+    notes: list[str] = field(default_factory=list)
+    label: str = ""
+    """The model's name and step, as soon as it is loaded."""
+    continuation: str = ""
+    """The text of the tokens; an incomplete last character is left out."""
+    polled: float = field(default_factory=time.monotonic)
+    """When the page last polled it."""
+
+    @property
+    def running(self) -> bool:
+        return self.state != "done"
+
+    @property
+    def text(self) -> str:
+        return self.prompt + self.continuation
+
+    @property
+    def abandoned(self) -> bool:
+        return self.stopped or time.monotonic() - self.polled > TIMEOUT
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class _GenerationSlot:
+    """A generation in progress: its model, which may still be loading, and the stream of its tokens."""
+
+    def __init__(self, generation: Generation, loading: Future[LoadedModel]) -> None:
+        self.generation, self.loading = generation, loading
+        self.stream: Generator[int, None, bool] | None = None
+
+    def advance(self) -> bool:
+        """Generate one token. Returns whether there was anything to do."""
+        generation = self.generation
+        try:
+            if generation.abandoned:
+                self._finish()
+            elif self.stream is not None:
+                self._append(next(self.stream))
+            elif not self.loading.done():
+                return False
+            else:
+                self._start(self.loading.result())
+        except StopIteration as end:
+            generation.finished = bool(end.value)
+            self._finish()
+        except Exception as error:
+            generation.error = user_message(error)
+            self._finish()
+        return True
+
+    def _start(self, loaded: LoadedModel) -> None:
+        generation, tokenizer = self.generation, loaded.tokenizer
+        if generation.prompt_tokens is None:
+            generation.prompt_tokens = tokenizer.encode(generation.prompt)
+        tokens, generation.tokens = generation.tokens, []
+        self._decoder, self._token_bytes = codecs.getincrementaldecoder("utf-8")("replace"), tokenizer.token_bytes
+        generation.choice, generation.label, generation.state = loaded.choice, loaded.label, "generating"
+        for token in tokens:
+            if token == tokenizer.eos_id:  # the user chose that the story ends here
+                generation.finished = True
+                return self._finish()
+            self._append(token)
+        self.stream = token_stream(generation, loaded)
+
+    def _append(self, token: int) -> None:
+        self.generation.tokens.append(token)
+        self.generation.continuation += self._decoder.decode(self._token_bytes[token])
+
+    def _finish(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+        self.generation.state = "done"
+
+
+def user_message(error: Exception) -> str:
+    """What a user reads of an error. An unexpected one is logged with its traceback."""
+    if isinstance(error, UserError):
+        return str(error)
+    logger.error("Unexpected error", exc_info=error)
+    return INTERNAL_ERROR
+
+
+def token_stream(generation: Generation, loaded: LoadedModel) -> Generator[int, None, bool]:
+    """The tokens that continue the story; returns whether it came to its end."""
+    engine = Engine(loaded.model, loaded.tokenizer, notify=generation.notes.append)
+    tokens = [*(generation.prompt_tokens or []), *generation.tokens]
+    return engine.stream_tokens(tokens, generation.sampling, generation.part)
+
+
+class GenerationScheduler:
+    """Runs the generations that are submitted, in their order."""
+
+    def __init__(self, registry: ModelRegistry, slots: int = SLOTS, queue: int = QUEUE) -> None:
+        self.registry, self.slots, self.queue = registry, slots, queue
+        self._waiting: deque[Generation] = deque()
+        self._running: list[_GenerationSlot] = []
+        self._changed = threading.Condition()
+        self._loader = ThreadPoolExecutor(1, "loader")  # so that loading a model pauses nobody's story
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
+        self._thread.start()
+
+    def submit(self, generation: Generation) -> Generation:
+        """Put a generation into the queue. Raises UserError if the queue is full, or the request cannot be served."""
+        if len(generation.prompt) > MAX_PROMPT:
+            raise UserError(
+                f"the prompt has {len(generation.prompt):,} characters; up to {MAX_PROMPT:,} are accepted here, so "
+                "shorten it"
+            )
+        self.registry.check(generation.choice)
+        with self._changed:
+            own = [each for each in self._all() if each.user == generation.user and not each.stopped]
+            if len(own) >= MAX_PER_USER:
+                raise UserError("your last story is still being generated; stop it first, or wait until it ends")
+            if len(self._waiting) >= self.queue:
+                raise UserError("very many users are waiting for a story right now; try again in a minute")
+            self._waiting.append(generation)
+            self._changed.notify()
+        return generation
+
+    def position(self, generation: Generation) -> int:
+        """Its position in the queue, from 1; 0 if it is not waiting."""
+        with self._changed:
+            return next((i for i, each in enumerate(self._waiting, 1) if each is generation), 0)
+
+    def leave(self, user: str) -> None:
+        """Stop the stories of a user who closed the page."""
+        with self._changed:
+            for generation in self._all():
+                if generation.user == user:
+                    generation.stop()
+
+    def counts(self) -> tuple[int, int]:
+        """Number of stories running, and waiting."""
+        with self._changed:
+            return len(self._running), len(self._waiting)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(10)
+        self._loader.shutdown(cancel_futures=True)
+
+    def _all(self) -> list[Generation]:
+        return [*(slot.generation for slot in self._running), *self._waiting]
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._running or self._waiting or self._closed):
+                    self._changed.wait()
+                if self._closed:
+                    return
+                self._fill_slots()
+                running = list(self._running)
+            progress = [slot.advance() for slot in running]
+            with self._changed:
+                self._running = [slot for slot in self._running if slot.generation.running]
+            if not any(progress):
+                time.sleep(0.005)  # all are loading their models
+
+    def _fill_slots(self) -> None:
+        """Drop abandoned generations from the queue, then fill the free slots from it."""
+        for generation in [each for each in self._waiting if each.abandoned]:
+            self._waiting.remove(generation)
+            generation.state = "done"
+        while self._waiting and len(self._running) < self.slots:
+            generation = self._waiting.popleft()
+            generation.state = "loading"
+            loading = self._loader.submit(self.registry.load, generation.choice)
+            self._running.append(_GenerationSlot(generation, loading))

@@ -1,0 +1,131 @@
+"""What the tabs share: the registry and the scheduler, the sampling controls, and how a generation is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from talewright.generate.sampling import Sampling
+from talewright.studio.registry import ModelRegistry
+from talewright.studio.scheduler import Generation, GenerationScheduler, user_message
+
+RUNNING, QUEUED = 0.12, 0.5
+"""Seconds between two polls of a story that is generated, and of one that waits."""
+QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+"""Options of every event but generation: no progress overlay, no waiting for other events, no public API name."""
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Studio:
+    """What all users share."""
+
+    registry: ModelRegistry
+    scheduler: GenerationScheduler
+    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "inspection"))
+    """Inspects stories and draws figures, one at a time, so that memory stays bounded."""
+
+    async def compute(self, function: Callable[..., T], *values: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.worker, function, *values)
+
+    def close(self) -> None:
+        self.scheduler.close()
+        self.worker.shutdown(cancel_futures=True)
+
+
+def sampling_controls() -> list[Any]:
+    """The controls, in the order of `sampling_of`."""
+    top_k, top_p = "Sample from this many of the most probable tokens.", "Sample from this share of the probability."
+    return [
+        gr.Slider(0.1, 1.5, 0.8, step=0.1, label="Temperature", info="Lower is more predictable, higher more varied."),
+        gr.Slider(20, 400, 100, step=1, label="New tokens", info="The story pauses after this many."),
+        gr.Slider(1, 200, 50, step=1, label="Top-k", info=top_k),
+        gr.Slider(0.05, 1.0, 1.0, step=0.05, label="Top-p", info=top_p),
+        gr.Slider(1.0, 2.0, 1.0, step=0.05, label="Repetition penalty", info="Above 1, repeating is less likely."),
+        gr.Number(0, label="Seed", precision=0, minimum=0, info="Same seed, same story.", elem_classes="seed"),
+    ]
+
+
+def sampling_of(values: Sequence[Any]) -> Sampling:
+    """Raises UserError if a value is out of range."""
+    temperature, new_tokens, top_k, top_p, penalty, seed = (value or 0 for value in values)
+    return Sampling(
+        temperature=float(temperature),
+        max_new_tokens=int(new_tokens),
+        top_k=int(top_k),
+        top_p=float(top_p),
+        repetition_penalty=float(penalty),
+        seed=int(seed),
+    )
+
+
+def clean_prompt(prompt: str | None) -> str:
+    """The prompt without trailing spaces: a space belongs to the word after it."""
+    return (prompt or "").rstrip(" ")
+
+
+def html(value: str, **options: Any) -> Any:
+    """HTML in the page's own style."""
+    return gr.HTML(value, apply_default_css=False, **options)
+
+
+def user_of(request: gr.Request) -> str:
+    return str(request.session_hash)
+
+
+def read_asset(name: str) -> str:
+    return (files("talewright.studio") / name).read_text(encoding="utf-8")
+
+
+def error_sentence(error: Exception | str) -> str:
+    """An error as a sentence for the page."""
+    message = error if isinstance(error, str) else user_message(error)
+    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
+
+
+async def follow(scheduler: GenerationScheduler, generations: Sequence[Generation]) -> AsyncGenerator[None, None]:
+    """Yields whenever there is something new to show, until all are done. They are stopped if the follower leaves."""
+    shown: Any = None
+    try:
+        while any(each.running for each in generations):
+            now = time.monotonic()
+            for each in generations:
+                each.polled = now
+            positions = [scheduler.position(each) for each in generations]
+            new = [(each.state, len(each.tokens), place) for each, place in zip(generations, positions, strict=True)]
+            if new != shown:
+                shown = new
+                yield
+            running = any(each.state == "generating" for each in generations)
+            await asyncio.sleep(RUNNING if running else QUEUED if any(positions) else RUNNING / 2)
+    finally:
+        for each in generations:
+            if each.running:
+                each.stop()
+
+
+def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple[str, str]:
+    """The state of a generation in a sentence, and the kind of sentence (see `rendering.status`)."""
+    if generation.error:
+        return error_sentence(generation.error), "error"
+    if generation.state == "waiting":
+        if scheduler.counts()[0] < scheduler.slots:
+            return "One moment …", "busy"
+        return f"Other users' stories come first. Your position in the queue: {scheduler.position(generation)}.", "busy"
+    if generation.state == "loading":
+        return "Loading the model …", "busy"
+    if generation.state == "generating":
+        return " ".join(["Writing …", *generation.notes]), "busy"
+    number = f"{len(generation.tokens):,} tokens"
+    if generation.finished:
+        return " ".join([f"The end, after {number}.", *generation.notes]), ""
+    if not generation.tokens:
+        return "Stopped before the first word.", ""
+    return " ".join(["Stopped." if generation.stopped else f"Paused after {number}.", *generation.notes]), ""
