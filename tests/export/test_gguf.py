@@ -109,12 +109,12 @@ def test_the_tokens_that_pad_the_vocabulary_have_no_text(opened):
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ({"activation": "gelu"}, "its activation is gelu, not gelu_tanh"),
-        ({"norm_placement": "post"}, r"after the residual sum \(post-LN\)"),
+        ({"activation": "gelu"}, "model.activation is gelu, not gelu_tanh"),
+        ({"norm_placement": "post"}, "model.norm_placement is post, not pre"),
         ({"attention": ("global", "local"), "window": 8}, "some of its layers have local attention"),
         ({**LLAMA_SHAPED, "qk_norm": True, "attention": ("local",), "window": 8, "bias": ()}, "have local attention"),
         ({**LLAMA_SHAPED, "qk_norm": True, "bias": ("out",)}, "output has a bias together with normalized queries"),
-        ({**LLAMA_SHAPED, "activation": "relu2"}, "is not gated"),
+        ({**LLAMA_SHAPED, "activation": "relu2"}, "model.activation is relu2, not swiglu"),
     ],
 )
 def test_what_llama_cpp_cannot_hold_is_refused_with_the_reason(shape, reason, make_source, tmp_path):

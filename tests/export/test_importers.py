@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no size": (set_config(n_embd=None), "config.json has no n_embd"),
     "no number": (set_config(n_layer="two"), 'n_layer is "two"; use an integer from 1 up'),
-    "activation": (set_config(activation_function="relu"), 'activation_function is "relu"; supported values: gelu_new'),
+    "activation": (set_config(activation_function="relu"), 'activation_function is "relu"; use gelu_new or gelu'),
     "not ours": (
         set_config(scale_attn_by_inverse_layer_idx=True),
         "scale_attn_by_inverse_layer_idx is true; our model supports only false",

@@ -161,12 +161,12 @@ def test_run_c_itself_generates_our_story(kv_heads, tokenizer, tmp_path, run_c):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"bias": ("mlp",)}, "its projections have biases"),
+        ({"bias": ("mlp",)}, r"its model\.bias is \('mlp',\), not \(\)"),
         ({"norm_eps": 1e-6}, r"its model\.norm_eps is 1e-06, not 1e-05"),
         ({"rotary_base": 500.0}, r"its model\.rotary_base is 500\.0"),
-        ({"qk_norm": True}, "it normalizes queries and keys"),
+        ({"qk_norm": True}, r"its model\.qk_norm is True, not False"),
         ({"attention": ("local",), "window": 8}, "have local attention"),
-        ({"norm": "layernorm"}, "it has LayerNorm"),
+        ({"norm": "layernorm"}, r"its model\.norm is layernorm, not rmsnorm"),
     ],
 )
 def test_what_run_c_cannot_hold_is_refused_with_the_reason(change, reason, tokenizer, tmp_path):

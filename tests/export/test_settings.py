@@ -21,20 +21,20 @@ from tests.train.conftest import write_stories
 
 SIZES: dict[str, Any] = {"n_layers": 2, "n_heads": 4, "d_model": 32, "d_ff": 48, "context_length": 24}
 LLAMA: dict[str, Any] = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": ()}
-LAYERNORM = "it has LayerNorm, not RMSNorm"
+LAYERNORM = "its model.norm is layernorm, not rmsnorm"
 CASES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "GPT-2, normalized queries": (
         {"qk_norm": True},
-        {**dict.fromkeys(("hf", "gguf"), "it normalizes queries and keys"), "llama2c": LAYERNORM},
+        {**dict.fromkeys(("hf", "gguf"), "its model.qk_norm is True, not False"), "llama2c": LAYERNORM},
     ),
-    "Llama, normalized queries": ({**LLAMA, "qk_norm": True}, {"llama2c": "it normalizes queries and keys"}),
+    "Llama, normalized queries": ({**LLAMA, "qk_norm": True}, {"llama2c": "its model.qk_norm is True, not False"}),
     "Llama, normalized queries, unscaled scores": (
         {**LLAMA, "qk_norm": True, "attention_scaled": False},
-        {"llama2c": "it normalizes queries and keys"},
+        {"llama2c": "its model.qk_norm is True, not False"},
     ),
     "GPT-2, ReLU squared": (
         {"activation": "relu2"},
-        {"gguf": "its activation is relu2, not gelu_tanh", "llama2c": LAYERNORM},
+        {"gguf": "its model.activation is relu2, not gelu_tanh", "llama2c": LAYERNORM},
     ),
     "GPT-Neo, ReLU squared": (
         {"activation": "relu2", "attention": ("global", "local"), "window": 6, "bias": ("out", "mlp")},
@@ -42,11 +42,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     ),
     "Llama, ReLU squared": (
         {**LLAMA, "activation": "relu2"},
-        dict.fromkeys(("hf", "gguf", "llama2c"), r"its feed-forward layer is not gated (SwiGLU)"),
+        dict.fromkeys(("hf", "gguf", "llama2c"), "its model.activation is relu2, not swiglu"),
     ),
     "GPT-2, rotary positions": (
         {"positions": "rotary"},
-        {**dict.fromkeys(("hf", "gguf"), "its positions are rotary, not learned"), "llama2c": LAYERNORM},
+        {**dict.fromkeys(("hf", "gguf"), "its model.positions is rotary, not learned"), "llama2c": LAYERNORM},
     ),
     "GPT-2, grouped heads": (
         {"n_kv_heads": 2},

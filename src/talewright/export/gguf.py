@@ -10,7 +10,7 @@ from torch import Tensor
 
 from talewright.config import ModelConfig
 from talewright.export.adapters import GPT2Adapter, LlamaAdapter, Qwen3Adapter, fold, folded_config
-from talewright.export.adapters.base import first_reason, is_local
+from talewright.export.adapters.base import difference, first_reason, local_reason
 from talewright.export.adapters.ggml import export_ggml
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.vocabulary import BYTES, ScoredPieces, foreign_vocabulary, padding
@@ -65,14 +65,11 @@ Or with llama.cpp itself: `llama-completion -m {{place}}/{FILE} -c 0 -p "Once up
 def _choose_architecture(config: ModelConfig) -> tuple[str, str | None]:
     """The nearest model of llama.cpp to a folded shape, and why it does not compute the same (None if it does)."""
     if config.norm == "layernorm":
-        gelu = (config.activation != "gelu_tanh", f"its activation is {config.activation}, not gelu_tanh")
-        return "gpt2", GPT2Adapter().unsupported_reason(config) or first_reason(gelu)
+        return "gpt2", GPT2Adapter().unsupported_reason(config) or difference(config, {"activation": "gelu_tanh"})
     if not config.qk_norm:
         return "llama", LlamaAdapter().unsupported_reason(config)
-    return "qwen3", Qwen3Adapter().unsupported_reason(config) or first_reason(
-        (is_local(config), "some of its layers have local attention"),
-        ("out" in config.bias, "its attention output has a bias together with normalized queries and keys"),
-    )
+    bias = ("out" in config.bias, "its attention output has a bias together with normalized queries and keys")
+    return "qwen3", Qwen3Adapter().unsupported_reason(config) or local_reason(config) or first_reason(bias)
 
 
 def _write_settings(writer: GGUFWriter, name: str, config: ModelConfig, architecture: str, dtype: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from talewright.config import ModelConfig
 from talewright.export.adapters import LlamaAdapter, fold, folded_config
-from talewright.export.adapters.base import first_reason
+from talewright.export.adapters.base import difference
 from talewright.export.adapters.ggml import export_ggml
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.vocabulary import BYTES, ScoredPieces, foreign_vocabulary
@@ -30,8 +30,8 @@ HEADER = struct.Struct("<7i")
 """d_model, d_ff, n_layers, n_heads, n_kv_heads, vocab_size (negative if the output layer is not tied), context."""
 BEGIN, FIRST_BYTE = 1, 3
 MIN_VOCAB = FIRST_BYTE + 256
-NORM_EPS, ROTARY_BASE = 1e-5, 10000.0
-"""Constants in run.c."""
+CONSTANTS = {"norm_eps": 1e-5, "rotary_base": 10000.0, "bias": ()}
+"""Settings of every model of run.c."""
 ROTATIONS = "rotations"
 """The tensor of cosines and sines that the first versions of run.c read."""
 LAYER_TENSORS = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_down", "ffn_up")
@@ -64,16 +64,9 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
         shape = dataclasses.replace(folded_config(config), attention_scaled=True)
-        vocab_size = config.vocab_size
-        reason = LlamaAdapter().unsupported_reason(shape) or first_reason(
-            (bool(config.bias), "its projections have biases"),
-            (config.norm_eps != NORM_EPS, f"its model.norm_eps is {config.norm_eps}, not {NORM_EPS}"),
-            (config.rotary_base != ROTARY_BASE, f"its model.rotary_base is {config.rotary_base}, not {ROTARY_BASE}"),
-            (
-                vocab_size < MIN_VOCAB,
-                f"its vocabulary of {vocab_size} is below the {MIN_VOCAB} tokens of run.c",
-            ),
-        )
+        reason = LlamaAdapter().unsupported_reason(shape) or difference(config, CONSTANTS)
+        if reason is None and config.vocab_size < MIN_VOCAB:
+            reason = f"its model.vocab_size is {config.vocab_size}, below the {MIN_VOCAB} tokens that it needs"
         return reason and f"run.c does not compute the same: {reason}. --to hf-remote takes any model"
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
@@ -84,7 +77,9 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
             if name in tensors:
                 tensors[name] = tensors[name][np.argsort(ids)]
         foreign = export_ggml(config, tensors, "llama")
-        foreign[ROTATIONS] = rotations(config.context_length, config.head_dim, ROTARY_BASE)[..., : config.head_dim // 2]
+        foreign[ROTATIONS] = rotations(config.context_length, config.head_dim, config.rotary_base)[
+            ..., : config.head_dim // 2
+        ]
         vocab_size = config.vocab_size if config.tied else -config.vocab_size
         sizes = (config.d_model, config.d_ff, config.n_layers, config.n_heads, config.kv_heads)
         with (folder / MODEL).open("wb") as file:

@@ -15,6 +15,8 @@ from talewright.export.adapters.tensor_map import TensorMap, Tensors
 
 ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu2": "relu2", "swiglu": "silu"}
 """Our names of the activations and those of transformers."""
+Fields = dict[str, tuple[str, Any]]
+"""For each of our settings: its key in config.json, and the class's default there (None if it has none)."""
 
 
 class Adapter(ABC):
@@ -26,15 +28,17 @@ class Adapter(ABC):
     """What tensor names begin with, except in the file of a model that was saved without its output layer."""
     computed: ClassVar[tuple[str, ...]] = ()
     """Endings of tensor names that some files contain although they are computed, not learned."""
-    sizes: ClassVar[Mapping[str, str]] = {}
-    """The key in config.json of each of our integer settings."""
-    dropout: ClassVar[Mapping[str, str]] = {}
-    """The key in config.json of the dropout rate of each of our dropout sites."""
+    fixed: ClassVar[dict[str, Any]] = {}
+    """Our settings that all models of the class have."""
+    fields: ClassVar[Fields] = {}
+    """Our other settings that are in config.json."""
+    dropout: ClassVar[dict[str, str]] = {}
+    """The key of the dropout rate of each of our dropout sites."""
     tensor_map: ClassVar[TensorMap]
 
-    @abstractmethod
     def unsupported_reason(self, config: ModelConfig) -> str | None:
         """Why the class does not compute the same as our model of that shape; None if it does."""
+        return difference(config, self.fixed)
 
     @abstractmethod
     def to_json(self, config: ModelConfig) -> dict[str, Any]:
@@ -52,28 +56,25 @@ class Adapter(ABC):
         """Our tensors as this class names and stores them."""
         return self.tensor_map.export_tensors(dataclasses.replace(config, bias=self.bias_sites(config)), ours)
 
-    def sizes_to_json(self, config: ModelConfig) -> dict[str, Any]:
-        """The sizes and dropout rates for config.json."""
+    def fields_to_json(self, config: ModelConfig) -> dict[str, Any]:
         rates = {key: config.dropout if site in config.dropout_sites else 0.0 for site, key in self.dropout.items()}
-        return {key: getattr(config, name) for name, key in self.sizes.items()} | rates
+        return {key: getattr(config, name) for name, (key, _) in self.fields.items()} | rates
 
-    def sizes_from_json(self, json: ConfigJson, **defaults: int) -> dict[str, Any]:
-        """Our settings from the sizes and dropout rates in config.json."""
-        sizes = {name: json.integer(key, defaults.get(name)) for name, key in self.sizes.items()}
-        return sizes | json.dropout(self.dropout)
-
-
-def is_local(config: ModelConfig) -> bool:
-    """Whether a layer attends to less than the whole context."""
-    windows = (config.layer_window(layer) or config.context_length for layer in range(config.n_layers))
-    return min(windows) < config.context_length
+    def fields_from_json(self, json: ConfigJson, **defaults: Any) -> dict[str, Any]:
+        """Our settings from `fixed`, `fields` and `dropout`. defaults: those that depend on other settings."""
+        readers = {bool: json.boolean, float: json.number}
+        values = {}
+        for name, (key, default) in self.fields.items():
+            values[name] = readers.get(type(default), json.integer)(key, defaults.get(name, default))
+        return {**self.fixed, **values, **json.dropout(self.dropout)}
 
 
-def shortest_period(kinds: list[str]) -> tuple[str, ...]:
-    """The shortest beginning of the list that gives all of it if repeated: [a, b, a, b] -> (a, b)."""
-    lengths = range(1, len(kinds) + 1)
-    length = next(n for n in lengths if all(kind == kinds[i % n] for i, kind in enumerate(kinds)))
-    return tuple(kinds[:length])
+def difference(config: ModelConfig, expected: Mapping[str, Any]) -> str | None:
+    """The first setting that is not as expected, as a reason; None if all are."""
+    for name, value in expected.items():
+        if getattr(config, name) != value:
+            return f"its model.{name} is {getattr(config, name)}, not {value}"
+    return None
 
 
 def first_reason(*reasons: tuple[bool, str]) -> str | None:
@@ -81,9 +82,14 @@ def first_reason(*reasons: tuple[bool, str]) -> str | None:
     return next((reason for holds, reason in reasons if holds), None)
 
 
-def common_reasons(config: ModelConfig) -> tuple[tuple[bool, str], ...]:
-    """What no published class computes, for `first_reason`."""
-    return (
-        (config.norm_placement != "pre", "its norms come after the residual sum (post-LN), not before each sublayer"),
-        (config.embedding_scaled, "its embedding is scaled"),
-    )
+def local_reason(config: ModelConfig) -> str | None:
+    """The reason if a layer attends to less than the whole context."""
+    windows = (config.layer_window(layer) or config.context_length for layer in range(config.n_layers))
+    return "some of its layers have local attention" if min(windows) < config.context_length else None
+
+
+def shortest_period(kinds: list[str]) -> tuple[str, ...]:
+    """The shortest beginning of the list that gives all of it if repeated: [a, b, a, b] -> (a, b)."""
+    lengths = range(1, len(kinds) + 1)
+    length = next(n for n in lengths if all(kind == kinds[i % n] for i, kind in enumerate(kinds)))
+    return tuple(kinds[:length])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from talewright.errors import UserError
@@ -16,29 +16,17 @@ class ConfigJson:
         self.values, self.path = values, path
 
     def integer(self, key: str, default: int | None = None, least: int = 1) -> int:
-        value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.error(key, f"use an integer from {least} up")
-        return value
+        return self._read(key, default, lambda value: _is(value, int) and value >= least, f"an integer from {least} up")
 
-    def number(self, key: str, default: float) -> float:
-        value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(key, "use a number")
-        return float(value)
+    def number(self, key: str, default: float | None = None) -> float:
+        return float(self._read(key, default, lambda value: _is(value, int | float), "a number"))
 
-    def boolean(self, key: str, default: bool) -> bool:
-        value = self._value(key, default)
-        if not isinstance(value, bool):
-            raise self.error(key, "use true or false")
-        return value
+    def boolean(self, key: str, default: bool | None = None) -> bool:
+        return self._read(key, default, lambda value: isinstance(value, bool), "true or false")
 
     def choice(self, key: str, known: Mapping[str, str], default: str) -> Any:
         """The entry of `known` that the value names."""
-        value = self._value(key, default)
-        if not isinstance(value, str) or value not in known:
-            raise self.error(key, "supported values: " + ", ".join(known))
-        return known[value]
+        return known[self._read(key, default, lambda value: value in list(known), " or ".join(known))]
 
     def require(self, key: str, *allowed: Any) -> None:
         """Refuse a setting that our model does not have; the first allowed value is the default."""
@@ -54,9 +42,15 @@ class ConfigJson:
     def error(self, key: str, fix: str) -> UserError:
         return UserError(f"{self.path}: {key} is {json.dumps(self.values.get(key))[:80]}; {fix}")
 
-    def _value(self, key: str, default: Any) -> Any:
+    def _read(self, key: str, default: Any, valid: Callable[[Any], bool], kind: str) -> Any:
         value = self.values.get(key)
         value = default if value is None else value
         if value is None:
             raise UserError(f"{self.path} has no {key}")
+        if not valid(value):
+            raise self.error(key, f"use {kind}")
         return value
+
+
+def _is(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

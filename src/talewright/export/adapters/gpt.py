@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from talewright.config import ModelConfig
 from talewright.export.adapters.base import (
     ACTIVATIONS,
     Adapter,
-    common_reasons,
+    Fields,
+    difference,
     first_reason,
-    is_local,
+    local_reason,
     shortest_period,
 )
 from talewright.export.adapters.config_json import ConfigJson
@@ -35,15 +35,25 @@ class GPT2Adapter(Adapter):
     model_type = "gpt2"
     prefix = "transformer."
     computed = (".attn.bias", ".attn.masked_bias")
-    sizes: ClassVar[Mapping[str, str]] = {
-        "context_length": "n_positions",
-        "d_model": "n_embd",
-        "n_layers": "n_layer",
-        "n_heads": "n_head",
-        "d_ff": "n_inner",
-        "vocab_size": "vocab_size",
+    fixed: ClassVar[dict[str, Any]] = {
+        "norm": "layernorm",
+        "norm_placement": "pre",
+        "embedding_scaled": False,
+        "positions": "learned",
+        "qk_norm": False,
     }
-    dropout: ClassVar[Mapping[str, str]] = {
+    fields: ClassVar[Fields] = {
+        "context_length": ("n_positions", None),
+        "d_model": ("n_embd", None),
+        "n_layers": ("n_layer", None),
+        "n_heads": ("n_head", None),
+        "d_ff": ("n_inner", None),
+        "vocab_size": ("vocab_size", None),
+        "norm_eps": ("layer_norm_epsilon", 1e-5),
+        "tied": ("tie_word_embeddings", True),
+        "attention_scaled": ("scale_attn_weights", True),
+    }
+    dropout: ClassVar[dict[str, str]] = {
         "residual": "resid_pdrop",
         "embedding": "embd_pdrop",
         "attention": "attn_pdrop",
@@ -58,50 +68,40 @@ class GPT2Adapter(Adapter):
     )
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return _gpt_reason(config) or first_reason(
-            (is_local(config), "some of its layers have local attention"),
-            (not config.attention_scaled, "its attention scores are not scaled"),
-        )
+        return _gpt_reason(config) or local_reason(config) or difference(config, {"attention_scaled": True})
 
     def to_json(self, config: ModelConfig) -> dict[str, Any]:
-        return {**self.common_to_json(config), "scale_attn_weights": True}
+        return {**self.fields_to_json(config), "activation_function": ACTIVATIONS[config.activation]}
 
     def from_json(self, json: ConfigJson) -> ModelConfig:
         json.require("scale_attn_by_inverse_layer_idx", False)
         json.require("add_cross_attention", False)
-        scaled = json.boolean("scale_attn_weights", True)
-        return ModelConfig(**self.common_from_json(json), attention_scaled=scaled)
+        return ModelConfig(**self.common_from_json(json))
 
     def bias_sites(self, config: ModelConfig) -> tuple[str, ...]:
         return ("qkv", "out", "mlp")
 
-    def common_to_json(self, config: ModelConfig) -> dict[str, Any]:
-        activation = ACTIVATIONS[config.activation]
-        own = {"activation_function": activation, "layer_norm_epsilon": config.norm_eps}
-        return self.sizes_to_json(config) | own
-
     def common_from_json(self, json: ConfigJson) -> dict[str, Any]:
-        return {
-            **self.sizes_from_json(json, d_ff=4 * json.integer(self.sizes["d_model"])),
-            "norm_eps": json.number("layer_norm_epsilon", 1e-5),
-            "activation": json.choice("activation_function", KNOWN, "gelu_new"),
-            "tied": json.boolean("tie_word_embeddings", True),
-        }
+        values = self.fields_from_json(json, d_ff=4 * json.integer(self.fields["d_model"][0]))
+        return {**values, "activation": json.choice("activation_function", KNOWN, "gelu_new")}
 
 
 class GPTNeoAdapter(GPT2Adapter):
     architecture = "GPTNeoForCausalLM"
     model_type = "gpt_neo"
     computed = (".attn.attention.bias", ".attn.attention.masked_bias")
-    sizes: ClassVar[Mapping[str, str]] = {
-        "context_length": "max_position_embeddings",
-        "d_model": "hidden_size",
-        "n_layers": "num_layers",
-        "n_heads": "num_heads",
-        "d_ff": "intermediate_size",
-        "vocab_size": "vocab_size",
+    fields: ClassVar[Fields] = {
+        "context_length": ("max_position_embeddings", None),
+        "d_model": ("hidden_size", None),
+        "n_layers": ("num_layers", None),
+        "n_heads": ("num_heads", None),
+        "d_ff": ("intermediate_size", None),
+        "vocab_size": ("vocab_size", None),
+        "norm_eps": ("layer_norm_epsilon", 1e-5),
+        "tied": ("tie_word_embeddings", True),
+        "window": ("window_size", 256),
     }
-    dropout: ClassVar[Mapping[str, str]] = {
+    dropout: ClassVar[dict[str, str]] = {
         "residual": "resid_dropout",
         "embedding": "embed_dropout",
         "attention": "attention_dropout",
@@ -115,36 +115,24 @@ class GPTNeoAdapter(GPT2Adapter):
     )
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return _gpt_reason(config) or first_reason(
-            ("qkv" in config.bias, "its queries, keys and values have biases"),
-            (config.attention_scaled, "its attention scores are scaled"),
-        )
+        biases = ("qkv" in config.bias, "its queries, keys and values have biases")
+        return _gpt_reason(config) or first_reason(biases) or difference(config, {"attention_scaled": False})
 
     def to_json(self, config: ModelConfig) -> dict[str, Any]:
         kinds = [config.attention[i % len(config.attention)] for i in range(config.n_layers)]
-        own = {"attention_types": [[kinds, 1]], "attention_layers": kinds, "window_size": config.window}
-        return self.common_to_json(config) | own
+        return {**super().to_json(config), "attention_types": [[kinds, 1]], "attention_layers": kinds}
 
     def from_json(self, json: ConfigJson) -> ModelConfig:
         common = self.common_from_json(json)
-        return ModelConfig(
-            **common,
-            bias=("out", "mlp"),
-            attention=_attention_kinds(json, common["n_layers"]),
-            window=json.integer("window_size", 256),
-            attention_scaled=False,
-        )
+        attention = _attention_kinds(json, common["n_layers"])
+        return ModelConfig(**common, attention=attention, bias=("out", "mlp"), attention_scaled=False)
 
     def bias_sites(self, config: ModelConfig) -> tuple[str, ...]:
         return ("out", "mlp")
 
 
 def _gpt_reason(config: ModelConfig) -> str | None:
-    return first_reason(
-        (config.norm != "layernorm", "it has RMSNorm, not LayerNorm"),
-        *common_reasons(config),
-        (config.positions != "learned", f"its positions are {config.positions}, not learned"),
-        (config.qk_norm, "it normalizes queries and keys"),
+    return difference(config, GPT2Adapter.fixed) or first_reason(
         (config.kv_heads != config.n_heads, "its heads of keys and values are grouped"),
         (config.activation == "swiglu", "its feed-forward layer is gated (SwiGLU)"),
     )

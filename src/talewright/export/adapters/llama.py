@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from talewright.config import ModelConfig
@@ -10,9 +9,10 @@ from talewright.errors import UserError
 from talewright.export.adapters.base import (
     ACTIVATIONS,
     Adapter,
-    common_reasons,
+    Fields,
+    difference,
     first_reason,
-    is_local,
+    local_reason,
     shortest_period,
 )
 from talewright.export.adapters.config_json import ConfigJson
@@ -26,16 +26,27 @@ class LlamaAdapter(Adapter):
     model_type = "llama"
     prefix = "model."
     computed = ("rotary_emb.inv_freq",)
-    sizes: ClassVar[Mapping[str, str]] = {
-        "context_length": "max_position_embeddings",
-        "d_model": "hidden_size",
-        "d_ff": "intermediate_size",
-        "n_layers": "num_hidden_layers",
-        "n_heads": "num_attention_heads",
-        "n_kv_heads": "num_key_value_heads",
-        "vocab_size": "vocab_size",
+    fixed: ClassVar[dict[str, Any]] = {
+        "norm": "rmsnorm",
+        "norm_placement": "pre",
+        "embedding_scaled": False,
+        "positions": "rotary",
+        "activation": "swiglu",
+        "attention_scaled": True,
+        "qk_norm": False,
     }
-    dropout: ClassVar[Mapping[str, str]] = {"attention": "attention_dropout"}
+    fields: ClassVar[Fields] = {
+        "context_length": ("max_position_embeddings", None),
+        "d_model": ("hidden_size", None),
+        "d_ff": ("intermediate_size", None),
+        "n_layers": ("num_hidden_layers", None),
+        "n_heads": ("num_attention_heads", None),
+        "n_kv_heads": ("num_key_value_heads", None),
+        "vocab_size": ("vocab_size", None),
+        "norm_eps": ("rms_norm_eps", 1e-6),
+        "tied": ("tie_word_embeddings", False),
+    }
+    dropout: ClassVar[dict[str, str]] = {"attention": "attention_dropout"}
     tensor_map = TensorMap(
         {
             "embedding": "model.embed_tokens",
@@ -53,10 +64,7 @@ class LlamaAdapter(Adapter):
     )
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return _llama_reason(config) or first_reason(
-            (config.qk_norm, "it normalizes queries and keys"),
-            (is_local(config), "some of its layers have local attention"),
-        )
+        return difference(config, self.fixed) or local_reason(config)
 
     def to_json(self, config: ModelConfig) -> dict[str, Any]:
         return {**self.common_to_json(config), "mlp_bias": "mlp" in config.bias}
@@ -72,11 +80,10 @@ class LlamaAdapter(Adapter):
 
     def common_to_json(self, config: ModelConfig) -> dict[str, Any]:
         return {
-            **self.sizes_to_json(config),
+            **self.fields_to_json(config),
             "num_key_value_heads": config.kv_heads,
             "head_dim": config.head_dim,
             "hidden_act": ACTIVATIONS[config.activation],
-            "rms_norm_eps": config.norm_eps,
             "rope_theta": config.rotary_base,
             "rope_scaling": None,
             "attention_bias": _has_attention_bias(config),
@@ -85,27 +92,19 @@ class LlamaAdapter(Adapter):
     def common_from_json(self, json: ConfigJson, head_dim: int | None) -> dict[str, Any]:
         """The settings that Llama and Qwen3 share. head_dim: the class's default; None means d_model / n_heads."""
         json.require("hidden_act", "silu", "swish")
-        d_model, heads = (json.integer(self.sizes[name]) for name in ("d_model", "n_heads"))
+        d_model, heads = json.integer("hidden_size"), json.integer("num_attention_heads")
         if json.integer("head_dim", head_dim or d_model // heads) * heads != d_model:
             raise json.error("head_dim", f"our model supports only hidden_size / heads: {d_model} / {heads}")
-        return {
-            **self.sizes_from_json(json, n_kv_heads=heads),
-            "norm": "rmsnorm",
-            "norm_eps": json.number("rms_norm_eps", 1e-6),
-            "positions": "rotary",
-            "rotary_base": _rotary_base(json),
-            "activation": "swiglu",
-            "tied": json.boolean("tie_word_embeddings", False),
-        }
+        return {**self.fields_from_json(json, n_kv_heads=heads), "rotary_base": _rotary_base(json)}
 
 
 class Qwen3Adapter(LlamaAdapter):
     architecture = "Qwen3ForCausalLM"
     model_type = "qwen3"
+    fixed: ClassVar[dict[str, Any]] = {**LlamaAdapter.fixed, "qk_norm": True}
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return _llama_reason(config) or first_reason(
-            (not config.qk_norm, "it does not normalize queries and keys"),
+        return difference(config, self.fixed) or first_reason(
             ("mlp" in config.bias, "its feed-forward layer has biases"),
         )
 
@@ -122,17 +121,7 @@ class Qwen3Adapter(LlamaAdapter):
 
     def from_json(self, json: ConfigJson) -> ModelConfig:
         common = self.common_from_json(json, head_dim=128)
-        return ModelConfig(**common, bias=_attention_bias(json), qk_norm=True, **_local_attention(json))
-
-
-def _llama_reason(config: ModelConfig) -> str | None:
-    return first_reason(
-        (config.norm != "rmsnorm", "it has LayerNorm, not RMSNorm"),
-        *common_reasons(config),
-        (config.positions != "rotary", f"its positions are {config.positions}, not rotary"),
-        (config.activation != "swiglu", "its feed-forward layer is not gated (SwiGLU)"),
-        (not config.attention_scaled, "its attention scores are not scaled"),
-    )
+        return ModelConfig(**common, bias=_attention_bias(json), **_local_attention(json, common["n_layers"]))
 
 
 def _has_attention_bias(config: ModelConfig) -> bool:
@@ -153,9 +142,8 @@ def _rotary_base(json: ConfigJson) -> float:
     return ConfigJson({**json.values, **newer}, json.path).number("rope_theta", 10000.0)
 
 
-def _local_attention(json: ConfigJson) -> dict[str, Any]:
+def _local_attention(json: ConfigJson, layers: int) -> dict[str, Any]:
     """The layers with local attention, and their window."""
-    layers = json.integer("num_hidden_layers")
     if not json.boolean("use_sliding_window", False):
         return {}
     first = json.integer("max_window_layers", 28, least=0)  # the layers before it are global

@@ -26,9 +26,6 @@ class NativeAdapter(Adapter):
         {name: f"gpt.{name}" for name in OUTER} | {name: f"gpt.blocks.{{i}}.{name}" for name in IN_BLOCK}
     )
 
-    def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return None
-
     def to_json(self, config: ModelConfig) -> dict[str, Any]:
         shape = dataclasses.asdict(config)
         shape.pop("tied")  # transformers calls it tie_word_embeddings

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from talewright.config import ModelConfig
-from talewright.export.adapters.base import Adapter
+from talewright.export.adapters.base import Adapter, Fields
 from talewright.export.adapters.config_json import ConfigJson
 from talewright.export.adapters.tensor_map import TensorMap
 
@@ -18,12 +17,14 @@ class RaschkaAdapter(Adapter):
     model_type = "small_llm_gpt2"
     prefix = "gpt."
     computed = (".att.mask",)
-    sizes: ClassVar[Mapping[str, str]] = {
-        "n_layers": "n_layers",
-        "n_heads": "n_heads",
-        "d_model": "emb_dim",
-        "vocab_size": "vocab_size",
-        "context_length": "context_length",
+    fixed: ClassVar[dict[str, Any]] = {"activation": "gelu_tanh"}
+    fields: ClassVar[Fields] = {
+        "n_layers": ("n_layers", None),
+        "n_heads": ("n_heads", None),
+        "d_model": ("emb_dim", None),
+        "vocab_size": ("vocab_size", None),
+        "context_length": ("context_length", None),
+        "tied": ("tie_word_embeddings", True),
     }
     tensor_map = TensorMap(
         {
@@ -48,12 +49,7 @@ class RaschkaAdapter(Adapter):
         raise NotImplementedError("this class is for import only")
 
     def from_json(self, json: ConfigJson) -> ModelConfig:
-        sizes = self.sizes_from_json(json)
+        values = self.fields_from_json(json)
+        values["dropout"] = json.number("drop_rate", 0.0)
         qkv = ("qkv",) if json.boolean("qkv_bias", False) else ()
-        return ModelConfig(
-            **{**sizes, "dropout": json.number("drop_rate", 0.0)},
-            d_ff=4 * sizes["d_model"],
-            activation="gelu_tanh",
-            bias=(*qkv, "out", "mlp"),
-            tied=json.boolean("tie_word_embeddings", True),
-        )
+        return ModelConfig(**values, d_ff=4 * values["d_model"], bias=(*qkv, "out", "mlp"))

@@ -7,23 +7,23 @@ import json
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from talewright.config import EOT, ModelConfig
 from talewright.errors import UserError
-from talewright.export.adapters import Tensors
+from talewright.export.adapters import LlamaAdapter, Tensors
 from talewright.export.adapters.ggml import LLAMA_MAP, import_llama
 from talewright.export.importers.tokenizer import read_tokenizer
 from talewright.export.llama2c import (
+    CONSTANTS,
     FIRST_BYTE,
     HEADER,
     IDS,
     MIN_VOCAB,
     MODEL,
-    NORM_EPS,
-    ROTARY_BASE,
     ROTATIONS,
     TOKENIZER,
     tensor_order,
@@ -143,23 +143,10 @@ def _expected_bytes(config: ModelConfig) -> int:
 
 
 def _read_header(path: Path, data: bytes) -> ModelConfig:
-    d_model, d_ff, n_layers, n_heads, n_kv_heads, vocab_size, context_length = HEADER.unpack_from(data)
-    config = ModelConfig(
-        d_model=d_model,
-        d_ff=d_ff,
-        n_layers=n_layers,
-        n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
-        vocab_size=abs(vocab_size),
-        context_length=context_length,
-        norm="rmsnorm",
-        norm_eps=NORM_EPS,
-        positions="rotary",
-        rotary_base=ROTARY_BASE,
-        activation="swiglu",
-        bias=(),
-        tied=vocab_size > 0,
-    )
+    names = ("d_model", "d_ff", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "context_length")
+    sizes: dict[str, Any] = dict(zip(names, HEADER.unpack_from(data), strict=True))
+    sizes |= {"vocab_size": abs(sizes["vocab_size"]), "tied": sizes["vocab_size"] > 0}
+    config = ModelConfig(**{**LlamaAdapter.fixed, **CONSTANTS, **sizes})
     if problems := list(config.problems()):
         raise UserError(f"{path} is not a model of llama2.c; its header says: " + "; ".join(problems))
     return config
