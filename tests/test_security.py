@@ -20,7 +20,7 @@ CALLS = {"eval", "exec", "compile", "torch.load", "pd.read_pickle", "yaml.unsafe
 
 
 SWITCHES = {"allow_pickle", "shell", "trust_remote_code"}  # not to be set to True
-OWN_CODE = {"export/readers/hf_remote.py": {"trust_remote_code"}}
+OWN_CODE = {"export/clients/hf_remote.py": {"trust_remote_code"}}
 """The proof of an export reads back, in a process of its own, the code that the export itself has just written."""
 
 

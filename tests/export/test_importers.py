@@ -56,7 +56,9 @@ def test_an_imported_model_is_a_run_like_any_other(gpt2, tmp_path, monkeypatch, 
     score = json.loads(output_of(capsys, "evaluate", "run", "--data", str(stories), "--json"))
     options = ["--data", stories, "--out", "further", "--max-steps", "40", "--train.learning-rate", "1e-2"]
     output_of(capsys, "train", "--init-from", "run", *options, "--train.evaluate-every", "20")
-    assert api.load("further").recipe.train.init_from == str(tmp_path / "run")  # found from any folder
+    assert api.load("further").recipe.train.init_from == str(
+        tmp_path / "run"
+    )  # an absolute path
     further = json.loads(output_of(capsys, "evaluate", "further", "--data", str(stories), "--json"))
     assert further["untrained"]["loss"] == pytest.approx(score["loss"], rel=1e-4)  # of the imported weights
     assert further["loss"] < score["loss"] - 0.3

@@ -45,27 +45,27 @@ def site(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
 def address(site: tuple[Path, ExportSource]) -> Iterator[str]:
-    with served(site[0]) as found:
-        yield found
+    with served(site[0]) as url:
+        yield url
 
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[WebPage]:
     """The page with 32 bits, ready to generate. At the end, it requested nothing of other servers and had no errors."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    found = WebPage(context.new_page(), address).ready()
-    found.tab.evaluate("document.getElementById('settings').open = true")
-    found.tab.select_option("#kind", "f32")
-    yield found.ready()
-    assert found.errors == []
-    assert any("model/f32.onnx" in url for url in found.requests)  # requests of the worker are seen too
-    assert all(url.startswith((address, f"blob:{address}")) for url in found.requests)
+    web_page = WebPage(context.new_page(), address).ready()
+    web_page.tab.evaluate("document.getElementById('settings').open = true")
+    web_page.tab.select_option("#kind", "f32")
+    yield web_page.ready()
+    assert web_page.errors == []
+    assert any("model/f32.onnx" in url for url in web_page.requests)  # requests of the worker are seen too
+    assert all(url.startswith((address, f"blob:{address}")) for url in web_page.requests)
     context.close()
 
 
@@ -227,13 +227,13 @@ def test_axe_finds_nothing_wrong(browser, address, dark):
         if prompt:
             page.set(new_tokens=20)
             page.generate(prompt)
-        found = axe.Axe().run(page.tab)
-        assert found.violations_count == 0, found.generate_report()
+        report = axe.Axe().run(page.tab)
+        assert report.violations_count == 0, report.generate_report()
     context.route("**/f32.onnx*", lambda route: route.fulfill(status=404))
     page.tab.select_option("#kind", "f32")
     page.tab.wait_for_selector("#failure:visible")
-    found = axe.Axe().run(page.tab)
-    assert found.violations_count == 0, found.generate_report()
+    report = axe.Axe().run(page.tab)
+    assert report.violations_count == 0, report.generate_report()
     context.close()
 
 

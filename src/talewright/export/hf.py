@@ -19,8 +19,8 @@ class HuggingFace(ExportTarget):
     usage_template = """```python
 from transformers import pipeline
 
-generate = pipeline("text-generation", model="{place}")
-print(generate("Once upon a time", max_new_tokens=200)[0]["generated_text"])
+generator = pipeline("text-generation", model="{place}")
+print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
 ```
 """
 

@@ -88,7 +88,7 @@ def read_tokenizer_bin(path: Path, vocab_size: int) -> Tokenizer:
 
 
 def _find_tokenizer(model: Path, named: str | None, vocab_size: int, ours: bool) -> Tokenizer:
-    """The named tokenizer; otherwise that of our own export; otherwise the tokenizer.bin beside the model."""
+    """The named tokenizer; otherwise that of our own export; otherwise the tokenizer.bin next to the model."""
     own, pieces = model.with_name("tokenizer"), model.with_name(TOKENIZER)
     if named is not None and Path(named).suffix == ".bin":
         pieces = Path(named).expanduser()
@@ -108,7 +108,7 @@ def _read_ids(path: Path, vocab_size: int) -> np.ndarray | None:
     except (OSError, ValueError, TypeError, OverflowError, RecursionError):
         raise UserError(f"{path} is not a list of integers") from None
     if ids.ndim != 1 or sorted(ids.tolist()) != list(range(vocab_size)):
-        raise UserError(f"{path} does not number the {vocab_size:,} ids of the model beside it")
+        raise UserError(f"{path} does not number the {vocab_size:,} ids of the model next to it")
     return ids
 
 
