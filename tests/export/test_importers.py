@@ -56,9 +56,7 @@ def test_an_imported_model_is_a_run_like_any_other(gpt2, tmp_path, monkeypatch, 
     score = json.loads(output_of(capsys, "evaluate", "run", "--data", str(stories), "--json"))
     options = ["--data", stories, "--out", "further", "--max-steps", "40", "--train.learning-rate", "1e-2"]
     output_of(capsys, "train", "--init-from", "run", *options, "--train.evaluate-every", "20")
-    assert api.load("further").recipe.train.init_from == str(
-        tmp_path / "run"
-    )  # an absolute path
+    assert api.load("further").recipe.train.init_from == str(tmp_path / "run")  # an absolute path
     further = json.loads(output_of(capsys, "evaluate", "further", "--data", str(stories), "--json"))
     assert further["untrained"]["loss"] == pytest.approx(score["loss"], rel=1e-4)  # of the imported weights
     assert further["loss"] < score["loss"] - 0.3
@@ -162,6 +160,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "of MambaForCausalLM, which is not supported",
     ),
     "no size": (set_config(n_embd=None), "config.json has no n_embd"),
+    "a billion layers": (set_config(n_layer=10**9), "describes 1,000,000,000 layers, but"),
     "no number": (set_config(n_layer="two"), 'n_layer is "two"; use an integer from 1 up'),
     "activation": (set_config(activation_function="relu"), 'activation_function is "relu"; use gelu_new or gelu'),
     "not ours": (

@@ -81,6 +81,8 @@ def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Adapter, Imp
     if problems := list(config.problems()):
         raise UserError(f"{json.path} describes an impossible model: " + "; ".join(problems))
     foreign = _with_prefix(adapter, read_tensors(folder))
+    if config.n_layers > len(foreign):  # checked first: listing the tensors of a billion layers would take hours
+        raise UserError(f"{json.path} describes {config.n_layers:,} layers, but {folder} has {len(foreign)} tensors")
     config = _tied_as_stored(adapter, config, foreign)
     _check_tensors(folder, adapter.tensor_map.shapes(config), foreign)
     tensors = adapter.tensor_map.import_tensors(config, foreign)
