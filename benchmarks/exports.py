@@ -1,9 +1,9 @@
-"""Every recipe x every form of export: possible or why not, the largest difference of a logit, size, seconds.
+"""Every recipe x every export format: the largest logit difference, size and seconds, or why it is not supported.
 
 python benchmarks/exports.py [--recipes mini-2m ...] [--targets hf ...]
 
-Each recipe's model is made at its full size with random weights, and exported as a trained one would be, its proof in a
-fresh process included. Prints a table in Markdown; what cannot be is listed under it.
+Each recipe's model has its full size and random weights, and is exported like a trained one, with the parity check in a
+fresh process. Prints a table in Markdown, followed by the reasons why formats do not support recipes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 from talewright.config import load_recipe, recipe_names
 from talewright.data import bundled
 from talewright.errors import UserError
-from talewright.export import TARGETS, Source, export_model
-from talewright.export.adapters import choose_layout
+from talewright.export import TARGETS, ExportSource, export_model
+from talewright.export.adapters import choose_adapter
 from talewright.model.gpt import GPT
 from talewright.tokenizer.bpe import train_bpe
 
 
-def make_source(name: str, folder: Path) -> Source:
+def make_source(name: str, folder: Path) -> ExportSource:
     """The recipe's model with random weights, and a tokenizer of its size or less."""
     recipe = load_recipe(name)
     torch.manual_seed(0)
-    return Source(
+    return ExportSource(
         recipe=recipe,
         model=GPT(recipe.model).eval(),
         tokenizer=train_bpe(bundled.stories(2000), recipe.model.vocab_size),
@@ -37,9 +37,9 @@ def make_source(name: str, folder: Path) -> Source:
     )
 
 
-def cell(source: Source, target: str, folder: Path) -> str:
-    """What an export gave, as a cell of the table; `-` where the form cannot hold the model."""
-    if TARGETS[target].why_not(source.recipe.model):
+def cell(source: ExportSource, target: str, folder: Path) -> str:
+    """The result of an export as a cell of the table; `-` if the format cannot hold the model."""
+    if TARGETS[target].unsupported_reason(source.recipe.model):
         return "-"
     try:
         record = export_model(source, target, folder)
@@ -47,12 +47,10 @@ def cell(source: Source, target: str, folder: Path) -> str:
         return f"failed: {error}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    named = ""
-    if target == "hf":
-        layout, _ = choose_layout(source.recipe.model)
-        named = f"{layout.architecture}: " if layout else ""
+    adapter, _ = choose_adapter(source.recipe.model)
+    label = f"{adapter.architecture}: " if target == "hf" and adapter else ""
     size = f"{record['bytes'] / 1e6:,.1f} MB"
-    return f"{named}{record['largest_difference']:.1e}, {size}, {record['seconds']:.0f} s"
+    return f"{label}{record['largest_difference']:.1e}, {size}, {record['seconds']:.0f} s"
 
 
 def main() -> None:
@@ -69,7 +67,7 @@ def main() -> None:
             print(f"| {name} |", end="", flush=True)
             for target in chosen.targets:
                 print(f" {cell(source, target, Path(work) / f'{name}-{target}')} |", end="", flush=True)
-                if reason := TARGETS[target].why_not(source.recipe.model):
+                if reason := TARGETS[target].unsupported_reason(source.recipe.model):
                     reasons.setdefault(f"`{target}`: {reason}", []).append(name)
             print(flush=True)
     print("\n" + "\n".join(f"- {reason}: {', '.join(names)}." for reason, names in reasons.items()))

@@ -23,7 +23,7 @@ from alternate import Rival, alternate, table
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.export.gguf import FILE, GGUF
-from talewright.export.target import Source
+from talewright.export.target import ExportSource
 from talewright.generate.batching import Rows
 from talewright.generate.quantization import BYTES, Precision, decoder_at
 from talewright.generate.sampling import Sampling
@@ -129,7 +129,7 @@ def write_gguf(config: ModelConfig, dtype: str, folder: Path) -> Path:
     shape = dataclasses.replace(config, activation="gelu_tanh" if config.activation == "gelu" else config.activation)
     recipe = dataclasses.replace(load_recipe("quickstart"), model=shape)
     tokenizer = train_bpe(["Once upon a time there was a little fox.", "The little fox was happy."], 300)
-    source = Source(recipe=recipe, model=GPT(shape).eval(), tokenizer=tokenizer, run=folder, checkpoint="step-0")
+    source = ExportSource(recipe=recipe, model=GPT(shape).eval(), tokenizer=tokenizer, run=folder, checkpoint="step-0")
     GGUF().write(source, folder, dtype)
     return folder / FILE
 

@@ -1,9 +1,9 @@
-"""The page of `talewright export --to web` in Chromium: its size, the seconds until it can tell, and its speed.
+"""The page of `talewright export --to web` in Chromium: its size, the seconds until it is ready, and its speed.
 
 python benchmarks/page.py RUN [--rounds 3]
 
-Needs playwright and a Chromium. The page comes from this machine, so that the seconds are those of opening, not of the
-network. Each precision tells stories of 100 tokens; the loss is that of bundled stories, by onnxruntime here.
+Needs playwright and Chromium. The page is served by this machine, so the seconds do not include the network. Each
+precision generates stories of 100 tokens; the loss is on bundled stories, computed by onnxruntime.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from talewright.export.web import GRAPHS
 STORIES, TOKENS = 60, 100
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
 def loss(graph: Path, stories: list[np.ndarray]) -> float:
-    """Nats a token."""
+    """Mean negative log-likelihood per token, in nats."""
     read, losses = reader(str(graph)), []
     for ids in stories:
         logits = read(ids[:-1]).astype(np.float64)
@@ -45,15 +45,15 @@ def loss(graph: Path, stories: list[np.ndarray]) -> float:
     return statistics.fmean(losses)
 
 
-def told(page: Any, address: str, kind: str, rounds: int) -> tuple[float, float]:
-    """Seconds until the page can tell with this precision, and the median of its tokens a second.
+def measure(page: Any, address: str, kind: str, rounds: int) -> tuple[float, float]:
+    """Seconds until the page is ready with this precision, and its median tokens per second.
 
-    The 32 bits are opened after the 8 bits: their seconds hold neither the page nor onnxruntime.
+    32 bits is loaded after 8 bits, so its seconds include neither the page nor onnxruntime.
     """
     started = time.perf_counter()
     page.goto(address)
     page.wait_for_selector("#tell:enabled")
-    if page.input_value("#kind") != kind:  # the page begins with the smaller one
+    if page.input_value("#kind") != kind:  # the page loads the smaller one first
         page.evaluate("document.getElementById('settings').open = true")
         started = time.perf_counter()
         page.select_option("#kind", kind)
@@ -65,8 +65,8 @@ def told(page: Any, address: str, kind: str, rounds: int) -> tuple[float, float]
         page.evaluate("seed => { document.getElementById('seed').value = seed }", seed)
         page.click("#tell")
         page.wait_for_selector("#story[aria-busy=false]")
-        speeds.append(float(page.text_content("#status").split(" a second")[0].split()[-1]))
-    return opened, statistics.median(speeds[1:])  # in the first, the browser still compiles
+        speeds.append(float(page.text_content("#status").split(" per second")[0].split()[-1]))
+    return opened, statistics.median(speeds[1:])  # during the first, the browser still compiles
 
 
 def main() -> None:
@@ -81,13 +81,13 @@ def main() -> None:
         folder = Path(work) / "page"
         record = run.export(folder, "web")
         print(f"{run.recipe.name}: the folder has {record['bytes'] / 1e6:.1f} MB; {record['proof']}")
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for kind, graph in GRAPHS.items():
             page = browser.new_page()
             address = f"http://127.0.0.1:{server.server_port}/"
-            opened, speed = told(page, address, kind, chosen.rounds)
+            opened, speed = measure(page, address, kind, chosen.rounds)
             size = (folder / graph).stat().st_size / 1e6
             nats = loss(folder / graph, stories)
             print(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from talewright.config import ModelConfig, load_recipe, recipe_names
-from talewright.export.adapters import Qwen3
+from talewright.export.adapters import Qwen3Adapter
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
 
@@ -59,7 +59,7 @@ def test_the_story_ladder_is_qwen3_of_about_the_size_in_its_name(size: str) -> N
         )
     assert count_parameters(config).total == theirs.num_parameters() == STORY[size]
     assert STORY[size] == pytest.approx(1e6 * int(size[:-1]), rel=0.1)
-    assert Qwen3().why_not(config) is None
+    assert Qwen3Adapter().unsupported_reason(config) is None
 
 
 def test_there_are_these_recipes() -> None:

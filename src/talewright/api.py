@@ -89,12 +89,12 @@ class Run(RunFolder):
         With `push`, upload the folder to that repository on the hub. Raises UserError, with nothing written, if the
         format cannot hold the model or the folder holds something else.
         """
-        from talewright.export import Source, export_model
+        from talewright.export import ExportSource, export_model
         from talewright.inspect.curves import draw_curves
 
         with suppress(UserError):  # an imported run has no curves
             draw_curves(self.path)
-        source = Source(
+        source = ExportSource(
             recipe=self.recipe,
             model=copy.deepcopy(self.model).cpu().float(),
             tokenizer=self.tokenizer,

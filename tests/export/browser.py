@@ -1,4 +1,4 @@
-"""A headless browser, a server of files, and the page that `--to web` writes, for the tests that look at it there."""
+"""A headless browser, a file server, and the page that `--to web` writes, for tests of the page."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import pytest
 from talewright.errors import UserError
 from talewright.export.web.runtime import runtime_package
 
-PATIENCE = 120_000  # ms: a busy machine is slow, and no fault of the page
+TIMEOUT = 120_000  # ms: enough for a busy machine
 
 
 def package_or_skip() -> Path:
-    """onnxruntime-web of the user's cache, where npm puts it if it can."""
+    """onnxruntime-web in the user's cache, downloaded by npm if possible."""
     try:
         return runtime_package()
     except UserError as error:
-        pytest.skip(f"no onnxruntime-web to be had: {error}")
+        pytest.skip(f"no onnxruntime-web: {error}")
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser of this machine; the test is skipped where it has none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="looking at the page needs playwright")
+    """A browser on this machine; the test is skipped if there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="testing the page needs playwright")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium on this machine")
@@ -40,20 +40,20 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
-class _Patient(ThreadingHTTPServer):
+class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves while a file comes is no error."""
+        """A browser that leaves during a download is not an error."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of the folder, as `python -m http.server` serves it."""
-    server = _Patient(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    server = _Server(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -62,26 +62,26 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-class Visit:
-    """The page in the browser, with what it asked of whom and what it complained of."""
+class WebPage:
+    """The page in the browser, with its requests and errors."""
 
-    def __init__(self, page: Any, address: str) -> None:
-        self.page, self.address = page, address
-        self.asked: list[str] = []
+    def __init__(self, tab: Any, address: str) -> None:
+        self.tab, self.address = tab, address
+        self.requests: list[str] = []
         self.errors: list[str] = []
-        page.set_default_timeout(PATIENCE)
-        page.context.on("request", lambda request: self.asked.append(request.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.goto(address)
+        tab.set_default_timeout(TIMEOUT)
+        tab.context.on("request", lambda request: self.requests.append(request.url))
+        tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        tab.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        tab.goto(address)
 
-    def ready(self) -> Visit:
-        self.page.wait_for_selector("#tell:enabled")
+    def ready(self) -> WebPage:
+        self.tab.wait_for_selector("#tell:enabled")
         return self
 
     def set(self, **values: Any) -> None:
-        """Settings by the ids of their inputs, `_` for a dash."""
-        self.page.evaluate(
+        """Set inputs by their ids, with `_` for a dash."""
+        self.tab.evaluate(
             """values => { document.getElementById("settings").open = true;
               for (const [id, value] of Object.entries(values)) {
                 const input = document.getElementById(id);
@@ -91,16 +91,16 @@ class Visit:
             {name.replace("_", "-"): str(value) for name, value in values.items()},
         )
 
-    def tell(self, prompt: str = "") -> str:
-        """The whole story that is told to this beginning."""
-        self.page.fill("#prompt", prompt)
-        self.page.click("#tell")
-        return self.told()
+    def generate(self, prompt: str = "") -> str:
+        """Generate a story from the prompt, and return it."""
+        self.tab.fill("#prompt", prompt)
+        self.tab.click("#tell")
+        return self.story()
 
-    def told(self) -> str:
-        """The whole story, as soon as it is told."""
-        self.page.wait_for_selector("#story[aria-busy=false]")
-        return self.page.text_content("#story")
+    def story(self) -> str:
+        """The whole story, once it is generated."""
+        self.tab.wait_for_selector("#story[aria-busy=false]")
+        return self.tab.text_content("#story")
 
-    def words(self, id_: str) -> str:
-        return self.page.text_content(f"#{id_}") or ""
+    def text(self, id_: str) -> str:
+        return self.tab.text_content(f"#{id_}") or ""

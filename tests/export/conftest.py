@@ -1,4 +1,4 @@
-"""Small models with a tokenizer, ready to be exported."""
+"""Small models with a tokenizer, ready to export."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
-from talewright.export import Source
-from talewright.export.parity import Proof
+from talewright.export import ExportSource
+from talewright.export.parity import ParityResult
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.bpe import train_bpe
 from tests.model.shapes import lively_model
@@ -28,10 +28,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes the proofs, of which each starts a process, out of what is about something else."""
+def no_parity_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the parity checks, each of which starts a process, in tests of something else."""
     for module in ("talewright.export", "talewright.export.importers"):
-        monkeypatch.setattr(f"{module}.prove", lambda *given: Proof(0.0, 1.0, 1, 1))
+        monkeypatch.setattr(f"{module}.check_parity", lambda *args: ParityResult(0.0, 1.0, 1, 1))
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def run_c(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """llama2.c's own run.c, compiled, where somebody has put it beside the real data."""
+    """llama2.c's own run.c, compiled, if it is in the folder of real data."""
     source, compiler = shared / "llama2.c" / "run.c", shutil.which("gcc") or shutil.which("cc")
     if not source.is_file() or compiler is None:
         pytest.skip(f"no {source}, or no C compiler")
@@ -52,13 +52,13 @@ def run_c(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_source(tokenizer: Tokenizer, tmp_path: Path) -> Callable[..., Source]:
-    """Makes a source of a small model with these settings, all its weights far from 0."""
+def make_source(tokenizer: Tokenizer, tmp_path: Path) -> Callable[..., ExportSource]:
+    """Make the source of a small model with these settings, with all weights far from 0."""
 
-    def make(seed: int = 0, **settings: Any) -> Source:
+    def make(seed: int = 0, **settings: Any) -> ExportSource:
         config = ModelConfig(**{**SMALL, **settings})
         recipe = dataclasses.replace(load_recipe("quickstart"), model=config)
         model = lively_model(config, seed)
-        return Source(recipe=recipe, model=model, tokenizer=tokenizer, run=tmp_path / "run", checkpoint="step-1")
+        return ExportSource(recipe=recipe, model=model, tokenizer=tokenizer, run=tmp_path / "run", checkpoint="step-1")
 
     return make

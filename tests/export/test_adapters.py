@@ -1,4 +1,4 @@
-"""transformers' own classes, made at random, in and out again: the same logits, and the same bits."""
+"""Random models of transformers' own classes, imported and exported: the same logits, and the same bits."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from transformers import (
 )
 
 from talewright.config import ModelConfig
-from talewright.export import TARGETS, Source
-from talewright.export.adapters import choose_layout
+from talewright.export import TARGETS, ExportSource
+from talewright.export.adapters import choose_adapter
 from talewright.export.importers import read_model
 from talewright.model.gpt import GPT
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
@@ -38,7 +38,7 @@ VOCAB = 300
 
 @st.composite
 def foreign(draw: st.DrawFn, kind: str) -> PreTrainedModel:
-    """A small model of that class, in a shape that its own configuration allows, with lively weights."""
+    """A small model of that class, in any shape that its own configuration allows, with weights far from 0."""
     heads, groups = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     layers, inner = draw(st.integers(1, 3)), draw(st.integers(1, 24))
     context, tied = draw(st.integers(2, 20)), draw(st.booleans())
@@ -87,7 +87,7 @@ def close(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-4)
 
 
-def source_of(config: ModelConfig, model: GPT, make_source) -> Source:
+def source_of(config: ModelConfig, model: GPT, make_source) -> ExportSource:
     import dataclasses
 
     plain = make_source()
@@ -97,19 +97,19 @@ def source_of(config: ModelConfig, model: GPT, make_source) -> Source:
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neo", "llama", "qwen3"])
 @settings(max_examples=12, suppress_health_check=FIXTURES)
 @given(data=st.data())
-def test_a_foreign_checkpoint_computes_the_same_here_and_goes_out_as_it_was(
+def test_a_foreign_checkpoint_computes_the_same_here_and_is_exported_unchanged(
     kind, data, tokenizer, tmp_path_factory, make_source
 ):
     theirs = data.draw(foreign(kind))
     folder = saved(theirs, tokenizer, tmp_path_factory.mktemp("theirs"))
-    layout, found = read_model(folder)
-    assert layout.model_type == kind
-    ours = GPT(found.config).eval()
-    ours.load_state_dict(found.tensors)
-    tokens = token_batch(found.config, 0)
+    adapter, imported = read_model(folder)
+    assert adapter.model_type == kind
+    ours = GPT(imported.config).eval()
+    ours.load_state_dict(imported.tensors)
+    tokens = token_batch(imported.config, 0)
     close(ours(tokens), theirs(tokens).logits)
     out = tmp_path_factory.mktemp("out")
-    TARGETS["hf"].write(source_of(found.config, ours, make_source), out, "f32")
+    TARGETS["hf"].write(source_of(imported.config, ours, make_source), out, "f32")
     before, after = load_file(folder / "model.safetensors"), load_file(out / "model.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -120,40 +120,30 @@ def test_a_foreign_checkpoint_computes_the_same_here_and_goes_out_as_it_was(
 
 @settings(max_examples=40, suppress_health_check=FIXTURES)
 @given(config=model_configs(vocab_size=VOCAB), seed=SEEDS)
-def test_any_model_that_goes_to_a_published_class_computes_the_same_there(config, seed, make_source, tmp_path_factory):
+def test_any_model_that_a_published_class_can_hold_computes_the_same_there(config, seed, make_source, tmp_path_factory):
     model = lively_model(config, seed)
-    layout, reason = choose_layout(config)
-    why_not = TARGETS["hf"].why_not(config)
-    assert (layout is None) == (why_not is not None)
-    if layout is None:
-        assert reason in str(why_not)
-        assert "--to hf-remote takes any model" in str(why_not)
+    adapter, reason = choose_adapter(config)
+    refused = TARGETS["hf"].unsupported_reason(config)
+    assert (adapter is None) == (refused is not None)
+    if adapter is None:
+        assert reason in str(refused)
+        assert "--to hf-remote takes any model" in str(refused)
         return
     folder = tmp_path_factory.mktemp("out")
     TARGETS["hf"].write(source_of(config, model, make_source), folder, "f32")
     theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
-    assert type(theirs).__name__ == layout.architecture
+    assert type(theirs).__name__ == adapter.architecture
     tokens = token_batch(config, seed)
     close(theirs(tokens).logits, model(tokens))
 
 
-GPTS = {
-    "norm": "layernorm",
-    "norm_placement": "pre",
-    "qk_norm": False,
-    "n_kv_heads": None,
-    "vocab_size": VOCAB,
-    "logit_cap": None,
-    "residual_scalars": False,
-}
+GPTS = {"norm": "layernorm", "norm_placement": "pre", "qk_norm": False, "n_kv_heads": None, "vocab_size": VOCAB}
 LLAMAS = {
     "norm": "rmsnorm",
     "norm_placement": "pre",
     "activation": "swiglu",
     "positions": "rotary",
     "vocab_size": VOCAB,
-    "logit_cap": None,
-    "residual_scalars": False,
 }
 FAMILIES = {
     "GPT2LMHeadModel": {**GPTS, "attention": ("global",)},
@@ -171,18 +161,18 @@ FAMILIES = {
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(max_examples=12, suppress_health_check=FIXTURES)
 @given(data=st.data())
-def test_each_family_has_its_class(name, data, make_source, tmp_path_factory):
-    """The drawing above seldom meets one; here each setting that is folded into the weights is drawn too."""
+def test_each_class_computes_the_same(name, data, make_source, tmp_path_factory):
+    """Random shapes rarely fit one; here the settings that are folded into the weights vary too."""
     fixed = dict(FAMILIES[name])
     if name.startswith("GPT"):
         fixed["positions"] = data.draw(st.sampled_from(["learned", "sinusoidal"]))
         fixed["activation"] = data.draw(st.sampled_from(["gelu", "gelu_tanh", "relu2"]))
     config = data.draw(model_configs(**fixed))
     if name == "GPTNeoForCausalLM" and config.n_layers == 1:
-        return  # a single layer, which is global
+        return  # its single layer is global
     model = lively_model(config, data.draw(SEEDS))
     folder = tmp_path_factory.mktemp("out")
-    assert TARGETS["hf"].why_not(config) is None
+    assert TARGETS["hf"].unsupported_reason(config) is None
     TARGETS["hf"].write(source_of(config, model, make_source), folder, "f32")
     theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
     assert type(theirs).__name__ in (name, "GPTNeoForCausalLM" if name == "GPT2LMHeadModel" else name)
@@ -191,73 +181,76 @@ def test_each_family_has_its_class(name, data, make_source, tmp_path_factory):
 
 
 @pytest.mark.parametrize("shape", [{}, {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": ()}])
-@pytest.mark.parametrize(
-    ("setting", "why"),
-    [({"logit_cap": 30.0}, "its logits are capped"), ({"residual_scalars": True}, "its blocks add the embedding once")],
-    ids=["capped logits", "residual scalars"],
-)
-def test_what_no_other_model_has_goes_only_where_our_own_goes(shape, setting, why):
-    plain, ours = ModelConfig(**shape), ModelConfig(**shape, **setting)
+def test_what_no_other_model_has_is_exported_only_with_our_own_code(shape):
+    plain, post = ModelConfig(**shape), ModelConfig(**shape, norm_placement="post")
     for name, target in TARGETS.items():
-        refused = target.why_not(ours)
+        refused = target.unsupported_reason(post)
         assert (refused is None) == (name in ("hf-remote", "onnx", "space", "web")), name
-        assert refused is None or target.why_not(plain) is not None or why in refused
+        assert (
+            refused is None
+            or target.unsupported_reason(plain) is not None
+            or "model.norm_placement is post, not pre" in refused
+        )
 
 
-def test_the_first_published_layout_is_read_with_or_without_its_prefix(tokenizer, tmp_path):
+def test_raschkas_gpt_is_imported_with_or_without_its_prefix(tokenizer, tmp_path):
     import dataclasses
 
     config = ModelConfig(
         n_layers=2, n_heads=2, d_model=16, d_ff=64, vocab_size=VOCAB, context_length=12, bias=("out", "mlp")
     )
-    for prefix, tied, held in (("gpt.", True, True), ("", True, False), ("gpt.", False, True)):
+    for prefix, tied, has_head in (("gpt.", True, True), ("", True, False), ("gpt.", False, True)):
         shape = dataclasses.replace(config, tied=tied)
         model = lively_model(shape, 3)
         folder = tmp_path / f"{prefix}{tied}"
         folder.mkdir()
         tokenizer.save(folder)
-        tensors = textbook_tensors(model, prefix)
-        if not held:
+        tensors = raschka_tensors(model, prefix)
+        if not has_head:
             del tensors[f"{prefix}out_head.weight"]
         save_file(tensors, folder / "model.safetensors")
         settings_ = {"model_type": "small_llm_gpt2", "architectures": ["SmallLLM"], "tie_word_embeddings": True}
         settings_ |= {"emb_dim": 16, "n_heads": 2, "n_layers": 2, "drop_rate": 0.1, "qkv_bias": False}
         settings_ |= {"context_length": 12, "vocab_size": VOCAB, "n_embd": 768, "n_layer": 12}
         (folder / "config.json").write_text(json.dumps(settings_))
-        _, found = read_model(folder)
-        assert found.config.tied is tied  # an output layer of its own, under a config that says tied, is kept
-        assert found.config.dropout == 0.1
-        ours = GPT(found.config).eval()
-        ours.load_state_dict(found.tensors)
+        _, imported = read_model(folder)
+        assert imported.config.tied is tied  # a separate output layer is kept although the config says tied
+        assert imported.config.dropout == 0.1
+        ours = GPT(imported.config).eval()
+        ours.load_state_dict(imported.tensors)
         torch.testing.assert_close(ours(token_batch(config, 1)), model(token_batch(config, 1)))
 
 
-def textbook_tensors(model: GPT, prefix: str) -> dict[str, Tensor]:
-    """Our weights by the names of the first published model, spelled out here a second time."""
+def raschka_tensors(model: GPT, prefix: str) -> dict[str, Tensor]:
+    """Our weights by the names of the book, written out a second time."""
     w = model.state_dict()
-    found = {"tok_emb.weight": w["embedding.weight"], "pos_emb.weight": w["positions.weight"]}
-    found |= {"final_norm.scale": w["norm.weight"], "final_norm.shift": w["norm.bias"]}
-    found["out_head.weight"] = w.get("head.weight", w["embedding.weight"])
+    tensors = {"tok_emb.weight": w["embedding.weight"], "pos_emb.weight": w["positions.weight"]}
+    tensors |= {"final_norm.scale": w["norm.weight"], "final_norm.shift": w["norm.bias"]}
+    tensors["out_head.weight"] = w.get("head.weight", w["embedding.weight"])
     for i in range(model.config.n_layers):
         ours, theirs = f"blocks.{i}", f"trf_blocks.{i}"
         q, k, v = w[f"{ours}.attention.qkv.weight"].chunk(3)
-        found |= {f"{theirs}.att.W_query.weight": q, f"{theirs}.att.W_key.weight": k, f"{theirs}.att.W_value.weight": v}
-        found[f"{theirs}.att.mask"] = torch.ones(12, 12).triu(1)
+        tensors |= {
+            f"{theirs}.att.W_query.weight": q,
+            f"{theirs}.att.W_key.weight": k,
+            f"{theirs}.att.W_value.weight": v,
+        }
+        tensors[f"{theirs}.att.mask"] = torch.ones(12, 12).triu(1)
         for kind in ("weight", "bias"):
-            found[f"{theirs}.att.out_proj.{kind}"] = w[f"{ours}.attention.out.{kind}"]
-            found[f"{theirs}.ff.layers.0.{kind}"] = w[f"{ours}.mlp.up.{kind}"]
-            found[f"{theirs}.ff.layers.2.{kind}"] = w[f"{ours}.mlp.down.{kind}"]
+            tensors[f"{theirs}.att.out_proj.{kind}"] = w[f"{ours}.attention.out.{kind}"]
+            tensors[f"{theirs}.ff.layers.0.{kind}"] = w[f"{ours}.mlp.up.{kind}"]
+            tensors[f"{theirs}.ff.layers.2.{kind}"] = w[f"{ours}.mlp.down.{kind}"]
             for norm in ("norm1", "norm2"):
                 name = {"weight": "scale", "bias": "shift"}[kind]
-                found[f"{theirs}.{norm}.{name}"] = w[f"{ours}.{norm}.{kind}"]
-    return {prefix + name: tensor.clone().contiguous() for name, tensor in found.items()}
+                tensors[f"{theirs}.{norm}.{name}"] = w[f"{ours}.{norm}.{kind}"]
+    return {prefix + name: tensor.clone().contiguous() for name, tensor in tensors.items()}
 
 
-def test_hf_remote_comes_back_in_as_it_was(make_source, tmp_path):
+def test_an_hf_remote_export_is_imported_unchanged(make_source, tmp_path):
     source = make_source(norm_placement="post", positions="sinusoidal", dropout=0.1)
     TARGETS["hf-remote"].write(source, tmp_path, "f32")
-    layout, found = read_model(tmp_path)
-    assert layout.model_type == "talewright"
-    assert found.config == source.model.config
-    assert found.tokenizer.fingerprint == source.tokenizer.fingerprint
-    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in source.model.state_dict().items())
+    adapter, imported = read_model(tmp_path)
+    assert adapter.model_type == "talewright"
+    assert imported.config == source.model.config
+    assert imported.tokenizer.fingerprint == source.tokenizer.fingerprint
+    assert all(torch.equal(imported.tensors[name], tensor) for name, tensor in source.model.state_dict().items())

@@ -1,4 +1,4 @@
-"""The model card, the generation's settings, the tokenizer, and the upload."""
+"""The model card, the generation settings, the tokenizer, and the upload."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from talewright.export import TARGETS, export_model
 from talewright.export.card import write_card
 from tests.train.conftest import write_stories
 
-RECORD = {"target": "hf", "dtype": "f32", "proof": "largest difference of a logit 1e-06"}
+RECORD = {"target": "hf", "dtype": "f32", "proof": "largest logit difference 1e-06"}
 
 
 @pytest.fixture
 def trained(make_source, tmp_path):
-    """A source whose run folder has a log, and whose stories are a file of somebody's own."""
+    """A source whose run folder has a log, and whose data is a private file."""
     source = make_source()
     (source.run / "plots").mkdir(parents=True)
     (source.run / "plots" / "training_curves.png").write_bytes(b"curve")
@@ -36,7 +36,7 @@ def trained(make_source, tmp_path):
     return dataclasses.replace(source, recipe=dataclasses.replace(source.recipe, data=data))
 
 
-def test_the_card_tells_what_the_run_knows_and_no_folder_of_this_machine(trained, tmp_path):
+def test_the_card_has_what_the_run_logged_and_no_path_of_this_machine(trained, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     write_card(folder, trained, RECORD, TARGETS["hf"].usage("ada/tales"))
@@ -44,18 +44,23 @@ def test_the_card_tells_what_the_run_knows_and_no_folder_of_this_machine(trained
     front = yaml.safe_load(card.split("---")[1])
     assert front["pipeline_tag"] == "text-generation"
     assert (folder / "training_curves.png").read_bytes() == b"curve"
-    said = ["1,234 to train on", "`mine.txt`", "1 steps, 100 tokens, 1.0 minutes", "| 2.000 | 9.50 | 1.250 | 42.1 % |"]
-    said += ["talewright evaluate run --checkpoint 1", 'pipeline("text-generation", model="ada/tales")', "## Limits"]
-    said += ["largest difference of a logit 1e-06", "![The training curves](training_curves.png)", "> Once upon a time"]
-    for words in said:
-        assert words in card, words
+    expected = ["1,234 stories for training", "`mine.txt`", "5.6 MB", "1 steps, 100 tokens, 1.0 minutes"]
+    expected += ["| 2.000 | 9.50 | 1.250 | 42.1% |"]
+    expected += [
+        "talewright evaluate run --checkpoint 1",
+        'pipeline("text-generation", model="ada/tales")',
+        "## Limits",
+    ]
+    expected += ["largest logit difference 1e-06", "![Training curves](training_curves.png)", "> Once upon a time"]
+    for text in expected:
+        assert text in card, text
     assert str(tmp_path) not in card
     recipe = yaml.safe_load(card.split("```yaml")[1].split("```")[0])
     assert recipe["model"]["d_model"] == 16
 
 
 @pytest.mark.parametrize("to", ["hf", "hf-remote"])
-def test_the_tokenizer_begins_as_a_story_began_in_training(to, make_source, tmp_path, tokenizer):
+def test_the_tokenizer_puts_an_end_of_text_first_as_in_training(to, make_source, tmp_path, tokenizer):
     source = make_source(context_length=24)
     TARGETS[to].write(source, tmp_path, "f32")
     tok = AutoTokenizer.from_pretrained(tmp_path, trust_remote_code=True)
@@ -64,16 +69,16 @@ def test_the_tokenizer_begins_as_a_story_began_in_training(to, make_source, tmp_
     assert tok.decode(tok(text)["input_ids"], skip_special_tokens=True) == text
     assert tok.is_fast
     assert set(tok(text)) == {"input_ids", "attention_mask"}
-    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())  # which transformers 4 needs for the same
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())  # transformers 4 needs this for the same
     assert settings["model_input_names"] == ["input_ids", "attention_mask"]
     assert (tok.eos_token_id, tok.pad_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 3
     assert (tok.model_max_length, tok.padding_side) == (24, "left")
-    telling = GenerationConfig.from_pretrained(tmp_path)
-    assert (telling.max_length, telling.do_sample, telling.eos_token_id) == (24, True, tokenizer.eos_id)
+    generation = GenerationConfig.from_pretrained(tmp_path)
+    assert (generation.max_length, generation.do_sample, generation.eos_token_id) == (24, True, tokenizer.eos_id)
 
 
-class Hub:
-    """Stands for huggingface_hub.HfApi, and notes what is asked of it."""
+class FakeHub:
+    """Stands in for huggingface_hub.HfApi and records the calls."""
 
     def __init__(self, known: bool = True) -> None:
         self.known, self.uploaded, self.kinds = known, {}, set()
@@ -94,11 +99,11 @@ class Hub:
 
 @pytest.fixture
 def reachable(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *words, **options: None))
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *args, **options: None))
 
 
-def test_a_folder_is_pushed_when_it_is_whole(make_source, tmp_path, monkeypatch, reachable, unproven):
-    hub = Hub()
+def test_a_finished_folder_is_pushed(make_source, tmp_path, monkeypatch, reachable, no_parity_check):
+    hub = FakeHub()
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
     export_model(make_source(), "hf", tmp_path / "out", push="ada/tales")
     assert hub.uploaded == {"ada/tales": sorted(path.name for path in (tmp_path / "out").iterdir())}
@@ -106,10 +111,12 @@ def test_a_folder_is_pushed_when_it_is_whole(make_source, tmp_path, monkeypatch,
     assert 'model="ada/tales"' in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_a_hub_that_does_not_know_us_is_met_before_anything_is_written(make_source, tmp_path, monkeypatch, reachable):
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: Hub(known=False))
-    with pytest.raises(UserError, match="log in with `hf auth login`"):
+def test_an_unknown_user_of_the_hub_is_reported_before_anything_is_written(
+    make_source, tmp_path, monkeypatch, reachable
+):
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: FakeHub(known=False))
+    with pytest.raises(UserError, match="Run `hf auth login`"):
         export_model(make_source(), "hf", tmp_path / "out", push="ada/tales")
-    with pytest.raises(UserError, match="is no name of a repository"):
+    with pytest.raises(UserError, match="is not a repository name"):
         export_model(make_source(), "hf", tmp_path / "out", push="ada/my tales")
     assert not (tmp_path / "out").exists()

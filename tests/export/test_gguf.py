@@ -1,4 +1,4 @@
-"""GGUF files, held against llama.cpp itself: the same logits, the same tokens for the same text, the same story."""
+"""GGUF files against llama.cpp itself: the same logits, the same tokens for the same text, the same story."""
 
 from __future__ import annotations
 
@@ -26,13 +26,7 @@ from tests.model.shapes import SEEDS, model_configs, token_batch
 from tests.tokenizer.cases import story_texts
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
-LLAMA_SHAPED: dict[str, Any] = {
-    "norm": "rmsnorm",
-    "positions": "rotary",
-    "activation": "swiglu",
-    "logit_cap": None,
-    "residual_scalars": False,
-}
+LLAMA_SHAPED: dict[str, Any] = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu"}
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {
         "norm": "layernorm",
@@ -40,8 +34,6 @@ SHAPES: dict[str, dict[str, Any]] = {
         "activation": "gelu_tanh",
         "n_kv_heads": None,
         "qk_norm": False,
-        "logit_cap": None,
-        "residual_scalars": False,
     },
     "llama": {**LLAMA_SHAPED, "qk_norm": False},
     "qwen3": {**LLAMA_SHAPED, "qk_norm": True, "bias": ("qkv",)},
@@ -63,13 +55,13 @@ def test_logits_equal_llama_cpp_on_drawn_shapes(architecture, data, seed, tokeni
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("architecture", SHAPES)
-def test_every_precision_proves_itself(architecture, dtype, make_source, tmp_path):
+def test_every_precision_is_within_its_bound(architecture, dtype, make_source, tmp_path):
     source = make_source(**{"d_model": 64, "bias": ("qkv",), **SHAPES[architecture]})
     record = export_model(source, "gguf", tmp_path / "out", dtype)
     assert 0 < record["largest_difference"] < record["bound"]
     whole = 4 * sum(p.numel() for p in source.model.parameters())
-    kept = {"f32": 1, "f16": 1 / 2, "bf16": 1 / 2, "q8_0": 34 / 128}[dtype]  # 32 values in 34 bytes
-    assert kept * whole < record["bytes"] < kept * whole + 60_000  # the tokenizer, the vectors, the positions
+    share = {"f32": 1, "f16": 1 / 2, "bf16": 1 / 2, "q8_0": 34 / 128}[dtype]  # 32 values in 34 bytes
+    assert share * whole < record["bytes"] < share * whole + 60_000  # the tokenizer, the vectors, the positions
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +72,7 @@ def opened(tmp_path_factory, tokenizer):
     assert source.model.head is not None
     assert source.model.positions is not None
     with torch.no_grad():
-        source.model.positions.weight.mul_(6)  # else it tells the same two tokens for ever
+        source.model.positions.weight.mul_(6)  # otherwise it repeats the same two tokens
         source.model.head.weight[tokenizer.vocab_size :] = 0  # never likely, as after training
     folder = tmp_path_factory.mktemp("opened")
     TARGETS["gguf"].write(source, folder, "f32")
@@ -90,63 +82,63 @@ def opened(tmp_path_factory, tokenizer):
 
 @given(text=story_texts())
 @settings(max_examples=300, deadline=None)
-def test_llama_cpp_cuts_text_into_the_same_tokens(opened, text):
+def test_llama_cpp_tokenizes_text_identically(opened, text):
     source, llama = opened
     assert llama.tokenize(text.encode(), add_bos=False, special=False) == source.tokenizer.encode(text)
 
 
-def test_a_text_begins_with_the_end_of_text_and_stories_are_the_same(opened):
+def test_a_text_begins_with_the_end_of_text_and_greedy_stories_are_equal(opened):
     source, llama = opened
     eos = source.tokenizer.eos_id
     assert llama.tokenize(b"") == [eos]
     for prompt in ("Once upon a time", "The fox\n\nand"):
         ids = llama.tokenize(prompt.encode())
         assert ids == [eos, *source.tokenizer.encode(prompt)]
-        told = (
-            Engine(source.model, source.tokenizer)
-            .generate([prompt], Sampling(temperature=0, max_new_tokens=40))[0]
-            .text
-        )
+        ours = Engine(source.model, source.tokenizer).generate([prompt], Sampling(temperature=0, max_new_tokens=40))[0]
         theirs = list(itertools.islice(llama.generate(ids, temp=0.0), 40))
-        assert source.tokenizer.decode(ids + theirs) == told
+        assert source.tokenizer.decode(ids + theirs) == ours.text
         assert len(set(theirs)) > 5
 
 
-def test_no_model_tells_the_tokens_that_pad_the_vocabulary(opened):
+def test_the_tokens_that_pad_the_vocabulary_have_no_text(opened):
     source, llama = opened
     assert llama.n_vocab() == 310 > source.tokenizer.vocab_size
     assert llama.detokenize([305]) == b""
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"),
+    ("shape", "reason"),
     [
-        ({"activation": "gelu"}, "its non-linearity is gelu, there gelu_tanh"),
-        ({"norm_placement": "post"}, r"after the residual sum \(post-LN\)"),
-        ({"attention": ("global", "local"), "window": 8}, "some of its layers see a local window only"),
-        ({**LLAMA_SHAPED, "qk_norm": True, "attention": ("local",), "window": 8, "bias": ()}, "a local window only"),
-        ({**LLAMA_SHAPED, "qk_norm": True, "bias": ("out",)}, "output has a bias beside normalised queries"),
-        ({**LLAMA_SHAPED, "activation": "relu2"}, "is not gated"),
+        ({"activation": "gelu"}, "model.activation is gelu, not gelu_tanh"),
+        ({"norm_placement": "post"}, "model.norm_placement is post, not pre"),
+        ({"attention": ("global", "local"), "window": 8}, "some of its layers have local attention"),
+        ({**LLAMA_SHAPED, "qk_norm": True, "attention": ("local",), "window": 8, "bias": ()}, "have local attention"),
+        ({**LLAMA_SHAPED, "qk_norm": True, "bias": ("out",)}, "output has a bias together with normalized queries"),
+        ({**LLAMA_SHAPED, "activation": "relu2"}, "model.activation is relu2, not swiglu"),
     ],
 )
-def test_what_llama_cpp_cannot_hold_is_said_in_words(shape, words, make_source, tmp_path):
+def test_what_llama_cpp_cannot_hold_is_refused_with_the_reason(shape, reason, make_source, tmp_path):
     target = TARGETS["gguf"]
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=reason):
         export_model(make_source(**shape), "gguf", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert target.why_not(ModelConfig(attention=("local",), window=256, context_length=256)) is None  # it sees all
-    assert target.why_not(ModelConfig(positions="sinusoidal", embedding_scaled=True, attention_scaled=False)) is None
+    assert (
+        target.unsupported_reason(ModelConfig(attention=("local",), window=256, context_length=256)) is None
+    )  # it sees everything
+    assert (
+        target.unsupported_reason(ModelConfig(positions="sinusoidal", embedding_scaled=True, attention_scaled=False))
+        is None
+    )
 
 
-def test_a_tokenizer_that_cuts_text_otherwise_is_refused(tokenizer, tmp_path):
+def test_a_tokenizer_of_another_kind_is_refused(tokenizer, tmp_path):
     values = json.loads((saved(tokenizer, tmp_path) / "tokenizer.json").read_text())
     digits = {"type": "Digits", "individual_digits": True}
     values["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, values["pre_tokenizer"]]}
-    held = ModelConfig(**LLAMA_SHAPED, bias=())
-    source = source_of(held, Tokenizer(json.dumps(values)))
-    for form in ("gguf", "llama2c"):
-        with pytest.raises(UserError, match="cuts text neither as GPT-2's nor as Llama's does"):
-            export_model(source, form, tmp_path / "out")
+    source = source_of(ModelConfig(**LLAMA_SHAPED, bias=()), Tokenizer(json.dumps(values)))
+    for target in ("gguf", "llama2c"):
+        with pytest.raises(UserError, match="splits text neither as GPT-2's nor as Llama's does"):
+            export_model(source, target, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""The classes that transformers has, told with as their users do: padded, with beams, and past the context."""
+"""The classes of transformers, used as their users do: with padding, with beams, and past the context."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(params=FAMILIES)
 def exported(request, make_source, tmp_path):
-    """Ours, theirs and their tokenizer, of each family."""
+    """Our source, their model and their tokenizer, for each class."""
     source = make_source(**FAMILIES[request.param], context_length=48)
     TARGETS["hf"].write(source, tmp_path, "f32")
     theirs: Any = AutoModelForCausalLM.from_pretrained(tmp_path)
@@ -38,18 +38,18 @@ def exported(request, make_source, tmp_path):
     return source, theirs, AutoTokenizer.from_pretrained(tmp_path)
 
 
-def test_a_left_padded_batch_tells_what_our_engine_tells(exported):
+def test_a_left_padded_batch_gives_the_stories_of_our_engine(exported):
     source, theirs, tok = exported
     prompts = ["Lily", "One day a small dog found a ball"]
     batch = tok(prompts, return_tensors="pt", padding=True)
     assert (batch["attention_mask"] == 0).any()
-    told = theirs.generate(**batch, do_sample=False, max_new_tokens=12)
+    generated = theirs.generate(**batch, do_sample=False, max_new_tokens=12)
     expected = Engine(source.model, source.tokenizer).generate(prompts, Sampling(temperature=0, max_new_tokens=12))
-    for ids, story in zip(told.tolist(), expected, strict=True):
-        assert source.tokenizer.decode(ids).rstrip("\ufffd") == story.text.rstrip("\ufffd")  # half a letter
+    for ids, story in zip(generated.tolist(), expected, strict=True):
+        assert source.tokenizer.decode(ids).rstrip("\ufffd") == story.text.rstrip("\ufffd")  # half a character
 
 
-def test_beams_find_no_less_likely_a_story_than_the_greedy_one(exported):
+def test_beam_search_finds_a_story_at_least_as_likely_as_the_greedy_one(exported):
     source, theirs, tok = exported
     ids = tok("The dog ran", return_tensors="pt")["input_ids"]
     options = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
@@ -58,13 +58,13 @@ def test_beams_find_no_less_likely_a_story_than_the_greedy_one(exported):
 
 
 def log_likelihood(model: Any, ids: torch.Tensor, start: int) -> float:
-    """Of the tokens from `start` on, by our model."""
+    """The log-likelihood of the tokens from `start` on, by our model."""
     with torch.no_grad():
         scores = model(ids)[0].log_softmax(-1)
     return float(scores[range(start - 1, ids.shape[1] - 1), ids[0, start:]].sum())
 
 
-def test_past_the_context_each_class_does_what_the_documents_say(exported):
+def test_past_the_context_each_class_does_what_the_documentation_says(exported):
     _, theirs, tok = exported
     ids = tok("Lily", return_tensors="pt")["input_ids"]
     end = theirs.generate(ids, do_sample=False, eos_token_id=None)
@@ -78,8 +78,8 @@ def test_past_the_context_each_class_does_what_the_documents_say(exported):
         assert theirs.generate(ids, **longer).shape == (1, ids.shape[1] + 50)
 
 
-def test_a_pipeline_tells_to_the_contexts_end_by_itself(make_source, tmp_path):
+def test_a_pipeline_generates_to_the_end_of_the_context_by_default(make_source, tmp_path):
     TARGETS["hf"].write(make_source(context_length=30), tmp_path, "f32")
-    tell = pipeline("text-generation", model=str(tmp_path))
-    found = tell("Once upon a time", return_tensors=True, eos_token_id=None)
-    assert len(found[0]["generated_token_ids"]) == 30
+    generate = pipeline("text-generation", model=str(tmp_path))
+    outputs = generate("Once upon a time", return_tensors=True, eos_token_id=None)
+    assert len(outputs[0]["generated_token_ids"]) == 30

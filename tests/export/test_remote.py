@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, pipeline
 
 from talewright.export import TARGETS
-from talewright.export.parity import client_logits
+from talewright.export.parity import reader_logits
 from talewright.export.remote import one_file
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
@@ -164,7 +164,7 @@ def test_what_is_saved_is_read_again_elsewhere(tied, pretrained, tmp_path):
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "again", trust_remote_code=True)
     close(again(tokens).logits, source.model(tokens))
     if tied:  # once more in a fresh process, without talewright
-        found = client_logits("hf_remote", tmp_path / "again", tokens.tolist())
+        found = reader_logits("hf_remote", tmp_path / "again", tokens.tolist())
         close(torch.from_numpy(found[1]), source.model(tokens)[1].detach())
     assert theirs.config.tie_word_embeddings is tied
     head = theirs.get_output_embeddings()

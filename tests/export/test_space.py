@@ -1,4 +1,4 @@
-"""The Space: a folder that tells by its own code, and says to the hub what it is."""
+"""The Space: a folder that generates with its own code, and whose card says to the hub what it is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import yaml
 
 from talewright.config import load_recipe
 from talewright.export import export_model
-from tests.export.test_card import Hub
+from tests.export.test_card import FakeHub
 
 pytest.importorskip("gradio", reason="a Space needs Gradio: the extra `studio`")
 
 
-def test_a_space_is_proven_by_its_own_code_and_names_its_parts(make_source, tmp_path):
+def test_a_space_is_checked_with_its_own_code_and_names_its_files(make_source, tmp_path):
     source = make_source()
     record = export_model(source, "space", tmp_path / "out")
     assert record["largest_difference"] <= record["bound"]
@@ -34,7 +34,7 @@ def test_a_space_is_proven_by_its_own_code_and_names_its_parts(make_source, tmp_
 
 
 @pytest.mark.slow
-def test_the_app_of_a_space_opens(make_source, tmp_path, unproven):
+def test_the_app_of_a_space_opens(make_source, tmp_path, no_parity_check):
     export_model(make_source(), "space", tmp_path / "out")
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -51,8 +51,8 @@ def test_the_app_of_a_space_opens(make_source, tmp_path, unproven):
     assert done.stdout.startswith("open http://127.0.0.1:"), done.stderr
 
 
-def test_a_space_is_pushed_as_a_space(make_source, tmp_path, monkeypatch, unproven):
-    hub = Hub()
+def test_a_space_is_pushed_as_a_space(make_source, tmp_path, monkeypatch, no_parity_check):
+    hub = FakeHub()
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
     monkeypatch.setattr("talewright.export.check_hub", lambda repo: None)
     export_model(make_source(), "space", tmp_path / "out", push="ada/tales")

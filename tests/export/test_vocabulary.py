@@ -1,4 +1,4 @@
-"""Tokenizers of Llama's kind, from SentencePiece itself: in by llama2.c's tokenizer.bin, out to run.c and llama.cpp."""
+"""Tokenizers of Llama's kind, by SentencePiece itself: imported from tokenizer.bin, exported to run.c and llama.cpp."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from talewright.api import load
 from talewright.config import ModelConfig
 from talewright.data import bundled
 from talewright.errors import UserError
-from talewright.export import TARGETS, Source, export_model
+from talewright.export import TARGETS, ExportSource, export_model
 from talewright.export.importers import import_model
-from talewright.export.importers.llama2c import read_pieces
-from talewright.export.vocabulary import llama_pieces
+from talewright.export.importers.llama2c import read_tokenizer_bin
+from talewright.export.vocabulary import scored_pieces
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
@@ -36,7 +36,7 @@ SHAPE |= {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bia
 
 @pytest.fixture(scope="module")
 def processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A BPE that SentencePiece learned, with the settings of llama2.c's own."""
+    """A BPE that SentencePiece trained with the settings of llama2.c."""
     folder = tmp_path_factory.mktemp("sentencepiece")
     (folder / "stories.txt").write_text("\n".join(bundled.stories(60)))
     sentencepiece.SentencePieceTrainer.train(
@@ -55,8 +55,8 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "tales.model"))
 
 
-def written(processor: Any, path: Path) -> Path:
-    """A tokenizer.bin, as the format has it: the length of the longest piece; of each its score, length and bytes."""
+def write_bin(processor: Any, path: Path) -> Path:
+    """Write a tokenizer.bin: the length of the longest piece; then the score, length and bytes of each."""
     texts = [processor.id_to_piece(n).replace("\u2581", " ").encode() for n in range(SIZE)]
     texts[1], texts[2] = b"\n<s>\n", b"\n</s>\n"
     parts = [struct.pack("<fi", processor.get_score(n), len(text)) + text for n, text in enumerate(texts)]
@@ -66,48 +66,48 @@ def written(processor: Any, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pieces(processor: Any, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return read_pieces(written(processor, tmp_path_factory.mktemp("bin") / "tokenizer.bin"), SIZE)
+    return read_tokenizer_bin(write_bin(processor, tmp_path_factory.mktemp("bin") / "tokenizer.bin"), SIZE)
 
 
-TEXTS = (story_texts() | st.text()).filter(lambda text: "\u2581" not in text)  # which stands for a space there
+TEXTS = (story_texts() | st.text()).filter(lambda text: "\u2581" not in text)  # which stands for a space
 
 
 @given(text=TEXTS)
 @settings(max_examples=300)
-def test_a_tokenizer_bin_gives_sentencepieces_own_ids_and_loses_nothing(text, processor, pieces):
+def test_a_tokenizer_bin_gives_the_ids_of_sentencepiece_and_is_lossless(text, processor, pieces):
     assert pieces.encode(text) == processor.encode(text)
     assert pieces.decode(pieces.encode(text)) == text
-    assert pieces.eos_id == processor.bos_id()  # what stands before each story there
+    assert pieces.eos_id == processor.bos_id()  # which begins each story
 
 
-def test_its_pieces_and_scores_are_found_again(processor, pieces):
-    found = llama_pieces(pieces)
-    assert found is not None
-    assert found.special == {0, 1, 2}
-    assert found.spelled[3:] == [processor.id_to_piece(n) for n in range(3, SIZE)]
-    joined = [n for n in range(259, SIZE) if len(found.spelled[n]) > 1]
-    assert [found.scores[n] for n in joined] == [processor.get_score(n) for n in joined]
+def test_its_pieces_and_scores_are_recovered(processor, pieces):
+    recovered = scored_pieces(pieces)
+    assert recovered is not None
+    assert recovered.special == {0, 1, 2}
+    assert recovered.pieces[3:] == [processor.id_to_piece(n) for n in range(3, SIZE)]
+    joined = [n for n in range(259, SIZE) if len(recovered.pieces[n]) > 1]
+    assert [recovered.scores[n] for n in joined] == [processor.get_score(n) for n in joined]
 
 
-def test_merges_that_no_scores_tell_are_none_of_them(pieces, tmp_path):
-    """A pair that is never joined, though it would make a piece: run.c and llama.cpp would join it."""
+def test_merges_that_no_scores_describe_are_refused(pieces, tmp_path):
+    """A pair that is never joined although it would make a piece: run.c and llama.cpp would join it."""
     pieces.save(tmp_path)
     values = json.loads((tmp_path / "tokenizer.json").read_text())
     joined = ["".join(pair) for pair in values["model"]["merges"]]
-    twice = next(place for place, piece in enumerate(joined) if joined.count(piece) > 1)
+    twice = next(at for at, piece in enumerate(joined) if joined.count(piece) > 1)
     del values["model"]["merges"][twice]
     fewer = Tokenizer(json.dumps(values))
-    assert llama_pieces(fewer) is None
+    assert scored_pieces(fewer) is None
     source = source_of(ModelConfig(**SHAPE), fewer)
-    for form in ("gguf", "llama2c"):
-        with pytest.raises(UserError, match="cuts text neither as GPT-2's nor as Llama's does"):
-            TARGETS[form].write(source, tmp_path, "f32")
+    for target in ("gguf", "llama2c"):
+        with pytest.raises(UserError, match="splits text neither as GPT-2's nor as Llama's does"):
+            TARGETS[target].write(source, tmp_path, "f32")
 
 
 # --- llama2.c ------------------------------------------------------------------------------------------------------
 
 
-def test_a_foreign_model_and_its_tokenizer_bin_come_in_and_go_out_as_they_were(processor, pieces, tmp_path):
+def test_a_foreign_model_and_its_tokenizer_bin_are_imported_and_exported_unchanged(processor, pieces, tmp_path):
     source = source_of(ModelConfig(**SHAPE), pieces)
     TARGETS["llama2c"].write(source, tmp_path, "f32")
     for name in ("ids.json", "tokenizer.bin"):
@@ -115,12 +115,12 @@ def test_a_foreign_model_and_its_tokenizer_bin_come_in_and_go_out_as_they_were(p
     foreign = (tmp_path / "model.bin").rename(tmp_path / "stories.bin")
     with pytest.raises(UserError, match=r"stories\.bin has no tokenizer: there is no .*tokenizer\.bin"):
         import_model(str(foreign), tmp_path / "run")
-    written(processor, tmp_path / "tokenizer.bin")
+    write_bin(processor, tmp_path / "tokenizer.bin")
     record = import_model(str(foreign), tmp_path / "run")
     assert "read in a fresh process" in record["proof"]
     run = load(tmp_path / "run")
     assert run.tokenizer.fingerprint == pieces.fingerprint
-    assert torch.equal(run.model.embedding.weight.cpu(), source.model.embedding.weight)  # each id is the model's own
+    assert torch.equal(run.model.embedding.weight.cpu(), source.model.embedding.weight)  # with the model's own ids
     run.export(tmp_path / "out", to="llama2c")
     assert (tmp_path / "out" / "model.bin").read_bytes() == foreign.read_bytes()
     texts = [read_texts(folder / "tokenizer.bin") for folder in (tmp_path, tmp_path / "out")]
@@ -130,68 +130,68 @@ def test_a_foreign_model_and_its_tokenizer_bin_come_in_and_go_out_as_they_were(p
     assert load(tmp_path / "again").tokenizer.fingerprint == pieces.fingerprint
 
 
-def test_run_c_itself_tells_the_same_story(pieces, tmp_path, run_c):
+def test_run_c_itself_generates_the_same_story(pieces, tmp_path, run_c):
     source = source_of(ModelConfig(**{**SHAPE, "tied": False}), pieces, seed=2)
-    odd = [n for n, text in enumerate(pieces.token_bytes) if n < 259 or not text.isascii()]
+    unprinted = [n for n, text in enumerate(pieces.token_bytes) if n < 259 or not text.isascii()]
     assert source.model.head is not None
     with torch.no_grad():
-        source.model.head.weight[odd] = 0  # it does not print every byte
+        source.model.head.weight[unprinted] = 0  # run.c does not print every byte
     TARGETS["llama2c"].write(source, tmp_path, "f32")
     prompt = "Lily saw a \u4f60, 1,234 of them"
     left = 50 - len(pieces.encode(prompt))
-    told = Engine(source.model, pieces).generate([prompt], Sampling(temperature=0, max_new_tokens=left))[0].text
+    ours = Engine(source.model, pieces).generate([prompt], Sampling(temperature=0, max_new_tokens=left))[0].text
     files = [str(tmp_path / "model.bin"), "-z", str(tmp_path / "tokenizer.bin")]
-    words = [*files, "-t", "0", "-n", "50", "-i", prompt]
-    printed = subprocess.run([str(run_c), *words], capture_output=True, check=True).stdout
-    assert printed.decode().removesuffix("\n") == told.replace("\u4f60", "")
+    arguments = [*files, "-t", "0", "-n", "50", "-i", prompt]
+    printed = subprocess.run([str(run_c), *arguments], capture_output=True, check=True).stdout
+    assert printed.decode().removesuffix("\n") == ours.replace("\u4f60", "")
 
 
 def read_texts(path: Path) -> list[bytes]:
-    data, place, found = path.read_bytes(), 4, []
-    while place < len(data):
-        length = struct.unpack_from("<i", data, place + 4)[0]
-        found.append(data[place + 8 : place + 8 + length])
-        place += 8 + length
-    return found
+    data, offset, texts = path.read_bytes(), 4, []
+    while offset < len(data):
+        length = struct.unpack_from("<i", data, offset + 4)[0]
+        texts.append(data[offset + 8 : offset + 8 + length])
+        offset += 8 + length
+    return texts
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "error"),
     [
-        (lambda data: data[:-3], "or another model's: piece 419 of 420 is cut off, no text, or longer than 1,000"),
+        (lambda data: data[:-3], "or another model's: piece 419 of 420 is cut off, not text, or longer than 1,000"),
         (lambda data: data[:9], "piece 0 of 420 is cut off"),
         (lambda data: data[:8] + struct.pack("<i", -4) + data[12:], "piece 0 of 420 is cut off"),
-        (lambda data: data.replace(b"<unk>", b"<\xff\xff\xff>"), "piece 0 of 420 is cut off, no text"),
-        (lambda data: data + bytes(9), "holds more than the 420 pieces of the model; it is another model's"),
-        (lambda data: data.replace(b"<0x00>", b"<zero>"), "has not the 256 single bytes <0x00> to <0xFF>"),
+        (lambda data: data.replace(b"<unk>", b"<\xff\xff\xff>"), "piece 0 of 420 is cut off, not text"),
+        (lambda data: data + bytes(9), "has more than the model's 420 pieces, so it is another model's"),
+        (lambda data: data.replace(b"<0x00>", b"<zero>"), "does not have the 256 single bytes <0x00> to <0xFF>"),
     ],
 )
-def test_a_tokenizer_bin_that_is_none_is_named(change, words, processor, tmp_path):
-    path = written(processor, tmp_path / "tokenizer.bin")
+def test_a_damaged_tokenizer_bin_is_reported(change, error, processor, tmp_path):
+    path = write_bin(processor, tmp_path / "tokenizer.bin")
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(UserError, match=words):
-        read_pieces(path, SIZE)
+    with pytest.raises(UserError, match=error):
+        read_tokenizer_bin(path, SIZE)
 
 
 @given(data=st.binary(max_size=200), size=st.integers(0, 30))
-def test_any_other_bytes_are_refused_in_words(data, size, tmp_path_factory):
+def test_any_other_bytes_are_refused(data, size, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"any\.bin (is not SentencePiece's|holds more|has not)"):
-        read_pieces(path, size)
+    with pytest.raises(UserError, match=r"any\.bin (is not SentencePiece's|has more|does not have)"):
+        read_tokenizer_bin(path, size)
 
 
 # --- llama.cpp -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def opened(pieces: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, Any]:
-    """A model with such a tokenizer, two ids to spare, and llama.cpp with its file."""
+def opened(pieces: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportSource, Any]:
+    """A model with such a tokenizer and two extra ids, and llama.cpp with its file."""
     llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
     source = source_of(ModelConfig(**{**SHAPE, "vocab_size": SIZE + 2, "tied": False}), pieces, seed=2)
     assert source.model.head is not None
     with torch.no_grad():
-        source.model.head.weight[[*range(3), SIZE, SIZE + 1]] = 0  # seldom the likeliest, as after training
+        source.model.head.weight[[*range(3), SIZE, SIZE + 1]] = 0  # unlikely, as after training
     folder = tmp_path_factory.mktemp("opened") / "out"
     record = export_model(source, "gguf", folder)
     assert 0 < record["largest_difference"] < record["bound"]
@@ -201,19 +201,18 @@ def opened(pieces: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @given(text=TEXTS)
 @settings(max_examples=300)
-def test_llama_cpp_cuts_text_into_the_same_pieces(text, opened):
+def test_llama_cpp_tokenizes_text_identically(text, opened):
     source, llama = opened
     assert llama.tokenize(text.encode(), add_bos=False, special=False) == source.tokenizer.encode(text)
 
 
-def test_llama_cpp_tells_the_same_story(opened):
+def test_llama_cpp_generates_the_same_story(opened):
     source, llama = opened
     ids = llama.tokenize(b"Once upon a time")
     assert ids == [1, *source.tokenizer.encode("Once upon a time")]
-    told = Engine(source.model, source.tokenizer).generate(
-        ["Once upon a time"], Sampling(temperature=0, max_new_tokens=30)
-    )[0]
+    sampling = Sampling(temperature=0, max_new_tokens=30)
+    ours = Engine(source.model, source.tokenizer).generate(["Once upon a time"], sampling)[0]
     theirs = list(itertools.islice(llama.generate(ids, temp=0.0), 30))
-    assert source.tokenizer.decode(ids + theirs) == told.text
+    assert source.tokenizer.decode(ids + theirs) == ours.text
     assert len(set(theirs)) > 5
     assert llama.detokenize(ids).strip() == b"Once upon a time"

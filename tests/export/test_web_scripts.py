@@ -1,4 +1,4 @@
-"""The page's own scripts, in a headless browser: they cut text, and draw tokens, as Talewright does."""
+"""The page's scripts, in a headless browser: they tokenize and sample as Talewright does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from talewright.generate.samplers import UNIFORMS, choose, filtered, uniforms
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.gpt2 import load_gpt2
-from tests.export.browser import Visit, chromium, served
+from tests.export.browser import WebPage, chromium, served
 
 pytestmark = pytest.mark.slow
 SPACES = " \t\n\r\x0b\x0c\x1c\x1f\x85\xa0\u1680\u180e\u2003\u200b\u2028\u202f\u205f\u3000\ufeff"
@@ -44,7 +44,7 @@ PIECES = [
     "_",
     "...",
 ]
-CHARACTERS = st.characters(exclude_categories=["Cs", "Cn"])  # of what is no character yet, each Unicode thinks its own
+CHARACTERS = st.characters(exclude_categories=["Cs", "Cn"])  # Unicode versions differ in unassigned characters
 TEXTS = st.lists(st.one_of(st.sampled_from([*SPACES, *PIECES]), CHARACTERS)).map("".join)
 HARD = [
     "",
@@ -60,15 +60,15 @@ HARD = [
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A blank page beside the scripts."""
+    """A blank page next to the scripts."""
     folder = tmp_path_factory.mktemp("scripts")
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
     (folder / "blank.html").write_text("<!doctype html><title>blank</title>")
     with served(folder) as address, chromium() as browser:
-        yield Visit(browser.new_page(), address + "blank.html").page
+        yield WebPage(browser.new_page(), address + "blank.html").tab
 
 
-def opened(page: Any, tokenizer: Tokenizer) -> None:
+def open_tokenizer(page: Any, tokenizer: Tokenizer) -> None:
     page.evaluate(
         "async rules => { const { Tokenizer } = await import('./tokenizer.js'); window.t = new Tokenizer(rules); }",
         json.loads(tokenizer_json(tokenizer)),
@@ -85,12 +85,12 @@ def gpt2(gpt2_folder: Path) -> Tokenizer:
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "gpt2"])
-def test_text_is_cut_into_the_same_tokens_and_they_stand_for_the_same_bytes(request, page, name):
+def test_text_gives_the_same_tokens_with_the_same_bytes(request, page, name):
     tokenizer: Tokenizer = request.getfixturevalue(name)
-    opened(page, tokenizer)
+    open_tokenizer(page, tokenizer)
     assert encoded(page, HARD) == tokenizer.encode_batch(HARD)
     bytes_ = page.evaluate("window.t.bytes.map(bytes => Array.from(bytes))")
-    assert [bytes(found) for found in bytes_] == tokenizer.token_bytes
+    assert [bytes(each) for each in bytes_] == tokenizer.token_bytes
 
     @given(st.lists(TEXTS, min_size=5, max_size=20))
     @settings(max_examples=60, deadline=None)
@@ -100,29 +100,29 @@ def test_text_is_cut_into_the_same_tokens_and_they_stand_for_the_same_bytes(requ
     same()
 
 
-def test_a_tokenizer_that_cuts_otherwise_is_refused(tokenizer):
+def test_a_tokenizer_of_another_kind_is_refused(tokenizer):
     rules = json.loads(tokenizer_json(tokenizer))
     rules["pre_tokenizer"]["use_regex"] = False
-    with pytest.raises(UserError, match="this one cuts it otherwise"):
+    with pytest.raises(UserError, match="supports only tokenizers that split text as GPT-2's does"):
         tokenizer_json(Tokenizer(json.dumps(rules)))
 
 
 @given(seed=st.integers(0, 999_999_999), token=st.integers(0, 5000))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_numbers_are_the_engines(page, seed, token):
+def test_random_numbers_are_those_of_the_engine(page, seed, token):
     block, place = divmod(token, UNIFORMS)
-    found = page.evaluate(
+    number = page.evaluate(
         "async ([seed, token]) => { const { Uniforms } = await import('./sampler.js');"
         " return new Uniforms(seed).at(token); }",
         [seed, token],
     )
-    assert found == float(uniforms(seed, [0], block)[0, place])
+    assert number == float(uniforms(seed, [0], block)[0, place])
 
 
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_tokens_are_drawn_as_by_the_engine(page, data, seed):
-    """Each token that is likely enough, by the number in the middle of its share: rounding cannot tip that over."""
+def test_tokens_are_sampled_as_by_the_engine(page, data, seed):
+    """Each token that is likely enough, by the number in the middle of its share, which rounding cannot change."""
     V = data.draw(st.integers(2, 400))
     random = np.random.default_rng(seed)
     logits = (random.normal(size=V) * data.draw(st.sampled_from([0.5, 3, 10]))).astype(np.float32)
@@ -138,7 +138,7 @@ def test_tokens_are_drawn_as_by_the_engine(page, data, seed):
     kept = shares(logits, sampling, seen)
     ids = np.flatnonzero(kept > 1e-4)
     numbers = (kept.cumsum() - kept / 2)[ids]
-    for i in (0, -1):  # the engine draws them so
+    for i in (0, -1):  # the engine samples the same
         ours = choose(*rows(logits), sampling, *rows(seen), torch.tensor([numbers[i]], dtype=torch.float32))
         assert int(ours[0]) == ids[i]
     theirs = page.evaluate(
@@ -156,7 +156,7 @@ def rows(array: np.ndarray) -> tuple[torch.Tensor]:
 
 
 def shares(logits: np.ndarray, sampling: Sampling, seen: np.ndarray) -> np.ndarray:
-    """Probability of each token, as the engine has it: 0 where it is left out."""
+    """Probability of each token in the engine; 0 if it is filtered out."""
     return filtered(*rows(logits), sampling, *rows(seen))[0].double().softmax(-1).numpy()
 
 

@@ -1,12 +1,11 @@
-"""Models in the forms that other programs read, each proven by reading it back; and models of other programs, in.
+"""Export models to the formats of other programs, each checked by reading it back, and import models from them.
 
-A target (`target.py`) writes one form. `export_model` has it write beside the place it is meant for, proves in a fresh
-process that what was written computes the same (`proof.py`), and only then puts it there (`folder.py`).
+A target (`target.py`) writes one format. `export_model` lets it write next to the destination, checks in a fresh
+process that the result computes the same (`parity.py`), and only then puts it in place (`folder.py`).
 """
 
 from __future__ import annotations
 
-import json
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,56 +13,52 @@ from typing import Any
 
 from talewright.errors import UserError
 from talewright.export.card import write_card
-from talewright.export.folder import RECORD, check_free, placed
+from talewright.export.folder import RECORD, check_free, new_folder
 from talewright.export.gguf import GGUF
 from talewright.export.hf import HuggingFace
 from talewright.export.hub import check_hub, push_folder
 from talewright.export.llama2c import Llama2C
 from talewright.export.onnx import ONNX
-from talewright.export.parity import proof_stories, prove
+from talewright.export.parity import check_parity, parity_stories
 from talewright.export.remote import HuggingFaceRemote
 from talewright.export.space import Space
-from talewright.export.target import Source, Target
+from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.web import Web
+from talewright.files import folder_size, write_json
 
-__all__ = ["TARGETS", "Source", "export_model"]
+__all__ = ["TARGETS", "ExportSource", "export_model"]
 
-FORMS = (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C(), Web(), Space())
-TARGETS: dict[str, Target] = {target.name: target for target in FORMS}
+TARGETS: dict[str, ExportTarget] = {
+    target.name: target for target in (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C(), Web(), Space())
+}
 
 
 def export_model(
-    source: Source,
+    source: ExportSource,
     to: str,
     folder: Path,
     dtype: str | None = None,
     overwrite: bool = False,
     push: str | None = None,
 ) -> dict[str, Any]:
-    """Write the model into `folder` in the form `to`, prove it, and say what was done (the record that stands there).
-    With `push`, upload the folder to that repository of the hub.
+    """Write the model into `folder` in the format `to`, check it, and return the record that the folder contains.
 
-    Raises UserError, with nothing written and nothing taken away, where the form cannot hold the model, the folder
-    holds something, or what was written does not compute the same.
+    With `push`, upload the folder to that repository on the hub. Raises UserError, with nothing written or removed, if
+    the format cannot hold the model, the folder is not free, or what was written does not compute the same.
     """
     started = time.perf_counter()
-    target = find_target(to)
-    dtype = _precision(target, dtype)
-    why_not = target.why_not(source.recipe.model)
-    if why_not is not None:
-        raise UserError(f"{source.run} cannot go to {to}: {why_not}")
-    _check_packages(target)
+    target, dtype = _choose_target(source, to, dtype)
     check_free(folder, overwrite)
     if push is not None:
         check_hub(push)
-    with placed(folder, overwrite) as half:
-        target.write(source, half, dtype)
-        stories = proof_stories(source.recipe, source.tokenizer)
-        proofs = {
-            part: prove(source.model, target.client, half / part, stories, share)
-            for part, share in target.parts(dtype).items()
+    with new_folder(folder, overwrite) as partial:
+        target.write(source, partial, dtype)
+        stories = parity_stories(source.recipe, source.tokenizer)
+        results = {
+            part: check_parity(source.model, target.reader, partial / part, stories, tolerance)
+            for part, tolerance in target.readable_parts(dtype).items()
         }
-        worst = max(proofs.values(), key=lambda proof: proof.difference)
+        worst = max(results.values(), key=lambda result: result.difference)
         record = {
             "target": to,
             "dtype": dtype,
@@ -71,30 +66,27 @@ def export_model(
             "checkpoint": source.checkpoint,
             "largest_difference": worst.difference,
             "bound": worst.bound,
-            "proof": "; ".join(f"{part}: {proof.words}" if part else proof.words for part, proof in proofs.items()),
-            "bytes": sum(path.stat().st_size for path in half.rglob("*") if path.is_file()),
+            "proof": "; ".join(f"{part}: {result}" if part else str(result) for part, result in results.items()),
+            "bytes": folder_size(partial),
             "seconds": round(time.perf_counter() - started, 1),
         }
-        (half / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        write_card(half, source, record, target.usage(push or folder.name), target.front(source))
+        write_json(partial / RECORD, record)
+        write_card(partial, source, record, target.usage(push or folder.name), target.front_matter(source))
     if push is not None:
         record["pushed"] = push_folder(folder, push, target.repo_type)
     return record
 
 
-def find_target(name: str) -> Target:
+def _choose_target(source: ExportSource, name: str, dtype: str | None) -> tuple[ExportTarget, str]:
+    """The target and the precision. Raises UserError if there is no such target, or it cannot export the model."""
     if name not in TARGETS:
-        raise UserError(f"--to {name} is no form of export; there are " + ", ".join(TARGETS))
-    return TARGETS[name]
-
-
-def _precision(target: Target, dtype: str | None) -> str:
+        raise UserError(f"--to {name} is not an export format. Use one of " + ", ".join(TARGETS))
+    target = TARGETS[name]
     if dtype is not None and dtype not in target.bounds:
-        raise UserError(f"--dtype {dtype} is none that {target.name} has; it has " + ", ".join(target.bounds))
-    return dtype or next(iter(target.bounds))
-
-
-def _check_packages(target: Target) -> None:
-    missing = [name for name in target.packages if find_spec(name) is None]
+        raise UserError(f"--to {name} does not support --dtype {dtype}. Use one of " + ", ".join(target.bounds))
+    if reason := target.unsupported_reason(source.recipe.model):
+        raise UserError(f"{source.run} cannot be exported to {name}: {reason}")
+    missing = [package for package in target.packages if find_spec(package) is None]
     if missing:
-        raise UserError(f'{target.name} needs {", ".join(missing)}: pip install "talewright[{target.extra}]"')
+        raise UserError(f'--to {name} needs {", ".join(missing)}: pip install "talewright[{target.extra}]"')
+    return target, dtype or next(iter(target.bounds))

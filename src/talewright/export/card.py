@@ -1,10 +1,9 @@
-"""The model card: what the model is, what it learned from, how well it does, how to use it, where its limits are."""
+"""The model card: what the model is, its training data, its scores, how to use it, and its limits."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,150 +11,117 @@ import yaml
 
 from talewright.config import HUB_TINYSTORIES, Recipe, recipe_to_yaml
 from talewright.data.sources import HUB, is_bundled
-from talewright.export.target import Source
+from talewright.export.target import ExportSource
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
-STORIES = 3
-"""Sample stories in a card."""
-TOLD = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=120)
+MAX_SAMPLES = 3
+SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=120)
+TEMPLATE = Path(__file__).with_name("card.md")
 
 
 def write_card(
-    folder: Path, source: Source, record: dict[str, Any], usage: str, front: dict[str, Any] | None = None
+    folder: Path, source: ExportSource, record: dict[str, Any], usage: str, front_matter: dict[str, Any] | None = None
 ) -> None:
-    """Write README.md, and the training curve beside it where the run has one. front: what the hub reads, where it is
-    not that of a model.
+    """Write README.md, and next to it the training curves if the run has them.
+
+    front_matter: what the hub reads, if it is not that of a model.
     """
-    curve = source.run / "plots" / "training_curves.png"
-    if curve.is_file():
-        shutil.copyfile(curve, folder / curve.name)
-    parts = [
-        _front(source) if front is None else _matter(front),
-        _about(source),
-        _usage(source, usage),
-        _training(source),
-    ]
-    parts += ["![The training curves](training_curves.png)"] if curve.is_file() else []
-    parts += [_samples(source), _proof(record), _limits(source), _recipe(source.recipe)]
-    (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    config = source.recipe.model
+    grouped = f" ({config.kv_heads} for keys and values)" if config.kv_heads != config.n_heads else ""
+    kinds = "/".join(config.attention)
+    card = TEMPLATE.read_text(encoding="utf-8").format(
+        front_matter=yaml.safe_dump(front_matter or _front_matter(source), sort_keys=False, allow_unicode=True),
+        recipe=source.recipe,
+        about=f": {source.recipe.about}" if source.recipe.about else "",
+        checkpoint=source.checkpoint,
+        parameters=count_parameters(config).total,
+        model=config,
+        heads=f"{config.n_heads} heads{grouped}",
+        local=f", {kinds} attention over {config.window} tokens" if "local" in config.attention else "",
+        usage=usage.strip(),
+        run=source.run.name,
+        training=_training(source, folder),
+        sampling=SAMPLING,
+        samples=_samples(source),
+        record=record,
+        yaml=recipe_to_yaml(public_recipe(source.recipe)).strip(),
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _front(source: Source) -> str:
-    """What the hub reads: YAML between two lines of dashes."""
+def _front_matter(source: ExportSource) -> dict[str, Any]:
     values: dict[str, Any] = {"pipeline_tag": "text-generation", "tags": ["talewright", "story-generation"]}
     data = source.recipe.data.source
     if data.startswith(HUB):
         values["datasets"] = [data.removeprefix(HUB)]
     if data == HUB_TINYSTORIES or is_bundled(data):
         values["language"] = "en"
-    return _matter(values)
+    return values
 
 
-def _matter(values: dict[str, Any]) -> str:
-    return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
-
-
-def _about(source: Source) -> str:
-    recipe, c = source.recipe, source.recipe.model
-    heads = f"{c.n_heads} heads" + (f" ({c.kv_heads} of keys and values)" if c.kv_heads != c.n_heads else "")
-    local = f", {'/'.join(c.attention)} attention over {c.window} tokens" if "local" in c.attention else ""
-    return (
-        f"# {recipe.name}\n\nA small GPT that tells stories{': ' + recipe.about if recipe.about else ''}. Trained with "
-        f"Talewright, by its recipe `{recipe.name}`, from which it was exported at {source.checkpoint}.\n\n"
-        f"{count_parameters(c).total:,} parameters: {c.n_layers} layers, {heads}, width {c.d_model}, feed-forward "
-        f"{c.d_ff} ({c.activation}), {c.norm} ({c.norm_placement}), {c.positions} positions{local}; "
-        f"{c.vocab_size:,} tokens, a context of {c.context_length:,}."
-    )
-
-
-def _usage(source: Source, usage: str) -> str:
-    return (
-        f"## Use it\n\n{usage.strip()}\n\nWith Talewright, from the run folder:\n\n```python\nimport talewright\n\n"
-        f'run = talewright.load("{source.run.name}")\nprint(run.generate("Once upon a time").text)\n```'
-    )
-
-
-def _training(source: Source) -> str:
-    """What the run's log tells: the stories, the training, the scores."""
+def _training(source: ExportSource, folder: Path) -> str:
+    """What the run's log says about the data, the training and the scores, with the training curves."""
     recipe, events = source.recipe, list(read_log(source.run / "log.jsonl"))
-    step = int(source.checkpoint.removeprefix("step-"))
-    lines = [f"## Training\n\nStories: `{_public(recipe.data.source)}`{_counts(events)}."]
-    done = [event for event in events if event["event"] == "step" and event["step"] <= step]
-    if done:
-        lines.append(
-            f"{step:,} steps, {done[-1]['tokens']:,} tokens, {done[-1]['seconds'] / 60:,.1f} minutes of training; "
-            f"{recipe.optimizer.kind}, learning rate {recipe.train.learning_rate:g} ({recipe.schedule.kind}), seed "
-            f"{recipe.seed}. The whole recipe is below."
-        )
-    scored = [event for event in events if event["event"] == "evaluation" and event["step"] <= step]
-    if scored:
-        lines.append(_scores(scored[-1], recipe, source))
-    return "\n\n".join(lines)
-
-
-def _counts(events: list[dict[str, Any]]) -> str:
     data = next((event["data"] for event in events if event["event"] == "run"), None)
-    if data is None:
-        return ""
-    return f" ({data['stories']:,} to train on, {data['tokens']:,} tokens, {data['bytes'] / 1e6:,.1f} MB of text)"
+    paragraphs = [f"Data: `{_public(recipe.data.source)}`."]
+    if data is not None:
+        size = f"{data['tokens']:,} tokens, {data['bytes'] / 1e6:,.1f} MB of text"
+        paragraphs[0] = f"Data: `{_public(recipe.data.source)}` ({data['stories']:,} stories for training, {size})."
+    past = [event for event in events if event.get("step", source.step + 1) <= source.step]
+    steps = [event for event in past if event["event"] == "step"]
+    if steps:
+        paragraphs.append(
+            f"{source.step:,} steps, {steps[-1]['tokens']:,} tokens, {steps[-1]['seconds'] / 60:,.1f} minutes; "
+            f"{recipe.optimizer.kind}, learning rate {recipe.train.learning_rate:g} ({recipe.schedule.kind}), seed "
+            f"{recipe.seed}. The full recipe is below."
+        )
+    scores = [event for event in past if event["event"] == "evaluation"]
+    if scores:
+        paragraphs.append(_scores(scores[-1], source))
+    curves = source.run / "plots" / "training_curves.png"
+    if curves.is_file():
+        shutil.copyfile(curves, folder / curves.name)
+        paragraphs.append(f"![Training curves]({curves.name})")
+    return "\n\n".join(paragraphs)
 
 
-def _scores(score: dict[str, Any], recipe: Recipe, source: Source) -> str:
-    some = recipe.train.evaluate_stories
-    stories = "the validation stories" if some is None else f"the first {some:,} validation stories"
-    number = source.checkpoint.removeprefix("step-")
+def _scores(scores: dict[str, Any], source: ExportSource) -> str:
+    limit = source.recipe.train.evaluate_stories
+    stories = "the validation stories" if limit is None else f"the first {limit:,} validation stories"
     return (
-        f"On {stories}, at step {score['step']:,}:\n\n| loss | perplexity | bits per byte | token accuracy |\n"
-        f"|---|---|---|---|\n| {score['loss']:.3f} | {score['perplexity']:.2f} | {score['bits_per_byte']:.3f} | "
-        f"{100 * score['token_accuracy']:.1f} % |\n\nAll validation stories are scored by "
-        f"`talewright evaluate {source.run.name} --checkpoint {number}`."
+        f"Scores on {stories}, at step {scores['step']:,}:\n\n| loss | perplexity | bits per byte | token accuracy |\n"
+        f"|---|---|---|---|\n| {scores['loss']:.3f} | {scores['perplexity']:.2f} | {scores['bits_per_byte']:.3f} | "
+        f"{scores['token_accuracy']:.1%} |\n\nTo score all validation stories: "
+        f"`talewright evaluate {source.run.name} --checkpoint {source.step}`."
     )
 
 
-def _samples(source: Source) -> str:
-    prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:STORIES]
-    stories = Engine(source.model, source.tokenizer, notify=lambda words: None).generate(prompts, TOLD)
-    quoted = ["> " + story.text.strip().replace("\n", "\n> ") + ("" if story.finished else " ...") for story in stories]
-    how = f"temperature {TOLD.temperature}, top-p {TOLD.top_p}, seed {TOLD.seed}, {TOLD.max_new_tokens} tokens at most"
-    return f"## What it tells\n\nThe first answer to each prompt ({how}):\n\n" + "\n\n".join(quoted)
-
-
-def _proof(record: dict[str, Any]) -> str:
-    return f"## The same model\n\nExported as `{record['target']}` in {record['dtype']}: {record['proof']}."
-
-
-def _limits(source: Source) -> str:
-    return "## Limits\n\n" + " ".join(_limit_words(source))
-
-
-def _limit_words(source: Source) -> Iterator[str]:
-    context = source.recipe.model.context_length
-    yield f"It sees {context:,} tokens at once; a story that is longer is not told well, and may not be told at all."
-    yield "It knows only what stands in the stories that it was trained on, and nothing of the world."
-    yield "What it tells may make no sense, and nobody has checked it before you read it."
-    yield "It was not made to follow instructions or to answer questions."
-
-
-def _recipe(recipe: Recipe) -> str:
-    return f"## Recipe\n\n```yaml\n{recipe_to_yaml(public_recipe(recipe)).strip()}\n```"
+def _samples(source: ExportSource) -> str:
+    prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
+    stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts, SAMPLING)
+    quotes = [story.text.strip() + ("" if story.finished else " ...") for story in stories]
+    return "\n\n".join("> " + quote.replace("\n", "\n> ") for quote in quotes)
 
 
 def public_recipe(recipe: Recipe) -> Recipe:
-    """The recipe whole, but for where files lay on the machine that trained."""
-    found = {name: getattr(recipe.data, name) for name in ("source", "valid", "test")}
-    data: dict[str, Any] = {name: value and _public(value) for name, value in found.items()}
-    tokenizer = dataclasses.replace(recipe.tokenizer, source=_public(recipe.tokenizer.source))
+    """The recipe without the folders in which files lie on this machine."""
+    sources = {name: getattr(recipe.data, name) for name in ("source", "valid", "test")}
+    data: dict[str, Any] = {name: value and _public(value) for name, value in sources.items()}
     runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
-    own: dict[str, Any] = {name: value and Path(value).name for name, value in runs.items()}
-    train = dataclasses.replace(recipe.train, **own)
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **data), tokenizer=tokenizer, train=train)
+    names: dict[str, Any] = {name: value and Path(value).name for name, value in runs.items()}
+    return dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, **data),
+        tokenizer=dataclasses.replace(recipe.tokenizer, source=_public(recipe.tokenizer.source)),
+        train=dataclasses.replace(recipe.train, **names),
+    )
 
 
 def _public(source: str) -> str:
-    """A source's name without the folders that it lies in."""
+    """The name of a source without its folders."""
     if is_bundled(source) or source.startswith(HUB) or not (Path(source).is_absolute() or Path(source).exists()):
         return source
     return Path(source).name

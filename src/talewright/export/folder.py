@@ -1,4 +1,4 @@
-"""A folder that is put into its place whole, or not at all."""
+"""The folder of an export or import: what it may replace, and its record."""
 
 from __future__ import annotations
 
@@ -7,35 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import atomic_folder
+from talewright.files import atomic_folder, error_reason
 
 RECORD = "talewright.json"
-"""Stands in each folder that an export or an import made: by it `--overwrite` knows its own."""
+"""The record in each exported or imported folder, by which `--overwrite` recognizes what it may replace."""
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
-    """Raise UserError where the folder may not be written: it holds something, and is not ours to replace."""
+    """Raise UserError if the folder contains something that may not be replaced."""
     if folder.is_file():
         raise UserError(f"{folder} is a file; name a folder to write")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not overwrite:
-        raise UserError(f"{folder} is there and not empty; --overwrite replaces an earlier one, or name another folder")
+        raise UserError(f"{folder} is not empty. --overwrite replaces an earlier export or import")
     if not (folder / RECORD).is_file():
-        raise UserError(
-            f"{folder} was written neither by export nor by import (it has no {RECORD}): it is not replaced"
-        )
+        raise UserError(f"{folder} is not replaced: neither export nor import wrote it (it has no {RECORD})")
 
 
 @contextmanager
-def placed(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """A new folder beside `folder` to write into, that takes its place when all is well and vanishes when not.
-
-    What stood there before goes only when the new one is whole. Raises UserError where it may not be written.
-    """
+def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield a folder to write into, which replaces `folder` once the block succeeds. Raises UserError if it cannot."""
     check_free(folder, overwrite)
     try:
         with atomic_folder(folder) as partial:
             yield partial
     except OSError as error:
-        raise UserError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{error.filename or folder} cannot be written: {error_reason(error)}") from None

@@ -1,46 +1,41 @@
-"""The class that transformers already has, wherever it computes exactly the same: no code of ours is needed there."""
+"""The transformers class that computes exactly the same, if there is one: it needs no code of ours."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from talewright.config import ModelConfig
-from talewright.export.adapters import choose_layout, laid_out
+from talewright.export.adapters import adapt, choose_adapter
 from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
-from talewright.export.target import Source, Target
+from talewright.export.target import ExportSource, ExportTarget
 
 
-class HuggingFace(Target):
+class HuggingFace(ExportTarget):
     name = "hf"
     extra = EXTRA
     packages = PACKAGES
     bounds = BOUNDS
-    client = "hf"
-
-    def why_not(self, config: ModelConfig) -> str | None:
-        layout, reason = choose_layout(config)
-        if layout is not None:
-            return None
-        return f"no class of transformers computes the same, since {reason}; --to hf-remote takes any model"
-
-    def write(self, source: Source, folder: Path, dtype: str) -> None:
-        layout, _ = choose_layout(source.recipe.model)
-        if layout is None:
-            raise ValueError("why_not was not asked")
-        config, tensors = laid_out(source.model, layout)
-        settings = {"architectures": [layout.architecture], "model_type": layout.model_type, **layout.settings(config)}
-        write_config(folder, settings, config, source.tokenizer, dtype)
-        write_weights(folder, tensors, dtype)
-        write_tokenizer(folder, source.tokenizer, config.context_length)
-
-    def usage(self, place: str) -> str:
-        return USAGE.format(place=place)
-
-
-USAGE = """```python
+    reader = "hf"
+    usage_template = """```python
 from transformers import pipeline
 
-tell = pipeline("text-generation", model="{place}")
-print(tell("Once upon a time", max_new_tokens=200)[0]["generated_text"])
+generator = pipeline("text-generation", model="{place}")
+print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
 ```
 """
+
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        adapter, reason = choose_adapter(config)
+        if adapter is not None:
+            return None
+        return f"no class of transformers computes the same: {reason}. --to hf-remote takes any model"
+
+    def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        adapter, reason = choose_adapter(source.recipe.model)
+        if adapter is None:
+            raise ValueError(reason)
+        config, tensors = adapt(source.model, adapter)
+        classes = {"architectures": [adapter.architecture], "model_type": adapter.model_type}
+        write_config(folder, classes | adapter.to_json(config), config, source.tokenizer, dtype)
+        write_weights(folder, tensors, dtype)
+        write_tokenizer(folder, source.tokenizer, config.context_length)

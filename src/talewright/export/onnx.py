@@ -13,29 +13,30 @@ import torch
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
-from talewright.export.adapters import Llama
+from talewright.export.adapters import LlamaAdapter
 from talewright.export.pretrained import write_config, write_tokenizer
-from talewright.export.target import Source, Target
+from talewright.export.target import ExportSource, ExportTarget
 from talewright.model.attention import Placement
 from talewright.model.gpt import GPT
 
 BOUNDS = {"f32": 1e-4}
 
 
-class ONNX(Target):
+class ONNX(ExportTarget):
     name = "onnx"
     extra = "onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
     bounds = BOUNDS
-    client = "onnx"
+    reader = "onnx"
 
-    def why_not(self, config: ModelConfig) -> str | None:
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
         return None
 
-    def write(self, source: Source, folder: Path, dtype: str) -> None:
+    def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         config = source.recipe.model
         # What reads the graph takes from config.json only the shape of its cache; a Llama's has heads of any number.
-        settings = {"architectures": [Llama.architecture], "model_type": Llama.model_type, **Llama().settings(config)}
+        llama = LlamaAdapter()
+        settings = {"architectures": [llama.architecture], "model_type": llama.model_type, **llama.to_json(config)}
         write_config(folder, settings, config, source.tokenizer, dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / "onnx").mkdir()

@@ -1,6 +1,6 @@
-"""The proof of an export: what was written is read in a fresh process, and its logits are compared with ours.
+"""The parity check of an export: a fresh process reads what was written, and its logits are compared with ours.
 
-The process is a plain Python in which `talewright` cannot be imported: it sees what a user elsewhere would see.
+That process is a plain Python in which `talewright` cannot be imported: it sees what a user elsewhere sees.
 """
 
 from __future__ import annotations
@@ -23,82 +23,82 @@ from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
 
-CLIENTS = Path(__file__).parent / "clients"
+READERS = Path(__file__).parent / "readers"
 STORIES = 4
-"""Stories that a proof reads."""
+"""Stories to compare the logits of."""
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What the comparison of an export with its model gave."""
+class ParityResult:
+    """How far the logits of an export are from those of its model."""
 
     difference: float
-    """The largest between a logit of ours and theirs."""
+    """The largest difference of a logit."""
     bound: float
-    """The largest that its precision allows."""
+    """The largest difference that the precision allows."""
     tokens: int
     stories: int
 
-    @property
-    def words(self) -> str:
+    def __str__(self) -> str:
         return (
-            f"largest difference of a logit {self.difference:.2g} (at most {self.bound:.2g} may be) "
-            f"over {self.tokens:,} tokens of {self.stories} stories, read in a fresh process"
+            f"largest logit difference {self.difference:.2g} (allowed: {self.bound:.2g}) over {self.tokens:,} tokens "
+            f"of {self.stories} stories, read in a fresh process"
         )
 
 
-def prove(model: GPT, client: str, folder: Path, stories: Sequence[Sequence[int]], share: float) -> Proof:
-    """Compare the logits of `folder`, as the client reads it, with the model's on these stories (token ids).
+def check_parity(
+    model: GPT, reader: str, path: Path, stories: Sequence[Sequence[int]], tolerance: float
+) -> ParityResult:
+    """Compare the logits of the export at `path`, as the reader computes them, with the model's on stories (token ids).
 
-    A difference may be `share` of the model's largest logit. Raises UserError where it is more, or where the client
-    cannot read the folder.
+    tolerance: the allowed difference relative to the model's largest logit. Raises UserError if the difference is
+    larger, or if the reader fails.
     """
     with torch.inference_mode():
         ours = [model(torch.tensor([story]))[0].numpy() for story in stories]  # (T, V) each
-    theirs = client_logits(client, folder, stories)
-    # a client may know of more tokens than the model (padding), not of fewer
+    theirs = reader_logits(reader, path, stories)
+    # the reader may have more tokens than the model (padding), but not fewer
     difference = max(float(np.abs(a - b[:, : a.shape[1]]).max()) for a, b in zip(ours, theirs, strict=True))
     largest = max(float(np.abs(logits).max()) for logits in ours)
-    proof = Proof(difference, share * max(1.0, largest), sum(map(len, stories)), len(stories))
-    if not difference <= proof.bound:  # nor if it is NaN
-        raise UserError(
-            f"as {client} reads it, it computes something else than our model: {proof.words}; it is not kept"
-        )
-    return proof
+    result = ParityResult(difference, tolerance * max(1.0, largest), sum(map(len, stories)), len(stories))
+    if not difference <= result.bound:  # also if it is NaN
+        raise UserError(f"the {reader} reader does not compute the same as our model: {result}. Nothing was kept")
+    return result
 
 
-def client_logits(client: str, folder: Path, stories: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """Logits (T, V) of each story, by the client in a fresh process. Raises UserError with its last words."""
+def reader_logits(reader: str, path: Path, stories: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Logits (T, V) of each story, computed by the reader in a fresh process. Raises UserError with its last line."""
     with tempfile.TemporaryDirectory() as work:
-        given, taken = Path(work) / "stories.npz", Path(work) / "logits.npz"
-        np.savez(given, *[np.asarray(story, dtype=np.int64) for story in stories])
-        # -P: the folder of the program is not searched for modules
-        program = [sys.executable, "-P", str(CLIENTS / "__init__.py")]
-        words = [*program, str(CLIENTS / f"{client}.py"), str(folder.resolve()), str(given), str(taken)]
-        done = subprocess.run(words, capture_output=True, text=True, cwd=work)
+        tokens, logits = Path(work) / "tokens.npz", Path(work) / "logits.npz"
+        np.savez(tokens, *[np.asarray(story, dtype=np.int64) for story in stories])
+        # -P: modules are not searched for in the folder of the program
+        program = [sys.executable, "-P", str(READERS / "__init__.py"), str(READERS / f"{reader}.py")]
+        command = [*program, str(path.resolve()), str(tokens), str(logits)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=work)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-            raise UserError(f"what was written in {folder} cannot be read in a fresh process: {last}")
-        with np.load(taken) as arrays:
+            last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
+            raise UserError(f"{path} cannot be read in a fresh process: {last}")
+        with np.load(logits) as arrays:
             return [arrays[f"arr_{i}"] for i in range(len(stories))]
 
 
-def proof_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
-    """Real stories after an end of text, as ids: of the run's prepared validation stories where this machine still has
-    them, else bundled ones; each no longer than the model's context.
+def parity_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
+    """Token ids of validation stories of the run if they are still prepared on this machine, otherwise of bundled ones.
+
+    Each begins with an end of text and fits the model's context.
     """
-    found = _prepared_stories(recipe, tokenizer)
-    if not found:
+    stories = _prepared_stories(recipe, tokenizer)
+    if not stories:
         return bundled_stories(tokenizer, recipe.model.context_length)
-    return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in found]
+    return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in stories]
 
 
 def _prepared_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
-    """The first validation stories of the corpus that the run was trained on; none where it is not here any more."""
+    """The first validation stories of the corpus that the run was trained on, if it is still here."""
     try:
         folder = cache_folder(Job(recipe.data, recipe.tokenizer, recipe.model.vocab_size))
         corpus = Corpus.open(folder) if is_corpus(folder) else None
-    except UserError:  # the files that it was made of are gone, or it is damaged
+    except UserError:  # its source files are gone, or it is damaged
         return []
     if corpus is None or corpus.tokenizer.fingerprint != tokenizer.fingerprint or "valid" not in corpus.splits:
         return []
@@ -107,6 +107,6 @@ def _prepared_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
 
 
 def bundled_stories(tokenizer: Tokenizer, context_length: int) -> list[list[int]]:
-    """The same of bundled stories."""
-    found = tokenizer.encode_batch(list(bundled.stories(STORIES)))
-    return [[tokenizer.eos_id, *story][:context_length] for story in found]
+    """Token ids of bundled stories, each after an end of text and cut to the context."""
+    stories = tokenizer.encode_batch(list(bundled.stories(STORIES)))
+    return [[tokenizer.eos_id, *story][:context_length] for story in stories]

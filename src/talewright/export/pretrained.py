@@ -1,4 +1,4 @@
-"""What both forms of Hugging Face share: config.json, model.safetensors, the tokenizer, generation_config.json."""
+"""What both Hugging Face formats share: config.json, model.safetensors, the tokenizer, generation_config.json."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from talewright.config import EOT, ModelConfig
+from talewright.files import write_json
 from talewright.tokenizer import Tokenizer
 
 EXTRA = "hf"
 PACKAGES = ("transformers",)
 BOUNDS = {"f32": 2e-5, "bf16": 5e-2, "f16": 5e-3}
-DTYPES = {"f32": ("float32", torch.float32), "bf16": ("bfloat16", torch.bfloat16), "f16": ("float16", torch.float16)}
-"""As `--dtype` spells them: transformers' words, and torch's own."""
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
-    """config.json and generation_config.json: a class's own settings, and what is the same for all."""
-    word = DTYPES[dtype][0]
+    """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
+    name = str(DTYPES[dtype]).removeprefix("torch.")
     tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
-    common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": word, "torch_dtype": word}
-    telling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_length": config.context_length}
-    _write_json(folder / "config.json", {**settings, **common, **tokens})
-    _write_json(folder / "generation_config.json", {**tokens, **telling})
+    common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
+    sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_length": config.context_length}
+    write_json(folder / "config.json", {**settings, **common, **tokens})
+    write_json(folder / "generation_config.json", {**tokens, **sampling})
 
 
 def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
     """model.safetensors, as transformers writes it."""
-    kept = {name: tensor.detach().to(DTYPES[dtype][1]).contiguous() for name, tensor in tensors.items()}
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    converted = {name: tensor.detach().to(DTYPES[dtype]).contiguous() for name, tensor in tensors.items()}
+    save_file(converted, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
     """The fast tokenizer, which puts an end of text before a text, as each story had one before it in training."""
     tokenizer.save(folder)
     path = folder / "tokenizer.json"
-    whole = json.loads(path.read_text(encoding="utf-8"))
-    whole["post_processor"] = _begin_with(EOT, tokenizer.eos_id)
-    path.write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
-    settings = folder / "tokenizer_config.json"
-    values = json.loads(settings.read_text(encoding="utf-8"))
-    _write_json(settings, {**values, "model_max_length": context_length, "padding_side": "left"})
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["post_processor"] = _begin_with(EOT, tokenizer.eos_id)
+    path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    path = folder / "tokenizer_config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**values, "model_max_length": context_length, "padding_side": "left"})
 
 
 def _begin_with(token: str, number: int) -> dict[str, Any]:
@@ -57,7 +57,3 @@ def _begin_with(token: str, number: int) -> dict[str, Any]:
         "pair": [first, text, second],
         "special_tokens": {token: {"id": token, "ids": [number], "tokens": [token]}},
     }
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -11,13 +11,13 @@ from importlib import resources
 from pathlib import Path
 
 from talewright.config import ModelConfig
-from talewright.export.adapters import Own
+from talewright.export.adapters import NativeAdapter
 from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
-from talewright.export.target import Source, Target
+from talewright.export.target import ExportSource, ExportTarget
 from talewright.version import __version__
 
 FILE = "modeling_talewright"
-PARTS = ("norm", "positions", "dropout", "mlp", "cache", "attention", "loss", "gpt")
+PARTS = ("norm", "positions", "dropout", "mlp", "kv_cache", "attention", "loss", "gpt")
 """The model's modules, each after those that it needs."""
 ABOUT = f'''"""A GPT of Talewright {__version__} for transformers, in one file: settings, model, interface.
 
@@ -26,27 +26,27 @@ Put together from talewright/config/, model/ and export/modeling.py, and under t
 '''
 
 
-class HuggingFaceRemote(Target):
+class HuggingFaceRemote(ExportTarget):
     name = "hf-remote"
     extra = EXTRA
     packages = PACKAGES
     bounds = BOUNDS
-    client = "hf_remote"
+    reader = "hf_remote"
 
-    def why_not(self, config: ModelConfig) -> str | None:
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
         return None
 
-    def write(self, source: Source, folder: Path, dtype: str) -> None:
-        config, layout = source.model.config, Own()
-        classes = {"AutoConfig": "TalewrightConfig", "AutoModelForCausalLM": layout.architecture}
+    def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        config, adapter = source.model.config, NativeAdapter()
+        classes = {"AutoConfig": "TalewrightConfig", "AutoModelForCausalLM": adapter.architecture}
         settings = {
-            "architectures": [layout.architecture],
-            "model_type": layout.model_type,
+            "architectures": [adapter.architecture],
+            "model_type": adapter.model_type,
             "auto_map": {auto: f"{FILE}.{name}" for auto, name in classes.items()},
-            **layout.settings(config),
+            **adapter.to_json(config),
         }
         write_config(folder, settings, config, source.tokenizer, dtype)
-        write_weights(folder, layout.to_theirs(config, source.model.state_dict()), dtype)
+        write_weights(folder, adapter.export_tensors(config, source.model.state_dict()), dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / f"{FILE}.py").write_text(one_file(), encoding="utf-8")
 

@@ -1,72 +1,21 @@
-"""A folder that runs as a Hugging Face Space as it is: the studio over one run, with this package's own code beside it.
+"""A folder that runs as a Hugging Face Space: the studio with one run, next to a copy of this package's own code.
 
-The code goes along so that the Space needs no release of this package, and tells for ever as it told here.
+With its own code, the Space needs no release of this package, and later releases do not change what it generates.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import requires, version
 from importlib.resources import as_file, files
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from talewright.config import ModelConfig
 from talewright.export.card import public_recipe
-from talewright.export.target import Source, Target
+from talewright.export.target import ExportSource, ExportTarget
 
-RUN = "run"
-"""Folder of the Space that holds the run, under its recipe's name."""
-
-
-class Space(Target):
-    name = "space"
-    extra = "studio"
-    packages = ("gradio",)
-    bounds = MappingProxyType({"f32": 1e-5})
-    client = "space"
-    repo_type = "space"
-
-    def why_not(self, config: ModelConfig) -> str | None:
-        return None
-
-    def write(self, source: Source, folder: Path, dtype: str) -> None:
-        from talewright.export.importers import write_run
-
-        step = int(source.checkpoint.removeprefix("step-"))
-        recipe = public_recipe(source.recipe)
-        write_run(folder / RUN / recipe.name, recipe, source.model, source.tokenizer, step)
-        with as_file(files("talewright")) as package:
-            shutil.copytree(package, folder / "talewright", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "app.py").write_text(APP.format(run=f"{RUN}/{recipe.name}"), encoding="utf-8")
-        (folder / "requirements.txt").write_text("\n".join(_requirements()) + "\n", encoding="utf-8")
-
-    def front(self, source: Source) -> dict[str, Any]:
-        return {
-            "title": f"Stories by {source.recipe.name}",
-            "emoji": "📖",
-            "colorFrom": "green",
-            "colorTo": "yellow",
-            "sdk": "gradio",
-            "sdk_version": version("gradio"),
-            "app_file": "app.py",
-            "pinned": False,
-            "short_description": "A small GPT, trained from scratch, tells stories",
-            "tags": ["talewright", "story-generation"],
-        }
-
-    def usage(self, place: str) -> str:
-        return USAGE.format(place=place)
-
-
-def _requirements() -> list[str]:
-    """What this package needs without any extra, and Gradio as it is here."""
-    own = [each for each in requires("talewright") or [] if "extra ==" not in each]
-    return [*own, f"gradio=={version('gradio')}"]
-
-
-APP = '''"""The story studio over the model in this folder: `python app.py`, or as a Space of Hugging Face."""
+APP = '''"""The story studio with the model in this folder: `python app.py`, or as a Hugging Face Space."""
 
 import logging
 from pathlib import Path
@@ -77,7 +26,16 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     serve([Path(__file__).resolve().parent / "{run}"], host="0.0.0.0", port=7860)
 '''
-USAGE = """This folder is a Space: pushed to Hugging Face, it runs as it is. On a machine of your own:
+
+
+class Space(ExportTarget):
+    name = "space"
+    extra = "studio"
+    packages = ("gradio",)
+    bounds: ClassVar[Mapping[str, float]] = {"f32": 1e-5}
+    reader = "space"
+    repo_type = "space"
+    usage_template = """This folder is a Hugging Face Space: push it, and it runs there. To run it on your own machine:
 
 ```
 cd {place}
@@ -85,3 +43,30 @@ pip install -r requirements.txt
 python app.py          # http://127.0.0.1:7860
 ```
 """
+
+    def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        from talewright.export.importers import write_run
+
+        recipe = public_recipe(source.recipe)
+        run = f"run/{recipe.name}"
+        write_run(folder / run, recipe, source.model, source.tokenizer, source.step)
+        with as_file(files("talewright")) as package:
+            shutil.copytree(package, folder / "talewright", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "app.py").write_text(APP.format(run=run), encoding="utf-8")
+        required = [each for each in requires("talewright") or [] if "extra ==" not in each]
+        lines = [*required, f"gradio=={version('gradio')}"]
+        (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def front_matter(self, source: ExportSource) -> dict[str, Any]:
+        return {
+            "title": f"Stories by {source.recipe.name}",
+            "emoji": "📖",
+            "colorFrom": "green",
+            "colorTo": "yellow",
+            "sdk": "gradio",
+            "sdk_version": version("gradio"),
+            "app_file": "app.py",
+            "pinned": False,
+            "short_description": "Stories by a small GPT, trained from scratch",
+            "tags": ["talewright", "story-generation"],
+        }

@@ -1,4 +1,4 @@
-"""What a target of an export is: a form in which other programs read a model."""
+"""What an export target is: a format in which other programs read a model."""
 
 from __future__ import annotations
 
@@ -14,52 +14,55 @@ from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """What is exported: a model with its recipe and tokenizer, and the run folder that tells how it came to be."""
+class ExportSource:
+    """What is exported: a model with its recipe and tokenizer, and the run folder that it comes from."""
 
     recipe: Recipe
     model: GPT
-    """In float32, on the processor, in evaluation mode."""
+    """In float32, on the CPU, in evaluation mode."""
     tokenizer: Tokenizer
     run: Path
     checkpoint: str
-    """Name of the checkpoint's folder, such as step-500."""
+    """Name of the checkpoint folder, such as step-500."""
+
+    @property
+    def step(self) -> int:
+        return int(self.checkpoint.removeprefix("step-"))
 
 
-class Target(ABC):
-    """One form. Everything that it needs installed is imported in its methods and its client, not with its module."""
+class ExportTarget(ABC):
+    """One format. Optional packages are imported in its methods and its reader, not when its module is imported."""
 
     name: ClassVar[str]
-    """As `--to` spells it."""
+    """The value of `--to`."""
     extra: ClassVar[str]
-    """The extra of this package that installs what the form and its proof need."""
+    """The extra of this package that installs what the format and its parity check need."""
     packages: ClassVar[tuple[str, ...]]
-    """The modules that the extra brings and that are imported here."""
+    """The modules of that extra."""
     bounds: ClassVar[Mapping[str, float]]
-    """By precision, as `--dtype` spells it, the default first: how far a logit may be from ours, as a share of the
-    largest logit."""
-    client: ClassVar[str]
-    """Module under `export/clients` that reads the form in a fresh process (see `proof.py`)."""
-
+    """For each `--dtype`, the default first: the allowed difference of a logit, relative to the largest logit."""
+    reader: ClassVar[str]
+    """Module under `export/readers` that reads the format in a fresh process (see `parity.py`)."""
     repo_type: ClassVar[Literal["model", "space"]] = "model"
-    """What a repository of the hub is that holds the form."""
+    """Type of the hub repository that holds the format."""
+    usage_template: ClassVar[str]
+    """Markdown for the model card: how to load the model from {place}, a folder or repository."""
 
-    @abstractmethod
-    def why_not(self, config: ModelConfig) -> str | None:
-        """Why this form cannot hold a model of that shape, in words that end a sentence; None where it can."""
-
-    @abstractmethod
-    def write(self, source: Source, folder: Path, dtype: str) -> None:
-        """Write the model and its tokenizer into the folder, which is there and empty."""
-
-    def parts(self, dtype: str) -> Mapping[str, float]:
-        """What of the folder the client reads, "" for the whole, and the bound of each: a share as in `bounds`."""
-        return {"": self.bounds[dtype]}
-
-    def front(self, source: Source) -> dict[str, Any] | None:
-        """The card's front matter, where it is not that of a model."""
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        """Why this format cannot hold a model of that shape; None if it can."""
         return None
 
     @abstractmethod
+    def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        """Write the model and its tokenizer into the folder, which exists and is empty."""
+
+    def readable_parts(self, dtype: str) -> Mapping[str, float]:
+        """The paths in the folder to check ("" is the whole folder), each with its bound as in `bounds`."""
+        return {"": self.bounds[dtype]}
+
+    def front_matter(self, source: ExportSource) -> dict[str, Any] | None:
+        """The front matter of the card, if it is not that of a model."""
+        return None
+
     def usage(self, place: str) -> str:
-        """Markdown for the model card: how its reader loads the model from that folder or repository."""
+        return self.usage_template.format(place=place)

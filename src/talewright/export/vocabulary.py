@@ -1,4 +1,4 @@
-"""A tokenizer as other programs write it down: by merges, as GPT-2's, or by pieces with scores, as Llama's."""
+"""A tokenizer as other programs store it: by merges, as GPT-2's, or by scored pieces, as Llama's."""
 
 from __future__ import annotations
 
@@ -13,86 +13,94 @@ from tokenizers.models import BPE
 from talewright.data import bundled
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.base import Merges
 from talewright.tokenizer.fallback import SPACE, fallback_token
 
 COMPARED = 20
-"""Bundled stories by which two tokenizers are compared."""
-ODD = "  two\n\n\tlines, it's 1,234 \u00e9\u4f60\U0001f600...\r\n' 's"
-"""What stories seldom have, and tokenizers treat differently."""
-LONGEST = 1000
-"""Bytes of a piece: in one that is longer, the ways to cut it in two would fill the memory."""
+"""Bundled stories on which two tokenizers are compared."""
+UNUSUAL = "  two\n\n\tlines, it's 1,234 \u00e9\u4f60\U0001f600...\r\n' 's"
+"""What is rare in stories and tokenized differently by different tokenizers."""
+MAX_PIECE = 1000
+"""Bytes of a piece; all the ways to split a longer one would fill the memory."""
 BYTES = {fallback_token(byte): byte for byte in range(256)}
 """The pieces of single bytes."""
 
 
 def padding(number: int) -> str:
-    """The name of an id that is no token."""
+    """The name of an id without a token."""
     return f"[PAD{number}]"
 
 
-class Pieces(NamedTuple):
-    """A BPE of SentencePiece with single bytes for what has no letters (Kudo & Richardson 2018), as Llama's is: of all
-    neighbours whose joint text is a piece, those with the highest score are joined first.
+class ScoredPieces(NamedTuple):
+    """A SentencePiece BPE with byte fallback (Kudo & Richardson 2018), as Llama's is.
+
+    Of all neighbors whose joint text is a piece, those with the highest score are joined first.
     """
 
-    spelled: list[str]
-    """Each id's piece, "\u2581" for a space and "<0x0A>" for a byte; the end of text under its own name."""
+    pieces: list[str]
+    """The piece of each id, with "\u2581" for a space and "<0x0A>" for a byte; the end of text by its own name."""
     scores: list[float]
     special: frozenset[int]
-    """Ids that no text is cut into, the end of text among them."""
+    """Ids that no text contains, including the end of text."""
 
 
-def cuts_as_gpt2(tokenizer: Tokenizer) -> bool:
-    """Whether its vocabulary and merges are all that there is to it: not so of Llama's own, for one."""
+def foreign_vocabulary(tokenizer: Tokenizer) -> Merges | ScoredPieces:
+    """The tokenizer in whichever form describes it fully. Raises UserError if neither does."""
+    pieces = scored_pieces(tokenizer)
+    if pieces is not None:
+        return pieces
+    merges = tokenizer.merges()
     try:
-        return Tokenizer.from_merges(tokenizer.merges()).fingerprint == tokenizer.fingerprint
+        if Tokenizer.from_merges(merges).fingerprint == tokenizer.fingerprint:
+            return merges
     except UserError:
-        return False
+        pass
+    raise UserError("the run's tokenizer splits text neither as GPT-2's nor as Llama's does; the format has no other")
 
 
-def same_tokens(one: Tokenizer, other: Tokenizer) -> bool:
-    """Whether two tokenizers give the same ids, so that one way of writing them down will do."""
-    if (one.vocab_size, one.eos_id) != (other.vocab_size, other.eos_id) or one.token_bytes != other.token_bytes:
-        return False
-    texts = [*bundled.stories(COMPARED), ODD]
-    return one.encode_batch(texts) == other.encode_batch(texts)
-
-
-def llama_pieces(tokenizer: Tokenizer) -> Pieces | None:
-    """A tokenizer of Llama's kind by its pieces; None where it is of another kind, or pieces with scores would cut
-    some text otherwise than its merges do.
+def scored_pieces(tokenizer: Tokenizer) -> ScoredPieces | None:
+    """The pieces of a tokenizer of Llama's kind; None if it is of another kind, or if scores would tokenize some text
+    differently than its merges do.
     """
     bpe = tokenizer.merges()
-    if not BYTES.keys() <= bpe.vocab.keys() or max(map(len, bpe.vocab)) > LONGEST:
+    if not BYTES.keys() <= bpe.vocab.keys() or max(map(len, bpe.vocab)) > MAX_PIECE:
         return None
-    spelled = {number: token for token, number in bpe.vocab.items()}
+    names = {number: token for token, number in bpe.vocab.items()}
     joined = [piece for piece, _ in groupby(left + right for left, right in bpe.merges)]
     scores = {piece: -float(rank) for rank, piece in enumerate(joined)}
     special = frozenset(n for n in range(tokenizer.vocab_size) if not tokenizer.token_bytes[n])
-    listed = [spelled.get(number, padding(number)) for number in range(tokenizer.vocab_size)]
-    pieces = Pieces(listed, [scores.get(piece, 0.0) for piece in listed], special)
-    whole = tokenizer_of_pieces(pieces)
-    if [*map("".join, whole.merges().merges)] != [*map("".join, bpe.merges)]:
-        return None  # a piece that is joined early by one pair and late by another, or not by all that could be
-    return pieces if same_tokens(whole, tokenizer) else None
+    listed = [names.get(number, padding(number)) for number in range(tokenizer.vocab_size)]
+    pieces = ScoredPieces(listed, [scores.get(piece, 0.0) for piece in listed], special)
+    rebuilt = tokenizer_from_pieces(pieces)
+    if [*map("".join, rebuilt.merges().merges)] != [*map("".join, bpe.merges)]:
+        return None  # a piece is joined early from one pair and late from another, or from only some of its pairs
+    return pieces if same_tokens(rebuilt, tokenizer) else None
 
 
-def tokenizer_of_pieces(pieces: Pieces) -> Tokenizer:
-    """The tokenizer that joins these pieces. Raises UserError where it would lose something of a text."""
-    vocab = {piece: number for number, piece in enumerate(pieces.spelled)}
+def same_tokens(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether two tokenizers give the same ids."""
+    if (one.vocab_size, one.eos_id) != (other.vocab_size, other.eos_id) or one.token_bytes != other.token_bytes:
+        return False
+    texts = [*bundled.stories(COMPARED), UNUSUAL]
+    return one.encode_batch(texts) == other.encode_batch(texts)
+
+
+def tokenizer_from_pieces(pieces: ScoredPieces) -> Tokenizer:
+    """The tokenizer that joins these pieces. Raises UserError if it would not preserve a text."""
+    vocab = {piece: number for number, piece in enumerate(pieces.pieces)}
     backend = tokenizers.Tokenizer(BPE(vocab, list(_merges(pieces)), byte_fallback=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     backend.decoder = decoders.Sequence(steps)
-    names = [pieces.spelled[number] for number in sorted(pieces.special)]
+    names = [pieces.pieces[number] for number in sorted(pieces.special)]
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     return Tokenizer(backend.to_str())
 
 
-def _merges(pieces: Pieces) -> Iterator[tuple[str, str]]:
-    """All pairs of pieces that make a third, those of the highest score first."""
-    parts = {p: n for n, p in enumerate(pieces.spelled) if n not in pieces.special and p not in BYTES}
-    for piece in sorted(parts, key=lambda piece: -pieces.scores[parts[piece]]):
-        cuts = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
-        pairs = [(left, right) for left, right in cuts if left in parts and right in parts]
-        yield from sorted(pairs, key=lambda pair: (parts[pair[0]], parts[pair[1]]))
+def _merges(pieces: ScoredPieces) -> Iterator[tuple[str, str]]:
+    """All pairs of pieces that make a third, those with the highest score first."""
+    numbers = {p: n for n, p in enumerate(pieces.pieces) if n not in pieces.special and p not in BYTES}
+    for piece in sorted(numbers, key=lambda piece: -pieces.scores[numbers[piece]]):
+        splits = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
+        pairs = [(left, right) for left, right in splits if left in numbers and right in numbers]
+        yield from sorted(pairs, key=lambda pair: (numbers[pair[0]], numbers[pair[1]]))

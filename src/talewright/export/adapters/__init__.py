@@ -1,62 +1,41 @@
-"""The models of other programs that compute the same as some of ours: how each is laid out."""
+"""The model classes of other programs that compute the same as some of our models."""
 
 from __future__ import annotations
 
 import dataclasses
 
-import torch
-
 from talewright.config import ModelConfig
-from talewright.export.adapters.fold import fold_embedding, fold_scale
-from talewright.export.adapters.gpt import GPT2, GPTNeo
-from talewright.export.adapters.llama import Llama, Qwen3
-from talewright.export.adapters.native import Own
-from talewright.export.adapters.raschka import Textbook
-from talewright.export.adapters.rules import Layout, Tensors
+from talewright.export.adapters.base import Adapter
+from talewright.export.adapters.fold import fold, folded_config
+from talewright.export.adapters.gpt import GPT2Adapter, GPTNeoAdapter
+from talewright.export.adapters.llama import LlamaAdapter, Qwen3Adapter
+from talewright.export.adapters.native import NativeAdapter
+from talewright.export.adapters.raschka import RaschkaAdapter
+from talewright.export.adapters.tensor_map import Tensors
 from talewright.model.gpt import GPT
 
-__all__ = [
-    "PUBLISHED",
-    "READABLE",
-    "Layout",
-    "Llama",
-    "Own",
-    "Qwen3",
-    "Tensors",
-    "choose_layout",
-    "folded_shape",
-    "laid_out",
-]
-
-PUBLISHED: tuple[Layout, ...] = (GPT2(), GPTNeo(), Llama(), Qwen3())
+PUBLISHED: tuple[Adapter, ...] = (GPT2Adapter(), GPTNeoAdapter(), LlamaAdapter(), Qwen3Adapter())
 """The classes that transformers has."""
-READABLE: tuple[Layout, ...] = (*PUBLISHED, Textbook(), Own())
+READABLE: tuple[Adapter, ...] = (*PUBLISHED, RaschkaAdapter(), NativeAdapter())
 
 
-def choose_layout(config: ModelConfig) -> tuple[Layout | None, str]:
-    """The class that computes a model of that shape, or None and why there is none.
+def choose_adapter(config: ModelConfig) -> tuple[Adapter | None, str]:
+    """The class that computes a model of that shape, or None and the reason.
 
-    One that takes the scale of the attention scores as it is comes before one that needs it folded into the queries.
+    A class that scales the attention scores as the model does comes before one that needs the scale folded in.
     """
-    config = folded_shape(config)
+    shape = folded_config(config)
     for scaled in (config.attention_scaled, not config.attention_scaled):
-        shape = dataclasses.replace(config, attention_scaled=scaled)
-        for layout in PUBLISHED:
-            if layout.why_not(shape) is None:
-                return layout, ""
-    nearest = PUBLISHED[0] if config.norm == "layernorm" else PUBLISHED[2]
-    return None, str(nearest.why_not(dataclasses.replace(config, attention_scaled=True)))
+        shape = dataclasses.replace(shape, attention_scaled=scaled)
+        for adapter in PUBLISHED:
+            if adapter.unsupported_reason(shape) is None:
+                return adapter, ""
+    nearest = GPT2Adapter() if config.norm == "layernorm" else LlamaAdapter()
+    return None, str(nearest.unsupported_reason(dataclasses.replace(shape, attention_scaled=True)))
 
 
-def laid_out(model: GPT, layout: Layout) -> tuple[ModelConfig, Tensors]:
-    """Our model as that class holds it: the shape that it describes, and the tensors by its names."""
-    config, tensors = fold_embedding(model)
-    scaled = layout.why_not(dataclasses.replace(config, attention_scaled=True)) is None
-    config, tensors = fold_scale(config, tensors, scaled)
-    return config, layout.to_theirs(config, tensors)
-
-
-def folded_shape(config: ModelConfig) -> ModelConfig:
-    """The shape of the model after `fold_embedding`, without making it."""
-    with torch.device("meta"):
-        return fold_embedding(GPT(config))[0]
+def adapt(model: GPT, adapter: Adapter) -> tuple[ModelConfig, Tensors]:
+    """Our model as that class holds it: its shape after folding, and the tensors by the class's names."""
+    shape = dataclasses.replace(folded_config(model.config), attention_scaled=True)
+    config, tensors = fold(model, attention_scaled=adapter.unsupported_reason(shape) is None)
+    return config, adapter.export_tensors(config, tensors)

@@ -2,168 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from talewright.config import ModelConfig
-from talewright.export.adapters.rules import (
+from talewright.export.adapters.base import (
     ACTIVATIONS,
-    Layout,
-    Rule,
+    Adapter,
+    Fields,
+    difference,
     first_reason,
-    gpt_reason,
-    head_rows,
-    is_local,
+    local_reason,
     shortest_period,
 )
-from talewright.export.adapters.settings import Settings
+from talewright.export.adapters.config_json import ConfigJson
+from talewright.export.adapters.tensor_map import TensorMap
 
 KNOWN = {theirs: ours for ours, theirs in ACTIVATIONS.items() if ours != "swiglu"} | {"gelu_pytorch_tanh": "gelu_tanh"}
+MODULES = {
+    "embedding": "transformer.wte",
+    "positions": "transformer.wpe",
+    "norm": "transformer.ln_f",
+    "head": "lm_head",
+    "norm1": "transformer.h.{i}.ln_1",
+    "norm2": "transformer.h.{i}.ln_2",
+    "mlp.up": "transformer.h.{i}.mlp.c_fc",
+    "mlp.down": "transformer.h.{i}.mlp.c_proj",
+}
 
 
-class GPT2(Layout):
+class GPT2Adapter(Adapter):
     architecture = "GPT2LMHeadModel"
     model_type = "gpt2"
     prefix = "transformer."
     computed = (".attn.bias", ".attn.masked_bias")
+    fixed: ClassVar[dict[str, Any]] = {
+        "norm": "layernorm",
+        "norm_placement": "pre",
+        "embedding_scaled": False,
+        "positions": "learned",
+        "qk_norm": False,
+    }
+    fields: ClassVar[Fields] = {
+        "context_length": ("n_positions", None),
+        "d_model": ("n_embd", None),
+        "n_layers": ("n_layer", None),
+        "n_heads": ("n_head", None),
+        "d_ff": ("n_inner", None),
+        "vocab_size": ("vocab_size", None),
+        "norm_eps": ("layer_norm_epsilon", 1e-5),
+        "tied": ("tie_word_embeddings", True),
+        "attention_scaled": ("scale_attn_weights", True),
+    }
+    dropout: ClassVar[dict[str, str]] = {
+        "residual": "resid_pdrop",
+        "embedding": "embd_pdrop",
+        "attention": "attn_pdrop",
+    }
+    tensor_map = TensorMap(
+        {
+            **MODULES,
+            "attention.qkv": "transformer.h.{i}.attn.c_attn",
+            "attention.out": "transformer.h.{i}.attn.c_proj",
+        },
+        transposed=True,
+    )
 
-    def why_not(self, config: ModelConfig) -> str | None:
-        return gpt_reason(config) or first_reason(
-            (is_local(config), "some of its layers see a local window only"),
-            (not config.attention_scaled, "its attention scores are not scaled"),
-        )
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        return _gpt_reason(config) or local_reason(config) or difference(config, {"attention_scaled": True})
 
-    def settings(self, config: ModelConfig) -> dict[str, Any]:
-        return {
-            "n_positions": config.context_length,
-            "n_embd": config.d_model,
-            "n_layer": config.n_layers,
-            "n_head": config.n_heads,
-            "n_inner": config.d_ff,
-            "activation_function": ACTIVATIONS[config.activation],
-            "layer_norm_epsilon": config.norm_eps,
-            "resid_pdrop": _dropout(config, "residual"),
-            "embd_pdrop": _dropout(config, "embedding"),
-            "attn_pdrop": _dropout(config, "attention"),
-            "scale_attn_weights": True,
-        }
+    def to_json(self, config: ModelConfig) -> dict[str, Any]:
+        return {**self.fields_to_json(config), "activation_function": ACTIVATIONS[config.activation]}
 
-    def config(self, settings: Settings) -> ModelConfig:
-        settings.must_be("scale_attn_by_inverse_layer_idx", False)
-        settings.must_be("add_cross_attention", False)
-        d_model = settings.whole("n_embd")
-        return ModelConfig(
-            n_layers=settings.whole("n_layer"),
-            n_heads=settings.whole("n_head"),
-            d_model=d_model,
-            d_ff=settings.whole("n_inner", 4 * d_model),
-            vocab_size=settings.whole("vocab_size"),
-            context_length=settings.whole("n_positions"),
-            norm_eps=settings.number("layer_norm_epsilon", 1e-5),
-            activation=settings.one_of("activation_function", KNOWN, "gelu_new"),
-            attention_scaled=settings.yes("scale_attn_weights", True),
-            tied=settings.yes("tie_word_embeddings", True),
-            **settings.dropout(embedding="embd_pdrop", attention="attn_pdrop", residual="resid_pdrop"),
-        )
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        json.require("scale_attn_by_inverse_layer_idx", False)
+        json.require("add_cross_attention", False)
+        return ModelConfig(**self.common_from_json(json))
 
-    def biases(self, config: ModelConfig) -> tuple[str, ...]:
+    def bias_sites(self, config: ModelConfig) -> tuple[str, ...]:
         return ("qkv", "out", "mlp")
 
-    def names(self, config: ModelConfig) -> Iterator[Rule]:
-        yield from _frame()
-        for i in range(config.n_layers):
-            block, h = f"blocks.{i}", f"transformer.h.{i}"
-            yield Rule(f"{block}.norm1", (f"{h}.ln_1",))
-            yield Rule(f"{block}.norm2", (f"{h}.ln_2",))
-            yield Rule(f"{block}.attention.qkv", (f"{h}.attn.c_attn",), transposed=True)
-            yield Rule(f"{block}.attention.out", (f"{h}.attn.c_proj",), transposed=True)
-            yield Rule(f"{block}.mlp.up", (f"{h}.mlp.c_fc",), transposed=True)
-            yield Rule(f"{block}.mlp.down", (f"{h}.mlp.c_proj",), transposed=True)
+    def common_from_json(self, json: ConfigJson) -> dict[str, Any]:
+        values = self.fields_from_json(json, d_ff=4 * json.integer(self.fields["d_model"][0]))
+        return {**values, "activation": json.choice("activation_function", KNOWN, "gelu_new")}
 
 
-class GPTNeo(Layout):
+class GPTNeoAdapter(GPT2Adapter):
     architecture = "GPTNeoForCausalLM"
     model_type = "gpt_neo"
-    prefix = "transformer."
     computed = (".attn.attention.bias", ".attn.attention.masked_bias")
-
-    def why_not(self, config: ModelConfig) -> str | None:
-        return gpt_reason(config) or first_reason(
-            ("qkv" in config.bias, "its queries, keys and values have biases"),
-            (config.attention_scaled, "its attention scores are scaled"),
-        )
-
-    def settings(self, config: ModelConfig) -> dict[str, Any]:
-        kinds = [config.attention[i % len(config.attention)] for i in range(config.n_layers)]
-        return {
-            "max_position_embeddings": config.context_length,
-            "hidden_size": config.d_model,
-            "num_layers": config.n_layers,
-            "num_heads": config.n_heads,
-            "intermediate_size": config.d_ff,
-            "attention_types": [[kinds, 1]],
-            "attention_layers": kinds,
-            "window_size": config.window,
-            "activation_function": ACTIVATIONS[config.activation],
-            "layer_norm_epsilon": config.norm_eps,
-            "resid_dropout": _dropout(config, "residual"),
-            "embed_dropout": _dropout(config, "embedding"),
-            "attention_dropout": _dropout(config, "attention"),
+    fields: ClassVar[Fields] = {
+        "context_length": ("max_position_embeddings", None),
+        "d_model": ("hidden_size", None),
+        "n_layers": ("num_layers", None),
+        "n_heads": ("num_heads", None),
+        "d_ff": ("intermediate_size", None),
+        "vocab_size": ("vocab_size", None),
+        "norm_eps": ("layer_norm_epsilon", 1e-5),
+        "tied": ("tie_word_embeddings", True),
+        "window": ("window_size", 256),
+    }
+    dropout: ClassVar[dict[str, str]] = {
+        "residual": "resid_dropout",
+        "embedding": "embed_dropout",
+        "attention": "attention_dropout",
+    }
+    tensor_map = TensorMap(
+        {
+            **MODULES,
+            "attention.qkv": tuple(f"transformer.h.{{i}}.attn.attention.{each}_proj" for each in "qkv"),
+            "attention.out": "transformer.h.{i}.attn.attention.out_proj",
         }
+    )
 
-    def config(self, settings: Settings) -> ModelConfig:
-        d_model, layers = settings.whole("hidden_size"), settings.whole("num_layers")
-        return ModelConfig(
-            n_layers=layers,
-            n_heads=settings.whole("num_heads"),
-            d_model=d_model,
-            d_ff=settings.whole("intermediate_size", 4 * d_model),
-            vocab_size=settings.whole("vocab_size"),
-            context_length=settings.whole("max_position_embeddings"),
-            norm_eps=settings.number("layer_norm_epsilon", 1e-5),
-            activation=settings.one_of("activation_function", KNOWN, "gelu_new"),
-            bias=("out", "mlp"),
-            attention=_kinds(settings, layers),
-            window=settings.whole("window_size", 256),
-            attention_scaled=False,
-            tied=settings.yes("tie_word_embeddings", True),
-            **settings.dropout(embedding="embed_dropout", attention="attention_dropout", residual="resid_dropout"),
-        )
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        biases = ("qkv" in config.bias, "its queries, keys and values have biases")
+        return _gpt_reason(config) or first_reason(biases) or difference(config, {"attention_scaled": False})
 
-    def biases(self, config: ModelConfig) -> tuple[str, ...]:
+    def to_json(self, config: ModelConfig) -> dict[str, Any]:
+        kinds = [config.attention[i % len(config.attention)] for i in range(config.n_layers)]
+        return {**super().to_json(config), "attention_types": [[kinds, 1]], "attention_layers": kinds}
+
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        common = self.common_from_json(json)
+        attention = _attention_kinds(json, common["n_layers"])
+        return ModelConfig(**common, attention=attention, bias=("out", "mlp"), attention_scaled=False)
+
+    def bias_sites(self, config: ModelConfig) -> tuple[str, ...]:
         return ("out", "mlp")
 
-    def names(self, config: ModelConfig) -> Iterator[Rule]:
-        yield from _frame()
-        for i in range(config.n_layers):
-            block, h = f"blocks.{i}", f"transformer.h.{i}"
-            qkv = tuple(f"{h}.attn.attention.{each}_proj" for each in "qkv")
-            yield Rule(f"{block}.norm1", (f"{h}.ln_1",))
-            yield Rule(f"{block}.norm2", (f"{h}.ln_2",))
-            yield Rule(f"{block}.attention.qkv", qkv, head_rows(config))
-            yield Rule(f"{block}.attention.out", (f"{h}.attn.attention.out_proj",))
-            yield Rule(f"{block}.mlp.up", (f"{h}.mlp.c_fc",))
-            yield Rule(f"{block}.mlp.down", (f"{h}.mlp.c_proj",))
+
+def _gpt_reason(config: ModelConfig) -> str | None:
+    return difference(config, GPT2Adapter.fixed) or first_reason(
+        (config.kv_heads != config.n_heads, "its heads of keys and values are grouped"),
+        (config.activation == "swiglu", "its feed-forward layer is gated (SwiGLU)"),
+    )
 
 
-def _frame() -> Iterator[Rule]:
-    yield Rule("embedding", ("transformer.wte",))
-    yield Rule("positions", ("transformer.wpe",))
-    yield Rule("norm", ("transformer.ln_f",))
-    yield Rule("head", ("lm_head",))
-
-
-def _kinds(settings: Settings, layers: int) -> Any:
-    """The layers' reach, of attention_types such as [[["global", "local"], 4]]."""
+def _attention_kinds(json: ConfigJson, layers: int) -> Any:
+    """Global or local attention by layer, from attention_types such as [[["global", "local"], 4]]."""
     try:
-        types = settings.values.get("attention_types", [[["global", "local"], layers // 2]])
-        kinds = [kind for some, times in types for _ in range(times) for kind in some]
+        types = json.values.get("attention_types", [[["global", "local"], layers // 2]])
+        kinds = [kind for pattern, times in types for _ in range(times) for kind in pattern]
     except (TypeError, ValueError):
         kinds = []
     if len(kinds) != layers or not set(kinds) <= {"global", "local"}:
-        raise settings.wrong("attention_types", f'{layers} of "global" and "local" would be right, one for each layer')
+        raise json.error("attention_types", f'give {layers} of "global" and "local", one for each layer')
     return shortest_period(kinds)
-
-
-def _dropout(config: ModelConfig, site: str) -> float:
-    return config.dropout if site in config.dropout_sites else 0.0

@@ -1,171 +1,155 @@
-"""Llama (Touvron et al. 2023) and Qwen3, a Llama with normalised queries and keys, as transformers has them."""
+"""Llama (Touvron et al. 2023) and Qwen3, a Llama with normalized queries and keys, as transformers has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.export.adapters.rules import (
+from talewright.export.adapters.base import (
     ACTIVATIONS,
-    Layout,
-    Rule,
-    common_reasons,
+    Adapter,
+    Fields,
+    difference,
     first_reason,
-    head_rows,
-    is_local,
+    local_reason,
     shortest_period,
 )
-from talewright.export.adapters.settings import Settings
+from talewright.export.adapters.config_json import ConfigJson
+from talewright.export.adapters.tensor_map import TensorMap
+
+ATTENTION = {"full_attention": "global", "sliding_attention": "local"}
 
 
-class Llama(Layout):
+class LlamaAdapter(Adapter):
     architecture = "LlamaForCausalLM"
     model_type = "llama"
     prefix = "model."
     computed = ("rotary_emb.inv_freq",)
+    fixed: ClassVar[dict[str, Any]] = {
+        "norm": "rmsnorm",
+        "norm_placement": "pre",
+        "embedding_scaled": False,
+        "positions": "rotary",
+        "activation": "swiglu",
+        "attention_scaled": True,
+        "qk_norm": False,
+    }
+    fields: ClassVar[Fields] = {
+        "context_length": ("max_position_embeddings", None),
+        "d_model": ("hidden_size", None),
+        "d_ff": ("intermediate_size", None),
+        "n_layers": ("num_hidden_layers", None),
+        "n_heads": ("num_attention_heads", None),
+        "n_kv_heads": ("num_key_value_heads", None),
+        "vocab_size": ("vocab_size", None),
+        "norm_eps": ("rms_norm_eps", 1e-6),
+        "tied": ("tie_word_embeddings", False),
+    }
+    dropout: ClassVar[dict[str, str]] = {"attention": "attention_dropout"}
+    tensor_map = TensorMap(
+        {
+            "embedding": "model.embed_tokens",
+            "norm": "model.norm",
+            "head": "lm_head",
+            "norm1": "model.layers.{i}.input_layernorm",
+            "norm2": "model.layers.{i}.post_attention_layernorm",
+            "attention.qkv": tuple(f"model.layers.{{i}}.self_attn.{each}_proj" for each in "qkv"),
+            "attention.out": "model.layers.{i}.self_attn.o_proj",
+            "attention.q_norm": "model.layers.{i}.self_attn.q_norm",
+            "attention.k_norm": "model.layers.{i}.self_attn.k_norm",
+            "mlp.up": ("model.layers.{i}.mlp.gate_proj", "model.layers.{i}.mlp.up_proj"),
+            "mlp.down": "model.layers.{i}.mlp.down_proj",
+        }
+    )
 
-    def why_not(self, config: ModelConfig) -> str | None:
-        return _reason(config) or first_reason(
-            (config.qk_norm, "it normalises queries and keys"),
-            (is_local(config), "some of its layers see a local window only"),
-        )
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        return difference(config, self.fixed) or local_reason(config)
 
-    def settings(self, config: ModelConfig) -> dict[str, Any]:
-        return {**_settings(config), "attention_bias": _attention_bias(config), "mlp_bias": "mlp" in config.bias}
+    def to_json(self, config: ModelConfig) -> dict[str, Any]:
+        return {**self.common_to_json(config), "mlp_bias": "mlp" in config.bias}
 
-    def config(self, settings: Settings) -> ModelConfig:
-        settings.must_be("pretraining_tp", 1)
-        attention = ("qkv", "out") if settings.yes("attention_bias", False) else ()
-        mlp = ("mlp",) if settings.yes("mlp_bias", False) else ()
-        return ModelConfig(**_shape(settings, head_dim=None), bias=(*attention, *mlp))
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        json.require("pretraining_tp", 1)
+        mlp = ("mlp",) if json.boolean("mlp_bias", False) else ()
+        return ModelConfig(**self.common_from_json(json, head_dim=None), bias=(*_attention_bias(json), *mlp))
 
-    def biases(self, config: ModelConfig) -> tuple[str, ...]:
-        return (*(("qkv", "out") if _attention_bias(config) else ()), *(("mlp",) if "mlp" in config.bias else ()))
+    def bias_sites(self, config: ModelConfig) -> tuple[str, ...]:
+        attention = ("qkv", "out") if _has_attention_bias(config) else ()
+        return (*attention, *(("mlp",) if "mlp" in config.bias else ()))
 
-    def names(self, config: ModelConfig) -> Iterator[Rule]:
-        yield Rule("embedding", ("model.embed_tokens",))
-        yield Rule("norm", ("model.norm",))
-        yield Rule("head", ("lm_head",))
-        for i in range(config.n_layers):
-            block, layer = f"blocks.{i}", f"model.layers.{i}"
-            qkv = tuple(f"{layer}.self_attn.{each}_proj" for each in "qkv")
-            gated = tuple(f"{layer}.mlp.{each}_proj" for each in ("gate", "up"))
-            yield Rule(f"{block}.norm1", (f"{layer}.input_layernorm",))
-            yield Rule(f"{block}.norm2", (f"{layer}.post_attention_layernorm",))
-            yield Rule(f"{block}.attention.qkv", qkv, head_rows(config))
-            yield Rule(f"{block}.attention.out", (f"{layer}.self_attn.o_proj",))
-            yield Rule(f"{block}.attention.q_norm", (f"{layer}.self_attn.q_norm",))
-            yield Rule(f"{block}.attention.k_norm", (f"{layer}.self_attn.k_norm",))
-            yield Rule(f"{block}.mlp.up", gated, (config.d_ff, config.d_ff))
-            yield Rule(f"{block}.mlp.down", (f"{layer}.mlp.down_proj",))
+    def common_to_json(self, config: ModelConfig) -> dict[str, Any]:
+        return {
+            **self.fields_to_json(config),
+            "num_key_value_heads": config.kv_heads,
+            "head_dim": config.head_dim,
+            "hidden_act": ACTIVATIONS[config.activation],
+            "rope_theta": config.rotary_base,
+            "rope_scaling": None,
+            "attention_bias": _has_attention_bias(config),
+        }
+
+    def common_from_json(self, json: ConfigJson, head_dim: int | None) -> dict[str, Any]:
+        """The settings that Llama and Qwen3 share. head_dim: the class's default; None means d_model / n_heads."""
+        json.require("hidden_act", "silu", "swish")
+        d_model, heads = json.integer("hidden_size"), json.integer("num_attention_heads")
+        if json.integer("head_dim", head_dim or d_model // heads) * heads != d_model:
+            raise json.error("head_dim", f"our model supports only hidden_size / heads: {d_model} / {heads}")
+        return {**self.fields_from_json(json, n_kv_heads=heads), "rotary_base": _rotary_base(json)}
 
 
-class Qwen3(Llama):
+class Qwen3Adapter(LlamaAdapter):
     architecture = "Qwen3ForCausalLM"
     model_type = "qwen3"
+    fixed: ClassVar[dict[str, Any]] = {**LlamaAdapter.fixed, "qk_norm": True}
 
-    def why_not(self, config: ModelConfig) -> str | None:
-        return _reason(config) or first_reason(
-            (not config.qk_norm, "it does not normalise queries and keys"),
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        return difference(config, self.fixed) or first_reason(
             ("mlp" in config.bias, "its feed-forward layer has biases"),
         )
 
-    def settings(self, config: ModelConfig) -> dict[str, Any]:
+    def to_json(self, config: ModelConfig) -> dict[str, Any]:
         kinds = ["sliding_attention" if config.layer_window(i) else "full_attention" for i in range(config.n_layers)]
         local = "sliding_attention" in kinds
         return {
-            **_settings(config),
-            "attention_bias": _attention_bias(config),
+            **self.common_to_json(config),
             "use_sliding_window": local,
             "sliding_window": config.window if local else None,
             "max_window_layers": 0 if local else config.n_layers,
             "layer_types": kinds,
         }
 
-    def config(self, settings: Settings) -> ModelConfig:
-        bias = ("qkv", "out") if settings.yes("attention_bias", False) else ()
-        return ModelConfig(**_shape(settings, head_dim=128), bias=bias, qk_norm=True, **_reach(settings))
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        common = self.common_from_json(json, head_dim=128)
+        return ModelConfig(**common, bias=_attention_bias(json), **_local_attention(json, common["n_layers"]))
 
 
-def _reason(config: ModelConfig) -> str | None:
-    return first_reason(
-        (config.norm != "rmsnorm", "it has LayerNorm where the model there has RMSNorm"),
-        *common_reasons(config),
-        (config.positions != "rotary", f"its positions are {config.positions}, there rotary"),
-        (config.activation != "swiglu", "its feed-forward layer is not gated (SwiGLU)"),
-        (not config.attention_scaled, "its attention scores are not scaled"),
-    )
-
-
-def _attention_bias(config: ModelConfig) -> bool:
+def _has_attention_bias(config: ModelConfig) -> bool:
     return "qkv" in config.bias or "out" in config.bias
 
 
-def _settings(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "max_position_embeddings": config.context_length,
-        "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": ACTIVATIONS[config.activation],
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rotary_base,
-        "rope_scaling": None,
-        "attention_dropout": config.dropout if "attention" in config.dropout_sites else 0.0,
-    }
+def _attention_bias(json: ConfigJson) -> tuple[Literal["qkv", "out"], ...]:
+    return ("qkv", "out") if json.boolean("attention_bias", False) else ()
 
 
-def _shape(settings: Settings, head_dim: int | None) -> dict[str, Any]:
-    """What a Llama and a Qwen3 have in common; `head_dim` is the class's default width of a head, None where it is
-    d_model / n_heads.
-    """
-    settings.must_be("hidden_act", "silu", "swish")
-    d_model, heads = settings.whole("hidden_size"), settings.whole("num_attention_heads")
-    if settings.whole("head_dim", head_dim or d_model // heads) * heads != d_model:
-        raise settings.wrong("head_dim", f"our heads share out hidden_size: {d_model} / {heads}")
-    return {
-        "n_layers": settings.whole("num_hidden_layers"),
-        "n_heads": heads,
-        "n_kv_heads": settings.whole("num_key_value_heads", heads),
-        "d_model": d_model,
-        "d_ff": settings.whole("intermediate_size"),
-        "vocab_size": settings.whole("vocab_size"),
-        "context_length": settings.whole("max_position_embeddings"),
-        "norm": "rmsnorm",
-        "norm_eps": settings.number("rms_norm_eps", 1e-6),
-        "positions": "rotary",
-        "rotary_base": _rotary_base(settings),
-        "activation": "swiglu",
-        "tied": settings.yes("tie_word_embeddings", False),
-        **settings.dropout(attention="attention_dropout"),
-    }
-
-
-def _rotary_base(settings: Settings) -> float:
-    """Of rope_theta, or of rope_parameters, where newer files have it."""
-    newer = settings.values.get("rope_parameters") or settings.values.get("rope_scaling") or {}
+def _rotary_base(json: ConfigJson) -> float:
+    """rope_theta, which newer files have inside rope_parameters."""
+    newer = json.values.get("rope_parameters") or json.values.get("rope_scaling") or {}
     if not isinstance(newer, dict) or newer.get("rope_type", newer.get("type", "default")) != "default":
-        raise UserError(f"{settings.where} stretches its rotary positions (rope_scaling); our model does not")
+        raise UserError(f"{json.path} scales its rotary positions (rope_scaling), which our model does not support")
     if newer.get("partial_rotary_factor", 1.0) != 1.0:
-        raise UserError(f"{settings.where} turns a part of each head only (partial_rotary_factor); our model all of it")
-    return Settings({**settings.values, **newer}, settings.where).number("rope_theta", 10000.0)
+        raise UserError(f"{json.path} rotates part of each head (partial_rotary_factor); our model rotates all of it")
+    return ConfigJson({**json.values, **newer}, json.path).number("rope_theta", 10000.0)
 
 
-def _reach(settings: Settings) -> dict[str, Any]:
-    """Which layers see a window only, and how wide it is."""
-    layers = settings.whole("num_hidden_layers")
-    if not settings.yes("use_sliding_window", False):
+def _local_attention(json: ConfigJson, layers: int) -> dict[str, Any]:
+    """The layers with local attention, and their window."""
+    if not json.boolean("use_sliding_window", False):
         return {}
-    first = settings.whole("max_window_layers", 28, least=0)  # the layers before it are global
+    first = json.integer("max_window_layers", 28, least=0)  # the layers before it are global
     default = ["full_attention" if i < first else "sliding_attention" for i in range(layers)]
-    names = {"full_attention": "global", "sliding_attention": "local"}
-    kinds = [names.get(kind) for kind in settings.values.get("layer_types") or default]
+    kinds = [ATTENTION.get(kind) for kind in json.values.get("layer_types") or default]
     if len(kinds) != layers or None in kinds:
-        raise settings.wrong("layer_types", f"{layers} of " + " and ".join(names) + " would be right")
+        raise json.error("layer_types", f"give {layers} of " + " and ".join(ATTENTION))
     attention = shortest_period([str(kind) for kind in kinds])
-    return {"attention": attention, "window": settings.whole("sliding_window", 4096)}
+    return {"attention": attention, "window": json.integer("sliding_window", 4096)}

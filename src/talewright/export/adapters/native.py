@@ -1,41 +1,40 @@
-"""Our own names: the layout of hf-remote, in which any of our models goes."""
+"""Our own names, as --to hf-remote writes them: any of our models fits."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 from talewright.config import ModelConfig, recipe_from_dict
 from talewright.errors import UserError
-from talewright.export.adapters.rules import Layout, Rule, shapes
-from talewright.export.adapters.settings import Settings
+from talewright.export.adapters.base import Adapter
+from talewright.export.adapters.config_json import ConfigJson
+from talewright.export.adapters.tensor_map import TensorMap
+
+OUTER = ("embedding", "positions", "norm", "head")
+IN_BLOCK = (
+    *("norm1", "attention.qkv", "attention.out", "attention.q_norm", "attention.k_norm"),
+    *("norm2", "mlp.up", "mlp.down"),
+)
 
 
-class Own(Layout):
+class NativeAdapter(Adapter):
     architecture = "TalewrightForCausalLM"
     model_type = "talewright"
     prefix = "gpt."
+    tensor_map = TensorMap(
+        {name: f"gpt.{name}" for name in OUTER} | {name: f"gpt.blocks.{{i}}.{name}" for name in IN_BLOCK}
+    )
 
-    def why_not(self, config: ModelConfig) -> str | None:
-        return None
-
-    def settings(self, config: ModelConfig) -> dict[str, Any]:
+    def to_json(self, config: ModelConfig) -> dict[str, Any]:
         shape = dataclasses.asdict(config)
-        shape.pop("tied")  # transformers' own word for it is tie_word_embeddings
+        shape.pop("tied")  # transformers calls it tie_word_embeddings
         return shape
 
-    def config(self, settings: Settings) -> ModelConfig:
-        names = {field.name for field in dataclasses.fields(ModelConfig)} & settings.values.keys()
-        shape = {name: settings.values[name] for name in names} | {"tied": settings.yes("tie_word_embeddings", True)}
-        try:  # read as strictly as a recipe is
-            return recipe_from_dict({"model": shape, "train": {"max_steps": 1}}, settings.where).model
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        names = {field.name for field in dataclasses.fields(ModelConfig)} & json.values.keys()
+        shape = {name: json.values[name] for name in names} | {"tied": json.boolean("tie_word_embeddings", True)}
+        try:  # as strict as reading a recipe
+            return recipe_from_dict({"model": shape, "train": {"max_steps": 1}}, json.path).model
         except UserError as error:
-            raise UserError(f"{settings.where}: {error}") from None
-
-    def biases(self, config: ModelConfig) -> tuple[str, ...]:
-        return config.bias
-
-    def names(self, config: ModelConfig) -> Iterator[Rule]:
-        modules = dict.fromkeys(name.rpartition(".")[0] for name in shapes(config))
-        yield from (Rule(module, (f"gpt.{module}",)) for module in modules)
+            raise UserError(f"{json.path}: {error}") from None

@@ -2,60 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from talewright.config import ModelConfig
-from talewright.export.adapters.rules import Layout, Rule, head_rows
-from talewright.export.adapters.settings import Settings
+from talewright.export.adapters.base import Adapter, Fields
+from talewright.export.adapters.config_json import ConfigJson
+from talewright.export.adapters.tensor_map import TensorMap
 
-NORM = {"weight": "scale", "bias": "shift"}
 
-
-class Textbook(Layout):
-    """Read alone: its own code is needed to run it elsewhere, so nothing is written in it."""
+class RaschkaAdapter(Adapter):
+    """For import only: nothing is exported to it, since running it needs the code of the book."""
 
     architecture = "GPTModel"
     model_type = "small_llm_gpt2"
     prefix = "gpt."
     computed = (".att.mask",)
+    fixed: ClassVar[dict[str, Any]] = {"activation": "gelu_tanh"}
+    fields: ClassVar[Fields] = {
+        "n_layers": ("n_layers", None),
+        "n_heads": ("n_heads", None),
+        "d_model": ("emb_dim", None),
+        "vocab_size": ("vocab_size", None),
+        "context_length": ("context_length", None),
+        "tied": ("tie_word_embeddings", True),
+    }
+    tensor_map = TensorMap(
+        {
+            "embedding": "gpt.tok_emb",
+            "positions": "gpt.pos_emb",
+            "norm": "gpt.final_norm",
+            "head": "gpt.out_head",
+            "norm1": "gpt.trf_blocks.{i}.norm1",
+            "norm2": "gpt.trf_blocks.{i}.norm2",
+            "attention.qkv": tuple(f"gpt.trf_blocks.{{i}}.att.W_{each}" for each in ("query", "key", "value")),
+            "attention.out": "gpt.trf_blocks.{i}.att.out_proj",
+            "mlp.up": "gpt.trf_blocks.{i}.ff.layers.0",
+            "mlp.down": "gpt.trf_blocks.{i}.ff.layers.2",
+        },
+        norm_kinds={"weight": "scale", "bias": "shift"},
+    )
 
-    def why_not(self, config: ModelConfig) -> str | None:
-        return "it is read alone"
+    def unsupported_reason(self, config: ModelConfig) -> str | None:
+        return "this class is for import only"
 
-    def settings(self, config: ModelConfig) -> dict[str, Any]:
-        raise NotImplementedError("it is read alone")
+    def to_json(self, config: ModelConfig) -> dict[str, Any]:
+        raise NotImplementedError("this class is for import only")
 
-    def config(self, settings: Settings) -> ModelConfig:
-        d_model = settings.whole("emb_dim")
-        qkv = ("qkv",) if settings.yes("qkv_bias", False) else ()
-        return ModelConfig(
-            n_layers=settings.whole("n_layers"),
-            n_heads=settings.whole("n_heads"),
-            d_model=d_model,
-            d_ff=4 * d_model,
-            vocab_size=settings.whole("vocab_size"),
-            context_length=settings.whole("context_length"),
-            activation="gelu_tanh",
-            bias=(*qkv, "out", "mlp"),
-            tied=settings.yes("tie_word_embeddings", True),
-            dropout=settings.number("drop_rate", 0.0),
-        )
-
-    def biases(self, config: ModelConfig) -> tuple[str, ...]:
-        return config.bias
-
-    def names(self, config: ModelConfig) -> Iterator[Rule]:
-        yield Rule("embedding", ("gpt.tok_emb",))
-        yield Rule("positions", ("gpt.pos_emb",))
-        yield Rule("norm", ("gpt.final_norm",), kinds=NORM)
-        yield Rule("head", ("gpt.out_head",))
-        for i in range(config.n_layers):
-            block, theirs = f"blocks.{i}", f"gpt.trf_blocks.{i}"
-            qkv = tuple(f"{theirs}.att.W_{each}" for each in ("query", "key", "value"))
-            yield Rule(f"{block}.norm1", (f"{theirs}.norm1",), kinds=NORM)
-            yield Rule(f"{block}.norm2", (f"{theirs}.norm2",), kinds=NORM)
-            yield Rule(f"{block}.attention.qkv", qkv, head_rows(config))
-            yield Rule(f"{block}.attention.out", (f"{theirs}.att.out_proj",))
-            yield Rule(f"{block}.mlp.up", (f"{theirs}.ff.layers.0",))
-            yield Rule(f"{block}.mlp.down", (f"{theirs}.ff.layers.2",))
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        values = self.fields_from_json(json)
+        values["dropout"] = json.number("drop_rate", 0.0)
+        qkv = ("qkv",) if json.boolean("qkv_bias", False) else ()
+        return ModelConfig(**values, d_ff=4 * values["d_model"], bias=(*qkv, "out", "mlp"))

@@ -1,9 +1,8 @@
-"""Models of other programs, in: what is read becomes a run folder that can do all that a trained one can."""
+"""Import models of other programs: the result is a run folder that can do all that a trained one can."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +15,15 @@ from torch import Tensor
 
 from talewright.config import ModelConfig, Recipe, TokenizerConfig, TrainConfig, recipe_to_yaml
 from talewright.errors import UserError
-from talewright.export.adapters import PUBLISHED, READABLE, Layout, Tensors
-from talewright.export.adapters.settings import Settings
-from talewright.export.folder import RECORD, placed
-from talewright.export.importers.files import find_source, read_settings, read_tensors
+from talewright.export.adapters import PUBLISHED, READABLE, Adapter, Tensors
+from talewright.export.adapters.config_json import ConfigJson
+from talewright.export.folder import RECORD, new_folder
 from talewright.export.importers.llama2c import llama2c_file, read_llama2c
+from talewright.export.importers.source import find_source, read_config_json, read_tensors
 from talewright.export.importers.tokenizer import read_tokenizer
-from talewright.export.parity import bundled_stories, prove
+from talewright.export.parity import bundled_stories, check_parity
 from talewright.export.pretrained import BOUNDS
+from talewright.files import write_json
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import TrainState, save_checkpoint
 from talewright.run.retention import apply_retention
@@ -31,8 +31,8 @@ from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Found:
-    """A foreign model, in our terms."""
+class ImportedModel:
+    """A foreign model as one of ours."""
 
     kind: str
     """What it was, such as GPT2LMHeadModel."""
@@ -42,51 +42,57 @@ class Found:
 
 
 def import_model(source: str, run: Path, tokenizer: str | None = None, overwrite: bool = False) -> dict[str, Any]:
-    """Make a run folder of the model in a folder or llama2.c's .bin, or of that name on the hub, and say what was done.
+    """Make a run folder of a model, and return the record that the folder contains.
 
-    Raises UserError, with nothing written, where the source is no model that ours can be, or one of its parts is
-    missing, superfluous or of another shape.
+    source: a folder with config.json and safetensors, a .bin of llama2.c, or a name on the hub. Raises UserError, with
+    nothing written, if it is not a model that ours can be, or if a part is missing, unknown or of another shape.
     """
-    found, where, client = _read(source, tokenizer)
-    recipe = _recipe(source, found)
-    model = GPT(found.config).eval()
-    model.load_state_dict(found.tensors)
-    stories = bundled_stories(found.tokenizer, found.config.context_length)
-    proof = prove(model, client, where, stories, BOUNDS["f32"]).words if client else None
-    record = {"source": source, "class": found.kind, "parameters": sum(t.numel() for t in model.parameters())}
-    record |= {"vocab_size": found.config.vocab_size, "proof": proof}
-    with placed(run, overwrite) as half:
-        write_run(half, recipe, model, found.tokenizer)
-        (half / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    imported, path, reader = _read(source, tokenizer)
+    model = GPT(imported.config).eval()
+    model.load_state_dict(imported.tensors)
+    stories = bundled_stories(imported.tokenizer, imported.config.context_length)
+    record = {
+        "source": source,
+        "class": imported.kind,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vocab_size": imported.config.vocab_size,
+        "proof": str(check_parity(model, reader, path, stories, BOUNDS["f32"])) if reader else None,
+    }
+    with new_folder(run, overwrite) as partial:
+        write_run(partial, _make_recipe(source, imported), model, imported.tokenizer)
+        write_json(partial / RECORD, record)
     return record
 
 
-def _read(source: str, tokenizer: str | None) -> tuple[Found, Path, str | None]:
-    """The model, where it lies, and the client of `export/clients` that can read it there (None: none can)."""
+def _read(source: str, tokenizer: str | None) -> tuple[ImportedModel, Path, str | None]:
+    """The model, its path, and the module under `export/readers` that can read it there (None if there is none)."""
     if (file := llama2c_file(source)) is not None:
-        return Found("llama2.c's model", *read_llama2c(file, tokenizer)), file, "llama2c"
+        return ImportedModel("llama2.c's model", *read_llama2c(file, tokenizer)), file, "llama2c"
     folder = find_source(source)
-    layout, found = read_model(folder, tokenizer)
-    return found, folder, "hf" if layout in PUBLISHED and find_spec("transformers") is not None else None
+    adapter, imported = read_model(folder, tokenizer)
+    return imported, folder, "hf" if adapter in PUBLISHED and find_spec("transformers") is not None else None
 
 
-def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Layout, Found]:
-    """The model of a folder with config.json and safetensors, as one of ours. Raises UserError as `import_model`."""
-    where = folder / "config.json"
-    settings = Settings(read_settings(folder), str(where))
-    layout = _find_layout(settings)
-    config = layout.config(settings)
+def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Adapter, ImportedModel]:
+    """The model in a folder with config.json and safetensors. Raises UserError as `import_model` does."""
+    json = ConfigJson(read_config_json(folder), str(folder / "config.json"))
+    adapter = _find_adapter(json)
+    config = adapter.from_json(json)
     if problems := list(config.problems()):
-        raise UserError(f"{where} describes no model that can be: " + "; ".join(problems))
-    theirs = _named_whole(layout, read_tensors(folder))
-    config = _tied_as_held(layout, config, theirs)
-    _check_fit(folder, layout.shapes(config), theirs)
-    tensors = {name: tensor.float() for name, tensor in layout.to_ours(config, theirs).items()}
-    return layout, Found(layout.architecture, config, tensors, read_tokenizer(folder, tokenizer, config.vocab_size))
+        raise UserError(f"{json.path} describes an impossible model: " + "; ".join(problems))
+    foreign = _with_prefix(adapter, read_tensors(folder))
+    if config.n_layers > len(foreign):  # checked first: listing the tensors of a billion layers would take hours
+        raise UserError(f"{json.path} describes {config.n_layers:,} layers, but {folder} has {len(foreign)} tensors")
+    config = _tied_as_stored(adapter, config, foreign)
+    _check_tensors(folder, adapter.tensor_map.shapes(config), foreign)
+    tensors = adapter.tensor_map.import_tensors(config, foreign)
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    own = read_tokenizer(folder, tokenizer, config.vocab_size)
+    return adapter, ImportedModel(adapter.architecture, config, tensors, own)
 
 
 def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer, step: int = 0) -> None:
-    """A run folder of a model that was trained elsewhere: its one checkpoint is that step's."""
+    """Write a run folder of a model that was trained elsewhere, with one checkpoint, of that step."""
     tokenizer.save(run / "tokenizer")
     state = TrainState(step=step, best_step=step)
     save_checkpoint(run, model, torch.optim.AdamW(model.parameters()), state)
@@ -94,71 +100,68 @@ def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer, step:
     (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
 
 
-def _recipe(source: str, found: Found) -> Recipe:
+def _make_recipe(source: str, imported: ImportedModel) -> Recipe:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name).strip("-.") or "imported"
     return Recipe(
         name=name,
-        about=f"imported: {found.kind}",
+        about=f"imported: {imported.kind}",
         tokenizer=TokenizerConfig(kind="saved", source="tokenizer"),
-        model=found.config,
+        model=imported.config,
         train=TrainConfig(max_epochs=1, learning_rate=3e-4),
     )
 
 
-def _find_layout(settings: Settings) -> Layout:
-    """The layout of a config.json, by its first architecture, else its model_type."""
-    values = settings.values
-    named = values.get("architectures")
-    names = [str(name) for name in named] if isinstance(named, list) else []
-    for layout in READABLE:
-        if layout.architecture in names or (values.get("model_type") == layout.model_type and not names):
-            return layout
-    for layout in READABLE:  # a class of our own making over a known type, such as GPT2Model without its output layer
-        if values.get("model_type") == layout.model_type and not any("For" in name for name in names):
-            return layout
-    what = names[0] if names else values.get("model_type") or "a model that does not say what it is"
-    known = ", ".join(layout.architecture for layout in READABLE)
-    raise UserError(f"{settings.where} is of {what}, which is not known here; known are {known}")
+def _find_adapter(json: ConfigJson) -> Adapter:
+    """The adapter of a config.json, by its architecture, otherwise by its model_type."""
+    architectures, model_type = json.values.get("architectures"), json.values.get("model_type")
+    names = [str(name) for name in architectures] if isinstance(architectures, list) else []
+    for adapter in READABLE:
+        if adapter.architecture in names:
+            return adapter
+    if not any("For" in name for name in names):  # none, or a base such as GPT2Model, without its output layer
+        for adapter in READABLE:
+            if adapter.model_type == model_type:
+                return adapter
+    what = names[0] if names else model_type or "a model that does not say its class"
+    known = ", ".join(adapter.architecture for adapter in READABLE)
+    raise UserError(f"{json.path} is of {what}, which is not supported. Supported: {known}")
 
 
-def _named_whole(layout: Layout, tensors: Mapping[str, Tensor]) -> Tensors:
-    """The tensors by their whole names, without those that are computed."""
-    bare = not any(name.startswith(layout.prefix) for name in tensors)
-    whole = {name: name if name.startswith("lm_head.") or not bare else layout.prefix + name for name in tensors}
-    return {whole[name]: tensor for name, tensor in tensors.items() if not name.endswith(layout.computed)}
+def _with_prefix(adapter: Adapter, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The learned tensors by their full names."""
+    bare = not any(name.startswith(adapter.prefix) for name in tensors)
+    full = {name: name if name.startswith("lm_head.") or not bare else adapter.prefix + name for name in tensors}
+    return {full[name]: tensor for name, tensor in tensors.items() if not name.endswith(adapter.computed)}
 
 
-def _tied_as_held(layout: Layout, config: ModelConfig, theirs: Tensors) -> ModelConfig:
-    """The configuration, untied where the file holds an output layer that is not the embedding; else the output layer
-    that only repeats the embedding is taken out.
-    """
-    if not config.tied:
-        return config
-    untied = dataclasses.replace(config, tied=False)
-    names = {rule.ours: rule.tensors("weight")[0] for rule in layout.names(untied)}
-    head, embedding = theirs.get(names["head"]), theirs.get(names["embedding"])
-    if head is None or embedding is None:
+def _tied_as_stored(adapter: Adapter, config: ModelConfig, foreign: Tensors) -> ModelConfig:
+    """Untie the output layer if the file has one that differs from the embedding; otherwise remove such a copy."""
+    names = [f"{adapter.tensor_map.modules[module]}.weight" for module in ("head", "embedding")]
+    head, embedding = map(foreign.get, names)
+    if not config.tied or head is None or embedding is None:
         return config
     if not torch.equal(head, embedding):
-        return untied
-    del theirs[names["head"]]
+        return dataclasses.replace(config, tied=False)
+    del foreign[names[0]]
     return config
 
 
-def _check_fit(folder: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, Tensor]) -> None:
-    """Raise UserError, naming some of each, where tensors are missing, superfluous, of another shape, or no numbers."""
-    missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    both = sorted(wanted.keys() & found.keys())
-    wrong = [
-        f"{name} is {tuple(found[name].shape)}, config.json says {wanted[name]}"
-        for name in both
-        if tuple(found[name].shape) != wanted[name]
-    ]
-    whole = [f"{name} is {found[name].dtype}, not a float" for name in both if not found[name].is_floating_point()]
-    lists = {"missing": missing, "more than that class has": extra, "of another shape": wrong, "of another kind": whole}
-    words = [f"{what}: {', '.join(names[:4])}{_more(names)}" for what, names in lists.items() if names]
-    if words:
-        raise UserError(f"the weights in {folder} do not fit its config.json; " + "; ".join(words))
+def _check_tensors(folder: Path, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> None:
+    """Raise UserError, naming some of each, if tensors are missing, unknown, of another shape, or not floats."""
+    both = sorted(shapes.keys() & tensors.keys())
+    problems = {
+        "missing": sorted(shapes.keys() - tensors.keys()),
+        "unknown": sorted(tensors.keys() - shapes.keys()),
+        "of another shape": [
+            f"{name} is {tuple(tensors[name].shape)}, config.json says {shapes[name]}"
+            for name in both
+            if tuple(tensors[name].shape) != shapes[name]
+        ],
+        "not floats": [f"{name} is {tensors[name].dtype}" for name in both if not tensors[name].is_floating_point()],
+    }
+    lists = [f"{what}: {', '.join(names[:4])}{_more(names)}" for what, names in problems.items() if names]
+    if lists:
+        raise UserError(f"the weights in {folder} do not fit its config.json; " + "; ".join(lists))
 
 
 def _more(names: list[str]) -> str:

@@ -1,7 +1,7 @@
-"""Run as a program in a fresh process: CLIENT FOLDER STORIES.npz LOGITS.npz.
+"""Run as a program in a fresh process: READER PATH TOKENS.npz LOGITS.npz.
 
-The client is a Python file beside this one, with a function `reader(folder)` that gives a function from token ids
-(T,) to logits (T, V), both numpy arrays. It may import nothing of talewright: to it, there is none.
+READER is a file of this folder. Its function `reader(path)` returns a function from token ids (T,) to logits (T, V),
+both numpy arrays. It may not import talewright, and cannot.
 """
 
 if __name__ == "__main__":
@@ -11,8 +11,8 @@ if __name__ == "__main__":
 
     import numpy as np
 
-    cast(Any, sys.modules)["talewright"] = None  # whoever imports it now gets an ImportError
-    client, folder, given, taken = sys.argv[1:]
-    read = runpy.run_path(client)["reader"](folder)
-    with np.load(given) as stories:
-        np.savez(taken, *[np.asarray(read(stories[name]), dtype=np.float32) for name in stories.files])
+    cast(Any, sys.modules)["talewright"] = None  # importing it now raises ImportError
+    reader, path, tokens, logits = sys.argv[1:]
+    read = runpy.run_path(reader)["reader"](path)
+    with np.load(tokens) as stories:
+        np.savez(logits, *[np.asarray(read(stories[name]), dtype=np.float32) for name in stories.files])

@@ -1,4 +1,4 @@
-"""Reads the file as llama.cpp does."""
+"""Reads the file with llama.cpp."""
 
 from __future__ import annotations
 
@@ -11,15 +11,8 @@ import numpy as np
 def reader(folder: str) -> Callable[[np.ndarray], np.ndarray]:
     from llama_cpp import GGML_TYPE_F32, Llama  # pyright: ignore[reportMissingImports]
 
-    # without a cache rounded to float16, which is how it tells by default
-    model = Llama(
-        str(Path(folder) / "model.gguf"),
-        n_ctx=0,
-        logits_all=True,
-        verbose=False,
-        type_k=GGML_TYPE_F32,
-        type_v=GGML_TYPE_F32,
-    )
+    cache = {"type_k": GGML_TYPE_F32, "type_v": GGML_TYPE_F32}  # float16 by default
+    model = Llama(str(Path(folder) / "model.gguf"), n_ctx=0, logits_all=True, verbose=False, **cache)
 
     def read(ids: np.ndarray) -> np.ndarray:
         model.reset()

@@ -1,4 +1,4 @@
-"""Reads a folder as any user of transformers does."""
+"""Reads a folder as any user of transformers does, without code that comes with it."""
 
 from __future__ import annotations
 

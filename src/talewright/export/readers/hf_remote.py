@@ -1,4 +1,4 @@
-"""Reads a folder as a user of transformers does who trusts the code that comes with it."""
+"""Reads a folder as a user of transformers does who trusts the code in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def reader(folder: str) -> Callable[[np.ndarray], np.ndarray]:
-    os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(dir=".")  # a copy of the code that was left there is not this one
+    os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(dir=".")  # an earlier copy of the code would be used instead
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -1,4 +1,4 @@
-"""Reads a folder as a Space does: by the code that lies in it, and no other."""
+"""Reads a folder as a Space does: with the code in it, not with an installed package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def reader(folder: str) -> Callable[[np.ndarray], np.ndarray]:
-    sys.modules.pop("talewright")  # the one that is installed is barred; the folder's own copy is meant
+    sys.modules.pop("talewright")  # undo the block on importing it: the folder has its own copy
     sys.path.insert(0, folder)
     import torch
 

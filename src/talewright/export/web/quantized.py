@@ -1,7 +1,8 @@
-"""An ONNX graph with its tables in 8 bits: blocks of 32 values with a scale each.
+"""Quantize the weights of an ONNX graph to 8 bits, in blocks of 32 values with one scale each.
 
-Only weights are rounded, and what opens the graph makes them floats again once, before it computes: it is as fast as
-with 32 bits, and loses little. Operators that compute in 8 bits lose more, or are slow in a browser (see docs/LOG.md).
+Only storage is quantized: onnxruntime converts the weights back to float32 once, when it opens the graph. So it is as
+fast as in 32 bits and loses little. Operators that compute in 8 bits lose more, or are slow in a browser (see
+docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -14,53 +15,55 @@ import numpy as np
 
 BLOCK = 32
 """Values that share a scale."""
-SMALLEST = 2048
-"""Values of the smallest table that is worth it."""
+MIN_SIZE = 2048
+"""Values of the smallest tensor to quantize."""
 
 
-def write_quantized(path: Path, into: Path) -> None:
-    """The graph of `path`, its weights in one file, with each large table of floats in 8 bits."""
+def write_quantized(source: Path, target: Path) -> None:
+    """Write the graph, its weights in one file, with each large float tensor in 8 bits."""
     import onnx
     from onnx import numpy_helper
 
-    model = onnx.load(path)
+    model = onnx.load(source)
     tensors, nodes = [], []
     for tensor in model.graph.initializer:
-        table = numpy_helper.to_array(tensor)
-        if table.dtype != np.float32 or table.size < SMALLEST:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < MIN_SIZE:
             tensors.append(tensor)
             continue
-        parts = _parts(tensor.name, table)
-        tensors += [numpy_helper.from_array(value, name) for name, value in parts.items()]
-        nodes += _restoring(tensor.name, *parts)
-    for field, values in (("initializer", tensors), ("node", [*nodes, *model.graph.node])):
+        parts = _stored_parts(tensor.name, values)
+        tensors += [numpy_helper.from_array(part, name) for name, part in parts.items()]
+        nodes += _dequantize_nodes(tensor.name, *parts)
+    for field, items in (("initializer", tensors), ("node", [*nodes, *model.graph.node])):
         model.graph.ClearField(field)
-        getattr(model.graph, field).extend(values)
-    onnx.save(model, into)
+        getattr(model.graph, field).extend(items)
+    onnx.save(model, target)
 
 
-def in_blocks(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A table's values one after another, float32, as int8 (blocks, BLOCK) and their scales (blocks, 1), float32.
+def quantize(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The flattened float32 values as int8 (blocks, BLOCK) and their scales (blocks, 1), float32.
 
-    A value is its int8 times the scale, off by half a scale at most; zeros fill the last block.
+    A value is its int8 times the scale, off by at most half a scale; zeros fill the last block.
     """
-    values = table.reshape(-1)
+    values = tensor.reshape(-1)
     padded = np.pad(values, (0, -len(values) % BLOCK)).reshape(-1, BLOCK)
     scales = np.abs(padded).max(-1, keepdims=True) / np.float32(127)
     steps = np.rint(padded / np.where(scales == 0, 1, scales))
     return steps.astype(np.int8), scales
 
 
-def _parts(name: str, table: np.ndarray) -> dict[str, np.ndarray]:
-    """What stands in the file for a table."""
-    steps, scales = in_blocks(table)
-    bounds = {f"{name}.start": np.array([0]), f"{name}.stop": np.array([table.size])}
-    flat, shape = {f"{name}.flat": np.array([-1])}, {f"{name}.shape": np.array(table.shape)}
+def _stored_parts(name: str, tensor: np.ndarray) -> dict[str, np.ndarray]:
+    """What the file stores for a tensor."""
+    steps, scales = quantize(tensor)
+    bounds = {f"{name}.start": np.array([0]), f"{name}.stop": np.array([tensor.size])}
+    flat, shape = {f"{name}.flat": np.array([-1])}, {f"{name}.shape": np.array(tensor.shape)}
     return {f"{name}.steps": steps, f"{name}.scales": scales, **flat, **bounds, **shape}
 
 
-def _restoring(name: str, steps: str, scales: str, flat: str, start: str, stop: str, shape: str) -> Iterator[Any]:
-    """The nodes that make the table of its parts."""
+def _dequantize_nodes(
+    name: str, steps: str, scales: str, flat: str, start: str, stop: str, shape: str
+) -> Iterator[Any]:
+    """The nodes that compute the tensor from its stored parts."""
     from onnx import TensorProto, helper
 
     yield helper.make_node("Cast", [steps], [f"{name}.cast"], to=TensorProto.FLOAT)

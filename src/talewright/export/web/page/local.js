@@ -1,8 +1,8 @@
-// Opened from a folder and not from a server, a browser runs neither modules nor workers: this says so.
+// A browser runs neither modules nor workers of a page that was opened from a folder: say so.
 if (location.protocol === "file:") {
-  document.getElementById("failing-words").textContent =
-    "This page has to come from a web server. In its folder, run: python -m http.server 8000 - and then open http://localhost:8000.";
-  document.getElementById("failing").hidden = false;
-  document.getElementById("again").hidden = true;
+  document.getElementById("failure-text").textContent =
+    "This page needs a web server. In its folder, run: python -m http.server 8000 - then open http://localhost:8000.";
+  document.getElementById("failure").hidden = false;
+  document.getElementById("retry").hidden = true;
   document.getElementById("loading").hidden = true;
 }

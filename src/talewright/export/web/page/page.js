@@ -1,53 +1,53 @@
-// The page: what is asked of the worker, and what is shown of its answers. Text is set as text, never as HTML.
+// The page: sends tasks to the worker and shows its messages. Text is set as text, never as HTML.
 
 const KINDS = { q8: "8 bits", f32: "32 bits" };
-const UNASKED = 40e6; // bytes that are fetched without asking first
-const part = (id) => document.getElementById(id);
+const MAX_UNASKED = 40e6; // bytes to download without asking first
+const element = (id) => document.getElementById(id);
 const numbers = { temperature: "temperature", newTokens: "new-tokens", topK: "top-k", topP: "top-p", penalty: "penalty" };
 
 let about = null;
 let worker = null;
-let opened = false; // whether the worker has had a model
-let state = "loading"; // or waiting (to be asked), ready, telling, failed
-let current = null; // {given, told, finished}: the story on the page
-const past = []; // those before it, the newest first
+let opened = false; // whether the worker has opened a model
+let state = "loading"; // or waiting (for consent to download), ready, generating, failed
+let current = null; // {prompt, generated, finished}: the story on the page
+const past = []; // earlier stories, newest first
 
-// --- what the page shows -------------------------------------------------------------------------------------------
+// --- display --------------------------------------------------------------------------------------------------------
 
 function show(now) {
   state = now;
-  const [ready, telling] = [state === "ready", state === "telling"];
-  part("loading").hidden = !["loading", "waiting"].includes(state);
-  part("loading-bar").hidden = part("loading-words").hidden = state !== "loading";
-  part("fetch").hidden = state !== "waiting";
-  part("failing").hidden = state !== "failed";
-  enable({ tell: ready, stop: telling, "go-on": ready && current !== null && !current.finished, anew: ready && current !== null });
-  part("kind").disabled = telling || state === "loading" || about === null;
-  part("keeping").hidden = !current || telling;
-  part("story").classList.toggle("telling", telling);
-  part("story").classList.toggle("empty", current === null);
-  part("story").setAttribute("aria-busy", String(telling));
-  if (current === null) part("told").textContent = "Nothing is told yet.";
+  const [ready, generating] = [state === "ready", state === "generating"];
+  element("loading").hidden = !["loading", "waiting"].includes(state);
+  element("loading-bar").hidden = element("loading-text").hidden = state !== "loading";
+  element("download").hidden = state !== "waiting";
+  element("failure").hidden = state !== "failed";
+  enable({ tell: ready, stop: generating, continue: ready && current !== null && !current.finished, another: ready && current !== null });
+  element("kind").disabled = generating || state === "loading" || about === null;
+  element("story-buttons").hidden = !current || generating;
+  element("story").classList.toggle("generating", generating);
+  element("story").classList.toggle("empty", current === null);
+  element("story").setAttribute("aria-busy", String(generating));
+  if (current === null) element("generated").textContent = "No story yet.";
 }
 
-/** A button that goes out of use while it has the focus hands it to the one that can be used next. */
+/** Enable and disable buttons; the focus moves from a disabled button to the one that can be used next. */
 function enable(usable) {
   const held = document.activeElement;
-  for (const [id, now] of Object.entries(usable)) part(id).disabled = !now;
-  if (usable[held.id] === false) part(state === "telling" ? "stop" : "tell").focus();
+  for (const [id, now] of Object.entries(usable)) element(id).disabled = !now;
+  if (usable[held.id] === false) element(state === "generating" ? "stop" : "tell").focus();
 }
 
-function fail(words) {
-  part("failing-words").textContent = words;
-  part("status").textContent = "";
+function fail(message) {
+  element("failure-text").textContent = message;
+  element("status").textContent = "";
   show("failed");
 }
 
-function note(words) {
+function note(message) {
   const item = document.createElement("li");
-  item.textContent = words;
-  part("notes").append(item);
-  part("notes").hidden = false;
+  item.textContent = message;
+  element("notes").append(item);
+  element("notes").hidden = false;
 }
 
 function megabytes(bytes) {
@@ -63,57 +63,57 @@ async function begin() {
     if (!answer.ok) throw new Error(`about.json: the server answered ${answer.status}`);
     about = await answer.json();
   } catch (error) {
-    fail(`The page cannot find out what it should load (${error.message}). Was the whole folder put on the server?`);
+    fail(`The page could not load about.json (${error.message}). Was the whole folder uploaded?`);
     return;
   }
   const size = (about.parameters / 1e6).toPrecision(2);
   document.title = `Stories by ${about.name}`;
-  part("about").textContent = `${about.name}: a small model of ${size} million parameters that learned to tell stories, here in your browser.`;
-  part("kind").replaceChildren(...about.models.map(({ kind, bytes }) => new Option(`${KINDS[kind]} (${megabytes(bytes)})`, kind)));
-  part("prompts").replaceChildren(...about.prompts.map(promptButton));
-  if (wanted() > UNASKED) offer();
+  element("about").textContent = `${about.name}: a language model with ${size} million parameters that writes stories in your browser.`;
+  element("kind").replaceChildren(...about.models.map(({ kind, bytes }) => new Option(`${KINDS[kind]} (${megabytes(bytes)})`, kind)));
+  element("prompts").replaceChildren(...about.prompts.map(promptButton));
+  if (downloadSize() > MAX_UNASKED) offer();
   else load();
 }
 
-function wanted() {
-  const chosen = about.models.find(({ kind }) => kind === part("kind").value);
+function downloadSize() {
+  const chosen = about.models.find(({ kind }) => kind === element("kind").value);
   return chosen.bytes + about.runtime.bytes + about.tokenizer.bytes;
 }
 
 function offer() {
-  part("fetch").textContent = `Fetch the storyteller (${megabytes(wanted())})`;
+  element("download").textContent = `Download the model (${megabytes(downloadSize())})`;
   show("waiting");
 }
 
 function load() {
   if (worker === null) {
     worker = new Worker("worker.js", { type: "module" });
-    worker.onmessage = ({ data }) => hear(data);
+    worker.onmessage = ({ data }) => receive(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      abandon(`The part of the page that tells stories could not be started${event.message ? ` (${event.message})` : ""}. Was the whole folder put on the server?`);
+      abandon(`The worker of the page could not be started${event.message ? ` (${event.message})` : ""}. Was the whole folder uploaded?`);
     };
   }
   progress(0, 1);
   show("loading");
-  worker.postMessage({ do: "load", about, kind: part("kind").value });
+  worker.postMessage({ do: "load", about, kind: element("kind").value });
 }
 
-/** Without the worker, and what it knows of the story. */
-function abandon(words) {
+/** Stop the worker, which loses its state of the story. */
+function abandon(message) {
   worker.terminate();
   worker = null;
   opened = false;
   if (current) current.finished = true;
-  fail(words);
+  fail(message);
 }
 
 function progress(loaded, of) {
   const whole = loaded >= of;
-  part("loading-bar").value = loaded / of;
-  const tenth = Math.floor((10 * loaded) / of); // a screen reader is told ten times, not a thousand
-  const words = whole ? "Opening the storyteller …" : `Fetching the storyteller: ${tenth}0 % of ${megabytes(of)}`;
-  if (part("loading-words").textContent !== words) part("loading-words").textContent = words;
+  element("loading-bar").value = loaded / of;
+  const tenth = Math.floor((10 * loaded) / of); // a screen reader announces ten updates, not a thousand
+  const message = whole ? "Opening the model …" : `Downloading the model: ${tenth}0% of ${megabytes(of)}`;
+  if (element("loading-text").textContent !== message) element("loading-text").textContent = message;
 }
 
 function promptButton(prompt) {
@@ -121,57 +121,57 @@ function promptButton(prompt) {
   button.type = "button";
   button.textContent = prompt;
   button.onclick = () => {
-    part("prompt").value = prompt;
-    part("prompt").focus();
+    element("prompt").value = prompt;
+    element("prompt").focus();
   };
   return button;
 }
 
-// --- telling --------------------------------------------------------------------------------------------------------
+// --- generation -----------------------------------------------------------------------------------------------------
 
 function settings() {
-  const seed = part("seed");
+  const seed = element("seed");
   if (!seed.value || !seed.checkValidity()) {
-    part("settings").open = true;
-    part("status").textContent = "The seed is a whole number from 0 to 999,999,999.";
+    element("settings").open = true;
+    element("status").textContent = "The seed must be an integer from 0 to 999,999,999.";
     seed.focus();
     return null;
   }
-  const found = { seed: Number(seed.value) };
-  for (const [name, id] of Object.entries(numbers)) found[name] = Number(part(id).value);
-  return found;
+  const values = { seed: Number(seed.value) };
+  for (const [name, id] of Object.entries(numbers)) values[name] = Number(element(id).value);
+  return values;
 }
 
 function tell(prompt) {
-  const how = state === "ready" ? settings() : null;
-  if (how === null) return;
+  const values = state === "ready" ? settings() : null;
+  if (values === null) return;
   if (current) keep();
-  const given = prompt.toWellFormed?.() ?? prompt;
-  current = { given, told: "", finished: false, tokens: 0 };
-  part("given").textContent = given;
-  part("told").textContent = "";
-  part("notes").replaceChildren();
-  part("notes").hidden = true;
-  ask({ do: "tell", prompt: given, settings: how });
+  const wellFormed = prompt.toWellFormed?.() ?? prompt;
+  current = { prompt: wellFormed, generated: "", finished: false };
+  element("story-prompt").textContent = wellFormed;
+  element("generated").textContent = "";
+  element("notes").replaceChildren();
+  element("notes").hidden = true;
+  send({ do: "generate", prompt: wellFormed, settings: values });
 }
 
-function goOn() {
-  const how = settings();
-  if (how !== null) ask({ do: "go on", settings: how });
+function resume() {
+  const values = settings();
+  if (values !== null) send({ do: "continue", settings: values });
 }
 
-/** The same beginning with the next seed. */
-function tellAnew() {
-  const how = settings();
-  if (how === null) return;
-  part("seed").value = (how.seed + 1) % 1e9;
-  tell(current.given);
+/** Another story from the same prompt, with the next seed. */
+function tellAnother() {
+  const values = settings();
+  if (values === null) return;
+  element("seed").value = (values.seed + 1) % 1e9;
+  tell(current.prompt);
 }
 
-function ask(task) {
-  part("status").textContent = "Telling …";
-  show("telling");
-  part("status").scrollIntoView({ block: "nearest" });
+function send(task) {
+  element("status").textContent = "Generating …";
+  show("generating");
+  element("status").scrollIntoView({ block: "nearest" });
   worker.postMessage(task);
 }
 
@@ -179,117 +179,117 @@ function stop() {
   worker?.postMessage({ do: "stop" });
 }
 
-function hear({ loaded, of, ready, note: words, piece, told, failed }) {
+function receive({ loaded, of, ready, note: message, piece, done, failed }) {
   if (loaded !== undefined) progress(loaded, of);
   if (ready) {
     opened = true;
     show("ready");
   }
-  if (words) note(words);
+  if (message) note(message);
   if (piece) {
-    current.told += piece;
-    part("told").append(piece);
+    current.generated += piece;
+    element("generated").append(piece);
   }
-  if (told) end(told);
-  if (failed) (opened ? fail : abandon)(failed); // onnxruntime starts once, or never in the same worker
+  if (done) end(done);
+  if (failed) (opened ? fail : abandon)(failed); // if onnxruntime fails to start, it never starts in the same worker
 }
 
 function end({ finished, stopped, tokens, seconds }) {
   current.finished = finished;
-  const pace = tokens > 1 ? `${tokens} tokens, ${Math.round(tokens / seconds)} a second` : "";
-  if (finished && tokens === 0) part("status").textContent = "The end: the storyteller has nothing to add.";
-  else if (finished) part("status").textContent = `The end. ${pace}`;
-  else if (stopped) part("status").textContent = `Stopped. ${pace}`;
-  else part("status").textContent = `Paused after ${pace}. Go on tells more.`;
+  const pace = tokens > 1 ? `${tokens} tokens, ${Math.round(tokens / seconds)} per second` : "";
+  if (finished && tokens === 0) element("status").textContent = "The end: the model has nothing to add.";
+  else if (finished) element("status").textContent = `The end. ${pace}`;
+  else if (stopped) element("status").textContent = `Stopped. ${pace}`;
+  else element("status").textContent = `Paused after ${pace}. Continue generates more.`;
   show("ready");
 }
 
-// --- keeping --------------------------------------------------------------------------------------------------------
+// --- earlier stories, copy and save ---------------------------------------------------------------------------------
 
 function text(story) {
-  return story.given + story.told;
+  return story.prompt + story.generated;
 }
 
-/** The story on the page goes to those told before. */
+/** Move the current story to the earlier ones. */
 function keep() {
   const story = current;
   past.unshift(story);
   const item = document.createElement("li");
-  const words = document.createElement("p");
-  const given = document.createElement("span");
-  given.className = "given";
-  given.textContent = story.given;
-  words.append(given, story.told);
-  words.tabIndex = 0;
-  words.setAttribute("role", "group");
-  words.setAttribute("aria-label", `Story ${past.length}`);
+  const paragraph = document.createElement("p");
+  const prompt = document.createElement("span");
+  prompt.className = "prompt";
+  prompt.textContent = story.prompt;
+  paragraph.append(prompt, story.generated);
+  paragraph.tabIndex = 0;
+  paragraph.setAttribute("role", "group");
+  paragraph.setAttribute("aria-label", `Story ${past.length}`);
   const buttons = document.createElement("div");
   buttons.className = "buttons";
   buttons.append(button("Copy", past.length, () => copy(text(story))), button("Save", past.length, () => save(text(story), "story.txt")));
-  item.append(words, buttons);
-  part("stories").prepend(item);
-  part("past").hidden = false;
+  item.append(paragraph, buttons);
+  element("stories").prepend(item);
+  element("past").hidden = false;
 }
 
-function button(word, number, action) {
+function button(label, number, action) {
   const made = document.createElement("button");
   made.type = "button";
-  made.textContent = word;
-  made.setAttribute("aria-label", `${word} story ${number}`);
+  made.textContent = label;
+  made.setAttribute("aria-label", `${label} story ${number}`);
   made.onclick = action;
   return made;
 }
 
-async function copy(words) {
+async function copy(content) {
   try {
-    await navigator.clipboard.writeText(words);
-    part("status").textContent = "Copied.";
+    await navigator.clipboard.writeText(content);
+    element("status").textContent = "Copied.";
   } catch {
-    part("status").textContent = "This browser does not let the page copy; select the story and copy it by hand.";
+    element("status").textContent = "This browser does not allow the page to copy. Select the story and copy it yourself.";
   }
 }
 
-function save(words, name) {
+function save(content, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([words, "\n"], { type: "text/plain;charset=utf-8" }));
+  link.href = URL.createObjectURL(new Blob([content, "\n"], { type: "text/plain;charset=utf-8" }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  part("status").textContent = `Saved as ${name}.`;
+  element("status").textContent = `Saved as ${name}.`;
 }
 
 function saveAll() {
   const stories = [...past].reverse();
-  if (current && state !== "telling") stories.push(current);
+  if (current && state !== "generating") stories.push(current);
   save(stories.map(text).join("\n\n* * *\n\n"), "stories.txt");
 }
 
-// --- what the visitor does --------------------------------------------------------------------------------------------
+// --- events ---------------------------------------------------------------------------------------------------------
 
 for (const output of document.querySelectorAll("output")) {
-  const input = part(output.htmlFor.value);
+  const input = element(output.htmlFor.value);
   const shown = () => (output.value = String(Number(input.value)));
   input.addEventListener("input", shown);
   shown();
 }
 
-part("form").noValidate = true; // the seed is checked with a sentence of our own
-part("form").onsubmit = (event) => {
+element("form").noValidate = true; // the page checks the seed itself
+element("form").onsubmit = (event) => {
   event.preventDefault();
-  tell(part("prompt").value);
+  tell(element("prompt").value);
 };
-part("stop").onclick = stop;
-part("go-on").onclick = goOn;
-part("anew").onclick = tellAnew;
-part("copy").onclick = () => copy(text(current));
-part("save").onclick = () => save(text(current), "story.txt");
-part("save-all").onclick = saveAll;
-part("kind").onchange = () => (state === "waiting" ? offer() : load());
-part("fetch").onclick = () => load();
-part("again").onclick = () => (about === null ? begin() : load());
+element("stop").onclick = stop;
+element("continue").onclick = resume;
+element("another").onclick = tellAnother;
+element("copy").onclick = () => copy(text(current));
+element("save").onclick = () => save(text(current), "story.txt");
+element("save-all").onclick = saveAll;
+element("kind").onchange = () => (state === "waiting" ? offer() : load());
+element("download").onclick = () => load();
+element("retry").onclick = () => (about === null ? begin() : load());
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target === part("prompt")) part("form").requestSubmit();
-  if (event.key === "Escape" && state === "telling") stop();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target === element("prompt")) element("form").requestSubmit();
+  if (event.key === "Escape" && state === "generating") stop();
 });
 
 begin();

@@ -1,6 +1,6 @@
-// From logits to the next token, as talewright/generate/samplers.py has it: penalty, temperature, top-k, top-p, a draw.
+// From logits to the next token, as talewright/generate/samplers.py does it: penalty, temperature, top-k, top-p, sampling.
 
-const BLOCK = 256; // numbers that one key of Philox gives a story at a time
+const BLOCK = 256; // random numbers of a story that are computed at once
 
 /** The next token. logits: Float32Array, which is changed; settings: {temperature, topK, topP, penalty}, topK and topP
  *  null for none; seen: the ids that the story holds; uniform: a number in [0, 1). */
@@ -57,7 +57,7 @@ function nucleusFloor(weights, total, p) {
   return 0;
 }
 
-/** Numbers in [0, 1) for a story's tokens: the engine's own, so that a seed tells the same story here as there. */
+/** Numbers in [0, 1) for a story's tokens: the engine's own, so that a seed gives the same story in both. */
 export class Uniforms {
   constructor(seed) {
     this.key = BigInt(seed);

@@ -1,12 +1,12 @@
 // GPT-2's byte-level BPE (Sennrich et al. 2016; Radford et al. 2019), of a tokenizer.json: text to ids, ids to bytes.
 
 const WORDS = new RegExp(
-  // \s of JavaScript is not quite Unicode's white space, which the tokenizers library means
+  // \s of JavaScript is not quite Unicode's white space, which the tokenizers library uses
   String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|` +
     String.raw`\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+`,
   "gu",
 );
-const KEPT_WORDS = 20000; // words whose ids are remembered
+const CACHED_WORDS = 20000; // words whose ids are cached
 
 /** The letter that stands for each byte in the vocabulary (GPT-2's bytes_to_unicode). */
 function byteLetters() {
@@ -19,19 +19,19 @@ const LETTERS = byteLetters();
 const BYTE_OF = new Map(LETTERS.map((letter, byte) => [letter, byte]));
 
 export class Tokenizer {
-  /** rules: a parsed tokenizer.json, as the export has checked it. */
-  constructor(rules) {
-    this.ids = new Map(Object.entries(rules.model.vocab));
+  /** json: a parsed tokenizer.json that the export has checked. */
+  constructor(json) {
+    this.ids = new Map(Object.entries(json.model.vocab));
     this.ranks = new Map();
-    rules.model.merges.forEach((pair, rank) => {
+    json.model.merges.forEach((pair, rank) => {
       const [left, right] = typeof pair === "string" ? pair.split(" ") : pair;
       const key = `${left} ${right}`;
       if (!this.ranks.has(key)) this.ranks.set(key, rank);
     });
-    this.bytes = []; // by id; none for a special token, which stands for no text
+    this.bytes = []; // by id; empty for a special token, which has no text
     for (const [token, id] of this.ids) this.bytes[id] = Uint8Array.from(token, (letter) => BYTE_OF.get(letter) ?? 0);
-    for (const token of rules.added_tokens) this.bytes[token.id] = new Uint8Array();
-    this.known = new Map();
+    for (const token of json.added_tokens) this.bytes[token.id] = new Uint8Array();
+    this.cache = new Map();
   }
 
   /** Ids of a text, without an end of text. Half a surrogate pair, which is no character, counts as U+FFFD. */
@@ -42,19 +42,19 @@ export class Tokenizer {
   }
 
   word(word) {
-    let ids = this.known.get(word);
+    let ids = this.cache.get(word);
     if (ids === undefined) {
       const letters = Array.from(new TextEncoder().encode(word), (byte) => LETTERS[byte]);
       ids = merge(letters, this.ranks).map((token) => this.ids.get(token));
-      if (this.known.size >= KEPT_WORDS) this.known.clear();
-      this.known.set(word, ids);
+      if (this.cache.size >= CACHED_WORDS) this.cache.clear();
+      this.cache.set(word, ids);
     }
     return ids;
   }
 }
 
-/** The tokens of one word: the pair of neighbours that was learned first becomes one, until none is left.
- *  A heap holds the pairs, so that a word of a hundred thousand letters takes no more than a moment. */
+/** The tokens of one word: the neighbors that were learned first are merged, until no pair is left.
+ *  A heap holds the pairs, so that a word of a hundred thousand letters takes only a moment. */
 function merge(tokens, ranks) {
   const next = tokens.map((_, i) => i + 1);
   const before = tokens.map((_, i) => i - 1);
@@ -68,7 +68,7 @@ function merge(tokens, ranks) {
   for (let pair = heap.pop(); pair; pair = heap.pop()) {
     const { i, left, right } = pair;
     const j = next[i];
-    if (tokens[i] !== left || tokens[j] !== right) continue; // one of the two is part of another token by now
+    if (tokens[i] !== left || tokens[j] !== right) continue; // one of the two is already part of another token
     tokens[i] = left + right;
     tokens[j] = null;
     next[i] = next[j];
@@ -79,7 +79,7 @@ function merge(tokens, ranks) {
   return tokens.filter((token) => token !== null);
 }
 
-/** The least rank first; of equals, the one further left. */
+/** The lowest rank first; of equal ranks, the one further left. */
 class Heap {
   constructor() {
     this.items = [];

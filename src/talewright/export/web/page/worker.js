@@ -1,9 +1,9 @@
-// Loads the model and tells stories off the page's own thread, so that the page answers while it does.
+// Loads the model and generates stories outside the page's thread, so that the page stays responsive.
 //
-// It is told: {do: "load", about, kind}, {do: "tell", prompt, settings}, {do: "go on", settings}, {do: "stop"}.
-// It says: {loaded, of}, {ready}, {note}, {piece}, {told: {finished, stopped, tokens, seconds}}, {failed}.
+// It receives: {do: "load", about, kind}, {do: "generate", prompt, settings}, {do: "continue", settings}, {do: "stop"}.
+// It sends: {loaded, of}, {ready}, {note}, {piece}, {done: {finished, stopped, tokens, seconds}}, {failed}.
 
-import { Model, Story } from "./teller.js";
+import { Model, Story } from "./generator.js";
 import { Tokenizer } from "./tokenizer.js";
 
 let about = null;
@@ -14,50 +14,50 @@ let story = null;
 let decoder = null;
 let stopped = false;
 
-const say = (words) => self.postMessage(words);
+const send = (message) => self.postMessage(message);
 
 const TASKS = {
-  async load({ about: told, kind }) {
-    about = told;
-    const graph = about.models.find((found) => found.kind === kind);
+  async load({ about: description, kind }) {
+    about = description;
+    const graph = about.models.find((each) => each.kind === kind);
     const wanted = [graph, ...(wasm ? [] : [about.runtime]), ...(tokenizer ? [] : [about.tokenizer])];
     const of = wanted.reduce((sum, file) => sum + file.bytes, 0);
     const got = new Map();
-    const fetched = await Promise.all(
+    const contents = await Promise.all(
       wanted.map((file) =>
-        fetchFile(file, (bytes) => {
+        download(file, (bytes) => {
           got.set(file, bytes);
-          say({ loaded: [...got.values()].reduce((a, b) => a + b), of });
+          send({ loaded: [...got.values()].reduce((a, b) => a + b), of });
         }),
       ),
     );
-    say({ loaded: of, of });
-    const files = new Map(wanted.map((file, i) => [file.file, fetched[i]]));
+    send({ loaded: of, of });
+    const files = new Map(wanted.map((file, i) => [file.file, contents[i]]));
     wasm ??= files.get(about.runtime.file);
     tokenizer ??= new Tokenizer(JSON.parse(new TextDecoder().decode(files.get(about.tokenizer.file))));
     await model?.close();
     model = null;
     model = await opened(Model.open(wasm, files.get(graph.file), about));
     story?.forget();
-    say({ ready: kind });
+    send({ ready: kind });
   },
 
-  async tell({ prompt, settings }) {
+  async generate({ prompt, settings }) {
     const ids = tokenizer.encode(prompt);
     story = new Story(ids, settings.seed, about);
     decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     if (story.cut) {
-      say({ note: `Your beginning is ${count(ids.length)} tokens long, and the model sees ${count(about.context)}: it goes on from the newest.` });
+      send({ note: `Your prompt has ${count(ids.length)} tokens, but the model sees ${count(about.context)}: it continues from the newest.` });
     }
-    await telling(settings);
+    await generate(settings);
   },
 
-  async "go on"({ settings }) {
-    await telling(settings);
+  async continue({ settings }) {
+    await generate(settings);
   },
 };
 
-async function telling(settings) {
+async function generate(settings) {
   stopped = false;
   const started = performance.now();
   let tokens = 0;
@@ -65,20 +65,20 @@ async function telling(settings) {
     const before = story.windowed;
     const id = await story.step(model, settings);
     if (story.windowed && !before) {
-      say({ note: "The story is longer than what the model can see at once: it no longer knows how it began." });
+      send({ note: "The story is longer than the model's context: the model no longer sees how it began." });
     }
     if (id !== null) {
       tokens += 1;
-      const piece = decoder.decode(tokenizer.bytes[id], { stream: true }); // a character not yet whole is held back
-      say({ piece });
+      const piece = decoder.decode(tokenizer.bytes[id], { stream: true }); // holds back a partial character
+      send({ piece });
     }
-    await aMoment();
+    await nextMessage();
   }
-  say({ told: { finished: story.finished, stopped, tokens, seconds: (performance.now() - started) / 1000 } });
+  send({ done: { finished: story.finished, stopped, tokens, seconds: (performance.now() - started) / 1000 } });
 }
 
-/** Lets a message in, such as a stop. */
-function aMoment() {
+/** Let the worker receive a message, such as a stop. */
+function nextMessage() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
@@ -89,30 +89,30 @@ function aMoment() {
   });
 }
 
-async function fetchFile({ file, bytes, version }, got) {
-  let answer;
+async function download({ file, bytes, version }, progress) {
+  let response;
   try {
-    answer = await fetch(`${file}?${version}`); // of a page that was exported anew, nothing old is taken from a cache
+    response = await fetch(`${file}?${version}`); // a new export is not served from the browser's cache
   } catch {
-    throw new Failure(`${file} could not be fetched: the connection broke, or the server is gone.`);
+    throw new Failure(`${file} could not be downloaded: the connection failed, or the server is down.`);
   }
-  if (answer.status === 404) throw new Failure(`${file} is missing on the server. Was the whole folder put there?`);
-  if (!answer.ok) throw new Failure(`The server did not give ${file}: it answered ${answer.status}.`);
+  if (response.status === 404) throw new Failure(`${file} is missing on the server. Was the whole folder uploaded?`);
+  if (!response.ok) throw new Failure(`${file} could not be downloaded: the server answered ${response.status}.`);
   const whole = new Uint8Array(bytes);
   let at = 0;
   try {
-    for (const reader = answer.body.getReader(); ; ) {
+    for (const reader = response.body.getReader(); ; ) {
       const { done, value } = await reader.read();
       if (done) break;
       if (at + value.length <= bytes) whole.set(value, at);
       at += value.length;
-      got(Math.min(at, bytes));
+      progress(Math.min(at, bytes));
     }
   } catch {
-    throw new Failure(`${file} could not be fetched to its end: the connection broke.`);
+    throw new Failure(`${file} could not be downloaded completely: the connection failed.`);
   }
   if (at !== bytes) {
-    throw new Failure(`${file} is not whole on the server: it has ${count(at)} bytes, and was exported with ${count(bytes)}.`);
+    throw new Failure(`${file} is incomplete on the server: it has ${count(at)} bytes, but was exported with ${count(bytes)}.`);
   }
   return whole;
 }
@@ -121,11 +121,11 @@ async function opened(opening) {
   try {
     return await opening;
   } catch (error) {
-    throw new Failure(`The model could not be opened in this browser (${error?.message ?? error}). Is there memory enough?`);
+    throw new Failure(`The model could not be opened in this browser (${error?.message ?? error}). Is there enough memory?`);
   }
 }
 
-class Failure extends Error {} // its message is for the visitor
+class Failure extends Error {} // its message is for the user
 
 function count(number) {
   return number.toLocaleString("en");
@@ -135,7 +135,7 @@ async function perform(task) {
   try {
     await TASKS[task.do](task);
   } catch (error) {
-    say({ failed: error instanceof Failure ? error.message : `Something went wrong: ${error?.message ?? error}` });
+    send({ failed: error instanceof Failure ? error.message : `Something went wrong: ${error?.message ?? error}` });
   }
 }
 

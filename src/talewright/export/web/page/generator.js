@@ -1,14 +1,14 @@
-// A story told token by token, as talewright/generate/rows.py tells it: an end of text, the prompt, then what is drawn.
+// Generates a story token by token as talewright/generate does: an end of text, the prompt, then sampled tokens.
 
 import * as ort from "./runtime/ort.js";
 import { choose, Uniforms } from "./sampler.js";
 
-const PIECE = 64; // tokens that are read at once: the logits of more would fill the memory of a phone
+const CHUNK = 64; // tokens to read at once: the logits of more would fill the memory of a phone
 
 export class Model {
-  /** Of the bytes of onnxruntime's WebAssembly and of the graph; about: about.json. */
+  /** wasm, graph: the bytes of onnxruntime's WebAssembly and of the graph; about: about.json. */
   static async open(wasm, graph, about) {
-    ort.env.wasm.numThreads = 1; // more would need headers that few servers of files send
+    ort.env.wasm.numThreads = 1; // more threads need headers that few file servers send
     ort.env.wasm.wasmBinary = wasm;
     ort.env.logLevel = "error";
     return new Model(await ort.InferenceSession.create(graph, { executionProviders: ["wasm"] }), about);
@@ -20,27 +20,27 @@ export class Model {
     this.caches = session.inputMetadata.filter(({ name }) => name.startsWith("past_key_values."));
   }
 
-  /** Keys and values of no token yet. */
+  /** An empty cache of keys and values. */
   empty() {
     const none = ({ shape: [, heads, , size] }) => new ort.Tensor("float32", new Float32Array(), [1, heads, 0, size]);
     return Object.fromEntries(this.caches.map((cache) => [cache.name, none(cache)]));
   }
 
-  /** Logits after these ids, which stand after `held` others, and the keys and values of all. */
+  /** The logits after these ids, which follow `held` others in the cache, and the new cache. */
   async read(ids, past, held) {
     let logits;
-    for (let start = 0; start < ids.length; start += PIECE) {
-      const piece = ids.slice(start, start + PIECE);
+    for (let start = 0; start < ids.length; start += CHUNK) {
+      const chunk = ids.slice(start, start + CHUNK);
       const first = held + start;
-      const found = await this.session.run({
-        input_ids: row(piece),
-        position_ids: row(piece.map((_, i) => first + i)),
-        attention_mask: row(new Array(first + piece.length).fill(1)),
+      const outputs = await this.session.run({
+        input_ids: row(chunk),
+        position_ids: row(chunk.map((_, i) => first + i)),
+        attention_mask: row(new Array(first + chunk.length).fill(1)),
         ...past,
       });
-      past = Object.fromEntries(Object.keys(past).map((name) => [name, found[name.replace("past_key_values", "present")]]));
-      const { data, dims } = found.logits;
-      const last = (piece.length - 1) * dims[2];
+      past = Object.fromEntries(Object.keys(past).map((name) => [name, outputs[name.replace("past_key_values", "present")]]));
+      const { data, dims } = outputs.logits;
+      const last = (chunk.length - 1) * dims[2];
       logits = data.slice(last, last + this.about.vocabulary); // the model may have more ids than the tokenizer
     }
     return { logits, past };
@@ -56,43 +56,43 @@ function row(numbers) {
 }
 
 export class Story {
-  /** prompt: its ids; seed: a whole number from 0 up. */
+  /** prompt: its ids; seed: an integer from 0 up. */
   constructor(prompt, seed, { context, end }) {
     this.context = context;
     this.end = end;
     this.ids = [end, ...prompt].slice(-context);
-    this.cut = prompt.length + 1 > context; // the prompt is longer than what the model can see
+    this.cut = prompt.length + 1 > context; // the prompt is longer than the context
     this.seen = new Set(this.ids);
-    this.seen.delete(end); // what stands before the story is no part of it
+    this.seen.delete(end); // it is not part of the story
     this.uniforms = new Uniforms(seed);
-    this.told = 0;
+    this.count = 0;
     this.finished = false;
-    this.start = 0; // where in the ids the model's window begins
+    this.start = 0; // index of the first id in the model's window
     this.forget();
   }
 
-  /** The model will read the window anew: it is another one, or has told another story meanwhile. */
+  /** Drop the cache: the model will read its window again. */
   forget() {
     this.past = null;
-    this.held = 0; // how many ids of the window are in `past`
+    this.held = 0; // number of ids of the window in the cache
   }
 
   get windowed() {
     return this.start > 0;
   }
 
-  /** Tell one more token: its id, or null where the story has come to its end. */
+  /** Generate one more token: its id, or null at the end of the story. */
   async step(model, settings) {
     if (this.held === this.context) {
-      this.start = this.ids.length - 1 - Math.floor(this.context / 2); // the newest half of what was read
+      this.start = this.ids.length - 1 - Math.floor(this.context / 2); // the newest half of the window
       this.forget();
     }
     this.past ??= model.empty();
     const unread = this.ids.slice(this.start + this.held);
     const { logits, past } = await model.read(unread, this.past, this.held);
     [this.past, this.held] = [past, this.held + unread.length];
-    const id = choose(logits, settings, this.seen, this.uniforms.at(this.told));
-    this.told += 1;
+    const id = choose(logits, settings, this.seen, this.uniforms.at(this.count));
+    this.count += 1;
     this.finished = id === this.end;
     if (this.finished) return null;
     this.ids.push(id);

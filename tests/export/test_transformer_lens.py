@@ -1,4 +1,4 @@
-"""TransformerLens takes the exported model and sees in it what we see: the same logits, the same attention."""
+"""TransformerLens opens the exported model and computes the same logits and attention patterns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LLAMA = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "n_kv
     ],
     ids=["gpt2", "gpt2-exact", "neo", "llama", "qwen3"],
 )
-def test_transformer_lens_sees_the_same_logits_and_patterns(shape, tokenizer, tmp_path):
+def test_transformer_lens_computes_the_same_logits_and_patterns(shape, tokenizer, tmp_path):
     from transformer_lens.model_bridge import TransformerBridge  # pyright: ignore[reportMissingImports]
 
     source = source_of(ModelConfig(**{**SIZES, **shape}), tokenizer)
@@ -42,7 +42,7 @@ def test_transformer_lens_sees_the_same_logits_and_patterns(shape, tokenizer, tm
         torch.testing.assert_close(logits, source.model(tokens), atol=1e-4, rtol=0)
     for layer, ours in enumerate(attention_weights(source.model, tokens)):
         torch.testing.assert_close(cache["pattern", layer], ours, atol=1e-5, rtol=0)
-    lens.enable_compatibility_mode()  # norms folded and weights centred, as HookedTransformer had them
+    lens.enable_compatibility_mode()  # norms folded and weights centered, as in HookedTransformer
     with torch.no_grad():
         folded, cache = lens.run_with_cache(tokens)
         torch.testing.assert_close(folded.log_softmax(-1), source.model(tokens).log_softmax(-1), atol=1e-3, rtol=0)
