@@ -41,7 +41,7 @@ def main(options: Options) -> None:
         "never looked at": lambda: never(tokens),
         "looked at before": lambda: looked_at(tokens),
         "never looked at, again": lambda: never(tokens),
-        "weights recorded": lambda: record(looked_at, tokens, ["blocks.*.attention.weights"]),
+        "weights recorded": lambda: record(looked_at, tokens, ["blocks.*.attn.pattern"]),
     }
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     with torch.no_grad():

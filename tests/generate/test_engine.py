@@ -167,7 +167,7 @@ def test_a_batch_takes_no_more_memory_than_it_may(shape, prompt, new_tokens, gro
     )
     rows = _rows_in_memory(config, prompt, new_tokens)
     room = min(2048, prompt + new_tokens)
-    cache = KVCache(config, 1, room, like=torch.empty(0))
+    cache = KVCache.empty(config, 1, room, like=torch.empty(0))
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert rows == 1 or rows * (held + prompt * 4 * config.d_ff + 4 * config.vocab_size) <= BATCH_BYTES
     assert rows <= engine_module.MAX_ROWS

@@ -60,7 +60,7 @@ def test_logits_stay_near_those_of_float32(precision: Precision, config: ModelCo
     """The prompt read by `hidden`, the rest token by token."""
     model, tokens = lively_model(config, seed), token_batch(config, seed)
     decoder = decoder_at(model, config.vocab_size, precision)
-    cache = KVCache(config, len(tokens), config.context_length, like=decoder.model.output_weight)
+    cache = KVCache.empty(config, len(tokens), config.context_length, like=decoder.model.output_weight)
     decoder.model.hidden(tokens[:, :4], cache)
     found = torch.stack([decoder.logits(decoder.hidden(tokens[:, t], cache)).float() for t in range(4, 9)], 1)
     expected = (decoder.model if precision == "int8" else model)(tokens)[:, 4:]

@@ -23,7 +23,7 @@ from transformers.generation.logits_process import (
 from talewright.errors import UserError
 from talewright.generate.samplers import UNIFORMS, choose, draw, filtered, min_p, top_k, top_p, uniforms
 from talewright.generate.sampling import Sampling
-from talewright.model.loss import likeliest
+from talewright.model.loss import argmax
 
 NO_IDS: Any = torch.zeros(1, 0, dtype=torch.long)  # their annotation is of another kind of tensor
 
@@ -163,7 +163,7 @@ def test_greedy_takes_the_likeliest(logits):
 
 
 def test_of_equally_likely_tokens_the_first_is_taken():
-    assert likeliest(torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])).tolist() == [1, 0]
+    assert argmax(torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])).tolist() == [1, 0]
 
 
 def test_the_smallest_temperature_that_is_not_greedy_draws_without_overflow():

@@ -42,8 +42,6 @@ def model_configs(draw: st.DrawFn, **fixed: Any) -> ModelConfig:
         "attention": tuple(draw(st.lists(st.sampled_from(["global", "local"]), min_size=1, max_size=3))),
         "window": draw(st.integers(1, 12)),
         "attention_scaled": draw(st.booleans()),
-        "residual_scalars": draw(st.booleans()),
-        "logit_cap": draw(st.sampled_from([None, None, 2.0, 30.0])),
         "tied": draw(st.booleans()),
     }
     return ModelConfig(**{**drawn, **fixed})
@@ -64,6 +62,6 @@ def lively_model(config: ModelConfig, seed: int) -> GPT:
 
 
 def token_batch(config: ModelConfig, seed: int, rows: int = 2, T: int | None = None) -> Tensor:
-    """Random ids, (rows, T); T is the whole context unless told."""
+    """Random ids, (rows, T); T is the whole context unless given."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(config.vocab_size, (rows, T or config.context_length), generator=generator)

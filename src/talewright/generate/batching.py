@@ -42,7 +42,7 @@ class Rows:
         self.steps = 0
         self.alive = np.arange(B)  # which story each row of the batch tells
         room = min(config.context_length, max(map(len, prompts)) + sampling.max_new_tokens)
-        self.cache = KVCache(config, B, room, like=self.model.output_weight)
+        self.cache = KVCache.empty(config, B, room, like=self.model.output_weight)
         self.token: Tensor  # (rows,) the newest token of each row, not yet read
         self.uniforms: Tensor | None = None  # (rows, UNIFORMS)
         self.seen = self._tokens_seen() if sampling.repetition_penalty != 1 else None  # (rows, V)
@@ -89,7 +89,7 @@ class Rows:
         """Let the rows whose context is full hold the newest half of their tokens alone."""
         context = self.model.config.context_length
         full = (self.cache.lengths == context).nonzero()[:, 0]
-        half = KVCache(self.model.config, len(full), context // 2, like=self.model.output_weight)
+        half = KVCache.empty(self.model.config, len(full), context // 2, like=self.model.output_weight)
         if context > 1:
             newest = [self._newest(story, context // 2) for story in self.alive[full.cpu().numpy()]]
             self.model.hidden(self._to_device(np.stack(newest)), half)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from talewright.generate.sampling import GREEDY, Sampling
-from talewright.model.loss import likeliest
+from talewright.model.loss import argmax
 
 UNIFORMS = 256
 """Numbers that `uniforms` draws at once for a story."""
@@ -26,7 +26,7 @@ def choose(logits: Tensor, sampling: Sampling, seen: Tensor | None, uniform: Ten
     logits (B, V); seen (B, V) or None as in `filtered`; uniform (B,) as in `draw`, not looked at where greedy.
     """
     if sampling.temperature < GREEDY or uniform is None:
-        return likeliest(penalised(logits, seen, sampling.repetition_penalty))
+        return argmax(penalised(logits, seen, sampling.repetition_penalty))
     return draw(filtered(logits, sampling, seen), uniform)
 
 

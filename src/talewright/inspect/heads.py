@@ -132,19 +132,20 @@ def losses_without(model: GPT, passages: Sequence[np.ndarray]) -> np.ndarray:
 def _losses_without(model: GPT, inputs: Tensor, targets: Tensor) -> np.ndarray:
     """Summed over the batch. The layers before a head are run once for all, as nothing changes in them."""
     blocks, found = list(cast(list[Block], model.blocks)), np.zeros((model.config.n_layers, model.config.n_heads))
-    x, place = model.embed(inputs)
+    metadata = model.metadata(inputs)
+    x = model.embed(inputs, metadata)
 
     def loss(x: Tensor, first: int) -> float:
         for block in blocks[first:]:
-            x = block(x, place)
+            x = block(x, metadata)
         scores, _ = token_scores(model.norm(x), model.output_weight, targets)
         return float(scores.double().sum())
 
     whole = loss(x, 0)
     for layer, block in enumerate(blocks):
         for head in range(model.config.n_heads):
-            found[layer, head] = loss(zero_head(block, x, place, head), layer + 1) - whole
-        x = block(x, place)
+            found[layer, head] = loss(zero_head(block, x, metadata, head), layer + 1) - whole
+        x = block(x, metadata)
     return found
 
 
@@ -197,5 +198,5 @@ def _even(T: int) -> Tensor:
 
 def _weights(model: GPT, tokens: Tensor) -> Tensor:
     """Every layer's attention weights: (L, B, H, T, T), float32, on the processor."""
-    found = record(model, tokens.to(model.output_weight.device), ["blocks.*.attention.weights"])
+    found = record(model, tokens.to(model.output_weight.device), ["blocks.*.attn.pattern"])
     return torch.stack([weights.float().cpu() for weights in found.values()])

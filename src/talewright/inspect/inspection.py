@@ -241,7 +241,7 @@ def _attention_of(one: Look) -> tuple[np.ndarray, np.ndarray]:
     most = int((2 * ATTENTION_BYTES / (config.n_layers * config.n_heads)) ** 0.5)
     tokens = one.story()[:-1][:most]
     inputs = torch.from_numpy(tokens[None]).to(one.model.output_weight.device)
-    weights = record(one.model, inputs, ["blocks.*.attention.weights"]).values()
+    weights = record(one.model, inputs, ["blocks.*.attn.pattern"]).values()
     return tokens, torch.stack([w[0].float().cpu() for w in weights]).numpy()
 
 

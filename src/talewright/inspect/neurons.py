@@ -65,7 +65,7 @@ def peaks(model: GPT, passages: Sequence[np.ndarray]) -> tuple[np.ndarray, np.nd
     """Of each story, layer and neuron, the largest value and where it is: (S, L, d_ff) each."""
     highest, where = [], []
     for inputs, targets in batches(passages):
-        found = record(model, inputs.to(model.output_weight.device), ["blocks.*.mlp.hidden"])
+        found = record(model, inputs.to(model.output_weight.device), ["blocks.*.mlp.post"])
         hidden = torch.stack(list(found.values()), 1).float().cpu()  # (B, L, T, d_ff)
         hidden = hidden.masked_fill((targets == IGNORED)[:, None, :, None], float("-inf"))
         top = hidden.max(2)
@@ -125,7 +125,7 @@ def _describe(
     examples = []
     for story in order[:EXAMPLES]:
         inputs = torch.from_numpy(passages[story][None, :-1]).to(model.output_weight.device)
-        name = f"blocks.{layer}.mlp.hidden"
+        name = f"blocks.{layer}.mlp.post"
         values = record(model, inputs, [name])[name][0, :, neuron].float().cpu().numpy()
         examples.append(Example(story=int(story), position=int(where[story]), values=values))
     fired = np.array([[[passages[i][where[i]]]] for i in order[:CONSIDERED]])

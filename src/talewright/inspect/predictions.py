@@ -102,7 +102,7 @@ def look_by_layer(model: GPT, tokens: np.ndarray) -> Lens:
     coming = torch.from_numpy(tokens[1:])
     inputs = torch.from_numpy(tokens[None, :-1]).to(model.output_weight.device)
     guesses, probabilities, losses = [], [], []
-    for stream in record(model, inputs, ["embedding", "blocks.*.output"]).values():
+    for stream in record(model, inputs, ["embedding", "blocks.*.resid_post"]).values():
         logs = model.logits(model.norm(stream[0])).float().cpu().log_softmax(-1)  # (T, V)
         best = logs.max(-1)
         guesses.append(best.indices)

@@ -79,7 +79,7 @@ def look_inside(opened: Opened, told: Told, head: str) -> Look:
     losses = figure(losses_panel(read(opened.model, tokens).losses, words[1:])) if len(tokens) > 1 else ""
     most = tokens[: min(PANEL_WORDS, config.context_length)]
     inputs = torch.from_numpy(most[None]).to(opened.model.output_weight.device)
-    weights = record(opened.model, inputs, [f"blocks.{layer}.attention.weights"])
+    weights = record(opened.model, inputs, [f"blocks.{layer}.attn.pattern"])
     square = next(iter(weights.values()))[0, number].float().cpu().numpy()  # (T, T)
     attention = figure(heatmap_panel(square, words[: len(most)], head)) + _table(square, words)
     return Look(losses=losses, attention=attention, heads=heads, head=head)
