@@ -13,7 +13,7 @@ from talewright.data import Split
 from talewright.errors import UserError
 from talewright.evaluate.baselines.counting import ngram_models
 from talewright.evaluate.baselines.kneser_ney import KneserNey
-from talewright.generate.engine import Engine, Story
+from talewright.generate.engine import Engine, Sample
 from talewright.generate.sampling import Sampling
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
@@ -89,7 +89,7 @@ class Subject:
         return (self.tokenizer.decode(train.story(i)) for i in range(train.n_stories))
 
     @cached_property
-    def told(self) -> list[Story]:
+    def told(self) -> list[Sample]:
         """The stories that the model tells by `telling`."""
         prompts = self.telling.prompts
         self.say(f"telling {self.telling.stories:,} stories")

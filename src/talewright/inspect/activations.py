@@ -119,7 +119,10 @@ def _tap_input(module: nn.Module, tap: Tap) -> None:
 
 
 def _tap_output(module: nn.Module, tap: Tap) -> None:
-    module.register_forward_hook(lambda _, given, output: tap(output))
+    def hook(_: nn.Module, given: Any, output: Tensor) -> Tensor:
+        return tap(output)
+
+    module.register_forward_hook(hook)
 
 
 def _tap_method(module: nn.Module, name: str, tap: Callable[[Any], Any]) -> None:
