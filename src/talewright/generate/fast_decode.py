@@ -2,8 +2,8 @@
 
 For one token of a small model most of the time goes to calling modules, not to arithmetic. So this is the one place
 that writes the forward pass out a second time; `tests/generate/test_fast_decode.py` holds the two together, and
-`benchmarks/fast_decode.py` measures what it buys: for one stream 1.8 times the tokens per second at `mini-2m` and 1.3
-times at `story-1m` (one core of a busy machine, CPU time), for 32 streams of a large model little.
+`benchmarks/fast_decode.py` measures what it buys: for one stream 1.3 to 1.8 times the tokens per second at `mini-2m`
+and 1.3 to 1.4 times at `story-1m`; for 32 streams 5 to 8 percent.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class _Layer:
 def float_product(weight: Tensor, bias: Tensor | None) -> Map:
     """The product in the weight's own precision.
 
-    For a few rows a CPU is limited by reading the weights. torch's own product leaves that to one core; cut into as many
-    parts as there are threads, as a batch, it uses all of them: four times as fast for one row of 768 and 50,257
+    For a few rows a CPU is limited by reading the weights. torch's own product leaves that to one core; cut into as
+    many parts as there are threads, as a batch, it uses all of them: four times as fast for one row of 768 and 50,257
     outputs on two cores, and twice for eight rows.
     """
     parts, (N, K) = torch.get_num_threads(), weight.shape
