@@ -24,8 +24,8 @@ from alternate import Rival, alternate, table
 from talewright.config import ModelConfig, load_recipe
 from talewright.export.gguf import FILE, GGUF
 from talewright.export.target import ExportSource
-from talewright.generate.batching import Rows
-from talewright.generate.quantization import BYTES, Precision, decoder_at
+from talewright.generate.batching import GenerationBatch
+from talewright.generate.quantization import BYTES, WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import keep_heap
 from talewright.model.cost import count_parameters
@@ -73,15 +73,15 @@ def main() -> None:
     table(rows, chosen.json)
 
 
-def ours(config: ModelConfig, tokens: int, batch: int, precision: Precision) -> Callable[[], object]:
+def ours(config: ModelConfig, tokens: int, batch: int, precision: WeightPrecision) -> Callable[[], object]:
     keep_heap()
     decoder = decoder_at(GPT(config).eval(), config.vocab_size, precision)
     sampling = Sampling(max_new_tokens=tokens, temperature=0)
 
     def tell() -> None:
-        rows = Rows(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
-        while rows.running:
-            rows.step()
+        samples = GenerationBatch(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
+        while samples.running:
+            samples.step()
 
     return tell
 

@@ -41,7 +41,7 @@ def main(options: Options) -> None:
         "never recorded": lambda: untouched(tokens),
         "recorded before": lambda: recorded(tokens),
         "never recorded, again": lambda: untouched(tokens),
-        "recording attention": lambda: record(recorded, tokens, ["blocks.*.attention.weights"]),
+        "recording attention": lambda: record(recorded, tokens, ["blocks.*.attn.pattern"]),
     }
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     with torch.no_grad():

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from talewright.config import Recipe
 from talewright.errors import UserError
 from talewright.evaluate.likelihood import Likelihood, score_stories
-from talewright.generate.engine import Engine, Story
-from talewright.generate.quantization import Precision
+from talewright.generate.engine import Engine, Sample
+from talewright.generate.quantization import WeightPrecision
 from talewright.generate.sampling import DEFAULT_SAMPLING, Sampling
 from talewright.machine import autocast, keep_heap
 from talewright.model.gpt import GPT
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 class Run(RunFolder):
     """A run folder with its model loaded when it is first needed."""
 
-    def __init__(self, path: str | Path, checkpoint: str = "best", precision: Precision = "fp32") -> None:
+    def __init__(self, path: str | Path, checkpoint: str = "best", precision: WeightPrecision = "fp32") -> None:
         """Open a run at a checkpoint: `best`, `last` or a step. `precision` is that of the weights for generation.
 
         Raises UserError if there is no such run or checkpoint.
         """
         super().__init__(path)
-        self.precision: Precision = precision
+        self.precision: WeightPrecision = precision
         self.loaded_checkpoint = self.checkpoint(checkpoint)
 
     @cached_property
@@ -58,7 +58,7 @@ class Run(RunFolder):
     def engine(self) -> Engine:
         return Engine(self.model, self.tokenizer, precision=self.precision)
 
-    def generate(self, prompt: str = "", sampling: Sampling = DEFAULT_SAMPLING) -> Story:
+    def generate(self, prompt: str = "", sampling: Sampling = DEFAULT_SAMPLING) -> Sample:
         """Generate a story that begins with the prompt."""
         return self.engine.generate([prompt], sampling)[0]
 
@@ -104,7 +104,7 @@ class Run(RunFolder):
         return export_model(source, to, Path(folder), dtype, overwrite, push)
 
 
-def load(path: str | Path, checkpoint: str = "best", precision: Precision = "fp32") -> Run:
+def load(path: str | Path, checkpoint: str = "best", precision: WeightPrecision = "fp32") -> Run:
     """Open a run folder."""
     return Run(path, checkpoint, precision)
 

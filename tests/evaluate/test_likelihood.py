@@ -19,7 +19,7 @@ from talewright.evaluate import likelihood
 from talewright.evaluate.likelihood import TokenScores, by_length, by_position, intervals, score_stories, summarize
 from talewright.model import loss as loss_module
 from talewright.model.gpt import GPT
-from talewright.model.loss import IGNORED, likeliest, token_scores
+from talewright.model.loss import IGNORED, argmax, token_scores
 from tests.model.shapes import lively_model, model_configs
 
 VOCAB = 11
@@ -172,7 +172,7 @@ def test_scores_of_tokens_equal_cross_entropy_and_are_0_at_padding(seed, B, T, p
 
 
 def test_of_equally_likely_tokens_one_alone_is_the_likeliest():
-    assert likeliest(torch.zeros(2, 5)).tolist() == [0, 0]
+    assert argmax(torch.zeros(2, 5)).tolist() == [0, 0]
 
 
 def test_a_model_that_prefers_no_token_guesses_one_and_not_all():

@@ -27,7 +27,6 @@ POST: dict[str, Any] = {
     "positions": "sinusoidal",
     "embedding_scaled": True,
     "activation": "relu2",
-    "residual_scalars": True,
 }
 SIZES = {"n_layers": 2, "n_heads": 4, "d_model": 32, "d_ff": 48, "context_length": 24}
 

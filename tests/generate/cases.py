@@ -1,4 +1,4 @@
-"""Models, tokenizers and prompts small enough to tell hundreds of stories in a test, and telling by its definition."""
+"""Models, tokenizers and prompts for hundreds of samples in a test, and generation by its definition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from talewright.config import EOT, ModelConfig
-from talewright.generate.batching import Rows
+from talewright.generate.batching import GenerationBatch
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import Sampling
@@ -51,37 +51,37 @@ def model_of(config: ModelConfig, seed: int = 0) -> GPT:
     return lively_model(config, seed).double()
 
 
-def tell(
-    model: GPT, prompts: list[list[int]], sampling: Sampling, stories: list[int] | None = None, end: int = EOS
+def generate(
+    model: GPT, prompts: list[list[int]], sampling: Sampling, indices: list[int] | None = None, end: int = EOS
 ) -> list[list[int]]:
-    """What `Rows` tells after each prompt, its end of text included."""
+    """What `GenerationBatch` generates after each prompt, its end of text included."""
     context = model.config.context_length
-    numbers = stories or list(range(len(prompts)))
-    rows = Rows(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, end)
-    while rows.running:
-        rows.step()
-    ends = rows.counts + rows.finished
-    return [rows.told[i, :end].tolist() for i, end in enumerate(ends)]
+    numbers = indices or list(range(len(prompts)))
+    batch = GenerationBatch(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, end)
+    while batch.running:
+        batch.step()
+    ends = batch.counts + batch.finished
+    return [batch.generated[i, :end].tolist() for i, end in enumerate(ends)]
 
 
 @torch.inference_mode()
-def tell_uncached(model: GPT, prompt: list[int], sampling: Sampling, story: int, end: int = EOS) -> list[int]:
-    """The same by its definition: one story, and for every token a forward pass over all that is in the window."""
+def generate_uncached(model: GPT, prompt: list[int], sampling: Sampling, index: int, end: int = EOS) -> list[int]:
+    """The same by its definition: one sample, and for every token a forward pass over all that is in the window."""
     context = model.config.context_length
-    window, told = prompt[-context:], []
+    window, generated = prompt[-context:], []
     seen = torch.zeros(1, VOCAB, dtype=torch.bool)
     seen[0, [token for token in window if token != end]] = True
     for i in range(sampling.max_new_tokens):
-        uniform = uniforms(sampling.seed, [story], i // UNIFORMS)[:, i % UNIFORMS]
+        uniform = uniforms(sampling.seed, [index], i // UNIFORMS)[:, i % UNIFORMS]
         logits = model(torch.tensor([window]))[:, -1, :VOCAB].float()
-        told.append(int(choose(logits, sampling, seen, uniform)))
-        if told[-1] == end:
+        generated.append(int(choose(logits, sampling, seen, uniform)))
+        if generated[-1] == end:
             break
-        seen[0, told[-1]] = True
+        seen[0, generated[-1]] = True
         if len(window) == context:
             window = window[len(window) - context // 2 :]
-        window = [*window, told[-1]]
-    return told
+        window = [*window, generated[-1]]
+    return generated
 
 
 def byte_tokenizer() -> Tokenizer:

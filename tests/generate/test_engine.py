@@ -22,7 +22,7 @@ TOKENIZER = byte_tokenizer()
 ABC = {BYTE_EOS: "a", "a": "b", "b": "c", "c": BYTE_EOS}
 
 
-def told_by(after: dict[int | str, int | str], prompts: list[str], sampling: Sampling = GREEDY):
+def generated_by(after: dict[int | str, int | str], prompts: list[str], sampling: Sampling = GREEDY):
     return Engine(parrot(after), TOKENIZER).generate(prompts, sampling)
 
 
@@ -34,7 +34,7 @@ def random_engine(context_length: int = 60, vocab_size: int = 257, notify=lambda
 
 
 def test_prompts_of_unequal_lengths_in_one_batch_each_stop_at_their_end():
-    stories = told_by(ABC, ["zzzzzza", "", "c", "b"])
+    stories = generated_by(ABC, ["zzzzzza", "", "c", "b"])
     assert [story.text for story in stories] == ["zzzzzzabc", "abc", "c", "bc"]
     assert [story.new_tokens for story in stories] == [2, 3, 0, 1]
     assert all(story.finished for story in stories)
@@ -42,13 +42,15 @@ def test_prompts_of_unequal_lengths_in_one_batch_each_stop_at_their_end():
 
 
 def test_a_story_that_does_not_end_is_stopped_and_says_so():
-    endless, ended = told_by({"x": "x", "b": "c", "c": BYTE_EOS}, ["x", "b"], Sampling(temperature=0, max_new_tokens=5))
+    endless, ended = generated_by(
+        {"x": "x", "b": "c", "c": BYTE_EOS}, ["x", "b"], Sampling(temperature=0, max_new_tokens=5)
+    )
     assert (endless.text, endless.new_tokens, endless.finished) == ("xxxxxx", 5, False)
     assert (ended.text, ended.new_tokens, ended.finished) == ("bc", 1, True)
 
 
 def test_a_story_that_would_end_with_the_next_token_is_not_finished():
-    [story] = told_by(ABC, ["a"], Sampling(temperature=0, max_new_tokens=2))
+    [story] = generated_by(ABC, ["a"], Sampling(temperature=0, max_new_tokens=2))
     assert (story.text, story.finished) == ("abc", False)
 
 
@@ -65,7 +67,7 @@ def test_characters_of_several_tokens_are_streamed_whole():
 
 @settings(max_examples=30)
 @given(st.text(max_size=8), st.integers(0, 50), st.integers(0, 9), st.integers(1, 150))
-def test_what_is_streamed_is_what_is_told(prompt, seed, index, max_new_tokens):
+def test_what_is_streamed_is_what_is_generated(prompt, seed, index, max_new_tokens):
     engine = random_engine()
     sampling = Sampling(seed=seed, max_new_tokens=max_new_tokens)
     streamed = list(engine.stream(prompt, sampling, index))
@@ -74,7 +76,7 @@ def test_what_is_streamed_is_what_is_told(prompt, seed, index, max_new_tokens):
     assert all(streamed)
 
 
-def test_stories_told_in_several_batches_are_those_told_in_one(monkeypatch):
+def test_samples_of_several_batches_are_those_of_one(monkeypatch):
     prompts = ["one", "", "the second", "a", "b" * 70, "", "two"]
     engine, sampling = random_engine(), Sampling(temperature=1, max_new_tokens=80)
     together = engine.generate(prompts, sampling)
@@ -82,7 +84,7 @@ def test_stories_told_in_several_batches_are_those_told_in_one(monkeypatch):
     assert engine.generate(prompts, sampling) == together
 
 
-def test_no_prompts_tell_no_stories():
+def test_no_prompts_generate_no_samples():
     assert random_engine().generate([]) == []
 
 
@@ -92,7 +94,7 @@ def test_one_prompt_that_is_no_list_is_refused():
 
 
 def test_the_prompts_end_of_text_is_plain_text():
-    [story] = told_by({">": "a", "a": BYTE_EOS}, ["<|endoftext|>"])
+    [story] = generated_by({">": "a", "a": BYTE_EOS}, ["<|endoftext|>"])
     assert story.text == "<|endoftext|>a"
 
 
@@ -117,7 +119,7 @@ def test_a_prompt_longer_than_the_context_is_cut_and_this_is_said():
     assert "context of 8" in said[0]
 
 
-def test_the_model_is_left_as_it_was_and_told_from_without_dropout():
+def test_the_model_is_left_as_it_was_and_used_without_dropout():
     engine = random_engine()
     expected = engine.generate(["a"], GREEDY)
     engine.model.train()
@@ -129,7 +131,7 @@ def test_the_model_is_left_as_it_was_and_told_from_without_dropout():
     assert engine.model.training
 
 
-def test_a_model_that_was_trained_on_between_two_stories_tells_as_it_is_now():
+def test_a_model_that_was_trained_on_between_two_samples_generates_as_it_is_now():
     engine = random_engine()
     before = engine.generate(["a"], GREEDY)[0].text
     torch.manual_seed(3)
@@ -143,7 +145,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused():
         random_engine(vocab_size=200)
 
 
-def test_ids_that_the_tokenizer_lacks_are_never_told():
+def test_ids_that_the_tokenizer_lacks_are_never_generated():
     story = random_engine(vocab_size=600).generate(["a"], Sampling(temperature=5, max_new_tokens=200))[0]
     assert story.new_tokens > 10
 
@@ -167,7 +169,7 @@ def test_a_batch_takes_no_more_memory_than_it_may(shape, prompt, new_tokens, gro
     )
     rows = _rows_in_memory(config, prompt, new_tokens)
     room = min(2048, prompt + new_tokens)
-    cache = KVCache(config, 1, room, like=torch.empty(0))
+    cache = KVCache.empty(config, 1, room, like=torch.empty(0))
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert rows == 1 or rows * (held + prompt * 4 * config.d_ff + 4 * config.vocab_size) <= BATCH_BYTES
     assert rows <= engine_module.MAX_ROWS

@@ -15,7 +15,9 @@ from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
 
 
 def caches(model: GPT, batch: int) -> tuple[KVCache, KVCache]:
-    one, other = (KVCache(model.config, batch, model.config.context_length, model.output_weight.detach()) for _ in "ab")
+    one, other = (
+        KVCache.empty(model.config, batch, model.config.context_length, model.output_weight.detach()) for _ in "ab"
+    )
     return one, other
 
 

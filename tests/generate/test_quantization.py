@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.generate.quantization import Precision, at_precision, decoder_at, int8_product, to_int8
+from talewright.generate.quantization import WeightPrecision, at_precision, decoder_at, int8_product, to_int8
 from talewright.model.gpt import GPT
 from talewright.model.kv_cache import KVCache
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
 
-CLOSE: dict[Precision, float] = {"fp32": 1e-5, "bf16": 0.2, "fp16": 0.03, "int8": 0.2}
+CLOSE: dict[WeightPrecision, float] = {"fp32": 1e-5, "bf16": 0.2, "fp16": 0.03, "int8": 0.2}
 """How near the logits of small, lively models stay to those of the same weights in float32: root mean squares."""
 
 
@@ -56,11 +56,11 @@ def test_the_int8_product_is_that_of_the_rounded_weights(
 @settings(max_examples=15)
 @given(config=model_configs(context_length=9, attention_scaled=True, norm_eps=1e-5), seed=SEEDS)
 @torch.inference_mode()
-def test_logits_stay_near_those_of_float32(precision: Precision, config: ModelConfig, seed: int) -> None:
+def test_logits_stay_near_those_of_float32(precision: WeightPrecision, config: ModelConfig, seed: int) -> None:
     """The prompt read by `hidden`, the rest token by token."""
     model, tokens = lively_model(config, seed), token_batch(config, seed)
     decoder = decoder_at(model, config.vocab_size, precision)
-    cache = KVCache(config, len(tokens), config.context_length, like=decoder.model.output_weight)
+    cache = KVCache.empty(config, len(tokens), config.context_length, like=decoder.model.output_weight)
     decoder.model.hidden(tokens[:, :4], cache)
     found = torch.stack([decoder.logits(decoder.hidden(tokens[:, t], cache)).float() for t in range(4, 9)], 1)
     expected = (decoder.model if precision == "int8" else model)(tokens)[:, 4:]

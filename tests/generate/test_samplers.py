@@ -23,7 +23,7 @@ from transformers.generation.logits_process import (
 from talewright.errors import UserError
 from talewright.generate.samplers import UNIFORMS, choose, draw, filtered, min_p, top_k, top_p, uniforms
 from talewright.generate.sampling import Sampling
-from talewright.model.loss import likeliest
+from talewright.model.loss import argmax
 
 NO_IDS: Any = torch.zeros(1, 0, dtype=torch.long)  # their annotation is of another kind of tensor
 
@@ -137,7 +137,7 @@ def test_the_largest_number_draws_a_token_that_is_left_in(seed, V):
     assert logits.gather(1, drawn[:, None]).isfinite().all()
 
 
-def test_a_number_is_a_function_of_seed_story_and_token_alone():
+def test_a_number_is_a_function_of_seed_index_and_token_alone():
     together = uniforms(7, [0, 5, 9], 2)
     assert together.shape == (3, UNIFORMS)
     assert torch.equal(together[1], uniforms(7, [5], 2)[0])
@@ -158,12 +158,12 @@ def test_numbers_are_spread_evenly_from_0_to_below_1():
 
 @settings(max_examples=30)
 @given(drawn_logits())
-def test_greedy_takes_the_likeliest(logits):
+def test_greedy_takes_the_argmax(logits):
     assert torch.equal(choose(logits, Sampling(temperature=0), None, None), logits.argmax(-1))
 
 
 def test_of_equally_likely_tokens_the_first_is_taken():
-    assert likeliest(torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])).tolist() == [1, 0]
+    assert argmax(torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])).tolist() == [1, 0]
 
 
 def test_the_smallest_temperature_that_is_not_greedy_draws_without_overflow():

@@ -27,16 +27,16 @@ def sizes(config: ModelConfig, name: str) -> tuple[int, ...]:
     B, T, D, d = 2, config.context_length, config.d_model, config.head_dim
     queries, keys, square = (B, config.n_heads, T, d), (B, config.kv_heads, T, d), (B, config.n_heads, T, T)
     shapes: dict[str, tuple[int, ...]] = {
-        "queries": queries,
-        "keys": keys,
-        "values": keys,
-        "heads": queries,
-        "scores": square,
-        "weights": square,
+        "q": queries,
+        "k": keys,
+        "v": keys,
+        "z": queries,
+        "attn_scores": square,
+        "pattern": square,
     }
     shapes["logits"] = (B, T, config.vocab_size)
-    shapes["hidden"] = (B, T, config.d_ff)
-    shapes["before"] = (B, T, config.d_ff * (2 if config.activation == "swiglu" else 1))
+    shapes["post"] = (B, T, config.d_ff)
+    shapes["pre"] = (B, T, config.d_ff * (2 if config.activation == "swiglu" else 1))
     return shapes.get(name.split(".")[-1], (B, T, D))
 
 
@@ -66,19 +66,20 @@ def test_each_activation_is_what_torchs_own_hooks_see(config: ModelConfig, seed:
 
     for layer, block in enumerate(cast(list[Block], model.blocks)):
         at = f"blocks.{layer}"
-        watch(block, None if block.remix else f"{at}.input", f"{at}.output")
-        if block.remix is not None:
-            watch(block.remix, None, f"{at}.input")
-        watch(block.attention, f"{at}.attention.input", f"{at}.attention.output")
-        watch(block.mlp, f"{at}.mlp.input", f"{at}.mlp.output")
-        watch(block.mlp.up, None, f"{at}.mlp.before")
-        watch(block.mlp.down, f"{at}.mlp.hidden", None)
-        watch(block.norm2 if block.pre_norm else block.norm1, *(f"{at}.middle", None)[:: 1 if block.pre_norm else -1])
+        watch(block, f"{at}.resid_pre", f"{at}.resid_post")
+        watch(block.attention, f"{at}.attn.input", f"{at}.attn_out")
+        watch(block.mlp, f"{at}.mlp.input", f"{at}.mlp_out")
+        watch(block.mlp.up, None, f"{at}.mlp.pre")
+        watch(block.mlp.down, f"{at}.mlp.post", None)
+        watch(
+            block.norm2 if block.pre_norm else block.norm1, *(f"{at}.resid_mid", None)[:: 1 if block.pre_norm else -1]
+        )
     watch(model.norm, None, "norm")
     model(tokens)
-    found = record(model, tokens, seen)
-    assert found.keys() == seen.keys()
-    for name, value in seen.items():
+    expected = dict(seen)  # recording runs these hooks as well
+    found = record(model, tokens, expected)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
         torch.testing.assert_close(found[name], value, atol=1e-8, rtol=1e-6, msg=lambda said, name=name: name + said)
 
 
@@ -92,8 +93,6 @@ def test_each_activation_is_what_torchs_own_hooks_see(config: ModelConfig, seed:
         activation="gelu_tanh",
         qk_norm=False,
         embedding_scaled=False,
-        logit_cap=None,
-        residual_scalars=False,
         attention=("global",),
     ),
     seed=SEEDS,
@@ -102,7 +101,9 @@ def test_the_residual_stream_is_what_transformers_gives(config: ModelConfig, see
     model, tokens = lively_model(config, seed), token_batch(config, seed)
     with torch.no_grad():
         expected = theirs.gpt2(model)(input_ids=tokens, output_hidden_states=True, use_cache=False).hidden_states
-    found = record(model, tokens, ["blocks.*.input", "norm"])  # theirs: each block's input, and the last norm's output
+    found = record(
+        model, tokens, ["blocks.*.resid_pre", "norm"]
+    )  # theirs: each block's input, and the last norm's output
     for mine, other in zip(found.values(), expected, strict=True):
         torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
 
@@ -130,7 +131,7 @@ def test_every_name_can_be_patched_and_matters(name: str) -> None:
 def test_an_output_of_another_text_makes_the_rest_as_there() -> None:
     """Where a layer's whole output is replaced, what follows knows nothing of the tokens before."""
     model, tokens, others = lively_model(SMALL, 0), token_batch(SMALL, 0), token_batch(SMALL, 1)
-    taken = record(model, others, ["blocks.1.output"])
+    taken = record(model, others, ["blocks.1.resid_post"])
     torch.testing.assert_close(patch(model, tokens, taken), model(others), atol=1e-4, rtol=1e-4)
 
 
@@ -141,7 +142,7 @@ def test_a_head_set_to_zero_is_its_share_of_the_output_projection_set_to_zero() 
         heads[:, 1] = 0
         return heads
 
-    found = patch(model, tokens, {"blocks.2.attention.heads": without_head_1})
+    found = patch(model, tokens, {"blocks.2.attn.z": without_head_1})
     d = SMALL.head_dim
     with torch.no_grad():
         cast(Block, model.blocks[2]).attention.out.weight[:, d : 2 * d] = 0
@@ -150,12 +151,30 @@ def test_a_head_set_to_zero_is_its_share_of_the_output_projection_set_to_zero() 
 
 def test_a_star_stands_for_every_layer() -> None:
     model, tokens = lively_model(SMALL, 0), token_batch(SMALL, 0)
-    assert list(record(model, tokens, ["blocks.*.mlp.hidden"])) == [f"blocks.{i}.mlp.hidden" for i in range(3)]
-    silent = patch(
-        model, tokens, {"blocks.*.mlp.output": torch.zeros(()), "blocks.*.attention.output": torch.zeros(())}
-    )
+    assert list(record(model, tokens, ["blocks.*.mlp.post"])) == [f"blocks.{i}.mlp.post" for i in range(3)]
+    silent = patch(model, tokens, {"blocks.*.mlp_out": torch.zeros(()), "blocks.*.attn_out": torch.zeros(())})
     stream = record(model, tokens, ["embedding"])["embedding"]
     torch.testing.assert_close(silent, model.norm(stream) @ model.output_weight.T)
+
+
+def test_transformer_lens_full_names_work_too() -> None:
+    model, tokens = lively_model(SMALL, 0), token_batch(SMALL, 0)
+    names = ["blocks.*.attn.hook_pattern", "blocks.1.hook_resid_mid", "blocks.0.mlp.hook_post"]
+    short = ["blocks.*.attn.pattern", "blocks.1.resid_mid", "blocks.0.mlp.post"]
+    assert record(model, tokens, names).keys() == record(model, tokens, short).keys()
+
+
+def test_recording_leaves_the_model_alone_even_while_it_runs() -> None:
+    """Another thread may generate with the same model."""
+    model, tokens = lively_model(SMALL, 0).train(), token_batch(SMALL, 0)
+
+    def check(value: Tensor) -> Tensor:
+        assert model.training
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+        assert not any("attend" in vars(module) or "embed" in vars(module) for module in model.modules())
+        return value
+
+    patch(model, tokens, {"blocks.1.resid_mid": check})
 
 
 def test_dropout_is_off_and_the_mode_comes_back() -> None:
@@ -166,15 +185,15 @@ def test_dropout_is_off_and_the_mode_comes_back() -> None:
     assert not first.requires_grad
 
 
-def test_an_unknown_name_is_told_with_its_nearest() -> None:
+def test_an_unknown_name_is_reported_with_its_nearest() -> None:
     model, tokens = GPT(SMALL), token_batch(SMALL, 0)
-    with pytest.raises(UserError, match=r"no activation blocks\.1\.attention\.weight .*blocks\.1\.attention\.weights"):
-        record(model, tokens, ["blocks.1.attention.weight"])
-    with pytest.raises(UserError, match=r"no activation blocks\.7\.output .*3 layers"):
-        patch(model, tokens, {"blocks.7.output": torch.zeros(())})
+    with pytest.raises(UserError, match=r"no activation blocks\.1\.attn\.patter .*blocks\.1\.attn\.pattern"):
+        record(model, tokens, ["blocks.1.attn.patter"])
+    with pytest.raises(UserError, match=r"no activation blocks\.7\.resid_post .*3 layers"):
+        patch(model, tokens, {"blocks.7.resid_post": torch.zeros(())})
 
 
-def test_what_does_not_fit_is_told() -> None:
+def test_what_does_not_fit_is_reported() -> None:
     model, tokens = GPT(SMALL), token_batch(SMALL, 0)
     with pytest.raises(UserError, match=r"the patch of norm is \(3, 9, 16\); the activation is \(2, 9, 16\)"):
         patch(model, tokens, {"norm": torch.zeros(3, 9, 16)})
@@ -182,5 +201,5 @@ def test_what_does_not_fit_is_told() -> None:
         patch(model, tokens, {"norm": cast("Tensor", lambda value: None)})
     with pytest.raises(UserError, match="10 tokens are more than the model's context of 9"):
         record(model, torch.zeros(1, 10, dtype=torch.long), ["norm"])
-    with pytest.raises(UserError, match="rows of ids"):
+    with pytest.raises(UserError, match=r"must be \(B, T\)"):
         record(model, torch.zeros(0, dtype=torch.long), ["norm"])

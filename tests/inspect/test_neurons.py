@@ -26,7 +26,7 @@ def test_peaks_are_the_largest_of_each_story_whatever_its_batch(config: ModelCon
     model, sequences = lively_model(config, seed), random_sequences(config, seed, 4)
     highest, where = peak_activations(model, sequences)
     for i, tokens in enumerate(sequences):
-        alone = record(model, torch.from_numpy(tokens[None, :-1]), ["blocks.*.mlp.hidden"]).values()
+        alone = record(model, torch.from_numpy(tokens[None, :-1]), ["blocks.*.mlp.post"]).values()
         for layer, hidden in enumerate(alone):
             np.testing.assert_allclose(highest[i, layer], hidden[0].amax(0), atol=1e-4, rtol=1e-4)
             at = hidden[0].gather(0, torch.from_numpy(where[i, layer])[None])[0]

@@ -16,21 +16,21 @@ lens = pytest.importorskip(
 )
 
 SAME = {  # ours: theirs, both after "blocks.L."
-    "input": "hook_resid_pre",
-    "attention.scores": "attn.hook_attn_scores",
-    "attention.weights": "attn.hook_pattern",
-    "attention.output": "hook_attn_out",
-    "middle": "hook_resid_mid",
-    "mlp.before": "mlp.hook_pre",
-    "mlp.hidden": "mlp.hook_post",
-    "mlp.output": "hook_mlp_out",
-    "output": "hook_resid_post",
+    "resid_pre": "hook_resid_pre",
+    "attn.attn_scores": "attn.hook_attn_scores",
+    "attn.pattern": "attn.hook_pattern",
+    "attn_out": "hook_attn_out",
+    "resid_mid": "hook_resid_mid",
+    "mlp.pre": "mlp.hook_pre",
+    "mlp.post": "mlp.hook_post",
+    "mlp_out": "hook_mlp_out",
+    "resid_post": "hook_resid_post",
 }
 TURNED = {  # theirs hold the heads after the tokens
-    "attention.queries": "attn.hook_q",
-    "attention.keys": "attn.hook_k",
-    "attention.values": "attn.hook_v",
-    "attention.heads": "attn.hook_z",
+    "attn.q": "attn.hook_q",
+    "attn.k": "attn.hook_k",
+    "attn.v": "attn.hook_v",
+    "attn.z": "attn.hook_z",
 }
 
 

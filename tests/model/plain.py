@@ -20,12 +20,9 @@ def plain_logits(model: GPT, tokens: Tensor) -> np.ndarray:
 
 
 def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
-    stream = first = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
+    stream = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
     for layer in range(c.n_layers):
         name = f"blocks.{layer}"
-        if c.residual_scalars:
-            a, b = w[f"{name}.remix.weight"]
-            stream = [a * x + b * x0 for x, x0 in zip(stream, first, strict=True)]
         if c.norm_placement == "pre":
             seen = _attend(c, w, layer, [_norm(c, w, f"{name}.norm1", x) for x in stream])
             stream = [x + y for x, y in zip(stream, seen, strict=True)]
@@ -35,8 +32,7 @@ def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndar
             stream = [_norm(c, w, f"{name}.norm1", x + y) for x, y in zip(stream, seen, strict=True)]
             stream = [_norm(c, w, f"{name}.norm2", x + _feed_forward(c, w, f"{name}.mlp", x)) for x in stream]
     output = w["embedding.weight"] if c.tied else w["head.weight"]
-    logits = np.stack([output @ _norm(c, w, "norm", x) for x in stream])
-    return logits if c.logit_cap is None else c.logit_cap * np.tanh(logits / c.logit_cap)
+    return np.stack([output @ _norm(c, w, "norm", x) for x in stream])
 
 
 def _embed(c: ModelConfig, w: dict[str, np.ndarray], token: int, position: int) -> Vector:
@@ -75,7 +71,7 @@ def _attend(c: ModelConfig, w: dict[str, np.ndarray], layer: int, xs: list[Vecto
 
 
 def _prepare(c: ModelConfig, w: dict[str, np.ndarray], norm: str, x: Vector, position: int) -> Vector:
-    """A query or key: normalised where the recipe says so, and turned, pair by pair, where positions are rotary."""
+    """A query or key: normalized where the recipe says so, and turned, pair by pair, where positions are rotary."""
     if c.qk_norm:
         x = x / math.sqrt((x * x).mean() + c.norm_eps) * w[f"{norm}.weight"]
     if c.positions != "rotary":

@@ -62,6 +62,6 @@ def lively_model(config: ModelConfig, seed: int) -> GPT:
 
 
 def token_batch(config: ModelConfig, seed: int, rows: int = 2, T: int | None = None) -> Tensor:
-    """Random ids, (rows, T); T is the whole context unless told."""
+    """Random ids, (rows, T); T is the whole context unless given."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(config.vocab_size, (rows, T or config.context_length), generator=generator)

@@ -25,7 +25,7 @@ SIZES = st.integers(1, 9)
 
 def attention_weights(model: GPT, tokens: Tensor) -> list[Tensor]:
     """Of each layer, how much each token takes from each: (B, H, T, T)."""
-    return list(record(model, tokens, ["blocks.*.attention.weights"]).values())
+    return list(record(model, tokens, ["blocks.*.attn.pattern"]).values())
 
 
 @settings(max_examples=40)
@@ -57,8 +57,8 @@ def test_the_weights_shown_are_those_that_the_model_used(config: ModelConfig, wi
     for block in cast(list[Block], model.blocks):
         block.attention.register_forward_hook(lambda module, inputs, output: calls.append((module, *inputs, output)))
     model(tokens)
-    for weights, (attention, x, placement, _, output) in zip(shown, calls, strict=True):
-        values = attention.project(x, placement)[2].repeat_interleave(config.n_heads // config.kv_heads, 1)
+    for weights, (attention, x, metadata, _, output) in zip(shown, calls, strict=True):
+        values = attention.project(x, metadata)[2].repeat_interleave(config.n_heads // config.kv_heads, 1)
         again = attention.out((weights @ values).transpose(1, 2).flatten(2))
         torch.testing.assert_close(again, output, atol=1e-5, rtol=1e-4)
 
@@ -104,7 +104,7 @@ def test_attention_weights_equal_transformers(make: Callable[[GPT], nn.Module], 
         "embedding_scaled": False,
         "attention_scaled": True,
     }
-    rest |= {"attention": ("global",), "residual_scalars": False}
+    rest |= {"attention": ("global",)}
 
     @settings(max_examples=15)
     @given(config=model_configs(**{**rest, **shape}), seed=SEEDS)
@@ -161,7 +161,7 @@ def test_blocked_attention_equals_the_explicit_one_and_so_do_its_gradients(
     mask = (behind >= 0) & (behind < (window or T))
     weights = attention_scores(q, k, mask, causal=False, scale=0.4).softmax(-1)
     expected = weights @ v.repeat_interleave(groups, 1)
-    found = blocked_attention(q, k, v, window, 0.4, dropout=0.0, block=block)
+    found = blocked_attention(q, k, v, window, 0.4, rate=0.0, block=block)
     torch.testing.assert_close(found, expected)
     upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     for mine, other in zip(
@@ -174,6 +174,6 @@ def test_dropped_attention_weights_keep_their_mean() -> None:
     torch.manual_seed(0)
     q, k = torch.randn(2, 1, 2, 100, 8).unbind()
     v = torch.ones(1, 2, 100, 8)
-    told = torch.stack([blocked_attention(q, k, v, None, 0.3, dropout=0.25) for _ in range(200)])
-    assert told.std(0).min() > 0.01  # without dropout, every mean of ones is 1
-    torch.testing.assert_close(told.mean((0, 4)), torch.ones(1, 2, 100), atol=0.25, rtol=0)
+    outputs = torch.stack([blocked_attention(q, k, v, None, 0.3, rate=0.25) for _ in range(200)])
+    assert outputs.std(0).min() > 0.01  # without dropout, every mean of ones is 1
+    torch.testing.assert_close(outputs.mean((0, 4)), torch.ones(1, 2, 100), atol=0.25, rtol=0)

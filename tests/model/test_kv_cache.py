@@ -14,8 +14,8 @@ from talewright.model.kv_cache import KVCache
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
 
 
-def new_cache(model: GPT, batch: int, room: int | None = None) -> KVCache:
-    return KVCache(model.config, batch, room or model.config.context_length, model.embedding.weight.detach())
+def new_cache(model: GPT, batch: int, capacity: int | None = None) -> KVCache:
+    return KVCache.empty(model.config, batch, capacity or model.config.context_length, model.embedding.weight.detach())
 
 
 def pieces(draw: st.DataObject, T: int) -> list[int]:
@@ -126,12 +126,12 @@ def test_what_is_kept_takes_the_place_of_computing_again() -> None:
     assert not torch.allclose(emptied[:, 0], model(tokens)[:, 8], atol=1e-3)
 
 
-@pytest.mark.parametrize(("room", "even"), [(4, True), (4, False)])
+@pytest.mark.parametrize(("capacity", "even"), [(4, True), (4, False)])
 @torch.no_grad()
-def test_more_tokens_than_there_is_room_for_are_an_error_and_no_wrong_answer(room: int, even: bool) -> None:
+def test_more_tokens_than_fit_are_an_error_and_no_wrong_answer(capacity: int, even: bool) -> None:
     model = lively_model(ModelConfig(vocab_size=50, context_length=16), 0)
-    tokens, cache = token_batch(model.config, 0), new_cache(model, 2, room)
-    model(tokens[:, :room], cache=cache)
-    cache.set_lengths(torch.tensor([room, room if even else 2]))
+    tokens, cache = token_batch(model.config, 0), new_cache(model, 2, capacity)
+    model(tokens[:, :capacity], cache=cache)
+    cache.set_lengths(torch.tensor([capacity, capacity if even else 2]))
     with pytest.raises(ValueError, match="5 tokens do not fit into a cache of 4"):
         model(tokens[:, :1], cache=cache)

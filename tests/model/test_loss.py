@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import talewright.model.loss as loss_module
-from talewright.model.loss import IGNORED, Taught, cross_entropy, token_scores
+from talewright.model.loss import IGNORED, cross_entropy, token_scores
 from tests.model.shapes import SEEDS
 
 Case = tuple[Tensor, Tensor, Tensor]
@@ -34,20 +34,18 @@ def make_case(B: int, T: int, D: int, V: int, padding: float, seed: int) -> Case
     return hidden, weight, targets
 
 
-def expected_loss(hidden: Tensor, weight: Tensor, targets: Tensor, cap: float | None = None) -> Tensor:
+def expected_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """In float64, place by place over real targets: -log of the softmax."""
     real = targets != IGNORED
     logits = (hidden @ weight.T)[real]
-    if cap is not None:
-        logits = cap * (logits / cap).tanh()
     return (logits.logsumexp(-1) - logits.gather(-1, targets[real][:, None])[:, 0]).sum()
 
 
-def assert_same_loss_and_gradients(case: Case, cap: float | None = None) -> None:
+def assert_same_loss_and_gradients(case: Case) -> None:
     hidden, weight, targets = case
     doubles = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
-    expected = expected_loss(*doubles, targets, cap)
-    loss = cross_entropy(hidden, weight, targets, cap)
+    expected = expected_loss(*doubles, targets)
+    loss = cross_entropy(hidden, weight, targets)
     assert (loss.shape, loss.dtype) == ((), torch.float32)
     torch.testing.assert_close(loss.double(), expected, atol=1e-4, rtol=1e-5)
     (0.37 * loss).backward()  # not 1: what comes from above is to be passed on
@@ -57,18 +55,9 @@ def assert_same_loss_and_gradients(case: Case, cap: float | None = None) -> None
 
 
 @settings(max_examples=60)
-@given(case=cases(), cap=st.none() | st.floats(1, 50))
-def test_loss_and_gradients_equal_the_formula(case: Case, cap: float | None) -> None:
-    assert_same_loss_and_gradients(case, cap)
-
-
-@settings(max_examples=20)
-@given(case=cases(), cap=st.floats(1, 50))
-def test_scores_of_capped_logits_are_their_losses(case: Case, cap: float) -> None:
-    hidden, weight, targets = (tensor.detach() for tensor in case)
-    losses, _ = token_scores(hidden, weight, targets, cap)
-    wanted = expected_loss(hidden.double(), weight.double(), targets, cap)
-    torch.testing.assert_close(losses.sum().double(), wanted, atol=1e-3, rtol=1e-4)
+@given(case=cases())
+def test_loss_and_gradients_equal_the_formula(case: Case) -> None:
+    assert_same_loss_and_gradients(case)
 
 
 @pytest.mark.parametrize(("B", "T", "V"), [(8, 256, 1000), (1, 4099, 300), (3, 1023, 2049)])
@@ -158,19 +147,19 @@ def test_half_precision_is_summed_in_float32() -> None:
 
 @settings(max_examples=40)
 @given(case=cases())
-def test_token_scores_are_the_losses_one_by_one_and_whether_each_was_likeliest(case: Case) -> None:
+def test_token_scores_are_the_losses_one_by_one_and_whether_each_was_the_argmax(case: Case) -> None:
     hidden, weight, targets = case
-    losses, hits = token_scores(hidden, weight, targets)
-    assert losses.shape == hits.shape == targets.shape
+    losses, correct = token_scores(hidden, weight, targets)
+    assert losses.shape == correct.shape == targets.shape
     assert not losses.requires_grad
     real = targets != IGNORED
     assert torch.all(losses[~real] == 0)
-    assert not hits[~real].any()
+    assert not correct[~real].any()
     logits = F.linear(hidden, weight).detach()
     wanted = -logits.log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
     torch.testing.assert_close(losses[real], wanted[real], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(losses.sum(), cross_entropy(hidden, weight, targets).detach(), atol=1e-3, rtol=1e-4)
-    assert torch.equal(hits[real], logits.argmax(-1)[real] == targets[real])
+    assert torch.equal(correct[real], logits.argmax(-1)[real] == targets[real])
 
 
 @pytest.mark.parametrize("held", [1, 130, 700, 1000])
@@ -179,63 +168,3 @@ def test_loss_and_gradients_do_not_depend_on_how_many_logits_are_held(
 ) -> None:
     monkeypatch.setattr(loss_module, "SLICE", held)
     assert_same_loss_and_gradients(make_case(3, 17, 8, 61, 0.2, 0))
-
-
-# --- with a teacher ----------------------------------------------------------------------------------------------
-
-
-def assert_taught_as_written_out(
-    case: Case, width: int, cap: float | None, their_cap: float | None, share: float
-) -> None:
-    """Against float64, place by place: (1 - share) * -log p[target] + share * -sum of q log p."""
-    hidden, weight, targets = case
-    generator = torch.Generator().manual_seed(width)
-    their_hidden = 2 * torch.randn(*hidden.shape[:2], width, generator=generator)
-    their_weight = torch.randn(len(weight), width, generator=generator)
-    doubles = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
-    real = targets != IGNORED
-    logits, theirs = (doubles[0] @ doubles[1].T)[real], (their_hidden.double() @ their_weight.double().T)[real]
-    logits = logits if cap is None else cap * (logits / cap).tanh()
-    theirs = theirs if their_cap is None else their_cap * (theirs / their_cap).tanh()
-    logs = logits.log_softmax(-1)
-    plain = -logs[torch.arange(len(logs)), targets[real]].sum()
-    expected = (1 - share) * plain - share * (theirs.softmax(-1) * logs).sum()
-
-    taught = Taught(their_hidden, their_weight, their_cap, share)
-    found = cross_entropy(hidden, weight, targets, cap, taught)
-    assert (found.shape, found.dtype) == ((2,), torch.float32)
-    torch.testing.assert_close(found.double(), torch.stack((expected, plain)), atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(found[1], cross_entropy(hidden, weight, targets, cap), atol=0, rtol=0)
-    (0.37 * found[0]).backward()
-    for mine, other in zip((hidden, weight), torch.autograd.grad(0.37 * expected, doubles), strict=True):
-        assert mine.grad is not None
-        torch.testing.assert_close(mine.grad.double(), other, atol=1e-5, rtol=1e-3)
-
-
-CAPS = st.none() | st.floats(1, 50)
-
-
-@settings(max_examples=60)
-@given(case=cases(), width=st.integers(1, 20), cap=CAPS, their_cap=CAPS, share=st.floats(0, 1))
-def test_the_loss_with_a_teacher_is_the_formula(
-    case: Case, width: int, cap: float | None, their_cap: float | None, share: float
-) -> None:
-    assert_taught_as_written_out(case, width, cap, their_cap, share)
-
-
-@pytest.mark.parametrize("held", [1, 130, 700, 1000])
-def test_the_loss_with_a_teacher_does_not_depend_on_how_many_logits_are_held(
-    monkeypatch: pytest.MonkeyPatch, held: int
-) -> None:
-    monkeypatch.setattr(loss_module, "SLICE", held)
-    assert_taught_as_written_out(make_case(3, 17, 8, 61, 0.2, 0), 5, None, 20.0, 0.3)
-
-
-def test_a_teacher_in_half_precision_is_near_the_formula() -> None:
-    hidden, weight, targets = make_case(4, 500, 8, 64, 0.1, 0)
-    taught = Taught(torch.randn(4, 500, 12), torch.randn(64, 12), None, 0.5)
-    exact = cross_entropy(hidden, weight, targets, None, taught)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = cross_entropy(hidden, weight, targets, None, taught)
-    assert found.dtype == torch.float32
-    assert found.tolist() == pytest.approx(exact.tolist(), rel=5e-3)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from talewright.config import ModelConfig
-from talewright.model.mlp import MLP
+from talewright.model.gpt import MLP
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -7,15 +7,20 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import talewright
+import talewright.model.loss as loss_module
 from talewright.config import load_recipe
 from talewright.data import prepare
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
+from talewright.model.loss import IGNORED, cross_entropy
 from talewright.run.log import read_log
-from talewright.train.distillation import open_teacher
+from talewright.train.distillation import TeacherOutput, distillation_loss, open_teacher
+from tests.model.test_loss import Case, cases, make_case
 from tests.train.conftest import batches_of, train_small, write_stories
 
 
@@ -61,10 +66,10 @@ def test_the_loop_learns_from_a_teacher_as_a_plain_one_does(small, small_corpus,
 def test_a_teacher_without_a_share_changes_nothing(small, small_corpus, teacher_run, tmp_path):
     train_small(small(), small_corpus, tmp_path / "alone")
     without = {"teacher": str(teacher_run), "teacher_weight": 0.0}
-    train_small(small(train=without), small_corpus, tmp_path / "taught")
-    alone, taught = steps_of(tmp_path / "alone"), steps_of(tmp_path / "taught")
-    assert [event["loss"] for event in alone] == [event["loss"] for event in taught]
-    assert [event["loss"] for event in alone] == [event["plain_loss"] for event in taught]
+    train_small(small(train=without), small_corpus, tmp_path / "distilled")
+    alone, distilled = steps_of(tmp_path / "alone"), steps_of(tmp_path / "distilled")
+    assert [event["loss"] for event in alone] == [event["loss"] for event in distilled]
+    assert [event["loss"] for event in alone] == [event["plain_loss"] for event in distilled]
     assert not any("plain_loss" in event for event in alone)
 
 
@@ -109,8 +114,8 @@ def test_a_run_notes_its_teacher_and_goes_on_with_it_alone(tmp_path, monkeypatch
         "train.compile": "false",
     }
     large = talewright.fit(talewright.load_recipe("quickstart", {**small, "model.d-model": "32"}), tmp_path / "large")
-    taught = {**small, "train.teacher": str(large.path)}
-    run = talewright.fit(talewright.load_recipe("quickstart", taught), tmp_path / "run")
+    distilled = {**small, "train.teacher": str(large.path)}
+    run = talewright.fit(talewright.load_recipe("quickstart", distilled), tmp_path / "run")
     noted = json.loads((run.path / "data.json").read_text())
     assert noted["teacher"]["checkpoint"] == "step-2"
     talewright.resume(run.path, {"train.max_steps": "3"})
@@ -119,3 +124,53 @@ def test_a_run_notes_its_teacher_and_goes_on_with_it_alone(tmp_path, monkeypatch
     (run.path / "data.json").write_text(json.dumps(noted))
     with pytest.raises(UserError, match="is not the teacher that this run began with"):
         talewright.resume(run.path, {"train.max_steps": "4"})
+
+
+# --- the loss ----------------------------------------------------------------------------------------------------
+
+
+def assert_loss_is_the_formula(case: Case, width: int, share: float) -> None:
+    """Against float64, position by position: (1 - share) * -log p[target] + share * -sum of q log p."""
+    hidden, weight, targets = case
+    generator = torch.Generator().manual_seed(width)
+    their_hidden = 2 * torch.randn(*hidden.shape[:2], width, generator=generator)
+    their_weight = torch.randn(len(weight), width, generator=generator)
+    doubles = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    real = targets != IGNORED
+    logits, theirs = (doubles[0] @ doubles[1].T)[real], (their_hidden.double() @ their_weight.double().T)[real]
+    logs = logits.log_softmax(-1)
+    plain = -logs[torch.arange(len(logs)), targets[real]].sum()
+    expected = (1 - share) * plain - share * (theirs.softmax(-1) * logs).sum()
+
+    found = distillation_loss(hidden, weight, targets, TeacherOutput(their_hidden, their_weight, share))
+    assert (found.shape, found.dtype) == ((2,), torch.float32)
+    torch.testing.assert_close(found.double(), torch.stack((expected, plain)), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(found[1], cross_entropy(hidden, weight, targets), atol=0, rtol=0)
+    (0.37 * found[0]).backward()
+    for mine, other in zip((hidden, weight), torch.autograd.grad(0.37 * expected, doubles), strict=True):
+        assert mine.grad is not None
+        torch.testing.assert_close(mine.grad.double(), other, atol=1e-5, rtol=1e-3)
+
+
+@settings(max_examples=60)
+@given(case=cases(), width=st.integers(1, 20), share=st.floats(0, 1))
+def test_the_loss_with_a_teacher_is_the_formula(case: Case, width: int, share: float) -> None:
+    assert_loss_is_the_formula(case, width, share)
+
+
+@pytest.mark.parametrize("held", [1, 130, 700, 1000])
+def test_the_loss_with_a_teacher_does_not_depend_on_how_many_logits_are_held(
+    monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(loss_module, "SLICE", held)
+    assert_loss_is_the_formula(make_case(3, 17, 8, 61, 0.2, 0), 5, 0.3)
+
+
+def test_a_teacher_in_half_precision_is_near_the_formula() -> None:
+    hidden, weight, targets = make_case(4, 500, 8, 64, 0.1, 0)
+    teacher = TeacherOutput(torch.randn(4, 500, 12), torch.randn(64, 12), 0.5)
+    exact = distillation_loss(hidden, weight, targets, teacher)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = distillation_loss(hidden, weight, targets, teacher)
+    assert found.dtype == torch.float32
+    assert found.tolist() == pytest.approx(exact.tolist(), rel=5e-3)

@@ -12,7 +12,7 @@ from talewright.data.sources import last_name
 from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
 from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
-from talewright.generate.engine import Engine, Story
+from talewright.generate.engine import Engine, Sample
 from talewright.generate.sampling import Sampling
 from talewright.run import RunFolder
 
@@ -84,7 +84,7 @@ class EvaluationContext:
         return train_ngram_models(train, self.tokenizer)
 
     @cached_property
-    def samples(self) -> list[Story]:
+    def samples(self) -> list[Sample]:
         """Stories that the model generates."""
         options = self.generation
         self.log(f"generating {options.stories:,} stories")

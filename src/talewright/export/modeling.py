@@ -1,5 +1,7 @@
-"""The model as transformers sees it. This module is not imported here: it is the end of the one file, made by
-`remote.py`, that goes with a model, and the classes that it imports from `talewright.model` stand before it there.
+"""The model as transformers sees it.
+
+Talewright never imports this module: it is the end of the single file, written by `remote.py`, that accompanies an
+exported model; the classes that it imports from `talewright.model` stand before it there.
 """
 
 from __future__ import annotations
@@ -7,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from talewright.config import ModelConfig
-from talewright.model.attention import Placement, _visible, attention_scores
-from talewright.model.gpt import GPT, Block, _position_table
-from talewright.model.kv_cache import LayerCache
+from talewright.model.attention import attention_scores
+from talewright.model.gpt import GPT, Block, position_table
+from talewright.model.kv_cache import KVCache, LayerCache
+from talewright.model.masks import AttentionMetadata
 
 
 class TalewrightConfig(PretrainedConfig):
@@ -43,7 +45,7 @@ class TalewrightConfig(PretrainedConfig):
         super().__init__(**settings)
 
     def shape(self) -> ModelConfig:
-        """The same as our model takes it. Raises ValueError, naming every setting that is wrong."""
+        """The same settings as our model takes them. Raises ValueError, naming every setting that is wrong."""
         names = [field.name for field in dataclasses.fields(ModelConfig) if field.name != "tied"]
         values = {name: getattr(self, name) for name in names}
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
@@ -53,26 +55,14 @@ class TalewrightConfig(PretrainedConfig):
         return config
 
 
-class Past:
-    """The tokens that are already read: transformers' cache, in the form in which our attention writes to it."""
+class TransformersLayerCache(LayerCache):
+    """One layer of transformers' cache, in the form in which our attention writes to it."""
 
-    even = True
-
-    def __init__(self, cache: Any, length: int) -> None:
-        self.cache, self.longest = cache, length
-
-    def layer(self, number: int) -> LayerCache:
-        return cast(LayerCache, _PastLayer(self.cache, number))
-
-
-class _PastLayer:
-    def __init__(self, cache: Any, number: int) -> None:
-        self.cache, self.number = cache, number
+    def __init__(self, cache: Any, layer: int) -> None:
+        self.cache, self.layer = cache, layer
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
-        """Store k and v (B, K, T, d), where there is a cache; return all that is stored below `stop`."""
-        if self.cache is not None:
-            k, v = self.cache.update(k, v, self.number)
+        k, v = self.cache.update(k, v, self.layer)
         return k[:, :, :stop], v[:, :, :stop]
 
 
@@ -110,18 +100,23 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
             use_cache = not self.training and labels is None
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
-        length = 0 if past_key_values is None else int(past_key_values.get_seq_length())
-        placed = self._place(input_ids, attention_mask, position_ids, length)
-        x, placed = self.gpt.embed_at(input_ids, placed)
-        masked = any(mask is not None and mask.dim() == 4 for mask in placed.masks.values())
-        past = Past(past_key_values, length) if masked or past_key_values is not None else None
-        states, attentions = [], []
-        for i, block in enumerate(cast("list[Block]", self.gpt.blocks)):
-            states.append(x)
-            if output_attentions:
-                attentions.append(self._attention(block, x, placed, length))
-            x = block(x, placed, past.layer(i) if past else None)
-        x = self.gpt.norm(x)
+        past = None
+        if past_key_values is not None:
+            layers = [TransformersLayerCache(past_key_values, i) for i in range(self.gpt.config.n_layers)]
+            length = int(past_key_values.get_seq_length())
+            past = KVCache(layers, input_ids.new_full(input_ids.shape[:1], length), length)
+            if length and output_attentions:
+                raise ValueError("attention weights are shown of a whole text alone: output_attentions with no cache")
+        metadata = self._metadata(input_ids, attention_mask, position_ids, past)
+        blocks, states, hooks = cast("list[Block]", self.gpt.blocks), cast("list[Tensor]", []), []
+        if output_hidden_states or output_attentions:
+            hooks = [block.register_forward_pre_hook(lambda _, given: states.append(given[0])) for block in blocks]
+        try:
+            x = self.gpt.hidden(input_ids, past, metadata)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        patterns = (_pattern(block, state, metadata) for block, state in zip(blocks, states, strict=True))
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.gpt.logits(x[:, kept])
         output = CausalLMOutputWithPast(
@@ -129,46 +124,31 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
             logits=cast(Any, logits),
             past_key_values=past_key_values if use_cache else None,
             hidden_states=cast(Any, (*states, x)) if output_hidden_states else None,
-            attentions=cast(Any, tuple(attentions)) if output_attentions else None,
+            attentions=cast(Any, tuple(patterns)) if output_attentions else None,
         )
         return output.to_tuple() if return_dict is False else output
 
-    def _place(self, tokens: Tensor, real: Tensor | None, positions: Tensor | None, length: int) -> Placement:
-        """Where the tokens (B, T) stand, after `length` that the cache holds, and what they see of all S = length + T.
-
-        `real` (B, S) is 0 at padding, which no token sees but padding itself, that its softmax has something to sum.
-        """
-        stop = length + tokens.shape[1]
-        if real is not None and tuple(real.shape) != (len(tokens), stop):
-            raise ValueError(f"attention_mask is {tuple(real.shape)}; here it is {(len(tokens), stop)}, cache included")
-        if real is not None and real.all():
-            real = None
-        here = torch.arange(length, stop, device=tokens.device)
-        if positions is None:
-            positions = here if real is None else (real.long().cumsum(-1) - 1).clamp(min=0)[:, length:]
-        context = self.gpt.config.context_length
-        if stop > context and int(positions.max()) >= context:
+    def _metadata(
+        self, tokens: Tensor, padding_mask: Tensor | None, positions: Tensor | None, past: KVCache | None
+    ) -> AttentionMetadata:
+        """Positions and masks of tokens (B, T) after the cache; padding_mask (B, S) as in `attention_metadata`."""
+        start = past.longest if past else 0
+        stop, context = start + tokens.shape[1], self.gpt.config.context_length
+        if padding_mask is not None and tuple(padding_mask.shape) != (len(tokens), stop):
             raise ValueError(
-                f"a text of {int(positions.max()) + 1} tokens is beyond this model's context of {context}: cut it to "
-                f"its last {context}, or ask for fewer new tokens (max_length={context} goes to the end)"
+                f"attention_mask is {tuple(padding_mask.shape)}; here it is {(len(tokens), stop)}, cache included"
             )
-        masks: dict[int | None, Tensor | None] = {}
-        for window in self.gpt.windows:
-            if real is not None:
-                seen = _visible(here, stop, window) & real.bool()[:, None, None, :]  # (B, 1, T, S)
-                masks[window] = seen | (here[:, None] == torch.arange(stop, device=tokens.device))
-            elif (length == 0 or tokens.shape[1] == 1) and (window is None or window >= stop):
-                masks[window] = None
-            else:
-                masks[window] = _visible(here, stop, window)
-        return Placement(positions, None, masks, causal=length == 0, stop=stop)
-
-    def _attention(self, block: Block, x: Tensor, placed: Placement, length: int) -> Tensor:
-        if length:
-            raise ValueError("attention weights are shown of a whole text alone: output_attentions with no cache")
-        attention = block.attention
-        q, k, _ = attention.project(block.norm1(x) if block.pre_norm else x, placed)
-        return attention_scores(q, k, placed.masks[attention.window], placed.causal, attention.scale).softmax(-1)
+        if padding_mask is not None and padding_mask.all():
+            padding_mask = None
+        if positions is None and padding_mask is not None:
+            positions = (padding_mask.long().cumsum(-1) - 1).clamp(min=0)[:, start:]
+        length = int(positions.max()) + 1 if positions is not None and stop > context else stop
+        if length > context:
+            raise ValueError(
+                f"a text of {length} tokens is beyond this model's context of {context}: cut it to its last {context}, "
+                f"or ask for fewer new tokens (max_length={context} goes to the end)"
+            )
+        return self.gpt.metadata(tokens, past, padding_mask, positions)
 
     def _loss(self, logits: Tensor, labels: Tensor | None, kwargs: dict[str, Any]) -> Tensor | None:
         if labels is None:
@@ -202,8 +182,16 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
         self.gpt.head = cast(nn.Linear, new_embeddings)
 
 
+def _pattern(block: Block, x: Tensor, metadata: AttentionMetadata) -> Tensor:
+    """The attention weights of a block that reads x: (B, H, T, T)."""
+    attention = block.attention
+    q, k, _ = attention.project(block.norm1(x) if block.pre_norm else x, metadata)
+    mask = metadata.masks[attention.window]
+    return attention_scores(q, k, mask, metadata.causal, attention.scale).softmax(-1)
+
+
 def _fill_table(gpt: GPT) -> None:
-    """Compute the table of positions, where there is one: no file holds it."""
-    table = _position_table(gpt.config)
+    """Compute the table of positions, if the model has one: no file holds it."""
+    table = position_table(gpt.config)
     if table is not None:
         gpt.table = table.to(gpt.output_weight.device)

@@ -1,1 +1,1 @@
-"""Telling stories with a trained model: `engine.Engine`, by the settings of `sampling.Sampling`."""
+"""Generation with a trained model: `engine.Engine`, with the settings of `sampling.Sampling`."""

@@ -1,4 +1,4 @@
-"""Stories told side by side: one row of a batch each, a token at every step, on the keys and values kept so far."""
+"""Samples generated together: one row of a batch each, one token per step, on cached keys and values."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from talewright.generate.sampling import GREEDY, Sampling
 from talewright.model.kv_cache import KVCache
 
 
-class Rows:
-    """The stories of one batch while they are told. `step` until not `running`; then `told` and `counts` hold them.
+class GenerationBatch:
+    """The samples of one batch during generation. `step` until not `running`; `generated` and `counts` hold the result.
 
-    A story that ends leaves the batch. One that fills the model's context goes on from a window: the newest half of
-    its tokens is read again, as if the story began there, and grows until the context is full once more.
+    A sample that ends leaves the batch. One that fills the model's context continues from a window: the newest half of
+    its tokens is read again, as if the sample began there, and grows until the context is full once more.
     """
 
     def __init__(
         self,
         decoder: Decoder,
         prompts: Sequence[Sequence[int]],
-        stories: Sequence[int],
+        indices: Sequence[int],
         sampling: Sampling,
         eos_id: int,
     ) -> None:
-        """prompts: 1 to context_length tokens each, the first one the end of text; stories: the number of each story,
-        which with the seed settles what it draws; eos_id: the end of text.
+        """prompts: 1 to context_length tokens each, the first one the end of text; indices: the index of each sample,
+        which with the seed determines its random numbers; eos_id: the end of text.
         """
         self.decoder, self.model, self.eos_id = decoder, decoder.model, eos_id
-        self.prompts, self.stories, self.sampling = prompts, np.asarray(stories), sampling
+        self.prompts, self.indices, self.sampling = prompts, np.asarray(indices), sampling
         B, config = len(prompts), self.model.config
-        self.told = np.empty((B, sampling.max_new_tokens), dtype=np.int64)  # of each story, what comes after its prompt
-        self.counts = np.zeros(B, dtype=np.int64)  # how many of these are told, the end of text not counted
-        self.finished = np.zeros(B, dtype=bool)  # whether it came to its end of text
-        self.windowed = False  # whether a story went past the model's context
+        self.generated = np.empty((B, sampling.max_new_tokens), dtype=np.int64)  # tokens after each prompt
+        self.counts = np.zeros(B, dtype=np.int64)  # how many there are, not counting the end of text
+        self.finished = np.zeros(B, dtype=bool)  # whether each sample reached its end of text
+        self.windowed = False  # whether a sample went past the model's context
         self.steps = 0
-        self.alive = np.arange(B)  # which story each row of the batch tells
-        room = min(config.context_length, max(map(len, prompts)) + sampling.max_new_tokens)
-        self.cache = KVCache(config, B, room, like=self.model.output_weight)
+        self.alive = np.arange(B)  # the sample in each row of the batch
+        capacity = min(config.context_length, max(map(len, prompts)) + sampling.max_new_tokens)
+        self.cache = KVCache.empty(config, B, capacity, like=self.model.output_weight)
         self.token: Tensor  # (rows,) the newest token of each row, not yet read
         self.uniforms: Tensor | None = None  # (rows, UNIFORMS)
         self.seen = self._tokens_seen() if sampling.repetition_penalty != 1 else None  # (rows, V)
 
     @property
     def running(self) -> bool:
-        """Whether any story is still to go on."""
+        """Whether any sample is unfinished."""
         return len(self.alive) > 0 and self.steps < self.sampling.max_new_tokens
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Tell one more token of every story that has not ended."""
+        """Generate one more token of every sample that has not ended."""
         hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
         logits = self.decoder.logits(hidden).float()  # (rows, V)
         self.token = choose(logits, self.sampling, self.seen, self._uniform())
@@ -62,7 +62,7 @@ class Rows:
             self.seen.scatter_(1, self.token[:, None], True)
         newest = self.token.cpu().numpy()  # the one wait for the device
         ended = newest == self.eos_id
-        self.told[self.alive, self.steps] = newest
+        self.generated[self.alive, self.steps] = newest
         self.counts[self.alive] += ~ended
         self.steps += 1
         if ended.any():
@@ -86,22 +86,22 @@ class Rows:
         return self.decoder.hidden(self.token, self.cache)
 
     def _move_windows(self) -> None:
-        """Let the rows whose context is full hold the newest half of their tokens alone."""
+        """Reduce the rows whose context is full to the newest half of their tokens."""
         context = self.model.config.context_length
         full = (self.cache.lengths == context).nonzero()[:, 0]
-        half = KVCache(self.model.config, len(full), context // 2, like=self.model.output_weight)
+        half = KVCache.empty(self.model.config, len(full), context // 2, like=self.model.output_weight)
         if context > 1:
-            newest = [self._newest(story, context // 2) for story in self.alive[full.cpu().numpy()]]
+            newest = [self._newest(sample, context // 2) for sample in self.alive[full.cpu().numpy()]]
             self.model.hidden(self._to_device(np.stack(newest)), half)
         self.cache.replace(full, half)
         self.windowed = True
 
-    def _newest(self, story: int, count: int) -> np.ndarray:
-        """The last so many tokens of a story that were read."""
-        return np.concatenate((self.prompts[story], self.told[story, : self.steps - 1]))[-count:]
+    def _newest(self, sample: int, count: int) -> np.ndarray:
+        """The last `count` tokens of a sample that were read."""
+        return np.concatenate((self.prompts[sample], self.generated[sample, : self.steps - 1]))[-count:]
 
     def _drop(self, ended: np.ndarray) -> None:
-        """Take the rows of stories that have ended out of the batch; rows from its end fill the gaps."""
+        """Remove the rows of samples that have ended; rows from the end of the batch fill the gaps."""
         self.finished[self.alive[ended]] = True
         count = int((~ended).sum())
         order = np.arange(count)
@@ -114,17 +114,17 @@ class Rows:
         self.cache.select(rows)
 
     def _uniform(self) -> Tensor | None:
-        """The random number of each row's next token: (rows,); None where greedy."""
+        """The random number of each row's next token: (rows,); None if greedy."""
         if self.sampling.temperature < GREEDY:
             return None
-        block, place = divmod(self.steps, UNIFORMS)
-        if place == 0:
-            stories = self.stories[self.alive].tolist()
-            self.uniforms = uniforms(self.sampling.seed, stories, block).to(self.cache.lengths.device)
-        return None if self.uniforms is None else self.uniforms[:, place]
+        block, column = divmod(self.steps, UNIFORMS)
+        if column == 0:
+            indices = self.indices[self.alive].tolist()
+            self.uniforms = uniforms(self.sampling.seed, indices, block).to(self.cache.lengths.device)
+        return None if self.uniforms is None else self.uniforms[:, column]
 
     def _tokens_seen(self) -> Tensor:
-        """Which tokens each prompt holds, (B, V), bool; the end of text before it is no part of the story."""
+        """Which tokens each prompt holds, (B, V), bool; the end of text before it does not count."""
         seen = torch.zeros(len(self.prompts), self.decoder.vocab_size, dtype=torch.bool)
         for row, prompt in zip(seen, self.prompts, strict=True):
             row[torch.as_tensor(prompt)] = True

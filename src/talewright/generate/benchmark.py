@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from talewright.config import Recipe
-from talewright.generate.batching import Rows
-from talewright.generate.quantization import BYTES, Precision, decoder_at
+from talewright.generate.batching import GenerationBatch
+from talewright.generate.quantization import BYTES, WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import default_device, keep_heap
 from talewright.machine.peak import matmul_peak
@@ -19,8 +19,8 @@ from talewright.model.cost import forward_flops
 from talewright.model.gpt import GPT
 
 
-def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: Precision) -> dict[str, Any]:
-    """Tell stories of the context's length with random weights for so many seconds, and say how fast."""
+def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: WeightPrecision) -> dict[str, Any]:
+    """Generate samples of the context's length with random weights for that many seconds; return the speed."""
     keep_heap()
     device = default_device()
     torch.manual_seed(recipe.seed)
@@ -30,11 +30,11 @@ def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: Prec
     rates, end = [], time.perf_counter() + seconds
     while len(rates) < 2 or time.perf_counter() < end:  # the first warms up
         sampling = Sampling(max_new_tokens=length, seed=len(rates))
-        rows = Rows(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
+        samples = GenerationBatch(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
         started = time.perf_counter()
-        while rows.running:
-            rows.step()
-        rates.append(batch * rows.steps / (time.perf_counter() - started))
+        while samples.running:
+            samples.step()
+        rates.append(batch * samples.steps / (time.perf_counter() - started))
     rate = statistics.median(rates[1:])
     peak = matmul_peak(device, torch.float32)
     weights = sum(p.numel() for p in model.parameters()) * BYTES[precision]

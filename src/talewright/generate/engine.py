@@ -1,4 +1,4 @@
-"""Telling stories: from prompts to text, many at once or piece by piece."""
+"""Generation from prompts to text, many samples at once or streamed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.generate.batching import Rows
+from talewright.generate.batching import GenerationBatch
 from talewright.generate.fast_decode import Decoder
-from talewright.generate.quantization import Precision, decoder_at
+from talewright.generate.quantization import WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
@@ -20,28 +20,28 @@ from talewright.tokenizer import Tokenizer
 logger = logging.getLogger(__name__)
 
 MAX_ROWS = 128
-"""Stories told side by side. One core tells 10 % more tokens a second with 128 than with 64, at `mini-2m`'s shape."""
+"""Samples generated together. At `mini-2m`'s shape, one core generates 10% more tokens/s with 128 than with 64."""
 BATCH_BYTES = 1 << 30
 """Memory that one batch may take, its prompts' forward pass included."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
-    """A story that was told."""
+class Sample:
+    """A generated text."""
 
     prompt: str
     text: str
-    """The whole story: the prompt and what was told after it."""
+    """The prompt and what was generated after it."""
     new_tokens: int
-    """Tokens told after the prompt; the end of text is not counted."""
+    """Tokens generated after the prompt, not counting the end of text."""
     finished: bool
-    """Whether the story came to its end. If not, it was stopped at max_new_tokens."""
+    """Whether the model ended the text. If not, it was stopped at max_new_tokens."""
 
 
 class Engine:
-    """Tells stories with a model and its tokenizer. The model may be trained on between two stories.
+    """Generates text with a model and its tokenizer. The model may be trained between two calls.
 
-    `notify` is told in one sentence, once a call, when prompts or stories are longer than the model's context.
+    `notify` receives one sentence per call when prompts or samples are longer than the model's context.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Engine:
         model: GPT,
         tokenizer: Tokenizer,
         notify: Callable[[str], object] = logger.warning,
-        precision: Precision = "fp32",
+        precision: WeightPrecision = "fp32",
     ) -> None:
-        """precision: of the weights; less than fp32 is told with a copy of the model as it is now. Raises UserError
-        where the tokenizer has more ids than the model.
+        """precision: of the weights; less than fp32 generates with a copy of the model as it is now. Raises UserError
+        if the tokenizer has more ids than the model.
         """
         if tokenizer.vocab_size > model.config.vocab_size:
             raise UserError(
@@ -62,31 +62,31 @@ class Engine:
         self._copy = None if precision == "fp32" else decoder_at(model, tokenizer.vocab_size, precision)
         self.model, self.tokenizer, self.notify = model, tokenizer, notify
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling | None = None) -> list[Story]:
-        """A story for each prompt, in their order; an empty prompt begins one.
+    def generate(self, prompts: Sequence[str], sampling: Sampling | None = None) -> list[Sample]:
+        """A sample for each prompt, in their order; an empty prompt begins a new text.
 
-        Story number i draws the same numbers whatever the other prompts are, and the same as `stream` with index i.
+        Sample i draws the same random numbers whatever the other prompts are, and the same as `stream` with index i.
         """
         if isinstance(prompts, str):
             raise TypeError("generate takes a list of prompts; [prompt] is one of one")
         sampling = sampling or Sampling()
         encoded = self._encode(prompts)
-        found: dict[int, Story] = {}
+        samples: dict[int, Sample] = {}
         windowed = False
-        for batch in _batches(encoded, self.model.config, sampling.max_new_tokens):
-            rows = self._rows([encoded[i] for i in batch], batch, sampling)
+        for indices in _batches(encoded, self.model.config, sampling.max_new_tokens):
+            batch = self._batch([encoded[i] for i in indices], indices, sampling)
             with _evaluating(self.model):
-                while rows.running:
-                    rows.step()
-            windowed = windowed or rows.windowed
-            for row, i in enumerate(batch):
-                found[i] = self._story(prompts[i], rows, row)
+                while batch.running:
+                    batch.step()
+            windowed = windowed or batch.windowed
+            for row, i in enumerate(indices):
+                samples[i] = self._sample(prompts[i], batch, row)
         if windowed:
             self._notify_of_window()
-        return [found[i] for i in range(len(prompts))]
+        return [samples[i] for i in range(len(prompts))]
 
     def stream(self, prompt: str, sampling: Sampling | None = None, index: int = 0) -> Generator[str, None, None]:
-        """What comes after the prompt, piece by piece as it is told: whole characters, together what `tell` gives."""
+        """What comes after the prompt, as it is generated: whole characters, together what `generate` returns."""
         decoder, table = _text_decoder(), self.tokenizer.token_bytes
         for token in self.stream_tokens(self.tokenizer.encode(prompt), sampling, index):
             if piece := decoder.decode(table[token]):
@@ -95,26 +95,25 @@ class Engine:
     def stream_tokens(
         self, ids: Sequence[int], sampling: Sampling | None = None, index: int = 0
     ) -> Generator[int, None, bool]:
-        """The token ids that come after these, one by one as they are told, the end of text left out. Returns whether
-        the story came to its end.
+        """The token ids that come after these, one by one as they are generated, without the end of text. Returns
+        whether the model ended the text.
 
-        Whoever has a story's ids goes on from any token of it, as no text can: another split of the same letters would
-        be other tokens.
+        Ids, unlike text, can continue from any token: the same letters could be split into other tokens.
         """
-        rows = self._rows(self._fitted([ids]), [index], sampling or Sampling())
+        batch = self._batch(self._fitted([ids]), [index], sampling or Sampling())
         notified = False
         with _evaluating(self.model):
-            while rows.running:
-                rows.step()
-                if rows.windowed and not notified:
+            while batch.running:
+                batch.step()
+                if batch.windowed and not notified:
                     self._notify_of_window()
                     notified = True
-                if rows.counts[0] == rows.steps:
-                    yield int(rows.told[0, rows.steps - 1])
-        return bool(rows.finished[0])
+                if batch.counts[0] == batch.steps:
+                    yield int(batch.generated[0, batch.steps - 1])
+        return bool(batch.finished[0])
 
     def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Ids of each prompt after an end of text, as stories stand in training: the newest that fit the context."""
+        """Ids of each prompt after an end of text, as in training: the newest that fit the context."""
         return self._fitted(self.tokenizer.encode_batch(list(prompts)))
 
     def _fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -128,38 +127,31 @@ class Engine:
             )
         return [ids[-context:] for ids in encoded]
 
-    def _rows(self, encoded: list[list[int]], stories: list[int], sampling: Sampling) -> Rows:
+    def _batch(self, encoded: list[list[int]], indices: list[int], sampling: Sampling) -> GenerationBatch:
         decoder = self._copy or Decoder(self.model, self.tokenizer.vocab_size)
-        return Rows(decoder, encoded, stories, sampling, self.tokenizer.eos_id)
+        return GenerationBatch(decoder, encoded, indices, sampling, self.tokenizer.eos_id)
 
-    def _story(self, prompt: str, rows: Rows, row: int) -> Story:
-        told = _text_decoder().decode(self._bytes(rows, row))
-        return Story(
-            prompt=prompt,
-            text=prompt + told,
-            new_tokens=int(rows.counts[row]),
-            finished=bool(rows.finished[row]),
-        )
-
-    def _bytes(self, rows: Rows, row: int) -> bytes:
-        table = self.tokenizer.token_bytes
-        return b"".join(table[i] for i in rows.told[row, : rows.counts[row]].tolist())
+    def _sample(self, prompt: str, batch: GenerationBatch, row: int) -> Sample:
+        table, count = self.tokenizer.token_bytes, int(batch.counts[row])
+        generated = b"".join(table[i] for i in batch.generated[row, :count].tolist())
+        text = prompt + _text_decoder().decode(generated)
+        return Sample(prompt=prompt, text=text, new_tokens=count, finished=bool(batch.finished[row]))
 
     def _notify_of_window(self) -> None:
         context = self.model.config.context_length
         self.notify(
-            f"a story is longer than the model's context of {context:,} tokens; past that it is told from its newest "
+            f"a story is longer than the model's context of {context:,} tokens; past that it continues from its newest "
             f"{context // 2:,} to {context:,}, and the model no longer sees how it began"
         )
 
 
 def _text_decoder() -> codecs.IncrementalDecoder:
-    """Bytes to text: bytes that are no UTF-8 become U+FFFD; a character not yet whole is held back."""
+    """Bytes to text: bytes that are not UTF-8 become U+FFFD; an incomplete character is held back."""
     return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 def _batches(encoded: list[list[int]], config: ModelConfig, new_tokens: int) -> Iterator[list[int]]:
-    """The numbers of the prompts, told together where their lengths are near and memory allows."""
+    """The indices of the prompts, in batches of similar lengths that fit into memory."""
     by_length = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
     while by_length:
         count = _rows_in_memory(config, len(encoded[by_length[0]]), new_tokens)
@@ -168,7 +160,7 @@ def _batches(encoded: list[list[int]], config: ModelConfig, new_tokens: int) -> 
 
 
 def _rows_in_memory(config: ModelConfig, prompt_length: int, new_tokens: int) -> int:
-    """How many rows a batch may have, by what each holds: its cache, its prompt's activations and its logits."""
+    """How many rows a batch may have, by the memory of each: its cache, its prompt's activations and its logits."""
     kept = min(config.context_length, prompt_length + new_tokens)
     cache = 2 * config.n_layers * config.kv_heads * config.head_dim * kept
     reading = max(prompt_length, config.context_length // 2 if kept == config.context_length else 0)
@@ -179,7 +171,7 @@ def _rows_in_memory(config: ModelConfig, prompt_length: int, new_tokens: int) ->
 
 @contextmanager
 def _evaluating(model: GPT) -> Iterator[None]:
-    """The model without dropout, and afterwards as it was."""
+    """The model in evaluation mode, and afterwards as it was."""
     training = model.training
     model.eval()
     try:

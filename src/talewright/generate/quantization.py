@@ -1,4 +1,4 @@
-"""Weights of fewer bits for telling, which is as fast as memory gives the weights: half the bytes, twice the tokens."""
+"""Weights of fewer bits: generation is limited by reading them, so half the bytes give twice the tokens per second."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from talewright.errors import UserError
 from talewright.generate.fast_decode import Decoder, Map, float_product
 from talewright.model.gpt import GPT, Block
 
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-"""bf16 for many stories at once on a processor that multiplies it, fp16 for one, int8 the fastest for one."""
+WeightPrecision = Literal["fp32", "bf16", "fp16", "int8"]
+"""bf16 for many samples at once on a CPU with bf16 units, fp16 for one; int8 is the fastest for one."""
 FLOATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
-"""Of a weight."""
+BYTES: dict[WeightPrecision, int] = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+"""Bytes per weight."""
 LEVELS = 127
 """int8 weights are whole numbers from -127 to 127, times a scale for each row."""
 
 LANES = 32
-"""torch's int8 kernel reads so many columns at once, past the end where there are fewer."""
+"""torch's int8 kernel reads this many columns at once, past the end if there are fewer."""
 
 
-def decoder_at(model: GPT, vocab_size: int, precision: Precision) -> Decoder:
-    """What tells with the model's weights at that precision. Raises UserError at a precision that is not known."""
-    if precision not in get_args(Precision):
-        raise UserError(f"--precision is {precision}; it is one of {', '.join(get_args(Precision))}")
+def decoder_at(model: GPT, vocab_size: int, precision: WeightPrecision) -> Decoder:
+    """A decoder with the model's weights at that precision. Raises UserError at an unknown precision."""
+    if precision not in get_args(WeightPrecision):
+        raise UserError(f"--precision is {precision}; it is one of {', '.join(get_args(WeightPrecision))}")
     if precision == "fp32":
         return Decoder(model, vocab_size)
     if precision != "int8":
@@ -38,7 +38,7 @@ def decoder_at(model: GPT, vocab_size: int, precision: Precision) -> Decoder:
 
 
 @torch.no_grad()
-def at_precision(model: GPT, precision: Precision) -> GPT:
+def at_precision(model: GPT, precision: WeightPrecision) -> GPT:
     """A copy of the model with its weights at that precision; int8 ones are kept as float32 of these values."""
     model = copy.deepcopy(model).eval()
     if precision == "int8":

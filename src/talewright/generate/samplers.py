@@ -14,28 +14,28 @@ import torch
 from torch import Tensor
 
 from talewright.generate.sampling import GREEDY, Sampling
-from talewright.model.loss import likeliest
+from talewright.model.loss import argmax
 
 UNIFORMS = 256
-"""Numbers that `uniforms` draws at once for a story."""
+"""Numbers that `uniforms` draws at once for a sample."""
 
 
 def choose(logits: Tensor, sampling: Sampling, seen: Tensor | None, uniform: Tensor | None) -> Tensor:
     """The next token of each row: (B,), int64.
 
-    logits (B, V); seen (B, V) or None as in `filtered`; uniform (B,) as in `draw`, not looked at where greedy.
+    logits (B, V); seen (B, V) or None as in `filtered`; uniform (B,) as in `draw`, ignored if greedy.
     """
     if sampling.temperature < GREEDY or uniform is None:
-        return likeliest(penalised(logits, seen, sampling.repetition_penalty))
+        return argmax(penalized(logits, seen, sampling.repetition_penalty))
     return draw(filtered(logits, sampling, seen), uniform)
 
 
 def filtered(logits: Tensor, sampling: Sampling, seen: Tensor | None) -> Tensor:
     """Logits (B, V) as the settings change them, -inf where a token is left out; for a temperature of GREEDY or more.
 
-    seen (B, V), bool, says which tokens the story holds; None where there is no repetition penalty.
+    seen (B, V), bool, says which tokens the text holds; None if there is no repetition penalty.
     """
-    logits = penalised(logits, seen, sampling.repetition_penalty) / sampling.temperature
+    logits = penalized(logits, seen, sampling.repetition_penalty) / sampling.temperature
     if sampling.top_k is not None:
         logits = top_k(logits, sampling.top_k)
     if sampling.top_p is not None:
@@ -43,7 +43,7 @@ def filtered(logits: Tensor, sampling: Sampling, seen: Tensor | None) -> Tensor:
     return logits if sampling.min_p is None else min_p(logits, sampling.min_p)
 
 
-def penalised(logits: Tensor, seen: Tensor | None, penalty: float) -> Tensor:
+def penalized(logits: Tensor, seen: Tensor | None, penalty: float) -> Tensor:
     """Logits of `seen` tokens divided by the penalty, or multiplied where negative (CTRL, Keskar et al. 2019,
     arXiv:1909.05858, section 4.1; the case of negative logits as everyone has it since).
     """
@@ -53,13 +53,13 @@ def penalised(logits: Tensor, seen: Tensor | None, penalty: float) -> Tensor:
 
 
 def top_k(logits: Tensor, k: int) -> Tensor:
-    """The k likeliest tokens, and any that tie with the last of them (Fan et al. 2018, arXiv:1805.04833)."""
+    """The k most likely tokens, and any that tie with the last of them (Fan et al. 2018, arXiv:1805.04833)."""
     last = logits.topk(min(k, logits.shape[-1])).values[:, -1:]
     return logits.masked_fill(logits < last, -math.inf)
 
 
 def top_p(logits: Tensor, p: float) -> Tensor:
-    """The fewest likeliest tokens that hold at least p of the probability, and any that tie with the last of them
+    """The fewest most likely tokens that hold at least p of the probability, and any that tie with the last of them
     (nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751).
     """
     if p >= 1:
@@ -69,7 +69,7 @@ def top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def min_p(logits: Tensor, p: float) -> Tensor:
-    """Tokens at least p times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082)."""
+    """Tokens at least p times as likely as the most likely one (Nguyen et al. 2024, arXiv:2407.01082)."""
     if p <= 0:
         return logits
     return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(p), -math.inf)
@@ -81,19 +81,19 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     One number a row, so that a row's token depends on nothing else in the batch.
     """
     # A GPU sums in blocks: rounded to float32, the sum could rise at a token of probability 0. A CPU sums in order,
-    # and pays dearly for larger tensors.
+    # and is slow with larger tensors.
     exact = torch.float64 if logits.is_cuda else torch.float32
     cumulative = logits.softmax(-1).cumsum(-1, dtype=exact)
     return torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)[:, 0]
 
 
-def uniforms(seed: int, stories: Sequence[int], block: int) -> Tensor:
-    """Numbers in [0, 1) for each story's tokens block * UNIFORMS and on: (len(stories), UNIFORMS), float32.
+def uniforms(seed: int, indices: Sequence[int], block: int) -> Tensor:
+    """Numbers in [0, 1) for each sample's tokens block * UNIFORMS and on: (len(indices), UNIFORMS), float32.
 
-    A function of (seed, story, token) alone, by a counter-based generator (Philox, Salmon et al. 2011), so that what
-    a story draws depends on no other. They are multiples of 2^-23: u * total then rounds to less than the total.
+    A function of (seed, index, token) alone, by a counter-based generator (Philox, Salmon et al. 2011), so that what
+    a sample draws depends on no other. They are multiples of 2^-23: u * total then rounds to less than the total.
     """
-    raw = [np.random.Philox(key=[seed, story], counter=[0, 0, block, 0]).random_raw(UNIFORMS) for story in stories]
+    raw = [np.random.Philox(key=[seed, index], counter=[0, 0, block, 0]).random_raw(UNIFORMS) for index in indices]
     return torch.from_numpy((np.stack(raw) >> np.uint64(41)).astype(np.float32) * np.float32(2**-23))
 
 
@@ -106,7 +106,7 @@ def _nucleus_floor(probabilities: Tensor, p: float) -> Tensor:
 
 
 def _floor_among(probabilities: Tensor, p: float, count: int) -> Tensor:
-    """`_nucleus_floor`, looked for among the `count` likeliest, and then among more in the rows that need more."""
+    """`_nucleus_floor`, searched among the `count` most likely, and then among more in the rows that need more."""
     likely = probabilities.topk(count).values  # falling
     inside = likely.cumsum(-1) - likely < p  # (B, count): what comes before holds less than p
     floor = likely.gather(-1, inside.sum(-1, keepdim=True) - 1)

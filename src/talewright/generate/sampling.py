@@ -1,4 +1,4 @@
-"""The settings of telling: how the next token is drawn, and when to stop. Imports nothing heavy."""
+"""The settings of generation: how the next token is drawn, and when to stop. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from dataclasses import dataclass
 from talewright.errors import UserError
 
 GREEDY = 1e-5
-"""Below this temperature the likeliest token is always taken: logits divided by less would soon overflow."""
+"""Below this temperature the most likely token is always taken: logits divided by less would soon overflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How stories are told. Checked where it is made: raises UserError, naming every option that is out of range."""
+    """How text is generated. Raises UserError, naming every option that is out of range."""
 
     temperature: float = 0.8
-    """Below 1 the likely becomes likelier, above 1 less so; 0 always takes the likeliest token."""
+    """Below 1 likely tokens become likelier, above 1 less likely; 0 always takes the most likely one."""
     top_k: int | None = None
-    """Draw from this many likeliest tokens alone."""
+    """Draw only from this many most likely tokens."""
     top_p: float | None = None
-    """Draw from the likeliest tokens that together hold this share of the probability."""
+    """Draw from the most likely tokens that together hold this share of the probability."""
     min_p: float | None = None
-    """Leave out tokens less likely than this share of the likeliest one."""
+    """Leave out tokens whose probability is below this share of the most likely one's."""
     repetition_penalty: float = 1.0
-    """Above 1, tokens that stand in the story already become less likely."""
+    """Above 1, tokens that the text already holds become less likely."""
     max_new_tokens: int = 200
-    """Stop a story that has not ended after this many tokens."""
+    """Stop a text that has not ended after this many tokens."""
     seed: int = 0
-    """The same seed tells the same stories."""
+    """The same seed generates the same texts."""
 
     def __post_init__(self) -> None:
         problems = list(self.problems())
@@ -38,13 +38,13 @@ class Sampling:
 
     def problems(self) -> Iterator[str]:
         if not 0 <= self.temperature < math.inf:
-            yield f"--temperature is {self.temperature}; it is 0 (always the likeliest token) or more"
+            yield f"--temperature is {self.temperature}; it is 0 (always the most likely token) or more"
         if self.top_k is not None and self.top_k < 1:
             yield f"--top-k is {self.top_k}; it counts tokens, so 1 or more"
         if self.top_p is not None and not 0 < self.top_p <= 1:
             yield f"--top-p is {self.top_p}; it is a share of probability, above 0 and up to 1"
         if self.min_p is not None and not 0 <= self.min_p <= 1:
-            yield f"--min-p is {self.min_p}; it is a share of the likeliest token's probability, from 0 to 1"
+            yield f"--min-p is {self.min_p}; it is a share of the most likely token's probability, from 0 to 1"
         if not 0 < self.repetition_penalty < math.inf:
             yield f"--repetition-penalty is {self.repetition_penalty}; it is above 0, and 1 for none"
         if self.max_new_tokens < 1:
@@ -54,4 +54,4 @@ class Sampling:
 
 
 DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
-"""How samples are generated unless told otherwise."""
+"""The settings of samples unless others are given."""

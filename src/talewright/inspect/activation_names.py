@@ -1,4 +1,8 @@
-"""The names of a model's activations: what `record` can give and `patch` can replace."""
+"""The names of a model's activations: what `record` can return and `patch` can replace.
+
+They are TransformerLens's names without `hook_`; its full names, such as `blocks.0.attn.hook_pattern`, work as well.
+`embedding`, `attn.input`, `mlp.input`, `norm` and `logits` have no exact counterpart there.
+"""
 
 from __future__ import annotations
 
@@ -15,43 +19,46 @@ OUTSIDE = {
     "logits": "(B, T, V): the score of each next token",
 }
 IN_BLOCK = {
-    "input": "(B, T, D): the residual stream before the block, its residual scalars applied",
-    "attention.input": "(B, T, D): what attention reads (normalised, where the norm comes first)",
-    "attention.queries": "(B, H, T, d): after their norm and rotation, where the model has them",
-    "attention.keys": "(B, K, T, d): the same of the keys; K is n_kv_heads",
-    "attention.values": "(B, K, T, d)",
-    "attention.scores": "(B, H, T, T): query times key, scaled; -inf where a token may not look",
-    "attention.weights": "(B, H, T, T): softmax of the scores, rows summing to 1",
-    "attention.heads": "(B, H, T, d): what each head gathered, before the output projection",
-    "attention.output": "(B, T, D): what attention adds to the stream",
-    "middle": "(B, T, D): the residual stream between attention and feed-forward",
+    "resid_pre": "(B, T, D): the residual stream before the block",
+    "attn.input": "(B, T, D): what attention reads (normalized, where the norm comes first)",
+    "attn.q": "(B, H, T, d): queries, after their norm and rotation, where the model has them",
+    "attn.k": "(B, K, T, d): keys, likewise; K is n_kv_heads",
+    "attn.v": "(B, K, T, d): values",
+    "attn.attn_scores": "(B, H, T, T): query times key, scaled; -inf where a token may not attend",
+    "attn.pattern": "(B, H, T, T): softmax of the scores, rows summing to 1",
+    "attn.z": "(B, H, T, d): what each head gathered, before the output projection",
+    "attn_out": "(B, T, D): what attention adds to the stream",
+    "resid_mid": "(B, T, D): the residual stream between attention and feed-forward",
     "mlp.input": "(B, T, D): what the feed-forward layer reads",
-    "mlp.before": "(B, T, d_ff), twice as wide for SwiGLU: before the non-linearity",
-    "mlp.hidden": "(B, T, d_ff): the neurons, after the non-linearity",
-    "mlp.output": "(B, T, D): what the feed-forward layer adds to the stream",
-    "output": "(B, T, D): the residual stream after the block",
+    "mlp.pre": "(B, T, d_ff), twice as wide for SwiGLU: before the non-linearity",
+    "mlp.post": "(B, T, d_ff): the neurons, after the non-linearity",
+    "mlp_out": "(B, T, D): what the feed-forward layer adds to the stream",
+    "resid_post": "(B, T, D): the residual stream after the block",
 }
 """Each of them stands after `blocks.L.`, L being the layer, from 0."""
 
 
 def activation_names(config: ModelConfig) -> list[str]:
-    """Every name of a model's activations, in the order in which they come about."""
-    inside = [f"blocks.{layer}.{name}" for layer in range(config.n_layers) for name in IN_BLOCK]
-    return ["embedding", *inside, "norm", "logits"]
+    """Every name of a model's activations, in the order in which they are computed."""
+    in_blocks = [f"blocks.{layer}.{name}" for layer in range(config.n_layers) for name in IN_BLOCK]
+    return ["embedding", *in_blocks, "norm", "logits"]
 
 
-def find_names(wanted: Iterable[str], config: ModelConfig) -> list[str]:
-    """The names that are meant, in the order in which they come about. A `*` stands for anything between two dots, such
-    as every layer, and alone for all names.
+def match_names(patterns: Iterable[str], config: ModelConfig) -> list[str]:
+    """The names that match, in the order in which they are computed. A `*` matches anything between two dots, such as
+    every layer; a `*` alone matches all names.
 
-    Raises UserError, with the nearest names, where one is none.
+    Raises UserError, with the nearest names, if a pattern matches none.
     """
-    known, found = activation_names(config), set()
-    for name in wanted:
-        pattern = ".+" if name == "*" else re.escape(name).replace(r"\*", "[^.]+")
-        matching = [each for each in known if re.fullmatch(pattern, each)]
+    names, matches = activation_names(config), set()
+    for pattern in patterns:
+        short = pattern.replace("hook_", "")
+        regex = ".+" if short == "*" else re.escape(short).replace(r"\*", "[^.]+")
+        matching = [name for name in names if re.fullmatch(regex, name)]
         if not matching:
-            near = ", ".join(difflib.get_close_matches(name, known, 3, cutoff=0.4)) or ", ".join(OUTSIDE)
-            raise UserError(f"no activation {name} in this model of {config.n_layers} layers; the nearest are {near}")
-        found.update(matching)
-    return [name for name in known if name in found]
+            near = ", ".join(difflib.get_close_matches(short, names, 3, cutoff=0.4)) or ", ".join(OUTSIDE)
+            raise UserError(
+                f"no activation {pattern} in this model of {config.n_layers} layers; the nearest are {near}"
+            )
+        matches.update(matching)
+    return [name for name in names if name in matches]

@@ -1,126 +1,145 @@
-"""Any activation of a model, by name: to look at (`record`), or to replace and see what becomes of it (`patch`).
+"""Any activation of a model, by name: to look at (`record`), or to replace and see what changes (`patch`).
 
-The model itself has nothing for this: no hook, no flag. Its forward pass is written out once more here, with a word at
-every place that has a name, from the same parts. So looking costs nothing where nobody looks.
+The model's own forward pass runs, in a copy of its modules that shares its weights. In the copy, torch's hooks and
+wrapped methods pass every activation on; training has neither, and pays nothing. Only attention is computed in another
+way, with the scores written out.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from talewright.errors import UserError
-from talewright.inspect.activation_names import find_names
-from talewright.model.attention import Attention, Placement, attention_scores
+from talewright.inspect.activation_names import match_names
+from talewright.model.attention import attention_scores
 from talewright.model.gpt import GPT, Block
-from talewright.model.mlp import MLP
+from talewright.model.masks import AttentionMetadata
 
+Module = TypeVar("Module", bound=nn.Module)
 Patch = Tensor | Callable[[Tensor], Tensor]
-"""What takes an activation's place: a tensor of its shape (or one that broadcasts to it), or a function of it."""
-Tap = Callable[[str, Tensor], Tensor]
-"""Is shown a name and the activation that bears it, and gives what the model goes on with."""
+"""What replaces an activation: a tensor of its shape (or one that broadcasts to it), or a function of it."""
+Tap = Callable[[Tensor], Tensor]
+"""Receives an activation, and returns what the model continues with."""
 
 
 def record(
     model: GPT, tokens: Tensor, names: Iterable[str], patches: Mapping[str, Patch] | None = None
 ) -> dict[str, Tensor]:
-    """The named activations of `tokens` (B, T), in the order in which they come about (`blocks.*.output`: all layers').
+    """The named activations of `tokens` (B, T), in the order in which they are computed; `blocks.*.resid_post` names
+    those of all layers.
 
-    The names are listed by `activation_names`, and in docs/inspection.md with their shapes. Nothing is dropped out, and
-    no gradient is kept. With `patches`, what is recorded is what comes of them. Raises UserError at an unknown name,
-    at a patch that does not fit, and at more tokens than the model's context holds.
+    `activation_names` lists the names, docs/inspection.md their shapes too. Dropout is off, and no gradient is kept.
+    With `patches`, it records what results from them. Raises UserError at an unknown name, at a patch that does not
+    fit, and at more tokens than the model's context holds.
     """
-    wanted = set(find_names(names, model.config))
-    changes = _changes(model, patches or {})
-    found: dict[str, Tensor] = {}
+    wanted = set(match_names(names, model.config))
+    changes = {name: change for key, change in (patches or {}).items() for name in match_names([key], model.config)}
+    activations: dict[str, Tensor] = {}
 
     def tap(name: str, value: Tensor) -> Tensor:
         if name in changes:
-            value = _replaced(name, value, changes[name])
+            value = _replacement(name, value, changes[name])
         if name in wanted:
-            found[name] = value
+            activations[name] = value
         return value
 
     _check(model, tokens)
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            _logits(model, tokens, tap)
-    finally:
-        model.train(training)
-    return found
+    with torch.no_grad():
+        _tapped(model, tap)(tokens)
+    return {name: activations.pop(name) for name in list(activations)}  # the copy, with its cycles, must not hold them
 
 
 def patch(model: GPT, tokens: Tensor, patches: Mapping[str, Patch]) -> Tensor:
-    """Logits (B, T, V) of a model of which the named activations are replaced; it is unchanged afterwards.
+    """Logits (B, T, V) of a model in which the named activations are replaced; the model itself does not change.
 
     Raises UserError as `record` does.
     """
     return record(model, tokens, ["logits"], patches)["logits"]
 
 
-def zero_head(block: Block, x: Tensor, place: Placement, head: int) -> Tensor:
-    """The block's output (B, T, D) at the stream x, with one head giving 0."""
+def zero_head(block: Block, x: Tensor, metadata: AttentionMetadata, head: int) -> Tensor:
+    """The block's output (B, T, D) at the residual stream x, with one head's output set to 0."""
+    block, d = _copy_sharing_weights(block), block.attention.head_dim
 
-    def tap(name: str, value: Tensor) -> Tensor:
-        if name != "attention.heads":
-            return value
-        value = value.clone()
-        value[:, head] = 0
-        return value
+    def without_head(z: Tensor) -> Tensor:  # (B, T, D)
+        z = z.clone()
+        z[..., head * d : (head + 1) * d] = 0
+        return z
 
-    return _block(block, x, place, tap)
-
-
-# --- the forward pass, once more --------------------------------------------------------------------------------------
+    _tap_input(block.attention.out, without_head)
+    return block(x, metadata)
 
 
-def _logits(model: GPT, tokens: Tensor, tap: Tap) -> Tensor:
-    x, place = model.embed(tokens)
-    x = tap("embedding", x)
+# --- where each name is tapped ----------------------------------------------------------------------------------------
+
+
+def _tapped(model: GPT, tap: Callable[[str, Tensor], Tensor]) -> GPT:
+    """The model, without dropout, with every activation passed through `tap(name, activation)`."""
+    model = _copy_sharing_weights(model).eval()
+    _tap_method(model, "embed", lambda x: tap("embedding", x))
     for layer, block in enumerate(cast(list[Block], model.blocks)):
-        x = _block(block, x, place, lambda name, value, layer=layer: tap(f"blocks.{layer}.{name}", value))
-    return tap("logits", model.logits(tap("norm", model.norm(x))))
+        _tap_block(block, lambda name, layer=layer: lambda value: tap(f"blocks.{layer}.{name}", value))
+    _tap_output(model.norm, lambda x: tap("norm", x))
+    _tap_method(model, "logits", lambda x: tap("logits", x))
+    return model
 
 
-def _block(block: Block, x: Tensor, place: Placement, tap: Tap) -> Tensor:
-    x = tap("input", x)
-    if block.pre_norm:
-        x = tap("middle", x + _attention(block.attention, block.norm1(x), place, tap))
-        return tap("output", x + _mlp(block.mlp, block.norm2(x), tap))
-    x = tap("middle", block.norm1(x + _attention(block.attention, x, place, tap)))
-    return tap("output", block.norm2(x + _mlp(block.mlp, x, tap)))
+def _tap_block(block: Block, at: Callable[[str], Tap]) -> None:
+    """`at` gives the tap of a name in this block."""
+    attention, mlp = block.attention, block.mlp
+
+    def explicit_attention(q: Tensor, k: Tensor, v: Tensor, metadata: AttentionMetadata) -> Tensor:
+        mask, groups = metadata.masks[attention.window], attention.n_heads // attention.kv_heads
+        scores = at("attn.attn_scores")(attention_scores(q, k, mask, metadata.causal, attention.scale))
+        return at("attn.z")(at("attn.pattern")(scores.softmax(-1)) @ v.repeat_interleave(groups, 1))
+
+    _tap_input(block, at("resid_pre"))
+    _tap_input(attention, at("attn.input"))
+    _tap_method(attention, "project", lambda qkv: [at(f"attn.{n}")(x) for n, x in zip("qkv", qkv, strict=True)])
+    attention.attend = explicit_attention
+    _tap_output(attention, at("attn_out"))
+    _tap_method(block, "attend", at("resid_mid"))
+    _tap_input(mlp, at("mlp.input"))
+    _tap_output(mlp.up, at("mlp.pre"))
+    _tap_input(mlp.down, at("mlp.post"))
+    _tap_output(mlp, at("mlp_out"))
+    _tap_output(block, at("resid_post"))
 
 
-def _attention(attention: Attention, x: Tensor, place: Placement, tap: Tap) -> Tensor:
-    q, k, v = attention.project(tap("attention.input", x), place)
-    q, k, v = tap("attention.queries", q), tap("attention.keys", k), tap("attention.values", v)
-    mask = place.masks[attention.window]
-    scores = tap("attention.scores", attention_scores(q, k, mask, place.causal, attention.scale))
-    weights = tap("attention.weights", scores.softmax(-1))
-    heads = tap("attention.heads", weights @ v.repeat_interleave(attention.n_heads // attention.kv_heads, 1))
-    return tap("attention.output", attention.out(heads.transpose(1, 2).flatten(2)))
+def _tap_input(module: nn.Module, tap: Tap) -> None:
+    def hook(_: nn.Module, given: tuple[Any, ...]) -> Any:
+        return tap(given[0]), *given[1:]
+
+    module.register_forward_pre_hook(hook)
 
 
-def _mlp(mlp: MLP, x: Tensor, tap: Tap) -> Tensor:
-    h = tap("mlp.before", mlp.up(tap("mlp.input", x)))
-    return tap("mlp.output", mlp.down(tap("mlp.hidden", mlp.activate(h))))
+def _tap_output(module: nn.Module, tap: Tap) -> None:
+    def hook(_: nn.Module, given: Any, output: Tensor) -> Tensor:
+        return tap(output)
+
+    module.register_forward_hook(hook)
 
 
-# --- what may be asked ------------------------------------------------------------------------------------------------
+def _tap_method(module: nn.Module, name: str, tap: Callable[[Any], Any]) -> None:
+    method = getattr(module, name)
+    setattr(module, name, lambda *given: tap(method(*given)))
 
 
-def _changes(model: GPT, patches: Mapping[str, Patch]) -> dict[str, Patch]:
-    """The patches by whole names, those with a `*` spread over all that they mean."""
-    return {name: change for wanted, change in patches.items() for name in find_names([wanted], model.config)}
+def _copy_sharing_weights(module: Module) -> Module:
+    shared: Any = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared)
 
 
-def _replaced(name: str, value: Tensor, change: Patch) -> Tensor:
-    """The patch in the activation's own shape and kind."""
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _replacement(name: str, value: Tensor, change: Patch) -> Tensor:
+    """The patch, in the activation's own shape, dtype and device."""
     new = change if isinstance(change, Tensor) else change(value.clone())
     try:
         return new.to(value).expand(value.shape)
@@ -131,7 +150,7 @@ def _replaced(name: str, value: Tensor, change: Patch) -> Tensor:
 
 def _check(model: GPT, tokens: Tensor) -> None:
     if tokens.dim() != 2 or not tokens.numel():
-        raise UserError(f"tokens have the shape {tuple(tokens.shape)}; rows of ids are wanted, (B, T), one at least")
+        raise UserError(f"tokens have the shape {tuple(tokens.shape)}; it must be (B, T), with at least one token")
     if tokens.shape[1] > model.config.context_length:
         raise UserError(
             f"{tokens.shape[1]} tokens are more than the model's context of {model.config.context_length}; cut them"

@@ -17,7 +17,7 @@ from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT, Block
 from talewright.model.loss import IGNORED, token_scores
 
-PATTERN = "blocks.{}.attention.weights"
+PATTERN = "blocks.{}.attn.pattern"
 ROLES = {
     "previous token": "attends to the token just before",
     "first token": "attends to the first token of the text, which carries no information: a place to rest",
@@ -133,19 +133,20 @@ def losses_without(model: GPT, sequences: Sequence[np.ndarray]) -> np.ndarray:
 def _losses_without(model: GPT, inputs: Tensor, targets: Tensor) -> np.ndarray:
     """Summed over the batch. The layers before a head are run only once, because they do not change."""
     blocks, found = list(cast(list[Block], model.blocks)), np.zeros((model.config.n_layers, model.config.n_heads))
-    x, place = model.embed(inputs)
+    metadata = model.metadata(inputs)
+    x = model.embed(inputs, metadata)
 
     def loss(x: Tensor, first: int) -> float:
         for block in blocks[first:]:
-            x = block(x, place)
+            x = block(x, metadata)
         scores, _ = token_scores(model.norm(x), model.output_weight, targets)
         return float(scores.double().sum())
 
     whole = loss(x, 0)
     for layer, block in enumerate(blocks):
         for head in range(model.config.n_heads):
-            found[layer, head] = loss(zero_head(block, x, place, head), layer + 1) - whole
-        x = block(x, place)
+            found[layer, head] = loss(zero_head(block, x, metadata, head), layer + 1) - whole
+        x = block(x, metadata)
     return found
 
 

@@ -17,7 +17,7 @@ from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 
-NEURONS = "blocks.{}.mlp.hidden"
+NEURONS = "blocks.{}.mlp.post"
 EXAMPLES = 5
 """Number of stories to show for each neuron."""
 STRONGEST = 20

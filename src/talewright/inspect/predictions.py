@@ -15,7 +15,7 @@ from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 
-RESIDUAL_STREAMS = ["embedding", "blocks.*.output"]
+RESIDUAL_STREAMS = ["embedding", "blocks.*.resid_post"]
 TOP = 5
 """Number of most probable tokens to show for each position."""
 

@@ -1,4 +1,4 @@
-"""The whole model on one screen: embed, L blocks of attention and feed-forward, norm, output layer."""
+"""The whole model on one screen: attention, feed-forward, block, GPT."""
 
 from __future__ import annotations
 
@@ -6,17 +6,89 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
-from talewright.model.attention import Attention, Placement, place
+from talewright.model.attention import blocked_attention
 from talewright.model.dropout import dropout
 from talewright.model.kv_cache import KVCache, LayerCache
-from talewright.model.loss import Taught, cross_entropy
-from talewright.model.mlp import MLP
-from talewright.model.norm import make_norm
-from talewright.model.positions import rotations, sinusoids
+from talewright.model.masks import AttentionMetadata, attention_metadata
+from talewright.model.norm import RMSNorm, make_norm
+from talewright.model.positions import rotate, rotations, sinusoids
+
+
+class Attention(nn.Module):
+    """Multi-head causal self-attention (Vaswani et al. 2017, arXiv:1706.03762), global or over a local window.
+
+    With grouped-query heads (Ainslie et al. 2023, arXiv:2305.13245) and normalized queries and keys, if the recipe says
+    so.
+    """
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.n_heads, self.kv_heads, self.head_dim = config.n_heads, config.kv_heads, config.head_dim
+        self.window = config.layer_window(layer)
+        self.scale = self.head_dim**-0.5 if config.attention_scaled else 1.0
+        self.dropout = config.dropout if "attention" in config.dropout_sites else 0.0
+        heads = self.n_heads + 2 * self.kv_heads  # queries, keys and values in one matrix product
+        self.qkv = nn.Linear(config.d_model, heads * self.head_dim, bias="qkv" in config.bias)
+        self.out = nn.Linear(config.d_model, config.d_model, bias="out" in config.bias)
+        self.q_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
+        q, k, v = self.project(x, metadata)
+        if cache is not None:
+            k, v = cache.append(k, v, metadata.positions, metadata.stop)
+        z = self.attend(q, k, v, metadata)  # (B, H, T, d)
+        return self.out(z.transpose(1, 2).flatten(2))
+
+    def project(self, x: Tensor, metadata: AttentionMetadata) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, d), keys and values (B, K, T, d)."""
+        heads = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H + 2K, T, d)
+        q, k, v = heads.split((self.n_heads, self.kv_heads, self.kv_heads), 1)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if metadata.rotation is not None:
+            q, k = rotate(q, metadata.rotation), rotate(k, metadata.rotation)
+        return q, k, v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, metadata: AttentionMetadata) -> Tensor:
+        """softmax(scale * q k^T) v: (B, H, T, d)."""
+        rate = self.dropout if self.training else 0.0
+        if q.device.type == "cpu" and metadata.own_keys:
+            return blocked_attention(q, k, v, self.window, self.scale, rate)
+        mask, grouped = metadata.masks[self.window], self.n_heads != self.kv_heads
+        causal = mask is None and metadata.causal
+        return F.scaled_dot_product_attention(q, k, v, mask, rate, causal, scale=self.scale, enable_gqa=grouped)
+
+
+class MLP(nn.Module):
+    """The feed-forward layer: every position by itself, D -> d_ff -> D.
+
+    GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415) by its tanh formula or exact, ReLU squared (So et al. 2021,
+    arXiv:2109.08668), or SwiGLU (Shazeer 2020, arXiv:2002.05202), whose `up` holds the gate's rows before the values'.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.activation = config.activation
+        self.dropout = config.dropout if "mlp" in config.dropout_sites else 0.0
+        width = 2 * config.d_ff if self.activation == "swiglu" else config.d_ff
+        self.up = nn.Linear(config.d_model, width, bias="mlp" in config.bias)
+        self.down = nn.Linear(config.d_ff, config.d_model, bias="mlp" in config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, D)
+        h = self.activate(self.up(x))  # (B, T, d_ff)
+        return self.down(dropout(h, self.dropout, self.training))
+
+    def activate(self, h: Tensor) -> Tensor:
+        if self.activation == "swiglu":
+            gate, value = h.chunk(2, -1)
+            return F.silu(gate) * value
+        if self.activation == "relu2":
+            return F.relu(h).square()
+        return F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward, each added to the residual stream."""
+    """Attention, then feed-forward, each added to the residual stream (B, T, D), with a norm before or after."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
@@ -25,11 +97,17 @@ class Block(nn.Module):
         self.pre_norm = config.norm_placement == "pre"
         self.dropout = config.dropout if "residual" in config.dropout_sites else 0.0
 
-    def forward(self, x: Tensor, place: Placement, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
+    def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:
+        return self.feed_forward(self.attend(x, metadata, cache))
+
+    def attend(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:
         if self.pre_norm:
-            x = x + self.drop(self.attention(self.norm1(x), place, cache))
+            return x + self.drop(self.attention(self.norm1(x), metadata, cache))
+        return self.norm1(x + self.drop(self.attention(x, metadata, cache)))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        if self.pre_norm:
             return x + self.drop(self.mlp(self.norm2(x)))
-        x = self.norm1(x + self.drop(self.attention(x, place, cache)))
         return self.norm2(x + self.drop(self.mlp(x)))
 
     def drop(self, x: Tensor) -> Tensor:
@@ -49,28 +127,20 @@ class GPT(nn.Module):
         self.norm = make_norm(config)
         self.head = None if config.tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.table: Tensor
-        self.register_buffer("table", _position_table(config), persistent=False)  # computed, so never saved
+        self.register_buffer("table", position_table(config), persistent=False)  # computed, so never saved
         self.windows = {config.layer_window(layer) for layer in range(config.n_layers)}
         self.init_weights()
 
-    def forward(
-        self,
-        tokens: Tensor,
-        targets: Tensor | None = None,
-        cache: KVCache | None = None,
-        taught: Taught | None = None,
-    ) -> Tensor:
-        """Logits (B, T, V) of the token after each of `tokens` (B, T); or, with targets (B, T), their summed loss: with
-        a teacher as `cross_entropy` gives it.
-        """
-        x = self.hidden(tokens, cache)
-        return self.logits(x) if targets is None else self.loss(x, targets, taught)
+    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Logits (B, T, V) of the token after each of `tokens` (B, T). With a cache, they follow those it holds."""
+        return self.logits(self.hidden(tokens, cache))
 
-    def hidden(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
-        """What the output layer reads: (B, T, D). With a cache, `tokens` come after those it holds."""
-        x, place = self.embed(tokens, cache)
+    def hidden(self, tokens: Tensor, cache: KVCache | None = None, metadata: AttentionMetadata | None = None) -> Tensor:
+        """What the output layer reads, (B, T, D). `metadata` is that of `tokens` and the cache unless given."""
+        metadata = metadata or self.metadata(tokens, cache)
+        x = self.embed(tokens, metadata)
         for i, block in enumerate(self.blocks):
-            x = block(x, place, cache.layers[i] if cache else None)
+            x = block(x, metadata, cache.layers[i] if cache else None)
         if cache is not None:
             cache.advance(tokens.shape[1])
         return self.norm(x)
@@ -79,28 +149,30 @@ class GPT(nn.Module):
         """The output layer: (..., D) to (..., V)."""
         return F.linear(hidden, self.output_weight)
 
-    def loss(self, hidden: Tensor, targets: Tensor, taught: Taught | None = None) -> Tensor:
-        """The targets' summed loss, from what the output layer reads."""
-        return cross_entropy(hidden, self.output_weight, targets, taught)
+    def metadata(
+        self,
+        tokens: Tensor,
+        cache: KVCache | None = None,
+        padding_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> AttentionMetadata:
+        """Positions and masks as in `attention_metadata`, with the rotary angles where the model has them."""
+        metadata = attention_metadata(self.windows, tokens, cache, padding_mask, positions)
+        if self.config.positions != "rotary":
+            return metadata
+        rotation = self.table[:, metadata.positions]  # (2, T, d), or (2, B, T, d)
+        return metadata._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
 
-    def embed(self, tokens: Tensor, cache: KVCache | None = None) -> tuple[Tensor, Placement]:
-        """The residual stream (B, T, D) as the first block reads it, and where its tokens stand."""
-        return self.embed_at(tokens, place(self.windows, tokens.shape[1], cache, tokens.device))
-
-    def embed_at(self, tokens: Tensor, placed: Placement) -> tuple[Tensor, Placement]:
-        """The same of tokens whose places are known, to which it adds the rotary angles."""
+    def embed(self, tokens: Tensor, metadata: AttentionMetadata) -> Tensor:
+        """The residual stream as the first block reads it: (B, T, D)."""
         x = self.embedding(tokens)
         if self.config.embedding_scaled:
             x = x * self.config.d_model**0.5
         if self.positions is not None:
-            x = x + self.positions(placed.positions)
+            x = x + self.positions(metadata.positions)
         elif self.config.positions == "sinusoidal":
-            x = x + self.table[placed.positions]
-        else:
-            rotation = self.table[:, placed.positions]  # (2, T, d), or (2, B, T, d)
-            placed = placed._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
-        x = dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites)
-        return x, placed
+            x = x + self.table[metadata.positions]
+        return dropout(x, self.config.dropout, self.training and "embedding" in self.config.dropout_sites)
 
     @property
     def output_weight(self) -> Tensor:
@@ -119,7 +191,8 @@ class GPT(nn.Module):
                 nn.init.zeros_(parameter)
 
 
-def _position_table(config: ModelConfig) -> Tensor | None:
+def position_table(config: ModelConfig) -> Tensor | None:
+    """The values that positions need but training does not change: sinusoids or rotary angles."""
     if config.positions == "sinusoidal":
         return sinusoids(config.context_length, config.d_model)
     if config.positions == "rotary":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from talewright.config import ModelConfig
 
 
 class LayerCache:
-    """One layer's keys and values: (B, n_kv_heads, S, head_dim) each, S being the room."""
+    """One layer's keys and values: (B, n_kv_heads, S, head_dim) each, S being the capacity."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys, self.values = keys, values
@@ -17,12 +19,12 @@ class LayerCache:
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
         """Store k and v (B, K, T, d) at `positions` (T,) or (B, T); return all that is stored below `stop`.
 
-        Raises ValueError where there is no room for them.
+        Raises ValueError if they do not fit.
         """
         if stop > self.keys.shape[2]:
             raise ValueError(f"{stop} tokens do not fit into a cache of {self.keys.shape[2]}")
         keys, values = self.keys[:, :, :stop], self.values[:, :, :stop]
-        if positions.dim() == 1:  # every row's tokens go to the same places: a copy, several times faster
+        if positions.dim() == 1:  # the same positions in every row: a copy, several times faster
             keys[:, :, -len(positions) :] = k
             values[:, :, -len(positions) :] = v
         else:
@@ -46,17 +48,21 @@ class KVCache:
     """Every layer's keys and values for a batch of rows, which may hold different numbers of tokens.
 
     Rows of unequal prompts are padded on the right: what padding wrote lies beyond the row's `lengths`, is never
-    looked at, and is overwritten by the row's next tokens.
+    attended to, and is overwritten by the row's next tokens.
     """
 
-    def __init__(self, config: ModelConfig, batch: int, room: int, like: Tensor) -> None:
-        """Room for `room` tokens in each of `batch` rows, on the device and in the dtype of `like`."""
-        shape = (batch, config.kv_heads, room, config.head_dim)
-        self.layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(config.n_layers)]
-        self.lengths = torch.zeros(batch, dtype=torch.long, device=like.device)  # tokens held by each row
+    def __init__(self, layers: Sequence[LayerCache], lengths: Tensor, longest: int = 0) -> None:
+        self.layers, self.lengths = layers, lengths  # lengths (B,): tokens held by each row
         # Kept on the host, because reading a tensor would wait for the device:
-        self.longest = 0  # the largest of the lengths
+        self.longest = longest  # the largest of the lengths
         self.even = True  # whether they are all equal
+
+    @classmethod
+    def empty(cls, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> KVCache:
+        """A cache for `capacity` tokens in each of `batch` rows, on the device and in the dtype of `like`."""
+        shape = (batch, config.kv_heads, capacity, config.head_dim)
+        layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(config.n_layers)]
+        return cls(layers, torch.zeros(batch, dtype=torch.long, device=like.device))
 
     def advance(self, count: int) -> None:
         """Count `count` more tokens in every row."""
@@ -64,26 +70,26 @@ class KVCache:
         self.longest += count
 
     def set_lengths(self, lengths: Tensor) -> None:
-        """Say how many tokens each row (B,) really holds, after unequal prompts were read with padding."""
+        """Set how many tokens each row (B,) really holds, after unequal prompts were read with padding."""
         self.lengths = lengths.to(self.lengths)
         low, high = (int(n) for n in self.lengths.aminmax()) if len(lengths) else (0, 0)
         self.longest, self.even = high, low == high
 
     def select(self, rows: Tensor) -> None:
-        """Keep only these rows (no more than there are), in this order: the stories that have not ended.
+        """Keep only these rows (no more than there are), in this order: the samples that have not ended.
 
-        A row that stays in its place costs nothing, so to drop one, let the last row take its place.
+        A row that stays where it is costs nothing, so to drop one, move the last row there.
         """
-        count, room = len(rows), self.longest
+        count, longest = len(rows), self.longest
         moved = (rows != torch.arange(count, device=rows.device)).nonzero()[:, 0]
         for layer in self.layers:
             for kept in (layer.keys, layer.values):
-                kept[moved, :, :room] = kept[rows[moved], :, :room]
+                kept[moved, :, :longest] = kept[rows[moved], :, :longest]
             layer.keys, layer.values = layer.keys[:count], layer.values[:count]
         self.set_lengths(self.lengths[rows])
 
     def replace(self, rows: Tensor, other: KVCache) -> None:
-        """Let these rows (n,) hold what the n rows of `other` hold: stories that were read again from a later start."""
+        """Let these rows (n,) hold what the n rows of `other` hold: samples that were read again from a later start."""
         for layer, new in zip(self.layers, other.layers, strict=True):
             layer.keys[rows, :, : other.longest] = new.keys[:, :, : other.longest]
             layer.values[rows, :, : other.longest] = new.values[:, :, : other.longest]

@@ -1,11 +1,12 @@
-"""The teacher: a trained run from whose expectations another model learns, beside the tokens themselves."""
+"""Distillation: a model learns the predictions of a trained run, the teacher, beside the tokens themselves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.config import ModelConfig, Recipe
@@ -13,13 +14,24 @@ from talewright.data import Corpus
 from talewright.errors import UserError
 from talewright.files import sha256_file
 from talewright.model.gpt import GPT
-from talewright.model.loss import Taught
+from talewright.model.loss import cross_entropy, product_dtype, without_padding
 from talewright.run.checkpoint import WEIGHTS
 from talewright.run.folder import RunFolder
 
 
+class TeacherOutput(NamedTuple):
+    """What a teacher computes from the student's tokens, and its share of the loss."""
+
+    hidden: Tensor
+    """What its output layer reads: (B, T, E), of its own width."""
+    output_weight: Tensor
+    """Its output layer: (V, E)."""
+    share: float
+    """From 0 to 1."""
+
+
 class Teacher:
-    """A model that is read and not trained (Hinton et al. 2015, arXiv:1503.02531), and its share of the loss."""
+    """A frozen model whose predictions another model learns (Hinton et al. 2015, arXiv:1503.02531)."""
 
     def __init__(self, model: GPT, share: float, source: dict[str, str] | None = None) -> None:
         self.model, self.share = model.eval().requires_grad_(False), share
@@ -27,15 +39,34 @@ class Teacher:
         """Its checkpoint, and the SHA-256 of the weights in it."""
 
     @torch.no_grad()
-    def read(self, inputs: Tensor) -> Taught:
-        """What it makes of `inputs` (B, T)."""
-        model = self.model
-        return Taught(model.hidden(inputs), model.output_weight, self.share)
+    def read(self, tokens: Tensor) -> TeacherOutput:
+        """Its output for `tokens` (B, T)."""
+        return TeacherOutput(self.model.hidden(tokens), self.model.output_weight, self.share)
+
+
+def distillation_loss(hidden: Tensor, weight: Tensor, targets: Tensor, teacher: TeacherOutput) -> Tensor:
+    """(1 - share) * cross-entropy against the targets + share * cross-entropy against the teacher's probabilities.
+
+    The other arguments and the result, (2,), are those of `cross_entropy` with an adjustment.
+    """
+    (teacher_hidden,) = without_padding(targets, teacher.hidden)
+    output_weight = teacher.output_weight.to(product_dtype(hidden))
+
+    def blend(rows: slice, logits: Tensor, targets: Tensor, d_logits: Tensor) -> Tensor:
+        """Cross-entropy against q is -log p[target] + sum of q * (logits[target] - logits), as the sum of q is 1."""
+        q = F.linear(teacher_hidden[rows].to(logits.dtype), output_weight).softmax(-1)
+        numbers = torch.arange(len(targets), device=targets.device)
+        ahead = logits[numbers, targets, None] - logits
+        d_logits.sub_(q, alpha=teacher.share)
+        d_logits[numbers, targets] += teacher.share
+        return teacher.share * (q * ahead).sum(dtype=torch.promote_types(q.dtype, torch.float32))
+
+    return cross_entropy(hidden, weight, targets, blend)
 
 
 def open_teacher(recipe: Recipe, corpus: Corpus, noted: Any = None) -> Teacher | None:
-    """The recipe's teacher at its best checkpoint, or, for a run that goes on, at the one `noted` when it began; None
-    where the recipe has none. Raises UserError where it cannot teach the recipe's model, or is no longer what it was.
+    """The recipe's teacher at its best checkpoint, or, for a resumed run, at the one `noted` when the run began; None
+    if the recipe has none. Raises UserError if it cannot teach the recipe's model, or has changed since.
     """
     shape = teacher_shape(recipe)
     if shape is None:
@@ -51,7 +82,7 @@ def open_teacher(recipe: Recipe, corpus: Corpus, noted: Any = None) -> Teacher |
 
 
 def teacher_shape(recipe: Recipe) -> ModelConfig | None:
-    """The shape of the recipe's teacher, or None. Raises UserError where such a model cannot teach the recipe's."""
+    """The shape of the recipe's teacher, or None. Raises UserError if such a model cannot teach the recipe's."""
     if recipe.train.teacher is None:
         return None
     folder, ours = Path(recipe.train.teacher), recipe.model
@@ -73,7 +104,7 @@ def teacher_shape(recipe: Recipe) -> ModelConfig | None:
 
 
 def _step(noted: Any) -> str:
-    """The step of the checkpoint that is noted. Raises UserError where none is."""
+    """The step of the noted checkpoint. Raises UserError if there is none."""
     if not isinstance(noted, dict) or not noted.get("checkpoint"):
         raise UserError("this run began without a teacher; leave train.teacher out, or train anew into another folder")
     return str(noted["checkpoint"]).removeprefix("step-")

@@ -22,6 +22,7 @@ from talewright.data import Batches, Split
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
+from talewright.train.objective import language_modeling_loss
 from talewright.train.optimizer import make_optimizer
 from talewright.train.schedule import Budget, rate_factor
 from talewright.train.seeds import derived_seed
@@ -51,7 +52,7 @@ class StoryModule(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, int]) -> Tensor:
         inputs, targets, first = batch
         torch.manual_seed(derived_seed(self.recipe.seed, first))
-        loss = self.model(inputs, targets) / (targets != IGNORED).sum()
+        loss = language_modeling_loss(self.model, inputs, targets) / (targets != IGNORED).sum()
         self.log("loss", loss)
         return loss
 

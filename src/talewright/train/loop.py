@@ -18,13 +18,14 @@ from talewright.data import Batches
 from talewright.errors import UserError
 from talewright.machine import keep_heap
 from talewright.model.gpt import GPT
-from talewright.model.loss import IGNORED, Taught
+from talewright.model.loss import IGNORED
 from talewright.run.checkpoint import TrainState, UnsavedError, load_training, load_weights, save_checkpoint
 from talewright.run.folder import INITIAL
 from talewright.run.retention import apply_retention, find_checkpoint, recover, steps
-from talewright.train.distillation import Teacher
+from talewright.train.distillation import Teacher, TeacherOutput
 from talewright.train.distributed import Launched, share_of_batch, should_compile
 from talewright.train.metrics import Report, Score
+from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
 from talewright.train.progress import Display
 from talewright.train.schedule import Budget, rate_factor
@@ -113,8 +114,9 @@ class Trainer:
         self.batches, self.run, self.watch, self.state = batches, run, watch, state
         self.budget = Budget.of(recipe.train, batches.samples_per_epoch, recipe.sequence_length)
         self.compiled = should_compile(recipe, fabric.device, self.budget)
+        objective = Objective(model)
         self.model, self.optimizer = fabric.setup(
-            cast(nn.Module, torch.compile(model)) if self.compiled else model, optimizer
+            cast(nn.Module, torch.compile(objective)) if self.compiled else objective, optimizer
         )
         self.average = average
         self.told = model if average is None else average.model.to(fabric.device)
@@ -219,12 +221,12 @@ class Trainer:
             inputs, targets = (torch.from_numpy(array).to(self.fabric.device) for array in part)
             torch.manual_seed(derived_seed(self.recipe.seed, start))  # dropout, too, is a function of (seed, step)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(parts) - 1):
-                losses = torch.atleast_1d(self.model(inputs, targets, taught=self._taught(inputs))) / tokens
+                losses = torch.atleast_1d(self.model(inputs, targets, self._teacher_output(inputs))) / tokens
                 self.fabric.backward(losses[0] * self.fabric.world_size)  # gradients are averaged over processes
             total += losses.detach()
         return cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum")), int(tokens)
 
-    def _taught(self, inputs: Tensor) -> Taught | None:
+    def _teacher_output(self, inputs: Tensor) -> TeacherOutput | None:
         if self.teacher is None:
             return None
         with self.fabric.autocast():
