@@ -24,7 +24,7 @@ def read_stories(config: DataConfig) -> Iterator[str]:
         raise UserError(f"{config.source} is a prepared corpus; name the stories that it was made of")
     files = open_source(config.source, config).evaluation_files("valid")
     for record in SplitInput(files, config.limit).records():
-        story = clean(record)[0] if record else ""
+        story = clean(record)[0]
         if story and len(story) >= config.min_chars:
             yield story
 

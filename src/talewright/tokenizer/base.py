@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,12 +96,9 @@ class Tokenizer:
     def load(cls, folder: Path) -> Tokenizer:
         """The tokenizer saved in a folder. Raises UserError, naming the file, if there is none."""
         path = Path(folder) / FILE
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}") from None
+        if not path.exists():
+            raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one")
+        text = read_text(path)
         try:
             return cls(text)
         except UserError as error:
@@ -194,6 +191,14 @@ def new_backend(model: BPE) -> tokenizers.Tokenizer:
     return backend
 
 
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises UserError, naming it, if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
 def merges_of_json(data: Any) -> Merges:
     """Vocabulary, by id, and merges of a parsed tokenizer.json. Raises UserError if it holds no BPE."""
     try:
@@ -238,24 +243,18 @@ def _eos_id(backend: tokenizers.Tokenizer) -> int:
 def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
     """Bytes of each id; b"" for special tokens and unused ids."""
     ids = backend.get_vocab()
-    if fallback_token(0) in ids:
-        return _table(backend, bytes_of_piece)
+    byte_fallback = fallback_token(0) in ids
     missing = [f"0x{byte:02X}" for byte, letter in enumerate(BYTE_LETTERS) if letter not in ids]
-    if missing:
+    if missing and not byte_fallback:
         raise UserError(f"the tokenizer has no token for the byte {missing[0]}; a byte-level BPE has all 256")
-    return _table(backend, lambda spelled: bytes(_BYTE_OF.get(letter, 0) for letter in spelled))
-
-
-def _table(backend: tokenizers.Tokenizer, read: Callable[[str], bytes]) -> list[bytes]:
-    """Bytes of each id; `read` returns those of a token's spelling."""
-    ids = backend.get_vocab()
+    largest = max(ids.values())
     if len(set(ids.values())) < len(ids):
         raise UserError("the tokenizer gives the same id to two tokens")
-    if max(ids.values()) > 2 * len(ids) + 1000:  # a table of billions would fill the memory
-        raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {max(ids.values()):,}")
-    table = [b""] * (max(ids.values()) + 1)
-    for spelled, token_id in backend.get_vocab(with_added_tokens=False).items():
-        table[token_id] = read(spelled)
+    if largest > 2 * len(ids) + 1000:  # a table of billions would fill the memory
+        raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {largest:,}")
+    table = [b""] * (largest + 1)
+    for token, token_id in backend.get_vocab(with_added_tokens=False).items():
+        table[token_id] = bytes_of_piece(token) if byte_fallback else bytes(_BYTE_OF.get(letter, 0) for letter in token)
     for token_id, token in backend.get_added_tokens_decoder().items():
         table[token_id] = b"" if token.special else token.content.encode("utf-8")
     return table

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from talewright.errors import UserError
 from talewright.files import sha256_file
-from talewright.tokenizer.base import Merges, merges_of_json
+from talewright.tokenizer.base import Merges, merges_of_json, read_text
 
 TIMEOUT = 5.0
 """Seconds that the hub has for its first answer."""
@@ -52,7 +52,13 @@ def _read(find: Callable[[str], Path | None]) -> Merges | None:
     if vocab and merges:
         return Merges(_read_vocab(vocab), _read_merges(merges))
     whole = find("tokenizer.json")
-    return _read_tokenizer_json(whole) if whole else None
+    if whole is None:
+        return None
+    value = _read_json(whole)
+    try:
+        return merges_of_json(value)
+    except UserError as error:
+        raise UserError(f"{whole}: {error}") from None
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -67,7 +73,7 @@ def _read_vocab(path: Path) -> dict[str, int]:
 
 def _read_merges(path: Path) -> list[tuple[str, str]]:
     merges = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         pair = line.split(" ")
         if line.startswith("#version") or pair == [""]:
             continue
@@ -77,25 +83,12 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     return merges
 
 
-def _read_tokenizer_json(path: Path) -> Merges:
-    try:
-        return merges_of_json(_read_json(path))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
 def _read_json(path: Path) -> object:
+    text = read_text(path)
     try:
-        return json.loads(_read_text(path))
+        return json.loads(text)
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 # --- caches and the hub ------------------------------------------------------------------------------------------

@@ -182,8 +182,8 @@ def count_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read: list[str] = []
     add = StagingWriter.add
 
-    def counted(self: StagingWriter, record: str | None) -> None:
-        read.append(record or "")
+    def counted(self: StagingWriter, record: str) -> None:
+        read.append(record)
         add(self, record)
 
     monkeypatch.setattr(StagingWriter, "add", counted)
@@ -317,7 +317,7 @@ def test_files_that_were_read_whole_are_not_read_again(
     count_read.clear()
     add = StagingWriter.add
 
-    def interrupted(self: StagingWriter, record: str | None) -> None:
+    def interrupted(self: StagingWriter, record: str) -> None:
         if len(count_read) == 77:
             raise error
         add(self, record)
@@ -478,7 +478,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
     source = write_txt(tmp_path / "a.txt", tales(40))
     add = StagingWriter.add
 
-    def adding(self: StagingWriter, record: str | None) -> None:
+    def adding(self: StagingWriter, record: str) -> None:
         if self.counts.read == 20:
             write_txt(source, tales(41))
         add(self, record)

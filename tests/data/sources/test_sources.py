@@ -14,7 +14,7 @@ from tests.data.cases import as_bytes, tales, write_txt
 def stories(config: DataConfig) -> dict[str, list[str]]:
     """What is read for each split."""
     inputs = open_splits(config)[0]
-    return {name: [(text or "").strip() for text in some.records()] for name, some in inputs.items()}
+    return {name: [text.strip() for text in some.records()] for name, some in inputs.items()}
 
 
 @pytest.fixture
@@ -111,4 +111,4 @@ def test_a_file_can_be_read_again(tmp_path: Path):
     path = write_txt(tmp_path / "a.txt", tales(20))
     (file,) = open_source(str(path), DataConfig()).files["train"]
     for _ in range(2):
-        assert [(text or "").strip() for text in file.read()] == tales(20)
+        assert [text.strip() for text in file.read()] == tales(20)

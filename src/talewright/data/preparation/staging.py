@@ -15,7 +15,6 @@ import numpy as np
 
 from talewright.data.preparation.clean import clean
 from talewright.data.preparation.deduplicate import DIGEST_BYTES, digest
-from talewright.data.sources.formats import Record
 from talewright.errors import UserError
 
 _BUFFER = 4 << 20  # bytes of text
@@ -46,11 +45,11 @@ class StagingWriter:
         sizes = {"text": counts.bytes, "sizes": counts.stories * 8, "digests": counts.stories * DIGEST_BYTES}
         self._files = {kind: _open_at(folder / f"{name}.{kind}", size) for kind, size in sizes.items()}
 
-    def add(self, record: Record) -> None:
+    def add(self, record: str) -> None:
         """Clean a story and stage it, or count why it is left out."""
         counts = self.counts
         counts.read += 1
-        text, repaired = clean(record) if record else ("", False)
+        text, repaired = clean(record)
         if not text:
             counts.empty += 1
         elif len(text) < self._min_chars:

@@ -8,9 +8,7 @@ library, on all cores.
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +19,6 @@ from talewright.tokenizer.pieces import LONGEST, group_texts, pieces
 
 BATCH = 1 << 20  # characters tokenized at once; a longer story is taken in pieces
 MAX_CACHED_WORDS, MAX_CACHED_LETTERS = 1 << 18, 1 << 22  # about 50 MB
-_PENDING = 3  # batches in progress
 
 # GPT-2's way of cutting a text into words, for texts in which it does not depend on Unicode classes: ASCII and
 # typographic punctuation.
@@ -42,24 +39,7 @@ class TokenizedStories(NamedTuple):
 def tokenize_stories(tokenizer: Tokenizer, stories: Iterable[str]) -> Iterator[TokenizedStories]:
     """Ids of all stories, in order."""
     encoder = _CachedEncoder(tokenizer)
-    pending: deque[_PendingStories] = deque()
-    with ThreadPoolExecutor(2, thread_name_prefix="tokenize") as pool:
-        try:
-            for batch in group_texts(stories, BATCH):
-                pending.append(encoder.start(batch, pool))
-                if len(pending) == _PENDING:
-                    yield encoder.finish(pending.popleft())
-            while pending:
-                yield encoder.finish(pending.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-class _PendingStories(NamedTuple):
-    """The ids of stories that were looked up, and None for those that the library is tokenizing."""
-
-    ids: list[bytes | None]
-    others: Future[list[bytes]] | None
+    return map(encoder.encode, group_texts(stories, BATCH))
 
 
 class _CachedEncoder:
@@ -74,19 +54,13 @@ class _CachedEncoder:
         # A tokenizer that cuts words in another way than GPT-2 is left to the library.
         self._by_words = self._look_up([_PROBE])[0] == self._as_bytes(tokenizer.encode(_PROBE))
 
-    def start(self, batch: Sequence[str], pool: ThreadPoolExecutor) -> _PendingStories:
-        """Look up the stories that can be looked up, while the library tokenizes the others."""
-        plain = [self._by_words and (story.isascii() or not _OTHER.search(story)) for story in batch]
-        rest = [story for story, is_plain in zip(batch, plain, strict=True) if not is_plain]
-        others = pool.submit(self._merge, rest) if rest else None
-        ids = iter(self._look_up([story for story, is_plain in zip(batch, plain, strict=True) if is_plain]))
-        return _PendingStories([next(ids) if is_plain else None for is_plain in plain], others)
-
-    def finish(self, batch: _PendingStories) -> TokenizedStories:
-        others = iter(batch.others.result() if batch.others else ())
-        stories = [next(others) if ids is None else ids for ids in batch.ids]
-        lengths = np.fromiter(map(len, stories), dtype=np.int64, count=len(stories)) // self._dtype.itemsize + 1
-        return TokenizedStories(np.frombuffer(self._eos.join((*stories, b"")), self._dtype), lengths)
+    def encode(self, stories: Sequence[str]) -> TokenizedStories:
+        plain = [self._by_words and (story.isascii() or not _OTHER.search(story)) for story in stories]
+        looked_up = iter(self._look_up([story for story, is_plain in zip(stories, plain, strict=True) if is_plain]))
+        merged = iter(self._merge([story for story, is_plain in zip(stories, plain, strict=True) if not is_plain]))
+        ids = [next(looked_up) if is_plain else next(merged) for is_plain in plain]
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)) // self._dtype.itemsize + 1
+        return TokenizedStories(np.frombuffer(self._eos.join((*ids, b"")), self._dtype), lengths)
 
     def _as_bytes(self, ids: Sequence[int]) -> bytes:
         return np.array(ids, dtype=self._dtype).tobytes()

@@ -13,7 +13,6 @@ from typing import Any
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
 from talewright.data.sources.files import SourceFile, find_files, open_files
-from talewright.data.sources.formats import Record
 from talewright.errors import UserError
 
 HUB = "hub:"
@@ -46,7 +45,7 @@ class SplitInput:
     limit: int | None = None
     """Read at most this many stories."""
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[str]:
         return islice((record for file in self.files for record in file.read()), self.limit)
 
 
@@ -102,7 +101,7 @@ def last_name(name: str) -> str:
 def identify(name: str) -> dict[str, Any]:
     """What the prepared stories of a source depend on, as plain values; needs no network."""
     if is_bundled(name):
-        first = "\0".join(record or "" for record in _bundled_stories(100))
+        first = "\0".join(_bundled_stories(100))
         return {"bundled": _bundled_count(name), "grammar": blake2b(first.encode(), digest_size=8).hexdigest()}
     if name.startswith(HUB):
         return {"hub": name.removeprefix(HUB)}
@@ -124,7 +123,7 @@ def _bundled_count(name: str) -> int:
     return int(number)
 
 
-def _bundled_stories(count: int) -> Iterator[Record]:
+def _bundled_stories(count: int) -> Iterator[str]:
     from talewright.data.bundled import stories
 
     return stories(count)

@@ -14,7 +14,7 @@ from typing import Any
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
 from talewright.data.sources.compression import COMPRESSED
-from talewright.data.sources.formats import Record, format_of, read_records
+from talewright.data.sources.formats import format_of, read_records
 from talewright.errors import UserError
 
 
@@ -23,7 +23,7 @@ class SourceFile:
     """A file, or a shard on the hub: an interrupted preparation starts again at the beginning of one."""
 
     name: str
-    read: Callable[[], Iterator[Record]]
+    read: Callable[[], Iterator[str]]
     """Its stories, in order."""
     path: Path | None = None
     """Where it is, if it is on this machine."""

@@ -22,9 +22,6 @@ from talewright.data.sources.json_items import json_items
 from talewright.data.sources.text import read_blocks, read_lines, read_text
 from talewright.errors import UserError
 
-Record = str | None
-"""A story as it is in its file; None if a column has no value."""
-
 
 def format_of(name: str) -> str | None:
     """`txt`, `jsonl`, `json`, `csv` or `parquet`, from the ending of the name; None for any other ending."""
@@ -34,10 +31,10 @@ def format_of(name: str) -> str | None:
     return path.suffix[1:] if path.suffix[1:] in _READERS else None
 
 
-def read_records(name: str, open_file: Callable[[], ByteStream], config: DataConfig) -> Iterator[Record]:
-    """The stories of a file, in order. Raises UserError, naming the file and the place, if it cannot be read.
+def read_records(name: str, open_file: Callable[[], ByteStream], config: DataConfig) -> Iterator[str]:
+    """The stories of a file, in order, as they are; "" for a missing value. The ending of `name` tells the format.
 
-    The ending of `name` determines the format.
+    Raises UserError, naming the file and the place, if it cannot be read.
     """
     kind = format_of(name)
     if kind is None:
@@ -50,7 +47,7 @@ def read_records(name: str, open_file: Callable[[], ByteStream], config: DataCon
             raise UserError(f"{name} is damaged or cut short ({error}); download or make it again") from None
 
 
-def _read_txt(stream: ByteStream, name: str, config: DataConfig) -> Iterator[Record]:
+def _read_txt(stream: ByteStream, name: str, config: DataConfig) -> Iterator[str]:
     """Stories between separator lines, blank ones too; what follows the last separator only if it is not blank."""
     separator = _separator_pattern(config.separator)
     story: list[str] = []  # the pieces read so far
@@ -79,7 +76,7 @@ def _separator_pattern(separator: str) -> re.Pattern[str]:
     return re.compile(rf"{start}{re.escape(separator.strip())}[ \t]*(?:\n|\Z)", re.MULTILINE)
 
 
-def _read_jsonl(stream: ByteStream, name: str, config: DataConfig) -> Iterator[Record]:
+def _read_jsonl(stream: ByteStream, name: str, config: DataConfig) -> Iterator[str]:
     for number, line in enumerate(read_lines(stream, name), 1):
         if line.strip(" \t\n\ufeff\0"):
             where = f"{name} line {number:,}"
@@ -90,12 +87,12 @@ def _read_jsonl(stream: ByteStream, name: str, config: DataConfig) -> Iterator[R
             yield _story_of(value, config.text_key, where)
 
 
-def _read_json(stream: ByteStream, name: str, config: DataConfig) -> Iterator[Record]:
+def _read_json(stream: ByteStream, name: str, config: DataConfig) -> Iterator[str]:
     for number, value in enumerate(json_items(read_text(stream, name), name), 1):
         yield _story_of(value, config.text_key, f"{name} item {number:,}")
 
 
-def _read_csv(stream: ByteStream, name: str, config: DataConfig) -> Iterator[Record]:
+def _read_csv(stream: ByteStream, name: str, config: DataConfig) -> Iterator[str]:
     import csv
 
     csv.field_size_limit(text.LONGEST_STORY)
@@ -108,12 +105,12 @@ def _read_csv(stream: ByteStream, name: str, config: DataConfig) -> Iterator[Rec
         column = header.index(config.text_key)
         for row in rows:
             if row:
-                yield row[column] if column < len(row) else None
+                yield row[column] if column < len(row) else ""
     except csv.Error as error:
         raise UserError(f"{name} line {rows.line_num:,} is not CSV: {error}") from None
 
 
-def _read_parquet(stream: ByteStream, name: str, config: DataConfig) -> Iterator[Record]:
+def _read_parquet(stream: ByteStream, name: str, config: DataConfig) -> Iterator[str]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -129,7 +126,7 @@ def _read_parquet(stream: ByteStream, name: str, config: DataConfig) -> Iterator
             if not any(getattr(pa.types, f"is_{t}")(kind) for t in ("string", "large_string", "string_view", "null")):
                 raise UserError(f'{name} column "{key}" holds {kind}, not text; name the right one with --text-key')
             for batch in table.iter_batches(batch_size=256, columns=[key]):
-                yield from batch.column(0).to_pylist()
+                yield from (story or "" for story in batch.column(0).to_pylist())
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
                 raise  # an error of the disk or the network
@@ -149,7 +146,7 @@ def _seekable(stream: ByteStream, name: str) -> Any:
     return file
 
 
-_READERS: dict[str, Callable[[ByteStream, str, DataConfig], Iterator[Record]]] = {
+_READERS: dict[str, Callable[[ByteStream, str, DataConfig], Iterator[str]]] = {
     "txt": _read_txt,
     "jsonl": _read_jsonl,
     "json": _read_json,
@@ -170,12 +167,12 @@ def no_such_key(names: Iterable[str], key: str, where: str) -> str:
     return f'{where} has no "{key}"; it has {listed or "nothing"}. Name the right one with --text-key'
 
 
-def _story_of(value: Any, key: str, where: str) -> Record:
+def _story_of(value: Any, key: str, where: str) -> str:
     """The story in a JSON value: a string, or an object that has one under the key."""
     if isinstance(value, dict):
         _require_key(value, key, where)
         value, where = value[key], f'{where} "{key}"'
     if value is None or isinstance(value, str):
-        return value
+        return value or ""
     kind = {bool: "true or false", list: "a list", dict: "an object"}.get(type(value), "a number")
     raise UserError(f"{where} holds {kind}, not text; name the right key with --text-key")

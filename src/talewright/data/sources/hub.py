@@ -15,7 +15,7 @@ from talewright.data.layout import SplitName
 from talewright.data.sources import HUB, InterruptedSourceError, StorySource
 from talewright.data.sources.compression import ByteStream
 from talewright.data.sources.files import SourceFile, by_split, glob_root
-from talewright.data.sources.formats import Record, format_of, no_such_key, read_records
+from talewright.data.sources.formats import format_of, no_such_key, read_records
 from talewright.errors import UserError
 
 TIMEOUT = 10.0
@@ -23,10 +23,8 @@ TIMEOUT = 10.0
 RETRIES = 2
 """Of a failed request, some seconds apart; `datasets` itself would retry for many minutes."""
 _BATCH = 256  # stories
-_SPLITS: dict[str, SplitName] = {
-    **{"train": "train", "test": "test"},
-    **{"validation": "valid", "valid": "valid", "val": "valid", "dev": "valid"},
-}
+_SPLITS: dict[str, SplitName] = {"train": "train", "test": "test", "validation": "valid"}
+_SPLITS |= {"valid": "valid", "val": "valid", "dev": "valid"}
 _ALTERNATIVES = "name a local file with --data FILE, or use the bundled stories with --data bundled"
 
 
@@ -53,13 +51,22 @@ def open_hub(name: str, config: DataConfig) -> StorySource:
 
 @contextmanager
 def _hub_errors(repo: str, what: str) -> Iterator[None]:
-    """Turn any error of the hub's libraries, which raise many kinds, into one sentence."""
+    """Limit retries, and turn any error of the hub's libraries, which raise many kinds, into one sentence."""
+    from datasets import config
+
+    names = ("STREAMING_READ_MAX_RETRIES", "STREAMING_OPEN_MAX_RETRIES")
+    before = {name: getattr(config, name) for name in names}
     try:
+        for name in names:
+            setattr(config, name, min(RETRIES, before[name]))
         yield
     except UserError:
         raise
     except Exception as error:
         raise InterruptedSourceError(_message(error, repo, what)) from None
+    finally:
+        for name in names:
+            setattr(config, name, before[name])
 
 
 def _message(error: Exception, repo: str, what: str) -> str:
@@ -86,7 +93,7 @@ def _dataset_shards(repo: str, revision: str, config: DataConfig) -> dict[SplitN
     """A SourceFile for each file that a split is stored in."""
     from datasets import load_dataset
 
-    with _hub_errors(repo, f"does not provide {repo}"), _short_retries():
+    with _hub_errors(repo, f"does not provide {repo}"):
         loaded = cast(dict[str, Any], load_dataset(repo, revision=revision, streaming=True))
     splits: dict[SplitName, Any] = {_SPLITS[name]: split for name, split in loaded.items() if name in _SPLITS}
     if "train" not in splits and len(loaded) == 1:  # the only split, whatever its name
@@ -101,8 +108,8 @@ def _dataset_shards(repo: str, revision: str, config: DataConfig) -> dict[SplitN
     return files
 
 
-def _read_rows(repo: str, rows: Any, key: str) -> Iterator[Record]:
-    with _hub_errors(repo, f"broke off within {repo}; the same command continues"), _short_retries():
+def _read_rows(repo: str, rows: Any, key: str) -> Iterator[str]:
+    with _hub_errors(repo, f"broke off within {repo}; the same command continues"):
         for batch in rows.iter(batch_size=_BATCH):
             if key not in batch:
                 raise UserError(no_such_key(batch, key, repo))
@@ -110,22 +117,7 @@ def _read_rows(repo: str, rows: Any, key: str) -> Iterator[Record]:
                 if record is not None and not isinstance(record, str):
                     kind = type(record).__name__
                     raise UserError(f'{repo} column "{key}" holds {kind}, not text; name the right one with --text-key')
-                yield record
-
-
-@contextmanager
-def _short_retries() -> Iterator[None]:
-    from datasets import config
-
-    names = ("STREAMING_READ_MAX_RETRIES", "STREAMING_OPEN_MAX_RETRIES")
-    before = {name: getattr(config, name) for name in names}
-    try:
-        for name in names:
-            setattr(config, name, min(RETRIES, before[name]))
-        yield
-    finally:
-        for name in names:
-            setattr(config, name, before[name])
+                yield record or ""
 
 
 # --- files of a repository -----------------------------------------------------------------------------------------
@@ -144,7 +136,7 @@ def _repository_files(
     return by_split((name.removeprefix(root), SourceFile(f"{repo}/{name}", partial(read, name))) for name in matching)
 
 
-def _read_repository_file(repo: str, revision: str, config: DataConfig, name: str) -> Iterator[Record]:
+def _read_repository_file(repo: str, revision: str, config: DataConfig, name: str) -> Iterator[str]:
     with _hub_errors(repo, f"broke off within {name}; the same command continues"):
         yield from read_records(name, lambda: _open_file(repo, revision, name), config)
 

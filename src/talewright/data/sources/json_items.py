@@ -19,41 +19,13 @@ def json_items(chunks: Iterator[str], name: str) -> Iterator[Any]:
     if parser.peek() == "":
         return
     if parser.skip("["):
-        yield from _list_items(parser)
+        yield from parser.list_items()
     elif parser.skip("{"):
-        yield from _items_in_object(parser)
+        yield from parser.items_in_object()
     else:
         raise parser.error("it holds neither a list nor an object")
     if parser.peek():
         raise parser.error("it goes on after its end; one JSON value a line is called .jsonl")
-
-
-def _list_items(parser: _JsonParser) -> Iterator[Any]:
-    if parser.skip("]"):
-        return
-    while True:
-        yield parser.value()
-        if parser.skip("]"):
-            return
-        if not parser.skip(","):
-            raise parser.error("a list has neither , nor ]")
-
-
-def _items_in_object(parser: _JsonParser) -> Iterator[Any]:
-    lists = 0
-    while not parser.skip("}"):
-        parser.value()  # the key
-        if not parser.skip(":"):
-            raise parser.error("a key has no :")
-        if parser.skip("["):
-            lists += 1
-            yield from _list_items(parser)
-        else:
-            parser.value()
-        if not parser.skip(",") and parser.peek() != "}":
-            raise parser.error("an object has neither , nor }")
-    if lists != 1:
-        raise parser.error(f"its object holds {lists} lists; one list of stories is read")
 
 
 class _JsonParser:
@@ -63,6 +35,32 @@ class _JsonParser:
         self.name = name
         self._chunks, self._text, self._position, self._ended = chunks, "", 0, False
         self._decode = json.JSONDecoder(strict=False).raw_decode
+
+    def list_items(self) -> Iterator[Any]:
+        """The items up to the end of a list that has begun."""
+        ended = self.skip("]")
+        while not ended:
+            yield self.value()
+            ended = self.skip("]")
+            if not ended and not self.skip(","):
+                raise self.error("a list has neither , nor ]")
+
+    def items_in_object(self) -> Iterator[Any]:
+        """The items of the only list in an object that has begun."""
+        lists = 0
+        while not self.skip("}"):
+            self.value()  # the key
+            if not self.skip(":"):
+                raise self.error("a key has no :")
+            if self.skip("["):
+                lists += 1
+                yield from self.list_items()
+            else:
+                self.value()
+            if not self.skip(",") and self.peek() != "}":
+                raise self.error("an object has neither , nor }")
+        if lists != 1:
+            raise self.error(f"its object holds {lists} lists; one list of stories is read")
 
     def peek(self) -> str:
         """The next character that is not white space; "" at the end."""

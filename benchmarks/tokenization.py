@@ -1,6 +1,6 @@
-"""Text to token shards beside the tokenizer library's `encode_batch` alone, in turn, each on the whole text.
+"""Text to token shards compared with the tokenizer library's `encode_batch` alone, in turn, each on the whole text.
 
-python benchmarks/tokenise.py ../shared/tinystories/train.txt --gpt2 ../shared/gpt2
+python benchmarks/tokenization.py ../shared/tinystories/train.txt --gpt2 ../shared/gpt2
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ def main() -> None:
     options.add_argument("--gpt2", default=None, help="folder of GPT-2's tokenizer files")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--json", action="store_true")
-    chosen = options.parse_args()
-    stories = [story.strip() for story in chosen.text.read_text(encoding="utf-8").split("<|endoftext|>")]
+    args = options.parse_args()
+    stories = [story.strip() for story in args.text.read_text(encoding="utf-8").split("<|endoftext|>")]
     tokenizers = {"BPE 8k": (TokenizerConfig(kind="bpe"), TRAINED)}
-    if chosen.gpt2:
-        tokenizers["GPT-2's BPE"] = (TokenizerConfig(kind="gpt2", source=chosen.gpt2), 50257)
+    if args.gpt2:
+        tokenizers["GPT-2's BPE"] = (TokenizerConfig(kind="gpt2", source=args.gpt2), 50257)
     rivals: dict[str, Rival] = {}
     for name, (tokenizer, size) in tokenizers.items():
-        rivals[f"text to shards, {name}"] = Rival(shards, (chosen.text, tokenizer, size))
-        rivals[f"encode_batch alone, {name}"] = Rival(alone, (chosen.text, stories, tokenizer, size))
-    found = alternate(rivals, chosen.rounds, warm_up=1, calls=1)
-    size = chosen.text.stat().st_size / 1e6
+        rivals[f"text to shards, {name}"] = Rival(shards, (args.text, tokenizer, size))
+        rivals[f"encode_batch alone, {name}"] = Rival(alone, (args.text, stories, tokenizer, size))
+    measured = alternate(rivals, args.rounds, warm_up=1, calls=1)
+    size = args.text.stat().st_size / 1e6
     rows: dict[str, dict[str, float | str]] = {}
-    for name, (seconds, peak) in found.items():
-        first = found[name.replace("encode_batch alone", "text to shards")].seconds
+    for name, (seconds, peak) in measured.items():
+        first = measured[name.replace("encode_batch alone", "text to shards")].seconds
         rows[name] = {
             "seconds": seconds,
             "MB/s": size / seconds,
             "MiB at most": peak / MIB,
             "shards are faster by": seconds / first,
         }
-    table(rows, chosen.json)
+    table(rows, args.json)
 
 
 def shards(text: Path, config: TokenizerConfig, size: int) -> Callable[[], object]:
-    """Reading, repairing, splitting, making the tokenizer, tokenising and writing."""
+    """Reading, cleaning, splitting, making the tokenizer, tokenizing and writing."""
     from talewright.data import prepare
 
     folder, numbers = Path(tempfile.mkdtemp()), count()
