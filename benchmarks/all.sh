@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every table of docs/BENCHMARKS.md on this machine, half an hour or so. Without stories, all but scoring and tokenising.
+# Every table of docs/BENCHMARKS.md on this machine, half an hour or so. Without stories, all but scoring and tokenizing.
 #   PYTHON=../.venv-bench/bin/python ./all.sh [STORIES [FOLDER OF GPT-2'S BPE FILES]]
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -20,5 +20,5 @@ run generate.py --recipe gpt2-124m --tokens 60 --rounds 3 --llama-cpp f32 f16 q8
 run generate.py --recipe gpt2-124m --tokens 60 --rounds 3 --batches 1 32 --precisions fp32 bf16 --rivals ours
 if [ -n "$stories" ]; then
     run score.py "$stories" --stories 32
-    run tokenise.py "$stories" ${gpt2:+--gpt2 "$gpt2"}
+    run tokenization.py "$stories" ${gpt2:+--gpt2 "$gpt2"}
 fi

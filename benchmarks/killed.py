@@ -1,11 +1,11 @@
-"""A run killed at random moments, and resumed each time, against one that was never stopped: are they the same?
+"""Compare a run that is killed at random moments and resumed each time with one that is never stopped.
 
 python benchmarks/killed.py --data stories.txt --recipe mini-2m --steps 600 --kills 20
 python benchmarks/killed.py --data stories.txt --recipe mini-2m --minutes 60 --kills 20
 
-The first run is never stopped. With --minutes it trains about so long: how many steps that makes is measured before.
-The second one gets SIGKILL so many times, at moments drawn over the time that the first one took. Both train in fp32,
-whose results do not depend on how a run is cut. Exits with 1 where weights, optimiser, log or sample stories differ.
+The first run is never stopped. With --minutes it trains for about that time; the number of steps is measured first.
+The second run gets SIGKILL --kills times, at moments drawn over the time that the first one took. Both train in fp32,
+which gives the same results however a run is interrupted. Exits with 1 if weights, optimizer, log or samples differ.
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ from pathlib import Path
 from typing import Any
 
 CLOCK = ("seconds", "warm_seconds", "tokens_per_second")
-"""What is timed, and therefore never the same."""
+"""Measured times, which always differ."""
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """What two run folders do not have in common: of the last checkpoint, the log and the sample stories."""
+    """What differs between two run folders: in the last checkpoint, the log and the samples."""
     ends = [run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip() for run in (first, second)]
     if ends[0].name != ends[1].name:
         return [f"the last step: {ends[0].name} and {ends[1].name}"]
-    found = [
-        name for name in ("model.safetensors", "optimizer.safetensors") if len({_bytes(e / name) for e in ends}) > 1
-    ]
+    weights = ("model.safetensors", "optimizer.safetensors")
+    different = [name for name in weights if len({_bytes(end / name) for end in ends}) > 1]
     states = [_untimed(json.loads((end / "state.json").read_text())) for end in ends]
     logs = [list(log_of(run)) for run in (first, second)]
     stories = [_bytes(run / "samples.jsonl") for run in (first, second)]
     compared = {"state.json": states, "log.jsonl": logs, "samples.jsonl": stories}
-    return found + [name for name, (one, other) in compared.items() if one != other]
+    return different + [name for name, (one, other) in compared.items() if one != other]
 
 
 def log_of(run: Path) -> Iterator[dict[str, Any]]:
-    """What the log says of training and evaluation. Sittings and saves are of this run's own life."""
+    """The log's events of training and evaluation, without those of starting and saving."""
     for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
         if event["event"] in ("step", "evaluation", "skipped"):
@@ -57,20 +56,20 @@ def _bytes(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def train(*words: str) -> subprocess.Popen[str]:
-    """A `talewright train` of its own."""
-    command = [sys.executable, "-m", "talewright", "train", *words]
+def train(*args: str) -> subprocess.Popen[str]:
+    """A `talewright train` in a process of its own."""
+    command = [sys.executable, "-m", "talewright", "train", *args]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
-    _, said = process.communicate()
+    _, errors = process.communicate()
     if process.returncode:
-        sys.exit(said)
+        sys.exit(errors)
 
 
-def seconds_a_step(run: Path) -> float:
-    """Seconds of a step, evaluations and saves in their share, without the first steps."""
+def seconds_per_step(run: Path) -> float:
+    """Seconds per step, with evaluations and saves, without the first steps."""
     events = list(map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines()))
     times = [event["seconds"] for event in events if event["event"] == "step"]
     return (times[-1] - times[1]) / (len(times) - 2)
@@ -80,46 +79,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="stories, as for talewright train")
     parser.add_argument("--recipe", default="mini-2m")
-    parser.add_argument("--steps", type=int, help="optimiser steps of each run")
-    parser.add_argument("--minutes", type=float, help="how long the run that is never stopped trains, about")
+    parser.add_argument("--steps", type=int, help="optimizer steps of each run")
+    parser.add_argument("--minutes", type=float, help="about how long the run that is never stopped trains")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--out", type=Path, default=Path("runs/killed"), help="folder of the two runs; made anew")
-    parser.add_argument("rest", nargs="*", help="after --: settings of both runs, as in --train.checkpoint-every 50")
-    asked = parser.parse_args()
-    if (asked.steps is None) == (asked.minutes is None):
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--out", type=Path, default=Path("runs/killed"), help="folder of the two runs; replaced")
+    parser.add_argument("rest", nargs="*", help="after --: settings of both runs, such as --train.checkpoint-every 50")
+    args = parser.parse_args()
+    if (args.steps is None) == (args.minutes is None):
         parser.error("give --steps or --minutes")
-    shutil.rmtree(asked.out, ignore_errors=True)
-    words = ["--recipe", asked.recipe, "--data", asked.data, "--train.precision", "fp32", *asked.rest]
-    steps = asked.steps
+    shutil.rmtree(args.out, ignore_errors=True)
+    options = ["--recipe", args.recipe, "--data", args.data, "--train.precision", "fp32", *args.rest]
+    steps = args.steps
     if steps is None:
-        finish(train(*words, "--max-steps", "30", "--out", str(asked.out / "measured")))
-        steps = max(2, round(60 * asked.minutes / seconds_a_step(asked.out / "measured")))
-    words += ["--max-steps", str(steps)]
+        finish(train(*options, "--max-steps", "30", "--out", str(args.out / "measured")))
+        steps = max(2, round(60 * args.minutes / seconds_per_step(args.out / "measured")))
+    options += ["--max-steps", str(steps)]
 
-    begun = time.perf_counter()
-    finish(train(*words, "--out", str(asked.out / "whole")))
-    whole = time.perf_counter() - begun
+    start = time.perf_counter()
+    finish(train(*options, "--out", str(args.out / "whole")))
+    whole = time.perf_counter() - start
     print(f"{steps:,} steps in {whole:,.0f} s, never stopped", flush=True)
-    kills, lost = killed_again_and_again(words, asked.out / "killed", asked.kills, whole, random.Random(asked.seed))
-    found = differences(asked.out / "whole", asked.out / "killed")
-    print(
-        f"killed {kills} times, {lost:,} steps made again: {'differs in ' + ', '.join(found) if found else 'identical'}"
-    )
-    sys.exit(bool(found))
+    kills, lost = killed_again_and_again(options, args.out / "killed", args.kills, whole, random.Random(args.seed))
+    different = differences(args.out / "whole", args.out / "killed")
+    result = f"differs in {', '.join(different)}" if different else "identical"
+    print(f"killed {kills} times, {lost:,} steps repeated: {result}")
+    sys.exit(bool(different))
 
 
 def killed_again_and_again(
-    words: list[str], run: Path, kills: int, seconds: float, draw: random.Random
+    options: list[str], run: Path, kills: int, seconds: float, draw: random.Random
 ) -> tuple[int, int]:
-    """Train into `run`, with SIGKILL at so many moments, so far apart that it ends about when the last one was.
+    """Train into `run`, killed `kills` times, at intervals that make it end about when the last one has passed.
 
-    Returns how many times it was killed, and how many steps were made more than once.
+    Returns the number of kills, and of steps that were made more than once.
     """
     killed = lost = 0
     while True:
-        again = (run / "recipe.yaml").exists()
-        process = train("--resume", str(run)) if again else train(*words, "--out", str(run))
+        resume = (run / "recipe.yaml").exists()
+        process = train("--resume", str(run)) if resume else train(*options, "--out", str(run))
         if killed < kills:
             time.sleep(draw.uniform(0, 2 * seconds / (kills + 1)))
         if killed == kills or process.poll() is not None:

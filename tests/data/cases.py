@@ -1,4 +1,4 @@
-"""Stories for tests, and files of them written by others' programs."""
+"""Stories for tests, and files of them written by other programs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def stream(corpus: Corpus, name: str) -> np.ndarray:
 
 
 def texts(corpus: Corpus, *names: str) -> list[str]:
-    """The stories of these splits, told back."""
+    """The stories of these splits, decoded."""
     return [corpus.tokenizer.decode(story) for name in names for story in _stories(corpus, name)]
 
 

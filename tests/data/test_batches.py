@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from talewright.data import Batches, Corpus
 from talewright.data.batches import IGNORED
 from talewright.errors import UserError
-
-from .cases import stream
+from tests.data.cases import stream
 
 lengths = st.integers(1, 90)
 
@@ -134,8 +133,8 @@ def test_a_corpus_smaller_than_a_window_is_refused(small: Corpus):
     with pytest.raises(UserError) as error:
         Batches(split, context_length=split.n_tokens, layout="packed", stride=None, seed=0)
     assert str(error.value) == (
-        f"the valid stories in {small.folder} are {split.n_tokens:,} tokens, and one window needs "
-        f"{split.n_tokens + 1:,}; give more stories, or set a shorter --data.sequence-length"
+        f"the valid stories in {small.folder} have {split.n_tokens:,} tokens, and one window needs "
+        f"{split.n_tokens + 1:,}; add stories, or set a shorter --data.sequence-length"
     )
 
 

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from talewright.data import Batches, Corpus, shards
-from talewright.data.shards import token_dtype
+from talewright.data import Batches, Corpus, layout
+from talewright.data.layout import token_dtype
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.base import BYTE_LETTERS, Merges
-
-from .cases import stream, tales, texts
+from tests.data.cases import stream, tales, texts
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_a_split_gives_the_tokens_of_its_shards(small: Corpus):
 
 
 def test_shards_join_without_a_seam(make: Callable[..., Corpus], small: Corpus, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shards, "SHARD_TOKENS", 100)
+    monkeypatch.setattr(layout, "SHARD_TOKENS", 100)
     corpus = make(tales(200))
     assert len(corpus.manifest["splits"]["train"]["files"]) > 20
     monkeypatch.undo()  # the manifest says how long the shards are
@@ -83,7 +82,7 @@ def every_pair() -> Tokenizer:
 
 def test_ids_beyond_65535_come_back_from_their_shards(make: Callable[..., Corpus], monkeypatch: pytest.MonkeyPatch):
     tokenizer = every_pair()
-    monkeypatch.setattr("talewright.data.preparation.make_tokenizer", lambda *_: tokenizer)
+    monkeypatch.setattr("talewright.data.preparation.builder.make_tokenizer", lambda *_: tokenizer)
     stories = [f"{n} ONCE UPON A TIME THERE WAS A ZZYZX OF ITS OWN" for n in range(40)]
     corpus = make(stories)
     split = corpus.split("train")
@@ -111,8 +110,8 @@ def swap(path: Path, make: Callable[[Path], None]) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no folder": (shutil.rmtree, "is no prepared corpus: there is no such folder. `talewright prepare` makes one"),
-    "no manifest": (lambda f: (f / "manifest.json").unlink(), "is no prepared corpus: it has no manifest.json"),
+    "no folder": (shutil.rmtree, "is not a prepared corpus: there is no such folder. `talewright prepare` makes one"),
+    "no manifest": (lambda f: (f / "manifest.json").unlink(), "is not a prepared corpus: it has no manifest.json"),
     "broken manifest": (lambda f: (f / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "foreign manifest": (
         lambda f: (f / "manifest.json").write_text("[]"),
@@ -243,6 +242,6 @@ def test_a_split_without_stories_is_refused_with_the_ways_to_some(make: Callable
     with pytest.raises(UserError) as error:
         corpus.split("valid")
     assert str(error.value) == (
-        f"{corpus.folder} has no validation stories, and 1 training ones; give some with --valid FILE, or a share with "
-        "--data.splits, such as [90, 10]. In a text file, --separator names the line that ends a story"
+        f"{corpus.folder} has no validation stories, and 1 training stories; name some with --valid FILE, or a share "
+        "with --data.splits, such as [90, 10]. In a text file, --separator names the line that ends a story"
     )

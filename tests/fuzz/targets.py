@@ -19,10 +19,10 @@ from typing import Any
 from unittest import mock
 
 from talewright.config import DataConfig, ModelConfig, TokenizerConfig, load_recipe, recipe_to_yaml
-from talewright.data import Batches, Corpus, characters, prepare, unpack
-from talewright.data.clean import clean
-from talewright.data.formats import read_records
-from talewright.data.unpack import StoryFile
+from talewright.data import Batches, Corpus, prepare
+from talewright.data.preparation.clean import clean
+from talewright.data.sources import text as source_text
+from talewright.data.sources.formats import read_records
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer, make_tokenizer
 from tests.data.cases import BPE, VOCAB, as_bytes, packed, tales, write_txt
@@ -55,10 +55,9 @@ class Target:
 def read_stories(data: bytes) -> None:
     """The first byte says the format."""
     ending = ENDINGS[data[0] % len(ENDINGS)] if data else "txt"
-    with mock.patch.object(characters, "LONGEST_STORY", 1 << 16), mock.patch.object(unpack, "PIECE", 64):
-        for record in read_records(StoryFile(f"a.{ending}", lambda: io.BytesIO(data[1:])), DataConfig()):
-            assert record is None or isinstance(record, str)
-            text = clean(record or "")[0]
+    with mock.patch.object(source_text, "LONGEST_STORY", 1 << 16), mock.patch.object(source_text, "CHUNK_BYTES", 64):
+        for record in read_records(f"a.{ending}", lambda: io.BytesIO(data[1:]), DataConfig()):
+            text = clean(record)[0]
             assert clean(text) == (text, False)
             text.encode("utf-8")
 
@@ -171,8 +170,8 @@ def in_corpus(name: str) -> Target:
     return Target(read, lambda: [(_corpus() / name).read_bytes()])
 
 
-def read_notes(data: bytes) -> None:
-    """What an interrupted preparation noted."""
+def read_progress(data: bytes) -> None:
+    """The progress file of an interrupted preparation."""
     target = _place() / "made"
     partial = target.with_name("made.partial")
     shutil.rmtree(target, ignore_errors=True)
@@ -239,14 +238,14 @@ def _corpus() -> Path:
 @cache
 def _interrupted() -> Path:
     """A preparation that was stopped when its stories were read."""
-    from talewright.data import preparation
+    from talewright.data.preparation import builder
 
     folder = _place() / "stopped"
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with mock.patch.object(preparation, "make_tokenizer", stop), contextlib.suppress(KeyboardInterrupt):
+    with mock.patch.object(builder, "make_tokenizer", stop), contextlib.suppress(KeyboardInterrupt):
         prepare(_config(), BPE, VOCAB, folder, progress=False)
     return folder.with_name("stopped.partial")
 
@@ -311,5 +310,5 @@ TARGETS: dict[str, Target] = {
         read_log,
         lambda: [b'{"event": "step", "step": 1, "loss": 2.5}\n{"event": "evaluation", "step": 1}\n'],
     ),
-    "notes": Target(read_notes, lambda: [(_interrupted() / "progress.json").read_bytes()]),
+    "progress": Target(read_progress, lambda: [(_interrupted() / "progress.json").read_bytes()]),
 }

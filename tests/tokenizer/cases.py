@@ -1,4 +1,4 @@
-"""Stories and texts to try tokenizers on, and a plain BPE to hold them against."""
+"""Stories and texts to test tokenizers with, and a plain BPE to compare them with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = TEXT.split()
 
 
 def made_up_stories(number: int = 300, seed: int = 0) -> list[str]:
-    """So many stories without a plot, the same for the same seed."""
+    """`number` stories without a plot, the same for the same seed."""
     rng = random.Random(seed)
     return [_made_up_story(rng) for _ in range(number)]
 

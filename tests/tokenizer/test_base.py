@@ -55,7 +55,7 @@ def test_the_end_of_text_spelled_in_a_story_ends_nothing(tokenizer: Tokenizer, t
         assert same.encode_batch([EOT, story])[1] == ids
 
 
-def test_the_end_of_text_is_shown_as_nothing(tokenizer: Tokenizer):
+def test_the_end_of_text_is_omitted(tokenizer: Tokenizer):
     ids = tokenizer.encode("A fox.")
     assert tokenizer.decode([tokenizer.eos_id, *ids, tokenizer.eos_id]) == "A fox."
     assert tokenizer.token_bytes[tokenizer.eos_id] == b""
@@ -75,13 +75,13 @@ def test_bytes_that_are_no_text_are_shown_as_replacement_characters(small_bpe: T
     assert small_bpe.decode([bear]) == "\ufffd"
 
 
-def test_an_id_that_is_none_is_refused(tokenizer: Tokenizer):
+def test_an_id_outside_the_vocabulary_is_refused(tokenizer: Tokenizer):
     for wrong in (-100, -1, tokenizer.vocab_size):
-        with pytest.raises(UserError, match=f"{wrong} is no id .* from 0 to {tokenizer.vocab_size - 1}"):
+        with pytest.raises(UserError, match=f"{wrong} is not an id .* are 0 to {tokenizer.vocab_size - 1}"):
             tokenizer.decode([0, wrong])
 
 
-def test_half_a_surrogate_pair_is_refused_in_words(small_bpe: Tokenizer):
+def test_half_a_surrogate_pair_is_refused(small_bpe: Tokenizer):
     for encode in (small_bpe.encode, lambda text: small_bpe.encode_batch(["fine", text])):
         with pytest.raises(UserError, match=r"U\+DC80, half of a surrogate pair"):
             encode("a\udc80b")
@@ -104,7 +104,9 @@ def test_a_saved_tokenizer_loads_the_same(tokenizer: Tokenizer, tmp_path: Path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_the_fingerprint_tells_tokenizers_apart_and_not_the_layout_of_the_file(small_bpe: Tokenizer, tmp_path: Path):
+def test_the_fingerprint_depends_on_the_tokenizer_and_not_on_the_layout_of_the_file(
+    small_bpe: Tokenizer, tmp_path: Path
+):
     data = json.loads(small_bpe._json)
     respaced = json.dumps(dict(reversed(data.items())), indent=3)
     assert Tokenizer(respaced).fingerprint == small_bpe.fingerprint
@@ -182,7 +184,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path):
     ids=str,
 )
 def test_a_tokenizer_that_would_lose_something_is_refused(small_bpe: Tokenizer, changes: dict[str, object]):
-    with pytest.raises(UserError, match=r"the tokenizer (is no lossless|has no)"):
+    with pytest.raises(UserError, match=r"the tokenizer (is not a lossless|has no)"):
         Tokenizer(_changed(small_bpe, **changes))
 
 

@@ -89,9 +89,9 @@ def test_merges_with_the_line_ends_of_windows_are_read(small_folder: Path, tmp_p
     [
         ("merges.txt", "#version: 0.2\na b c\n", r"merges\.txt line 2 is 'a b c'; a merge is two tokens"),
         ("merges.txt", "q zzzz\n", "merges do not fit its vocabulary"),
-        ("vocab.json", "[]", r"vocab\.json is no vocabulary"),
-        ("vocab.json", '{"a": 1}', r"vocab\.json is no vocabulary"),
-        ("vocab.json", '{"a": [0]}', r"vocab\.json is no vocabulary"),
+        ("vocab.json", "[]", r"vocab\.json is not a vocabulary"),
+        ("vocab.json", '{"a": 1}', r"vocab\.json is not a vocabulary"),
+        ("vocab.json", '{"a": [0]}', r"vocab\.json is not a vocabulary"),
         ("vocab.json", "{", r"vocab\.json is not JSON"),
         ("vocab.json", '{"a": 0}', "merges do not fit its vocabulary"),
     ],
@@ -114,7 +114,7 @@ def test_a_vocabulary_without_an_end_of_text_gets_one(small_folder: Path, tmp_pa
 
 @pytest.mark.parametrize("source", ["./nowhere", "/no/such/folder", "~/no-such-folder-of-anyone", "a/b/c"])
 def test_a_path_that_leads_nowhere_is_not_looked_for_on_the_hub(source: str):
-    with pytest.raises(UserError, match=r"is no folder; one with vocab\.json and merges\.txt would do"):
+    with pytest.raises(UserError, match=r"is not a folder; name one with vocab\.json and merges\.txt"):
         load_gpt2(source)
 
 
@@ -122,7 +122,7 @@ def test_a_file_and_an_empty_folder_are_no_source(tmp_path: Path):
     with pytest.raises(UserError, match="holds neither"):
         load_gpt2(str(tmp_path))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         load_gpt2(str(tmp_path / "file"))
 
 
@@ -139,10 +139,10 @@ try:
 except UserError as error:
     print(error)
 """
-    told = {"HF_HOME": str(home / "hub"), "TIKTOKEN_CACHE_DIR": str(home / "tiktoken"), **settings}
+    caches = {"HF_HOME": str(home / "hub"), "TIKTOKEN_CACHE_DIR": str(home / "tiktoken"), **settings}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_", "TIKTOKEN_"))}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=kept | told, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], env=kept | caches, capture_output=True, text=True, timeout=60, check=True
     )
     return done.stdout.strip()
 
@@ -158,15 +158,15 @@ def test_a_damaged_file_in_tiktokens_cache_is_not_taken(tiktoken_cache: Path, tm
     for file in damaged.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
     found = _load_in_a_process(tmp_path, HF_HUB_OFFLINE="1", TIKTOKEN_CACHE_DIR=str(damaged))
-    assert "is no folder here, and not to be had" in found
+    assert "is not a folder here, and not available" in found
 
 
 def test_tiktokens_cache_does_not_stand_in_for_another_model(tiktoken_cache: Path, tmp_path: Path):
     found = _load_in_a_process(tmp_path, "someone/else", HF_HUB_OFFLINE="1", TIKTOKEN_CACHE_DIR=str(tiktoken_cache))
-    assert found.startswith("tokenizer.source someone/else is no folder here")
+    assert found.startswith("tokenizer.source someone/else is not a folder here")
 
 
-def test_nowhere_to_be_had_is_one_sentence_and_soon(tmp_path: Path):
+def test_available_nowhere_is_one_sentence_and_soon(tmp_path: Path):
     start = time.perf_counter()
     found = _load_in_a_process(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")  # nothing listens there
     assert time.perf_counter() - start < 15
@@ -228,7 +228,7 @@ def test_the_hub_gives_vocab_and_merges_and_its_cache_keeps_them(hub, small_fold
     assert _load_in_a_process(tmp_path, "owner/name", HF_HUB_OFFLINE="1") == expected
 
 
-def test_the_hub_gives_tokenizer_json_where_that_is_all(hub, small_bpe: Tokenizer, tmp_path: Path):
+def test_the_hub_gives_tokenizer_json_if_that_is_all_it_has(hub, small_bpe: Tokenizer, tmp_path: Path):
     address, folder = hub
     small_bpe.save(tmp_path / "saved")
     shutil.copy(tmp_path / "saved" / "tokenizer.json", folder)
@@ -236,7 +236,7 @@ def test_the_hub_gives_tokenizer_json_where_that_is_all(hub, small_bpe: Tokenize
     assert _load_in_a_process(tmp_path, "owner/name", HF_ENDPOINT=address) == expected
 
 
-def test_a_model_without_a_tokenizer_and_a_model_that_is_none_are_told_apart(hub, tmp_path: Path):
+def test_a_model_without_a_tokenizer_and_a_missing_model_differ(hub, tmp_path: Path):
     address, _ = hub
     assert "holds neither" in _load_in_a_process(tmp_path, "owner/name", HF_ENDPOINT=address)
-    assert "it has no such model" in _load_in_a_process(tmp_path, "owner/other", HF_ENDPOINT=address)
+    assert "no such model" in _load_in_a_process(tmp_path, "owner/other", HF_ENDPOINT=address)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from talewright.config import EOT
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.bpe import train_bpe
-from talewright.tokenizer.pieces import LONGEST_WORD, pieces, taught
+from talewright.tokenizer.pieces import LONGEST_WORD, group_texts, pieces, training_pieces
 from tests.tokenizer.cases import made_up_stories, story_texts
 from tests.tokenizer.test_bpe import GPT2_WORDS
 
@@ -46,13 +46,13 @@ def test_a_text_of_megabytes_has_the_ids_of_its_words(tokenizer: Tokenizer):
 
 
 @given(st.lists(texts | story_texts(), max_size=4), st.sampled_from([" ", "x", "\n", "é😀"]), st.integers(0, 700))
-def test_a_bpe_is_taught_the_words_that_are_there_and_no_endless_one(stories: list[str], letter: str, number: int):
+def test_a_bpe_is_trained_on_the_words_that_are_there_and_no_endless_one(stories: list[str], letter: str, number: int):
     def words(some: list[str]) -> Counter[str]:
         return Counter(word for story in some for word in GPT2_WORDS.findall(story))
 
-    assert words(list(taught(stories))) == words(stories)
+    assert words(list(training_pieces(stories))) == words(stories)
     long = [*stories, f"a {letter * number} b"]
-    parts = list(taught(long))
+    parts = list(training_pieces(long))
     assert "".join(parts) == "".join(long)
     assert max(map(len, words(parts))) <= LONGEST_WORD + 1  # a blank goes before a word
 
@@ -63,3 +63,10 @@ def test_a_million_letters_without_a_blank_are_learned_in_no_time(letter: str):
     tokenizer = train_bpe([letter * (1_000_000 // len(letter)), *made_up_stories(20)], 300)
     assert tokenizer.vocab_size == 300
     assert tokenizer.encode(letter * 600)
+
+
+@given(texts=st.lists(st.text(max_size=9)), chars=st.integers(1, 20))
+def test_groups_hold_all_texts_in_order_and_few_characters(texts: list[str], chars: int):
+    groups = list(group_texts(iter(texts), chars))
+    assert [text for group in groups for text in group] == texts
+    assert all(len(group) == 1 or (group and sum(map(len, group)) <= chars) for group in groups)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.tokenizer import Tokenizer
-from talewright.tokenizer.stats import batches, count, coverage, describe, longest_tokens
+from talewright.tokenizer.stats import count, coverage, describe, longest_tokens
 
 
 def test_counts_equal_those_made_story_by_story(small_bpe: Tokenizer, stories: list[str]):
@@ -27,13 +27,6 @@ def test_coverage_is_the_share_of_the_most_common(by_id: list[int], size: int):
     common = Counter(dict(enumerate(by_id))).most_common(size)
     expected = sum(n for _, n in common) / max(sum(by_id), 1)
     assert coverage(np.array(by_id), [size]) == {size: pytest.approx(expected)}
-
-
-@given(stories=st.lists(st.text(max_size=9)), chars=st.integers(1, 20))
-def test_batches_hold_all_stories_in_order_and_little_at_once(stories: list[str], chars: int):
-    made = list(batches(iter(stories), chars))
-    assert [story for batch in made for story in batch] == stories
-    assert all(batch and sum(map(len, batch[:-1])) < chars for batch in made)
 
 
 def test_a_long_stream_is_not_held(small_bpe: Tokenizer):

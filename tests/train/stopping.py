@@ -23,7 +23,7 @@ import torch
 from benchmarks.killed import differences
 
 import talewright.api
-import talewright.data.preparation
+import talewright.data.preparation.builder
 import talewright.run.checkpoint
 import talewright.train.loop
 from talewright.cli import main as talewright_main
@@ -43,7 +43,7 @@ PHASES: dict[str, tuple[Any, str, int, float]] = {
     "sample": (talewright.api.Engine, "tell", 2, 20.0),
     "last evaluation": (talewright.api, "score_stories", 4, 20.0),
     "save": (talewright.run.checkpoint, "save_file", 3, 1.0),
-    "preparation": (talewright.data.preparation, "encode_stories", 1, 20.0),
+    "preparation": (talewright.data.preparation.builder, "tokenize_stories", 1, 20.0),
 }
 """Of each phase: the function it is in, which call of it is made to last, and how many seconds."""
 

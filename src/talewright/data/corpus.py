@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from bisect import bisect_right
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from talewright.data.shards import npy_header, shard_name, sizes_name, starts_name, token_dtype
-from talewright.data.splits import SPLITS
+from talewright.data.layout import (
+    FORMAT,
+    MANIFEST,
+    SPLITS,
+    VERSION,
+    SplitName,
+    npy_header,
+    shard_name,
+    sizes_name,
+    split_files,
+    starts_name,
+    token_dtype,
+)
 from talewright.errors import UserError
 from talewright.files import read_json, reject_outside_links, sha256_file
 from talewright.tokenizer import Tokenizer
 
-FORMAT = "talewright corpus"
-VERSION = 1
-MANIFEST = "manifest.json"
-_SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
+_PREPARE_AGAIN = "; remove the folder and prepare it again"
+_ADJECTIVES = {"train": "training", "valid": "validation", "test": "test"}
 
 
 def is_corpus(folder: Path) -> bool:
@@ -36,110 +44,98 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path) -> Corpus:
-        """Open a prepared folder. Raises UserError, naming the file, where something is missing, short or foreign.
+        """Open a prepared folder. Raises UserError, naming the file, if something is missing, truncated or foreign.
 
-        Looks at sizes, the tokenizer and where stories start; `verify` reads everything.
+        Checks sizes, the tokenizer and the starts of stories; `verify` reads everything.
         """
         folder = Path(folder)
         manifest = _manifest(folder)
         reject_outside_links(folder)
         corpus = cls(folder, manifest, Tokenizer.load(folder / "tokenizer"))
         if corpus.tokenizer.fingerprint != manifest["tokenizer"]["fingerprint"]:
-            raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_AGAIN}")
+            raise UserError(f"{folder}/tokenizer is not the one that these stories were prepared with{_PREPARE_AGAIN}")
         for name in corpus.splits:
             corpus.split(name)
         return corpus
 
     @property
-    def splits(self) -> tuple[Literal["train", "valid", "test"], ...]:
+    def splits(self) -> tuple[SplitName, ...]:
         """The splits that have stories."""
         return tuple(name for name in SPLITS if name in self.manifest["splits"])
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything that training on this corpus depends on: its tokens and its tokenizer."""
-        kept = [self.manifest["tokenizer"]["fingerprint"]]
+        """SHA-256 of everything that training on this corpus depends on: its tokens and its tokenizer."""
+        hashes = [self.manifest["tokenizer"]["fingerprint"]]
         for name in self.splits:
-            kept += [entry["sha256"] for entry in self.manifest["splits"][name]["files"]]
-        return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+            hashes += [entry["sha256"] for entry in self.manifest["splits"][name]["files"]]
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
-    def split(self, name: Literal["train", "valid", "test"]) -> Split:
-        """The stories of one split. Raises UserError where the corpus has none."""
+    def split(self, name: SplitName) -> Split:
+        """The stories of one split. Raises UserError if the corpus has none."""
         if name not in self.manifest["splits"]:
-            raise UserError(self._no_split(name))
+            train = self.manifest["splits"]["train"]["stories"]
+            raise UserError(
+                f"{self.folder} has no {_ADJECTIVES.get(name, name)} stories, and {train:,} training stories; "
+                f"name some with --{name} FILE, or a share with --data.splits, such as [90, 10]. In a text file, "
+                "--separator names the line that ends a story"
+            )
         return Split(self.folder, name, self.manifest, self.tokenizer)
 
-    def _no_split(self, name: str) -> str:
-        words = _SPLIT_WORDS.get(name, name)
-        train = self.manifest["splits"]["train"]["stories"]
-        return (
-            f"{self.folder} has no {words} stories, and {train:,} training ones; give some with --{name} FILE, or a "
-            "share with --data.splits, such as [90, 10]. In a text file, --separator names the line that ends a story"
-        )
-
     def verify(self) -> None:
-        """Read every file and compare its hash. Raises UserError, naming the first that was altered."""
+        """Read every file and compare its hash. Raises UserError, naming the first file that was altered."""
         for name in self.splits:
             for entry in self.manifest["splits"][name]["files"]:
                 path = self.folder / entry["name"]
                 if not path.is_file():
-                    raise UserError(f"{path} is missing{_AGAIN}")
+                    raise UserError(f"{path} is missing{_PREPARE_AGAIN}")
                 if sha256_file(path) != entry["sha256"]:
-                    raise UserError(f"{path} was altered since it was prepared{_AGAIN}")
-
-
-_AGAIN = "; remove the folder and prepare it again"
+                    raise UserError(f"{path} was altered since it was prepared{_PREPARE_AGAIN}")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file():
         why = f"it has no {MANIFEST}" if folder.is_dir() else "there is no such folder"
-        raise UserError(f"{folder} is no prepared corpus: {why}. `talewright prepare` makes one")
+        raise UserError(f"{folder} is not a prepared corpus: {why}. `talewright prepare` makes one")
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(f"{folder / MANIFEST} is damaged, or of another program{_AGAIN}")
+        raise UserError(f"{folder / MANIFEST} is damaged, or of another program{_PREPARE_AGAIN}")
     if manifest.get("version") != VERSION:
-        raise UserError(f"{folder} is of format {manifest.get('version')}, and {VERSION} is read here{_AGAIN}")
-    if not _is_whole(manifest):
-        raise UserError(f"{folder / MANIFEST} is damaged: it lacks some of what it should say{_AGAIN}")
+        raise UserError(f"{folder} is of format {manifest.get('version')}, and {VERSION} is read here{_PREPARE_AGAIN}")
+    if not _is_complete(manifest):
+        raise UserError(f"{folder / MANIFEST} is damaged: it lacks some of its values{_PREPARE_AGAIN}")
     return manifest
 
 
-def _is_whole(manifest: dict[str, Any]) -> bool:
-    """Whether everything that is looked at is there and of its kind."""
-    words, request, splits = (manifest.get(name) for name in ("tokenizer", "request", "splits"))
+def _is_complete(manifest: dict[str, Any]) -> bool:
+    """Whether every value that is used exists and has its type."""
+    tokenizer, request, splits = (manifest.get(name) for name in ("tokenizer", "request", "splits"))
     return (
-        isinstance(words, dict)
-        and isinstance(words.get("fingerprint"), str)
+        isinstance(tokenizer, dict)
+        and isinstance(tokenizer.get("fingerprint"), str)
         and isinstance(request, dict)
         and isinstance(request.get("tokenizer"), dict)
         and isinstance(splits, dict)
-        and "train" in splits
-        and _counts(manifest, "shard_tokens")
-        and all(isinstance(entry, dict) and _counts(entry, "stories", "tokens", "bytes") for entry in splits.values())
-        and all(isinstance(entry.get("files"), list) for entry in splits.values())
-        and all(_is_file(file) for entry in splits.values() for file in entry["files"])
-        and all(_names_all(name, entry, manifest["shard_tokens"]) for name, entry in splits.items())
+        and {"train"} <= {*splits} <= {*SPLITS}
+        and _are_counts(manifest, "shard_tokens")
+        and all(_is_complete_split(name, entry, manifest["shard_tokens"]) for name, entry in splits.items())
     )
 
 
-def _counts(entry: dict[str, Any], *names: str) -> bool:
-    return all(type(entry.get(name)) is int and entry[name] > 0 for name in names)
-
-
-def _is_file(entry: Any) -> bool:
-    """Whether a file is named, in the folder itself and nowhere else."""
-    named = isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("sha256"), str)
-    return named and re.fullmatch(r"[a-z]+-[a-z0-9]+\.[a-z]+", entry["name"]) is not None
-
-
-def _names_all(split: str, entry: dict[str, Any], shard_tokens: int) -> bool:
-    """Whether the files of a split are named, each of them and no other: what is not named is not verified."""
-    shards = -(-entry["tokens"] // shard_tokens)
-    found = sorted(file["name"] for file in entry["files"])
-    if len(found) != shards + 2:
+def _is_complete_split(name: str, entry: Any, shard_tokens: int) -> bool:
+    """Whether it lists all its files with their hashes, and no others: `verify` reads what is listed."""
+    if not isinstance(entry, dict) or not _are_counts(entry, "stories", "tokens", "bytes"):
         return False
-    return found == sorted([starts_name(split), sizes_name(split), *(shard_name(split, n) for n in range(shards))])
+    files = entry.get("files")
+    if not isinstance(files, list) or len(files) != -(-entry["tokens"] // shard_tokens) + 2:
+        return False
+    if not all(isinstance(file, dict) and isinstance(file.get("sha256"), str) for file in files):
+        return False
+    return sorted(str(file.get("name")) for file in files) == sorted(split_files(name, entry["tokens"], shard_tokens))
+
+
+def _are_counts(entry: dict[str, Any], *names: str) -> bool:
+    return all(type(entry.get(name)) is int and entry[name] > 0 for name in names)
 
 
 class Split:
@@ -150,43 +146,43 @@ class Split:
         self.folder, self.name = folder, name
         self.n_stories: int = entry["stories"]
         self.n_tokens: int = entry["tokens"]
-        """Tokens, those that end texts counted."""
+        """Tokens, with the end of each text."""
         self.n_bytes: int = entry["bytes"]
-        """Bytes of the stories' text in UTF-8."""
+        """Bytes of all text in UTF-8."""
         self.eos_id = tokenizer.eos_id
         self._vocab_size = tokenizer.vocab_size
         dtype = token_dtype(tokenizer.vocab_size)
         self._shard_tokens: int = manifest["shard_tokens"]
         self._shards = [
-            _mapped(folder / shard_name(name, number), dtype, min(self._shard_tokens, self.n_tokens - begin))
+            _map_shard(folder / shard_name(name, number), dtype, min(self._shard_tokens, self.n_tokens - begin))
             for number, begin in enumerate(range(0, self.n_tokens, self._shard_tokens))
         ]
-        self.starts = _indexed(folder / starts_name(name), self.n_stories)
-        """Where each story begins in the stream: (n_stories,) int64."""
-        self.story_bytes = _indexed(folder / sizes_name(name), self.n_stories)
+        self.starts = _map_npy(folder / starts_name(name), self.n_stories)
+        """Position of the first token of each story: (n_stories,) int64."""
+        self.story_bytes = _map_npy(folder / sizes_name(name), self.n_stories)
         """Bytes of each story's text: (n_stories,) int64."""
         self._check()
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
-        """Ids of the stream from start to stop: (stop - start,) int64."""
-        found = np.empty(stop - start, dtype=np.int64)
-        self.read_into(found, start)
-        return found
+        """Token ids from start to stop: (stop - start,) int64."""
+        ids = np.empty(stop - start, dtype=np.int64)
+        self.read_into(ids, start)
+        return ids
 
     def read_into(self, out: np.ndarray, start: int) -> None:
-        """Fill `out` with the ids from `start` on."""
+        """Fill `out` with the token ids from `start` on."""
         if start < 0 or start + len(out) > self.n_tokens:
             raise IndexError(f"tokens {start} to {start + len(out)} of {self.n_tokens}")
-        number, at = divmod(start, self._shard_tokens)
+        number, offset = divmod(start, self._shard_tokens)
         done = 0
         while done < len(out):
-            part = self._shards[number][at : at + len(out) - done]
-            out[done : done + len(part)] = part
-            done += len(part)
-            number, at = number + 1, 0
+            ids = self._shards[number][offset : offset + len(out) - done]
+            out[done : done + len(ids)] = ids
+            done += len(ids)
+            number, offset = number + 1, 0
 
     def story(self, index: int) -> np.ndarray:
-        """Ids of one story without its end of text, int64. Raises UserError where one is beyond the vocabulary."""
+        """Token ids of a story without its end of text, int64. Raises UserError if one is not in the vocabulary."""
         start, stop = self.bounds(index)
         ids = self.tokens(start, stop - 1)
         self.check_ids(ids)
@@ -198,23 +194,23 @@ class Split:
         return [self.story(i) for i in range(number)], self.story_bytes[:number]
 
     def bounds(self, index: int) -> tuple[int, int]:
-        """Where a story begins in the stream, and where it ends, its end of text counted."""
+        """Start and stop of a story in the stream; its end of text is its last token."""
         index = range(self.n_stories)[index]
         following = index + 1
         stop = int(self.starts[following]) if following < self.n_stories else self.n_tokens
         return int(self.starts[index]), stop
 
     def story_at(self, position: int) -> int:
-        """Which story a token of the stream belongs to."""
+        """Index of the story that a token of the stream belongs to."""
         return bisect_right(self.starts, position) - 1
 
     def check_ids(self, ids: np.ndarray) -> None:
-        """Raise UserError where an id is beyond the vocabulary: a shard was altered."""
+        """Raise UserError if an id is not in the vocabulary: a shard was altered."""
         if ids.size and ids.max() >= self._vocab_size:
             largest = int(ids.max())
             raise UserError(
                 f"the {self.name} shards in {self.folder} hold the id {largest}, beyond the vocabulary of "
-                f"{self._vocab_size}: they were altered{_AGAIN}"
+                f"{self._vocab_size}: they were altered{_PREPARE_AGAIN}"
             )
 
     def _check(self) -> None:
@@ -222,27 +218,27 @@ class Split:
         ends = [int(stop) - 1 for stop in (*starts[1:2], self.n_tokens)]
         ordered = starts[0] == 0 and starts[-1] < self.n_tokens and bool((np.diff(starts) > 0).all())
         if not ordered or any(self.tokens(end, end + 1)[0] != self.eos_id for end in ends):
-            raise UserError(f"{self.folder / starts_name(self.name)} does not fit the shards beside it{_AGAIN}")
+            raise UserError(f"{self.folder / starts_name(self.name)} does not fit the shards beside it{_PREPARE_AGAIN}")
 
 
-def _mapped(path: Path, dtype: np.dtype, tokens: int) -> np.ndarray:
+def _map_shard(path: Path, dtype: np.dtype, tokens: int) -> np.ndarray:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise UserError(f"{path} is missing{_AGAIN}") from None
+        raise UserError(f"{path} is missing{_PREPARE_AGAIN}") from None
     if size != tokens * dtype.itemsize:
-        raise UserError(f"{path} has {size:,} bytes and should have {tokens * dtype.itemsize:,}{_AGAIN}")
+        raise UserError(f"{path} has {size:,} bytes and should have {tokens * dtype.itemsize:,}{_PREPARE_AGAIN}")
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,)).view(np.ndarray)
 
 
-def _indexed(path: Path, stories: int) -> np.ndarray:
-    """The .npy file of so many int64. Its header is compared, not parsed: NumPy's parser trusts it."""
+def _map_npy(path: Path, stories: int) -> np.ndarray:
+    """An .npy file of `stories` int64. Its header is compared, not parsed: NumPy's parser trusts it."""
     header = npy_header(stories)
     try:
         with path.open("rb") as file:
             fits = file.read(len(header)) == header and path.stat().st_size == len(header) + 8 * stories
     except FileNotFoundError:
-        raise UserError(f"{path} is missing{_AGAIN}") from None
+        raise UserError(f"{path} is missing{_PREPARE_AGAIN}") from None
     if not fits:
-        raise UserError(f"{path} does not hold {stories:,} int64{_AGAIN}")
+        raise UserError(f"{path} does not hold {stories:,} int64{_PREPARE_AGAIN}")
     return np.memmap(path, dtype="<i8", mode="r", offset=len(header), shape=(stories,)).view(np.ndarray)

@@ -1,4 +1,4 @@
-"""The stories of a source, cleaned but neither shared out nor kept: to score a model on, or to look at."""
+"""The stories of a source, cleaned but neither split nor stored: to evaluate a model on, or to inspect."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from collections.abc import Iterator
 import numpy as np
 
 from talewright.config import DataConfig
-from talewright.data.clean import clean
-from talewright.data.encode import encode_stories
-from talewright.data.request import is_prepared
-from talewright.data.sources import Role, open_source
+from talewright.data.preparation.clean import clean
+from talewright.data.preparation.request import is_prepared
+from talewright.data.preparation.tokenize import tokenize_stories
+from talewright.data.sources import SplitInput, open_source
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
 
 
 def read_stories(config: DataConfig) -> Iterator[str]:
-    """All stories of `config.source`, cleaned, without the empty and too short ones, as they come.
+    """All stories of `config.source`, cleaned and in order, without the empty and too short ones.
 
-    Of a source with splits of its own, those of its validation split: they are what one scores a model on.
+    If the source has a validation split, only its stories: models are evaluated on these.
     """
     if is_prepared(config.source):
         raise UserError(f"{config.source} is a prepared corpus; name the stories that it was made of")
-    parts = open_source(config.source, config).evaluation_parts("valid")
-    for record in Role(parts, config.limit).records():
-        story = clean(record)[0] if record else ""
+    files = open_source(config.source, config).evaluation_files("valid")
+    for record in SplitInput(files, config.limit).records():
+        story = clean(record)[0]
         if story and len(story) >= config.min_chars:
             yield story
 
 
 def tokenize_source(config: DataConfig, tokenizer: Tokenizer) -> tuple[list[np.ndarray], np.ndarray]:
-    """Ids of each of a source's stories, and its bytes of text, (n,) int64; the stories that `read_stories` gives."""
+    """Token ids of each story that `read_stories` gives, and their sizes in bytes, (n,) int64."""
     sizes: list[int] = []
 
-    def sized() -> Iterator[str]:
+    def measured() -> Iterator[str]:
         for story in read_stories(config):
             sizes.append(len(story.encode("utf-8")))
             yield story
 
     stories = []
-    for batch in encode_stories(tokenizer, sized()):
+    for batch in tokenize_stories(tokenizer, measured()):
         ends = np.cumsum(batch.lengths)
         stories += [batch.ids[end - length : end - 1] for end, length in zip(ends, batch.lengths, strict=True)]
     if not stories:

@@ -18,7 +18,7 @@ import torch
 from talewright.config import Recipe
 from talewright.data import bundled
 from talewright.data.corpus import Corpus, is_corpus
-from talewright.data.request import Job, cache_folder
+from talewright.data.preparation.request import PreparationRequest, cache_folder
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
@@ -96,7 +96,7 @@ def parity_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
 def _prepared_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
     """The first validation stories of the corpus that the run was trained on, if it is still here."""
     try:
-        folder = cache_folder(Job(recipe.data, recipe.tokenizer, recipe.model.vocab_size))
+        folder = cache_folder(PreparationRequest(recipe.data, recipe.tokenizer, recipe.model.vocab_size))
         corpus = Corpus.open(folder) if is_corpus(folder) else None
     except UserError:  # its source files are gone, or it is damaged
         return []

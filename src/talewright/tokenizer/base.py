@@ -1,11 +1,11 @@
-"""The one interface to every tokenizer here: a lossless byte-level BPE with one special token, the end of text."""
+"""The interface of every tokenizer: a lossless byte-level BPE with one special token, the end of text."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 
 from talewright.config import EOT
 from talewright.errors import UserError
+from talewright.files import write_text_atomic
 from talewright.tokenizer.fallback import bytes_of_piece, fallback_token
 from talewright.tokenizer.pieces import LONGEST, pieces
 
@@ -24,17 +25,17 @@ FILE = "tokenizer.json"
 
 
 def _byte_letters() -> list[str]:
-    """The letter that stands for each byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`)."""
-    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that print as themselves
-    unseen = (chr(0x100 + n) for n in range(256))
-    return [chr(byte) if byte in seen else next(unseen) for byte in range(256)]
+    """The letter for each byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = (chr(0x100 + n) for n in range(256))
+    return [chr(byte) if byte in printable else next(others) for byte in range(256)]
 
 
 BYTE_LETTERS = _byte_letters()
 _BYTE_OF = {letter: byte for byte, letter in enumerate(BYTE_LETTERS)}
 
-# Each of these is where some tokenizer loses something: control characters, a missing or doubled space, line ends,
-# composed and decomposed letters, ligatures and wide letters that a normaliser folds, case, characters of four bytes.
+# What some tokenizers lose: control characters, a missing or doubled space, line ends, composed and decomposed letters,
+# ligatures and wide letters that a normalizer folds, case, characters of four bytes.
 _PROBE = f"a  b \r\n\t\u00a0\x00\x7f e\u0301\u00e9 \ufb01\uff21 \u0130\ufeff {EOT} \u4f60\U0001f600\u200d .  "
 
 
@@ -42,43 +43,43 @@ class Merges(NamedTuple):
     """A byte-level BPE as GPT-2's two files hold it."""
 
     vocab: dict[str, int]
-    """Id of each token, spelled in byte letters; the end of text under its own name."""
+    """Id of each token, spelled in byte letters, and of the end of text."""
     merges: list[tuple[str, str]]
-    """Pairs of tokens that become one, the first to be merged first."""
+    """Pairs of tokens that become one, in order of priority."""
 
 
 class Tokenizer:
     """Text to ids and back, losslessly: `decode(encode(text)) == text` for any text that UTF-8 can hold.
 
-    The end-of-text token is no part of any text: `encode` never gives it, not even for its own spelling, and
-    `decode` shows it as nothing. Immutable. Made by `make_tokenizer`, or by `load` from a folder.
+    The end-of-text token is not part of any text: `encode` never returns it, not even for its own spelling, and
+    `decode` omits it. Immutable. Made by `make_tokenizer`, or by `load` from a folder.
     """
 
     def __init__(self, tokenizer_json: str) -> None:
-        """From the text of a tokenizer.json. Raises UserError where that is no lossless byte-level BPE."""
+        """From the text of a tokenizer.json. Raises UserError if that is not a lossless byte-level BPE."""
         _encode_in_threads()
         self._json = _canonical(tokenizer_json)
         try:
             self._backend = tokenizers.Tokenizer.from_str(self._json)
         except Exception as error:  # the library raises Exception itself
             raise UserError(f"the tokenizer cannot be read: {error}") from None
-        # Otherwise the spelling of the end of text, met in a story, would end it. The file does not keep this.
+        # Otherwise the spelling of the end of text in a story would end it. The file does not store this setting.
         self._backend.encode_special_tokens = True
         self.eos_id: int = _eos_id(self._backend)
         self.token_bytes: list[bytes] = _bytes_of_tokens(self._backend)
-        """Bytes of each id; none for the end of text."""
+        """Bytes of each id; b"" for the end of text."""
         self.vocab_size: int = len(self.token_bytes)
-        """Number of ids, the end of text among them."""
+        """Number of ids, with the end of text."""
         self._table = dict(enumerate(self.token_bytes))
         first = self._backend.encode("a", add_special_tokens=False).ids[:1]
-        # Llama's puts a space before each text, also before one that begins with a space:
-        self._spaced = fallback_token(0) in self._backend.get_vocab() and self._table[first[0]].startswith(b" ")
+        # Llama's tokenizer adds a space before each text, also before one that begins with a space:
+        self._adds_space = fallback_token(0) in self._backend.get_vocab() and self._table[first[0]].startswith(b" ")
         if self.decode(self.encode(_PROBE)) != _PROBE:
-            raise UserError("the tokenizer is no lossless byte-level BPE: text does not come back from it unchanged")
+            raise UserError("the tokenizer is not a lossless byte-level BPE: it changes text")
 
     @classmethod
     def from_merges(cls, bpe: Merges) -> Tokenizer:
-        """GPT-2's way of cutting text, with these tokens. Raises UserError where they do not fit together."""
+        """With GPT-2's way of cutting text into words. Raises UserError if merges and vocabulary do not match."""
         try:
             backend = new_backend(BPE(bpe.vocab, bpe.merges))
         except Exception as error:  # the library raises Exception itself
@@ -87,42 +88,41 @@ class Tokenizer:
 
     @classmethod
     def from_backend(cls, backend: tokenizers.Tokenizer) -> Tokenizer:
-        """Of a tokenizer that `new_backend` gave."""
+        """From what `new_backend` returned."""
         backend.add_special_tokens([AddedToken(EOT, special=True, normalized=False)])
         return cls(backend.to_str())
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """The tokenizer saved in that folder. Raises UserError, naming the file, where there is none."""
+        """The tokenizer saved in a folder. Raises UserError, naming the file, if there is none."""
         path = Path(folder) / FILE
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}") from None
+        if not path.exists():
+            raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one")
+        text = read_text(path)
         try:
             return cls(text)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json, what transformers wants beside it, and GPT-2's two files, vocab.json and merges.txt."""
-        folder = Path(folder)
+        """Write tokenizer.json, its configuration for transformers, and GPT-2's vocab.json and merges.txt."""
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for name, text in self.files().items():
+                write_text_atomic(Path(folder) / name, text)
+        except OSError as error:
+            raise UserError(f"the tokenizer cannot be saved in {folder}: {error.strerror or error}") from None
+
+    def files(self) -> dict[str, str]:
+        """The text of each file that `save` writes; tokenizer.json is last: a folder that has it is complete."""
         bpe = self.merges()
         lines = ["#version: 0.2", *(" ".join(pair) for pair in bpe.merges)]
-        files = {
+        return {
             "vocab.json": json.dumps(bpe.vocab, ensure_ascii=False),
             "merges.txt": "\n".join(lines) + "\n",
             "tokenizer_config.json": json.dumps(_TRANSFORMERS_CONFIG, indent=2) + "\n",
-            FILE: self._json,  # last: a folder that has it is whole
+            FILE: self._json,
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
-                _write(folder / name, text)
-        except OSError as error:
-            raise UserError(f"the tokenizer cannot be saved in {folder}: {error.strerror or error}") from None
 
     def merges(self) -> Merges:
         """The vocabulary and merges, as vocab.json and merges.txt hold them."""
@@ -130,69 +130,77 @@ class Tokenizer:
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
-        """Bytes of text that each id stands for: (vocab_size,) int32, 0 for the end of text."""
+        """Bytes of text of each id: (vocab_size,) int32, 0 for the end of text."""
         lengths = np.fromiter(map(len, self.token_bytes), dtype=np.int32, count=self.vocab_size)
         lengths.flags.writeable = False
         return lengths
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of tokenizer.json in canonical form: the same after saving and loading."""
+        """SHA-256 of tokenizer.json in canonical form: the same after saving and loading."""
         return hashlib.sha256(self._json.encode("utf-8")).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text, without an end of text. Raises UserError for half a surrogate pair, which is no text."""
+        """Ids of the text, without an end of text. Raises UserError for a single surrogate, which is not text."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, on all cores. Raises UserError as `encode` does.
 
-        A text of more than 65,536 characters is encoded in pieces, cut between words: whole, it would fill the memory.
+        A text of more than 65,536 characters is encoded in pieces, cut between words, to bound the memory.
         """
-        if any(len(text) > LONGEST for text in texts) and not self._spaced:  # each piece would have a space before it
+        if any(len(text) > LONGEST for text in texts) and not self._adds_space:  # before each piece
             return [[number for piece in pieces(text) for number in self.encode(piece)] for text in texts]
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        except TypeError:  # what the library says of half a surrogate pair
-            _refuse_half_pairs(texts)
+        except TypeError:  # the library's error for a single surrogate
+            _refuse_surrogates(texts)
             raise
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """Text of the ids: the end of text is shown as nothing, bytes that are no UTF-8 as U+FFFD; a space that the
-        tokenizer puts before each text, as Llama's does, is taken away again.
+        """Text of the ids, without ends of text, with U+FFFD for bytes that are not UTF-8.
 
-        Raises UserError for an id that is none: dropped in silence, it would hide a mistake.
+        A space that the tokenizer adds before each text, as Llama's does, is removed. Raises UserError for an id that
+        is not in the vocabulary.
         """
         numbers = ids.tolist() if isinstance(ids, np.ndarray) else ids
         try:
             whole = b"".join(map(self._table.__getitem__, numbers))
         except KeyError as error:
             last = self.vocab_size - 1
-            raise UserError(f"{error.args[0]} is no id of this tokenizer, whose ids run from 0 to {last}") from None
-        return (whole[1:] if self._spaced and whole[:1] == b" " else whole).decode("utf-8", errors="replace")
+            raise UserError(f"{error.args[0]} is not an id of this tokenizer; its ids are 0 to {last}") from None
+        return (whole[1:] if self._adds_space and whole[:1] == b" " else whole).decode("utf-8", errors="replace")
 
     def decode_batch(self, batch: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
-        """Text of each sequence of ids, as `decode` gives it."""
+        """Text of each sequence of ids."""
         return [self.decode(ids) for ids in batch]
 
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[str]]:
-        return Tokenizer, (self._json,)  # a worker process builds its own: the library would forget a setting
+        return Tokenizer, (self._json,)  # the library's own pickling loses a setting
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint[:8]})"
 
 
 def new_backend(model: BPE) -> tokenizers.Tokenizer:
-    """The library's tokenizer around a model: text cut as GPT-2 cuts it, nothing normalised, nothing put before it."""
+    """The library's tokenizer around a model, with GPT-2's way of cutting text into words and no normalization."""
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     backend.decoder = decoders.ByteLevel()
     return backend
 
 
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises UserError, naming it, if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
 def merges_of_json(data: Any) -> Merges:
-    """Vocabulary, by id, and merges of a parsed tokenizer.json. Raises UserError where it holds no BPE."""
+    """Vocabulary, by id, and merges of a parsed tokenizer.json. Raises UserError if it holds no BPE."""
     try:
         vocab = data["model"]["vocab"] | {token["content"]: token["id"] for token in data["added_tokens"]}
         # A pair was written as "a b" before tokenizers 0.20.
@@ -209,19 +217,19 @@ _TRANSFORMERS_CONFIG = {
     "eos_token": EOT,
     "pad_token": EOT,
     "clean_up_tokenization_spaces": False,
-    # without token types, which GPT-2 would take for tokens and add to them:
+    # no token types, which GPT-2 would add to the tokens:
     "model_input_names": ["input_ids", "attention_mask"],
 }
 
 
 def _canonical(tokenizer_json: str) -> str:
-    """The same JSON with its keys sorted, and without the truncation and padding that a foreign file may ask for."""
+    """The same JSON with sorted keys, and without the truncation and padding that a foreign file may set."""
     try:
         data = json.loads(tokenizer_json)
     except ValueError as error:
         raise UserError(f"the tokenizer is not JSON: {error}") from None
     if not isinstance(data, dict):
-        raise UserError("the tokenizer is not one: its JSON is no object")
+        raise UserError("the tokenizer is not valid: its JSON is not an object")
     return json.dumps(data | {"truncation": None, "padding": None}, sort_keys=True, ensure_ascii=False)
 
 
@@ -233,51 +241,36 @@ def _eos_id(backend: tokenizers.Tokenizer) -> int:
 
 
 def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
-    """Bytes of each id. Ids that stand for nothing in a text (special tokens, gaps in the numbering) have none."""
+    """Bytes of each id; b"" for special tokens and unused ids."""
     ids = backend.get_vocab()
-    if fallback_token(0) in ids:
-        return _table(backend, bytes_of_piece)
+    byte_fallback = fallback_token(0) in ids
     missing = [f"0x{byte:02X}" for byte, letter in enumerate(BYTE_LETTERS) if letter not in ids]
-    if missing:
+    if missing and not byte_fallback:
         raise UserError(f"the tokenizer has no token for the byte {missing[0]}; a byte-level BPE has all 256")
-    return _table(backend, lambda spelled: bytes(_BYTE_OF.get(letter, 0) for letter in spelled))
-
-
-def _table(backend: tokenizers.Tokenizer, read: Callable[[str], bytes]) -> list[bytes]:
-    """Bytes of each id, where `read` gives those of a token as it is spelled."""
-    ids = backend.get_vocab()
+    largest = max(ids.values())
     if len(set(ids.values())) < len(ids):
         raise UserError("the tokenizer gives the same id to two tokens")
-    if max(ids.values()) > 2 * len(ids) + 1000:  # a table of four thousand million would fill the memory
-        raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {max(ids.values()):,}")
-    table = [b""] * (max(ids.values()) + 1)
-    for spelled, token_id in backend.get_vocab(with_added_tokens=False).items():
-        table[token_id] = read(spelled)
+    if largest > 2 * len(ids) + 1000:  # a table of billions would fill the memory
+        raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {largest:,}")
+    table = [b""] * (largest + 1)
+    for token, token_id in backend.get_vocab(with_added_tokens=False).items():
+        table[token_id] = bytes_of_piece(token) if byte_fallback else bytes(_BYTE_OF.get(letter, 0) for letter in token)
     for token_id, token in backend.get_added_tokens_decoder().items():
         table[token_id] = b"" if token.special else token.content.encode("utf-8")
     return table
 
 
-def _refuse_half_pairs(texts: Sequence[str]) -> None:
+def _refuse_surrogates(texts: Sequence[str]) -> None:
     for text in texts:
-        half = next((c for c in text if "\ud800" <= c <= "\udfff"), None)
-        if half is not None:
-            raise UserError(
-                f"a text holds U+{ord(half):04X}, half of a surrogate pair, which is no character: {text[:40]!r}"
-            )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+        code = next((ord(c) for c in text if "\ud800" <= c <= "\udfff"), None)
+        if code is not None:
+            raise UserError(f"a text holds U+{code:04X}, half of a surrogate pair, not a character: {text[:40]!r}")
 
 
 def _encode_in_threads() -> None:
-    """Let the library use all cores, unless told otherwise, and none but its own in a forked child.
+    """Let the library use all cores unless the environment says otherwise, and one in a forked child.
 
-    Its threads do not survive a fork. Unset, it warns on standard error at each one; set, the child waits for ever.
+    Its threads do not survive a fork: by default it warns on standard error at each one, or else the child hangs.
     """
     if "TOKENIZERS_PARALLELISM" not in os.environ:
         os.environ["TOKENIZERS_PARALLELISM"] = "true"

@@ -9,21 +9,21 @@ from tokenizers.trainers import BpeTrainer
 
 from talewright.config import EOT
 from talewright.tokenizer.base import BYTE_LETTERS, Tokenizer, new_backend
-from talewright.tokenizer.pieces import taught
+from talewright.tokenizer.pieces import training_pieces
 
 
 def train_bpe(stories: Iterable[str], vocab_size: int) -> Tokenizer:
-    """The same tokenizer for the same stories: id 0 is the end of text, the 256 bytes follow, then what is merged.
+    """Train a BPE; the same stories give the same one. Id 0 is the end of text, then come 256 bytes, then merges.
 
-    Smaller than vocab_size where no pair of tokens is left that stands in the stories twice.
+    Smaller than vocab_size if no pair of tokens that occurs twice is left.
     """
     backend = new_backend(BPE())
     trainer = BpeTrainer(
         vocab_size=vocab_size,
-        min_frequency=2,  # a pair met once is a copy of its story, nothing to learn from
+        min_frequency=2,
         special_tokens=[EOT],
         initial_alphabet=BYTE_LETTERS,
         show_progress=False,
     )
-    backend.train_from_iterator(taught(stories), trainer)
+    backend.train_from_iterator(training_pieces(stories), trainer)
     return Tokenizer.from_backend(backend)

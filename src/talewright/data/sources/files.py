@@ -1,0 +1,115 @@
+"""Story files on this machine: a file, a folder, or a glob pattern."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from talewright.config import DataConfig
+from talewright.data.layout import SplitName
+from talewright.data.sources.compression import COMPRESSED
+from talewright.data.sources.formats import format_of, read_records
+from talewright.errors import UserError
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file, or a shard on the hub: an interrupted preparation starts again at the beginning of one."""
+
+    name: str
+    read: Callable[[], Iterator[str]]
+    """Its stories, in order."""
+    path: Path | None = None
+    """Where it is, if it is on this machine."""
+
+
+def open_files(name: str, config: DataConfig) -> dict[SplitName, list[SourceFile]]:
+    """The files of a name, by split. Raises UserError if there are none."""
+    paths, root = find_files(name)
+    return by_split((_relative(path, root), _local_file(path, config)) for path in paths)
+
+
+def find_files(name: str) -> tuple[list[Path], Path]:
+    """The files of a name, sorted, and the folder that their names are relative to. UserError if there are none."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path], path.parent
+    if path.is_dir():
+        files, root = [entry for entry in path.rglob("*") if _is_story_file(entry, path)], path
+        formats = f".txt, .jsonl, .json, .csv and .parquet, each also as {' or '.join(COMPRESSED)}, are read"
+        message = f"folder {name} holds no story file; {formats}"
+    elif glob.has_magic(name):
+        found = (Path(entry) for entry in glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no ".."
+        files, root = [entry for entry in found if entry.is_file()], glob_root(path)
+        message = f"no file matches {name}"
+    else:
+        raise UserError(f"no such file or folder: {name}" + _suggestion(path))
+    if not files:
+        raise UserError(message)
+    return sorted(files), root
+
+
+def glob_root(pattern: Path) -> Path:
+    """The folder before the first wildcard."""
+    folders = pattern.parts[:-1]
+    first = next((n for n, part in enumerate(folders) if glob.has_magic(part)), len(folders))
+    return Path(*folders[:first])
+
+
+def by_split(named: Iterable[tuple[str, SourceFile]]) -> dict[SplitName, list[SourceFile]]:
+    """Files by the split that their names contain; all in `train` if there is one file, or none to train on."""
+    files = list(named)
+    splits: dict[SplitName, list[SourceFile]] = {}
+    for name, file in files:
+        splits.setdefault(_split_of(name), []).append(file)
+    return splits if "train" in splits and len(files) > 1 else {"train": [file for _, file in files]}
+
+
+_SPLIT_WORDS = re.compile(
+    r"(?<![a-z])(?:(?P<train>train|training)|(?P<valid>valid|validation|val|dev)|(?P<test>test|testing))(?![a-z])"
+)
+
+
+def _split_of(name: str) -> SplitName:
+    """The last split that a path names; `train` if it names none."""
+    split: SplitName = "train"
+    for match in _SPLIT_WORDS.finditer(name.lower()):
+        split = "valid" if match["valid"] else "test" if match["test"] else "train"
+    return split
+
+
+def _local_file(path: Path, config: DataConfig) -> SourceFile:
+    def open_file() -> Any:
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+    return SourceFile(str(path), lambda: read_records(str(path), open_file, config), path)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _is_story_file(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and format_of(path.name) is not None and path.is_file()
+
+
+def _suggestion(path: Path) -> str:
+    """A file of the same name nearby, or of a similar name in the same folder."""
+    for folder in (Path(), Path(".."), Path("data"), path.parent / ".."):
+        if (folder / path.name).exists():
+            return f". Did you mean --data {(folder / path.name).as_posix()}?"
+    if path.parent.is_dir():
+        names = [entry.name for entry in islice(path.parent.iterdir(), 1000)]
+        if similar := difflib.get_close_matches(path.name, names, 1):
+            return f". Did you mean --data {PurePosixPath(path.parent.as_posix()) / similar[0]}?"
+    return "; --data takes a file, a folder, a glob, hub:OWNER/NAME or bundled"
