@@ -6,8 +6,8 @@ import torch
 from talewright.errors import UserError
 from talewright.machine import compiler
 from talewright.run.log import read_log
-from talewright.train import distributed as launch
-from talewright.train.distributed import should_compile
+from talewright.train import distributed
+from talewright.train.distributed import per_rank_batch, should_compile
 from talewright.train.schedule import Budget
 from tests.train.conftest import train_small
 
@@ -18,7 +18,7 @@ MODEL = {"norm": "rmsnorm", "dropout": 0.0}
 
 @pytest.fixture(params=[True, False], ids=["compiler", "no compiler"])
 def has_compiler(request, monkeypatch):
-    monkeypatch.setattr(launch, "compiler", lambda: "g++" if request.param else None)
+    monkeypatch.setattr(distributed, "compiler", lambda: "g++" if request.param else None)
     return request.param
 
 
@@ -54,17 +54,24 @@ def test_auto_compiles_on_a_gpu_and_nowhere_without_a_compiler(small, has_compil
     ],
 )
 def test_auto_compiles_on_a_cpu_where_it_pays(small, monkeypatch, model, budget, expected):
-    monkeypatch.setattr(launch, "compiler", lambda: "g++")
+    monkeypatch.setattr(distributed, "compiler", lambda: "g++")
     recipe = small(train={"compile": "auto"}, model=model)
     assert should_compile(recipe, CPU, budget) is expected
+
+
+def test_all_processes_together_make_the_recipes_batch(small):
+    recipe = small(train={"micro_batch": 6, "accumulation": 4})
+    assert per_rank_batch(recipe, 1) == (6, 4)
+    assert per_rank_batch(recipe, 2) == (6, 2)
+    assert per_rank_batch(recipe, 3) == (2, 4)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler here")
 def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_path):
-    """With all that changes what the compiled model is given: short windows before whole ones, and a teacher."""
-    shape = {**MODEL, "positions": "rotary", "activation": "swiglu", "qk_norm": True, "residual_scalars": True}
-    more = {"short_steps": 3, "short_length": 4, "teacher": str(teacher_run), "max_steps": 6}
+    """With a teacher, which changes what the compiled model is given."""
+    shape = {**MODEL, "positions": "rotary", "activation": "swiglu", "qk_norm": True}
+    more = {"teacher": str(teacher_run), "max_steps": 6}
     for compiled in (False, True):
         recipe = small(model=shape, train={**more, "compile": compiled}, optimizer={"kind": "muon"})
         train_small(recipe, small_corpus, tmp_path / str(compiled))

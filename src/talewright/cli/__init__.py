@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"talewright {__version__}")
             return
         words = take_settings(words)
-        with StopSignal(breakable=True):
+        with StopSignal(interruptible=True):
             tyro.extras.subcommand_cli_from_dict(
                 commands, prog="talewright", description=ABOUT, args=words, config=(DisallowNone,)
             )

@@ -76,7 +76,7 @@ def way_on(folder: Path | None = None) -> Iterator[None]:
 
 def end(outcome: Outcome, folder: Path) -> None:
     """Leave with the signal's exit code, and a word on how to go on, where the run was stopped by one."""
-    if outcome.signal is not None and outcome.leader:
+    if outcome.signal is not None and outcome.main_process:
         saved = ", and saved" if outcome.state.step else ""
         say(f"stopped at step {outcome.state.step:,}{saved}. To go on: talewright train --resume {folder}")
     if outcome.signal is not None:

@@ -29,7 +29,7 @@ def demo(out: str | None = None) -> None:
     folder = new_run_path(recipe, out)
     say("A small GPT learns to tell stories, from nothing, on this machine. About two minutes.\n")
     with way_on(folder):
-        outcome = start_run(recipe, folder, api.training_callbacks())
+        outcome = start_run(recipe, folder, api.CALLBACKS)
     end(outcome, folder)
     run = api.load(folder)
     print(score_table({"untrained": run.evaluate(untrained=True), "trained": run.evaluate()}))
@@ -150,11 +150,11 @@ def train(
     if init_from:
         chosen = recipe_from_run(init_from, recipe, settings)
     folder = Path(str(resume)) if chosen is None else new_run_path(chosen, out)
-    callbacks = api.training_callbacks()
+    callbacks = api.CALLBACKS
     with way_on(folder):
         outcome = resume_run(folder, settings, callbacks) if chosen is None else start_run(chosen, folder, callbacks)
     end(outcome, folder)
-    if not outcome.leader:
+    if not outcome.main_process:
         return
     if outcome.state.step:
         try:
