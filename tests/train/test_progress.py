@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import sys
 
 import pytest
 from rich.console import Console
@@ -35,3 +37,22 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then():
 
 def test_a_clock_says_minutes_then_hours():
     assert [clock(seconds) for seconds in (0.4, 59.6, 222, 3600, 18420)] == ["0:00", "1:00", "3:42", "1 h 00", "5 h 07"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_messages_are_shown_once_by_the_progress_and_handlers_come_back(live):
+    logger, out, console = logging.getLogger("talewright"), io.StringIO(), logging.StreamHandler(sys.stderr)
+    kept = logging.StreamHandler(io.StringIO())
+    former = logger.handlers, logger.level
+    logger.handlers = [console, kept]
+    logger.setLevel(logging.WARNING)
+    try:
+        with TrainingProgress(Console(file=out, force_terminal=live, width=300, color_system=None)):
+            assert console not in logger.handlers
+            logging.getLogger("talewright.train.metrics").info("step [4] loss 2.5 " + "long " * 50)
+        assert out.getvalue().count("step [4] loss 2.5 " + "long " * 49) == 1
+        assert "step [4]" in kept.stream.getvalue()
+        assert logger.handlers == [console, kept]
+        assert logger.level == logging.WARNING
+    finally:
+        logger.handlers, logger.level = former

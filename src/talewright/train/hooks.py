@@ -121,9 +121,7 @@ class Hooks:
             last = find_checkpoint(self.run, "last").name if steps(self.run) else "none"
             hint = "--train.skip-bad-batches true skips such a batch"
             if train.skip_bad_batches:
-                hint = (
-                    f"the {MAX_SKIPPED_IN_A_ROW} batches before it were skipped too, so the stories are not the cause"
-                )
+                hint = f"{MAX_SKIPPED_IN_A_ROW} batches before it were skipped, so the stories are not the cause"
             raise UserError(
                 f"{reason}. Last good checkpoint: {last}. Try a lower --train.learning-rate or --train.precision fp32; "
                 f"{hint}"

@@ -184,12 +184,14 @@ class Trainer:
             inputs, targets = (torch.from_numpy(array).to(self.fabric.device) for array in arrays)
             torch.manual_seed(derived_seed(self.recipe.seed, start))  # dropout, too, is a function of (seed, step)
             with self.fabric.no_backward_sync(self.wrapped_model, enabled=i < self.accumulation - 1):
-                losses = torch.atleast_1d(self.wrapped_model(inputs, targets, taught=self._taught(inputs))) / tokens
+                losses = (
+                    torch.atleast_1d(self.wrapped_model(inputs, targets, taught=self._teacher_output(inputs))) / tokens
+                )
                 self.fabric.backward(losses[0] * self.fabric.world_size)  # gradients are averaged over processes
             total += losses.detach()
         return cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum")), int(tokens)
 
-    def _taught(self, inputs: Tensor) -> Taught | None:
+    def _teacher_output(self, inputs: Tensor) -> Taught | None:
         if self.teacher is None:
             return None
         with self.fabric.autocast():

@@ -39,20 +39,20 @@ class TrainingProgress(logging.Handler):
         self._replaced: list[tuple[logging.Logger, list[logging.Handler], int]] = []
 
     def __enter__(self) -> TrainingProgress:
-        self.progress.start()
         root, ours = logging.getLogger(), logging.getLogger("talewright")
         self._replaced = [(logger, logger.handlers, logger.level) for logger in (root, ours)]
-        for logger, handlers, _ in self._replaced:  # other handlers on the console would tear the live line
-            logger.handlers = [h for h in handlers if getattr(h, "stream", None) not in (sys.stdout, sys.stderr)]
+        for logger, handlers, _ in self._replaced:
+            logger.handlers = [handler for handler in handlers if not _writes_to_console(handler)]
         ours.addHandler(self)
         ours.setLevel(min(ours.getEffectiveLevel(), logging.INFO))
+        self.progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.progress.stop()
         for logger, handlers, level in self._replaced:
             logger.handlers = handlers
             logger.setLevel(level)
-        self.progress.stop()
 
     def print(self, text: str) -> None:
         """Print a line that stays, above the live one."""
@@ -78,6 +78,11 @@ class TrainingProgress(logging.Handler):
         elif time.monotonic() >= self.next_plain_line:
             self.next_plain_line = time.monotonic() + PLAIN_SECONDS
             self.print(f"{title}  {100 * fraction:.0f} %  " + "  ".join(text for _, text in items))
+
+
+def _writes_to_console(handler: logging.Handler) -> bool:
+    """Whether a handler would show messages twice and tear the live line: a console's, or the command line's own."""
+    return getattr(handler, "stream", None) in (sys.stdout, sys.stderr) or "talewright" in type(handler).__module__
 
 
 def clock(seconds: float) -> str:
