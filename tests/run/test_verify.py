@@ -111,6 +111,8 @@ def test_a_pointer_to_nothing_and_a_missing_tokenizer_are_named(here: Path, caps
     found, _ = verified(capsys)
     assert found["checkpoints/best"] == "it names 'step-5', which does not exist"
     assert "tokenizer" in str(found["tokenizer"])
+    (here / "run/checkpoints/best").unlink()
+    assert verified(capsys)[0]["checkpoints/best"] == "No such file or directory"
 
 
 def test_resuming_with_other_stories_is_refused_by_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def verify(run: Positional[str], json: FlagCreatePairsOff[bool] = False) -> None
     for finding in findings_of(Path(run), validation_loss):
         found.append(finding)
         if not json:
-            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.words}", flush=True)
+            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.detail}", flush=True)
     if json:
         print(dump([finding._asdict() for finding in found]))
     if faults := [finding.what for finding in found if finding.fault]:
