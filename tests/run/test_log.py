@@ -7,7 +7,7 @@ import pytest
 from talewright.run.log import RunLog, read_log, rewind
 
 
-def test_a_torn_last_line_is_passed_over(tmp_path):
+def test_a_torn_last_line_is_skipped(tmp_path):
     log = RunLog(tmp_path, tensorboard=False)
     for step in (1, 2, 3):
         log.write("step", step=step, loss=1.0 / step)
@@ -17,7 +17,7 @@ def test_a_torn_last_line_is_passed_over(tmp_path):
     assert [event["step"] for event in read_log(path)] == [1, 2]
 
 
-def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(tmp_path):
+def test_rewind_deletes_what_came_after_the_checkpoint(tmp_path):
     log = RunLog(tmp_path, tensorboard=False)
     log.write("run", recipe={})
     for step in range(1, 6):

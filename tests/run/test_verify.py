@@ -67,9 +67,11 @@ def test_a_run_that_is_as_it_was(here: Path, capsys: pytest.CaptureFixture[str])
     looked_at = ["tokenizer", "checkpoints/step-4", "checkpoints/step-8", "checkpoints/best", "checkpoints/last"]
     assert found == dict.fromkeys([*looked_at, "stories", "evaluation"])
     main(["verify", "run"])
-    words = capsys.readouterr().out.splitlines()[-1].split()  # in fp32 on one machine the score is the same to a digit
-    assert words[:3] == ["evaluation:", "validation", "loss"]
-    assert words[3] == words[-1]
+    evaluation = (
+        capsys.readouterr().out.splitlines()[-1].split()
+    )  # in fp32 on one machine the score is the same to a digit
+    assert evaluation[:3] == ["evaluation:", "validation", "loss"]
+    assert evaluation[3] == evaluation[-1]
 
 
 def test_an_altered_checkpoint_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

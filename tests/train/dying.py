@@ -1,4 +1,4 @@
-"""Lives of one run, each a process of its own that SIGKILL ends at a given moment; the next one goes on.
+"""Lives of one run: each is a process that SIGKILL ends at a given moment; the next one resumes the run.
 
 python -m tests.train.dying FOLDER < moments.json
 

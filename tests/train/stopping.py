@@ -62,10 +62,10 @@ def main(folder: Path, cases: list[dict[str, Any]]) -> None:
 def found(number: int, case: dict[str, Any]) -> dict[str, Any]:
     """What comes of one case."""
     run, marker = f"run-{number}", Path(f"marker-{number}")
-    words = ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out", run]
+    command = ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out", run]
     if case["phase"] == "preparation":
-        words += ["--data.min-chars", "21"]  # not yet prepared so
-    child = start(words, run, lambda: make_it_last(case["phase"], marker))
+        command += ["--data.min-chars", "21"]  # so that the stories are prepared again
+    child = start(command, run, lambda: make_it_last(case["phase"], marker))
     while not marker.exists():
         time.sleep(0.01)
     for name in case["signals"]:
@@ -81,7 +81,7 @@ def found(number: int, case: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def start(words: list[str], name: str, prepare: Callable[[], None] = lambda: None) -> int:
+def start(command: list[str], name: str, prepare: Callable[[], None] = lambda: None) -> int:
     """A process of its own that runs `talewright`. Returns its number."""
     child = os.fork()
     if child:
@@ -93,7 +93,7 @@ def start(words: list[str], name: str, prepare: Callable[[], None] = lambda: Non
             os.dup2(os.open(f"{name}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         prepare()
-        talewright_main(words)
+        talewright_main(command)
         code = 0
     except SystemExit as left:
         code = left.code

@@ -1,4 +1,4 @@
-"""Disks that are full or not to be written, for real: the old stays, the half-made goes, training goes on."""
+"""Disks that are full or not to be written, for real: what was there stays, partial files go, training continues."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_nothing_else(smal
         assert found, shown.getvalue()
         needed, free = (int(number.replace(",", "")) for number in found.groups())
         estimated = state_bytes(small())
-        assert estimated < needed < 1.05 * estimated  # the optimiser's counts of steps come to it
+        assert estimated < needed < 1.05 * estimated  # and the optimizer's step counts
         assert free < needed
         assert "Training continues, and the next save tries again" in shown.getvalue()
         assert steps(disk / "run") == [4, 16, 20, 24]
@@ -165,8 +165,8 @@ train: {micro_batch: 4, max_steps: 3, evaluate_every: 1, checkpoint_every: 1, pr
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch):
-    """A command that trains; its folder is still to be named."""
+def command(tmp_path, monkeypatch):
+    """A command that trains, without the name of the run folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
     Path("small.yaml").write_text(SMALL)
@@ -174,23 +174,23 @@ def words(tmp_path, monkeypatch):
     return ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out"]
 
 
-def refused(words: list[str], capsys) -> str:
+def refused(command: list[str], capsys) -> str:
     with pytest.raises(SystemExit) as left:
-        main(words)
+        main(command)
     assert left.value.code == 2
     return capsys.readouterr().err
 
 
-def test_a_run_that_would_not_fit_the_disk_is_refused_before_it_begins(words, tmp_path, capsys):
+def test_a_run_that_would_not_fit_the_disk_is_refused_before_it_begins(command, tmp_path, capsys):
     with mounted(tmp_path / "disk", "size=1m") as disk:
-        said = refused([*words, str(disk / "run")], capsys)
+        said = refused([*command, str(disk / "run")], capsys)
         found = re.search(r"needs ([\d,]+) bytes for its checkpoints and its log, and ([\d,]+) are free", said)
         assert found, said
         assert int(found[2].replace(",", "")) == shutil.disk_usage(disk).free
         assert list(disk.iterdir()) == []
-        main([*words, str(disk / "run"), "--model.d-model", "8", "--model.d-ff", "16"])
+        main([*command, str(disk / "run"), "--model.d-model", "8", "--model.d-ff", "16"])
 
 
-def test_a_folder_that_is_read_only_is_refused_before_anything_is_trained(words, tmp_path, capsys):
+def test_a_folder_that_is_read_only_is_refused_before_anything_is_trained(command, tmp_path, capsys):
     with mounted(tmp_path / "disk", "ro") as disk:
-        assert "Read-only file system; name another by --out" in refused([*words, str(disk / "run")], capsys)
+        assert "Read-only file system; name another by --out" in refused([*command, str(disk / "run")], capsys)

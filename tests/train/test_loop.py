@@ -164,8 +164,10 @@ def test_bf16_follows_fp32(small, small_corpus, tmp_path):
 def test_nothing_is_updated_at_nan(small, small_corpus, tmp_path):
     recipe = small(train={"learning_rate": 1e30, "max_steps": 12, "checkpoint_every": 10}, optimizer={"clip": None})
     stories = batches_of(recipe, small_corpus).stories(8, 8)  # those of the second step
-    words = ", ".join(map(str, stories[:20]))
-    with pytest.raises(UserError, match=rf"at step 2; no update was made\. The batch has the training stories {words}"):
+    listed = ", ".join(map(str, stories[:20]))
+    with pytest.raises(
+        UserError, match=rf"at step 2; no update was made\. The batch has the training stories {listed}"
+    ):
         train_small(recipe, small_corpus, tmp_path)
     last = max(int(path.name.removeprefix("step-")) for path in (tmp_path / "checkpoints").glob("step-*"))
     assert len(losses(tmp_path)) == last == 1  # the weights before it are not lost

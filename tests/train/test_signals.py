@@ -119,13 +119,13 @@ def test_in_another_thread_no_handler_is_asked_for() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="no C++ compiler here to compile a model with")
 def test_a_signal_during_compilation_is_obeyed_within_seconds(tmp_path: Path) -> None:
-    words = ["train", "--recipe", "quickstart", "--out", str(tmp_path / "run"), "--train.compile", "true"]
+    options = ["train", "--recipe", "quickstart", "--out", str(tmp_path / "run"), "--train.compile", "true"]
     environment = {
         **os.environ,
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"),
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
     }
-    command = [sys.executable, "-m", "talewright", *words]
+    command = [sys.executable, "-m", "talewright", *options]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = next(line for line in process.stderr if "compiled" in line)
