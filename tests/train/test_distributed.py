@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -9,7 +13,7 @@ from talewright.run.log import read_log
 from talewright.train import distributed
 from talewright.train.distributed import per_rank_batch, should_compile
 from talewright.train.schedule import Budget
-from tests.train.conftest import train_small
+from tests.train.conftest import train_small, write_stories
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MINUTES = Budget(max_steps=None, max_seconds=600)
@@ -85,3 +89,35 @@ def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_pa
     )
     assert len(eager) == 6
     assert compiled == [pytest.approx(losses, rel=1e-3) for losses in eager]
+
+
+TWO = """
+model: {n_layers: 1, n_heads: 2, d_model: 16, d_ff: 32, vocab_size: 300, context_length: 16}
+data: {splits: [80, 20]}
+train: {micro_batch: 4, accumulation: 2, max_steps: 6, evaluate_every: 3, checkpoint_every: 3, precision: fp32,
+  accelerator: cpu, compile: false}
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_resume_like_one(tmp_path):
+    """Real processes over gloo: the same losses but for rounding, one log, and a run that resumes."""
+    write_stories(tmp_path / "stories.txt", 100)
+    (tmp_path / "two.yaml").write_text(TWO)
+    environment = {**os.environ, "TALEWRIGHT_CACHE": "cache", "OMP_NUM_THREADS": "1"}
+
+    def train(*options):
+        command = [sys.executable, "-m", "talewright", "train", *options]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    for processes in ("1", "2"):
+        options = ["--recipe", "two.yaml", "--data", "stories.txt", "--out", processes]
+        train(*options, "--train.devices", processes)
+        train("--resume", processes, "--max-steps", "9")
+    one, two = (
+        [event["loss"] for event in read_log(tmp_path / name / "log.jsonl") if event["event"] in ("step", "evaluation")]
+        for name in ("1", "2")
+    )
+    assert len(one) == 9 + 3
+    assert two == pytest.approx(one, rel=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -71,7 +71,7 @@ def fit(
     with StopSignal(interruptible=True) as stop, progress if fabric.is_global_zero else nullcontext():
         metrics.start(state, batches.split, trainer.compiled, resumed=checkpoint is not None)
         started, signal = time.perf_counter() - state.seconds, None
-        try:
+        with closing(metrics):
             try:
                 hooks.evaluate(stop)  # if a signal came before the newest checkpoint was evaluated
                 while not (budget.spent(state.step, state.seconds) or hooks.out_of_patience() or signal):
@@ -90,8 +90,6 @@ def fit(
             except Stopped as stopped:
                 signal = stopped.number
             hooks.save_checkpoint(final=True)
-        finally:
-            metrics.close()
     return Outcome(state, signal, fabric.is_global_zero)
 
 
@@ -171,8 +169,7 @@ class Trainer:
     def compute_gradient(self) -> tuple[Tensor, int]:
         """The gradient of the mean loss over the real tokens of the whole batch, accumulated over micro-batches.
 
-        Returns that loss, (1,), followed by the loss without the teacher's part if there is one, (2,); and the number
-        of tokens.
+        Returns that loss, (1,), with a teacher followed by the loss without its part, (2,); and the number of tokens.
         """
         first = self.first_sample() + self.fabric.global_rank * self.micro_batch * self.accumulation
         starts = [first + i * self.micro_batch for i in range(self.accumulation)]
