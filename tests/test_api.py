@@ -52,12 +52,12 @@ def test_a_run_of_another_version_is_refused_by_its_settings_or_takes_their_defa
     (tmp_path / "recipe.yaml").write_text("train: {max_steps: 1, batch_tokens: 9}\nmodel: {rope: true}\n")
     with pytest.raises(UserError) as error:
         RunFolder(tmp_path)
-    told = str(error.value)
-    assert told.startswith(
+    message = str(error.value)
+    assert message.startswith(
         f"{tmp_path}/recipe.yaml does not fit talewright {talewright.__version__}; it may be another"
     )
-    assert "no setting train.batch_tokens" in told
-    assert "no setting model.rope" in told
+    assert "no setting train.batch_tokens" in message
+    assert "no setting model.rope" in message
     (tmp_path / "recipe.yaml").write_text("name: old\ntrain: {max_steps: 1}\n")
     assert RunFolder(tmp_path).recipe == talewright.load_recipe(tmp_path / "recipe.yaml")
     assert RunFolder(tmp_path).recipe.model == ModelConfig()

@@ -29,11 +29,11 @@ from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.folder import new_run_path
 from talewright.tokenizer import Tokenizer
+from talewright.train.hooks import Callbacks
 
 if TYPE_CHECKING:
     from talewright.train.loop import Outcome
-    from talewright.train.progress import Display
-    from talewright.train.session import Callbacks
+    from talewright.train.progress import TrainingProgress
 
 
 class Run(RunFolder):
@@ -109,31 +109,25 @@ def load(path: str | Path, checkpoint: str = "best", precision: WeightPrecision 
     return Run(path, checkpoint, precision)
 
 
-def fit(recipe: Recipe, out: str | Path | None = None, display: Display | None = None) -> Run:
+def fit(recipe: Recipe, out: str | Path | None = None, progress: TrainingProgress | None = None) -> Run:
     """Train the recipe into the folder `out` (by default the next free one under runs/) and open the run.
 
-    Raises UserError at whatever is wrong with the recipe, the data or the folder; KeyboardInterrupt, with the run
+    Raises UserError if something is wrong with the recipe, the data or the folder; KeyboardInterrupt, with the run
     saved, if a signal stops it.
     """
     from talewright.train.session import start_run
 
     path = new_run_path(recipe, out)
-    return _finished(path, start_run(recipe, path, training_callbacks(display)))
+    return _finished(path, start_run(recipe, path, CALLBACKS, progress))
 
 
-def resume(path: str | Path, overrides: Mapping[str, str] | None = None, display: Display | None = None) -> Run:
-    """Resume a stopped run, bit for bit. Overrides may give it a new budget."""
+def resume(
+    path: str | Path, overrides: Mapping[str, str] | None = None, progress: TrainingProgress | None = None
+) -> Run:
+    """Resume a stopped run, bit-for-bit. Overrides may give it a new budget."""
     from talewright.train.session import resume_run
 
-    return _finished(Path(path), resume_run(Path(path), overrides or {}, training_callbacks(display)))
-
-
-def training_callbacks(display: Display | None = None) -> Callbacks:
-    """The evaluator and the generator that training is given."""
-    from talewright.train.progress import Display
-    from talewright.train.session import Callbacks
-
-    return Callbacks(evaluate=score_stories, generate=_sample, display=display or Display())
+    return _finished(Path(path), resume_run(Path(path), overrides or {}, CALLBACKS, progress))
 
 
 def _sample(model: GPT, tokenizer: Tokenizer, prompt: str, seed: int) -> str:
@@ -145,3 +139,7 @@ def _finished(path: Path, outcome: Outcome) -> Run:
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"stopped and saved; talewright.resume({str(path)!r}) resumes it")
     return Run(path)
+
+
+CALLBACKS = Callbacks(evaluate=score_stories, generate=_sample)
+"""The evaluator and the sample generator that training is given."""

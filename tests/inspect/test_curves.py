@@ -15,7 +15,7 @@ from talewright.run.log import RunLog
 
 
 def write_log(run: Path, steps: int, evaluations: int) -> None:
-    log = RunLog(run, tensorboard=False, say=print)
+    log = RunLog(run, tensorboard=False)
     for step in range(1, steps + 1):
         figures = {"loss": 5.0 / step, "learning_rate": 1e-3, "tokens_per_second": 1000.0, "gradient_norm": 1.0}
         log.write("step", step=step, tokens=64 * step, seconds=0.1 * step, **figures)

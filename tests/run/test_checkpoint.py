@@ -38,7 +38,7 @@ def test_property_3_checkpoint_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_what_goes_on_from_a_checkpoint_equals_what_never_stopped(tmp_path, kind):
+def test_training_from_a_checkpoint_equals_training_without_a_stop(tmp_path, kind):
     model, optimizer = trained(0, kind)
     folder = save_checkpoint(tmp_path, model, optimizer, TrainState(step=3))
     other, other_optimizer = trained(1, kind)
@@ -72,7 +72,7 @@ def test_damage_is_seen(tmp_path, name, damage):
     assert check(folder)
 
 
-def test_another_optimisers_means_are_refused_by_name(tmp_path):
+def test_the_state_of_another_optimizer_is_refused_by_name(tmp_path):
     folder = save_checkpoint(tmp_path, *trained(0, "muon"), TrainState(step=1))
     with pytest.raises(UserError, match=r"optimizer\.safetensors holds exp_avg\.blocks\.0\.\S+ as nothing"):
         load_training(folder, *trained(0))

@@ -27,7 +27,7 @@ def test_columns_are_what_the_log_says(tmp_path):
     assert json.loads((tmp_path / "plots/generated_texts_complete.json").read_text())[0]["text"] == "A cát."
 
 
-def test_a_torn_last_line_is_passed_over_and_told_of(tmp_path):
+def test_a_torn_last_line_is_skipped_and_reported(tmp_path):
     write_log(tmp_path, steps=4, evaluations=0)
     whole = (tmp_path / "log.jsonl").read_bytes()
     (tmp_path / "log.jsonl").write_bytes(whole[:-9])
@@ -41,7 +41,7 @@ def test_a_run_without_a_log_has_an_empty_history(tmp_path):
     assert (history.steps, history.samples, history.torn) == (0, [], False)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_raises(tmp_path):
     (tmp_path / "plots").write_text("a file")
     with pytest.raises(UserError, match="cannot write into"):
         write_history(read_history(tmp_path), tmp_path / "plots")

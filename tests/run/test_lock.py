@@ -1,4 +1,4 @@
-"""Two runs in one folder: the second is told, whoever it is."""
+"""Two processes in one run folder: the second one gets an error that names the first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with lock_run(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_is_told_who_trains_there_until_that_one_is_gone(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     run = tmp_path / "new" / "run"
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
@@ -48,6 +48,6 @@ def test_in_one_process_too(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    words = r"cannot write the run folder .*; name another by --out"
-    with pytest.raises(UserError, match=words), lock_run(tmp_path / "file" / "run"):
+    message = r"cannot write the run folder .*; name another by --out"
+    with pytest.raises(UserError, match=message), lock_run(tmp_path / "file" / "run"):
         raise AssertionError("it cannot be made")

@@ -7,8 +7,8 @@ import pytest
 from talewright.run.log import RunLog, read_log, rewind
 
 
-def test_a_torn_last_line_is_passed_over(tmp_path):
-    log = RunLog(tmp_path, tensorboard=False, say=print)
+def test_a_torn_last_line_is_skipped(tmp_path):
+    log = RunLog(tmp_path, tensorboard=False)
     for step in (1, 2, 3):
         log.write("step", step=step, loss=1.0 / step)
     log.close()
@@ -17,8 +17,8 @@ def test_a_torn_last_line_is_passed_over(tmp_path):
     assert [event["step"] for event in read_log(path)] == [1, 2]
 
 
-def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(tmp_path):
-    log = RunLog(tmp_path, tensorboard=False, say=print)
+def test_rewind_deletes_what_came_after_the_checkpoint(tmp_path):
+    log = RunLog(tmp_path, tensorboard=False)
     log.write("run", recipe={})
     for step in range(1, 6):
         log.write("step", step=step)
@@ -33,7 +33,7 @@ def test_tensorboard_gets_the_same_figures(tmp_path):
     event_accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
     )
-    log = RunLog(tmp_path, tensorboard=True, say=print)
+    log = RunLog(tmp_path, tensorboard=True)
     log.write("step", step=7, loss=0.5)
     log.close()
     board = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))

@@ -89,7 +89,7 @@ def test_a_damaged_step_that_was_asked_for_is_refused(run: Path) -> None:
         whole_checkpoint(run, "4")
 
 
-def test_where_all_are_damaged_it_is_said_before_the_run_begins_anew(run: Path) -> None:
+def test_where_all_are_damaged_it_is_said_before_the_run_starts_from_step_0(run: Path) -> None:
     for step in steps(run):
         spoil(run / "checkpoints" / f"step-{step}", FILES[2], "zeros")
     with pytest.raises(UserError, match=r"every checkpoint of .* is damaged. The same command .* from step 0"):

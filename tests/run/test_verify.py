@@ -67,9 +67,11 @@ def test_a_run_that_is_as_it_was(here: Path, capsys: pytest.CaptureFixture[str])
     looked_at = ["tokenizer", "checkpoints/step-4", "checkpoints/step-8", "checkpoints/best", "checkpoints/last"]
     assert found == dict.fromkeys([*looked_at, "stories", "evaluation"])
     main(["verify", "run"])
-    words = capsys.readouterr().out.splitlines()[-1].split()  # in fp32 on one machine the score is the same to a digit
-    assert words[:3] == ["evaluation:", "validation", "loss"]
-    assert words[3] == words[-1]
+    evaluation = (
+        capsys.readouterr().out.splitlines()[-1].split()
+    )  # in fp32 on one machine the score is the same to a digit
+    assert evaluation[:3] == ["evaluation:", "validation", "loss"]
+    assert evaluation[3] == evaluation[-1]  # in fp32 on one machine the score is the same to a digit
 
 
 def test_an_altered_checkpoint_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +113,8 @@ def test_a_pointer_to_nothing_and_a_missing_tokenizer_are_named(here: Path, caps
     found, _ = verified(capsys)
     assert found["checkpoints/best"] == "it names 'step-5', which does not exist"
     assert "tokenizer" in str(found["tokenizer"])
+    (here / "run/checkpoints/best").unlink()
+    assert verified(capsys)[0]["checkpoints/best"] == "No such file or directory"
 
 
 def test_resuming_with_other_stories_is_refused_by_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -16,8 +17,9 @@ from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.model.gpt import GPT
 from talewright.train.distillation import open_teacher
 from talewright.train.distributed import launch
-from talewright.train.loop import Outcome, Watch, fit
-from talewright.train.progress import Display
+from talewright.train.hooks import Callbacks
+from talewright.train.loop import Outcome, fit, training_batches
+from talewright.train.progress import TrainingProgress
 
 NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
 
@@ -98,14 +100,7 @@ def teacher_run(small_values: dict[str, Any], small_corpus: Corpus, tmp_path_fac
 
 
 def batches_of(recipe: Recipe, corpus: Corpus) -> Batches:
-    data = recipe.data
-    return Batches(
-        corpus.split("train"),
-        context_length=recipe.sequence_length,
-        layout=data.layout,
-        stride=data.stride,
-        seed=recipe.seed,
-    )
+    return training_batches(recipe, corpus.split("train"))
 
 
 def train_small(
@@ -114,20 +109,19 @@ def train_small(
     run: Path,
     resume: bool = False,
     at_evaluation: Callable[[int], None] = lambda number: None,
-    said: IO[str] | None = None,
+    shown: IO[str] | None = None,
 ) -> Outcome:
-    """Train into `run`; `at_evaluation` is told the number of each evaluation as it begins, `said` what is shown."""
+    """Train into `run`. `at_evaluation` gets the number of each evaluation as it begins, `shown` what a person sees."""
     run.mkdir(exist_ok=True)
-    valid = corpus.split("valid")
-    stories = [valid.story(i) for i in range(valid.n_stories)]
-    seen = [0]
+    evaluations = 0
 
-    def evaluate(model: GPT) -> Likelihood:
-        seen[0] += 1
-        at_evaluation(seen[0])
-        return score_stories(model, stories, valid.story_bytes, corpus.tokenizer.eos_id)
+    def evaluate(model: GPT, stories: list[np.ndarray], sizes: np.ndarray, eos_id: int) -> Likelihood:
+        nonlocal evaluations
+        evaluations += 1
+        at_evaluation(evaluations)
+        return score_stories(model, stories, sizes, eos_id)
 
-    display = Display(Console(file=said, width=1000) if said else Console(quiet=True))
-    watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", display)
+    callbacks = Callbacks(evaluate, lambda model, tokenizer, prompt, seed: f"{prompt} {seed}")
+    progress = TrainingProgress(Console(file=shown, width=1000) if shown else Console(quiet=True))
     teacher = open_teacher(recipe, corpus)
-    return fit(recipe, launch(recipe), batches_of(recipe, corpus), run, watch, resume, teacher)
+    return fit(recipe, launch(recipe), corpus, run, callbacks, resume=resume, teacher=teacher, progress=progress)

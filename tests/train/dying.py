@@ -1,4 +1,4 @@
-"""Lives of one run, each a process of its own that SIGKILL ends at a given moment; the next one goes on.
+"""Lives of one run: each is a process that SIGKILL ends at a given moment; the next one resumes the run.
 
 python -m tests.train.dying FOLDER < moments.json
 
@@ -21,17 +21,17 @@ import torch
 from rich.console import Console
 
 from talewright.config import Recipe, recipe_from_dict
-from talewright.data import Batches, Corpus, prepare
+from talewright.data import Corpus, prepare
 from talewright.evaluate.likelihood import score_stories
-from talewright.model.gpt import GPT
 from talewright.run import checkpoint
 from talewright.run.checkpoint import check
 from talewright.run.retention import steps
 from talewright.train import metrics
 from talewright.train.distributed import launch
-from talewright.train.loop import Watch, fit
-from talewright.train.progress import Display
-from tests.train.conftest import batches_of, write_stories
+from talewright.train.hooks import Callbacks
+from talewright.train.loop import fit
+from talewright.train.progress import TrainingProgress
+from tests.train.conftest import write_stories
 
 RECIPE: dict[str, Any] = {
     "name": "dying",
@@ -58,17 +58,16 @@ DISK = [(os, name) for name in ("fsync", "pwrite", "rename", "replace", "mkdir",
 
 def main(folder: Path, moments: list[dict[str, Any]]) -> None:
     torch.set_num_threads(1)
-    metrics.matmul_peak = lambda *_: 1e11  # a figure for the display, a third of a second each
+    metrics.matmul_peak = lambda *_: 1e11  # only shown, and a third of a second each
     source = write_stories(folder / "stories.txt", 100)
     RECIPE["data"] = {"source": str(source), "splits": [80, 20]}
     RECIPE["model"]["dropout"] = 0.1
     recipe = recipe_from_dict(RECIPE)
     corpus = prepare(recipe.data, recipe.tokenizer, 300, folder / "corpus", progress=False)
-    batches = batches_of(recipe, corpus)
-    assert live(recipe, corpus, batches, folder / "whole", {}) == 0
+    assert live(recipe, corpus, folder / "whole", {}) == 0
     lives = []
     for moment in [*moments, {}]:
-        code = live(recipe, corpus, batches, folder / "killed", moment)
+        code = live(recipe, corpus, folder / "killed", moment)
         saving = any((folder / "killed" / "checkpoints").glob(".*"))
         lives.append({"code": code, "saving": saving, "faults": faults(folder / "killed")})
         if code == 0:
@@ -76,7 +75,7 @@ def main(folder: Path, moments: list[dict[str, Any]]) -> None:
     print(json.dumps(lives))
 
 
-def live(recipe: Recipe, corpus: Corpus, batches: Batches, run: Path, moment: dict[str, Any]) -> int:
+def live(recipe: Recipe, corpus: Corpus, run: Path, moment: dict[str, Any]) -> int:
     """One life. Returns 0, or -9 where it was killed."""
     run.mkdir(exist_ok=True)
     child = os.fork()
@@ -85,7 +84,7 @@ def live(recipe: Recipe, corpus: Corpus, batches: Batches, run: Path, moment: di
         try:
             if "calls" in moment:
                 die_at(moment["calls"])
-            train(recipe, corpus, batches, run)
+            train(recipe, corpus, run)
             code = 0
         finally:
             os._exit(code)
@@ -95,15 +94,9 @@ def live(recipe: Recipe, corpus: Corpus, batches: Batches, run: Path, moment: di
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def train(recipe: Recipe, corpus: Corpus, batches: Batches, run: Path) -> None:
-    valid = corpus.split("valid")
-    stories = [valid.story(i) for i in range(4)]
-
-    def evaluate(model: GPT) -> Any:
-        return score_stories(model, stories, valid.story_bytes[:4], corpus.tokenizer.eos_id)
-
-    watch = Watch(evaluate, lambda model, prompt, seed: f"{prompt} {seed}", Display(Console(quiet=True)))
-    fit(recipe, launch(recipe), batches, run, watch, resume=True)
+def train(recipe: Recipe, corpus: Corpus, run: Path) -> None:
+    callbacks = Callbacks(score_stories, lambda model, tokenizer, prompt, seed: f"{prompt} {seed}")
+    fit(recipe, launch(recipe), corpus, run, callbacks, resume=True, progress=TrainingProgress(Console(quiet=True)))
 
 
 def die_at(calls: int) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,13 +21,10 @@ from talewright.evaluate.likelihood import score_stories
 from talewright.machine import keep_heap
 from talewright.model.cost import training_bytes
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import TrainState
-from talewright.train import metrics
 from talewright.train.benchmark import RandomBatches
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import launch
-from talewright.train.loop import Trainer, Watch
-from talewright.train.optimizer import make_optimizer
+from talewright.train.loop import Trainer
 
 
 def held(name: str) -> int:
@@ -39,21 +35,17 @@ def held(name: str) -> int:
 
 def measured(recipe: Recipe, teacher: ModelConfig | None) -> dict[str, Any]:
     keep_heap()
-    metrics.matmul_peak = lambda *_: 1e11
-    launched = launch(recipe)
+    distributed = launch(recipe)
     before = held("VmRSS")
-    model = GPT(recipe.model)
-    optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
-    batches, watch = cast(Any, RandomBatches(recipe)), Watch(cast(Any, None), cast(Any, None))
-    taught = teacher and Teacher(GPT(teacher), recipe.train.teacher_weight)
-    with tempfile.TemporaryDirectory() as run:
-        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, TrainState(), None, taught)
-        for _ in range(3):
-            trainer.update()
-        stories = [np.zeros(recipe.model.context_length - 1, dtype=np.int64)] * 64
-        with launched.fabric.autocast():
-            score_stories(model, stories, [1000] * 64, 0)
-    return {"estimate": training_bytes(recipe, launched.precision, teacher), "before": before, "most": held("VmHWM")}
+    teacher_model = teacher and Teacher(GPT(teacher), recipe.train.teacher_weight)
+    trainer = Trainer(recipe, distributed, cast(Any, RandomBatches(recipe)), teacher_model)
+    for _ in range(3):
+        trainer.update()
+    stories = [np.zeros(recipe.model.context_length - 1, dtype=np.int64)] * 64
+    with distributed.fabric.autocast():
+        score_stories(trainer.model, stories, [1000] * 64, 0)
+    estimate = training_bytes(recipe, distributed.precision, teacher)
+    return {"estimate": estimate, "before": before, "most": held("VmHWM")}
 
 
 def shortened(name: str, precision: str) -> Recipe:

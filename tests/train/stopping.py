@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from benchmarks.killed import differences
 
-import talewright.api
 import talewright.data.preparation.builder
 import talewright.run.checkpoint
 import talewright.train.loop
 from talewright.cli import main as talewright_main
 from talewright.run.retention import steps
-from talewright.train import metrics as report
+from talewright.train import metrics
+from talewright.train.hooks import Hooks
 from tests.train.conftest import write_stories
 
 RECIPE = """
@@ -38,10 +38,10 @@ train: {learning_rate: 1e-2, micro_batch: 4, accumulation: 2, max_steps: 20, eva
   checkpoint_every: 4, precision: fp32, accelerator: cpu, compile: false, prompts: [Once]}
 """
 PHASES: dict[str, tuple[Any, str, int, float]] = {
-    "gradient": (talewright.train.loop.Trainer, "_backward", 7, 20.0),
-    "evaluation": (talewright.api, "score_stories", 2, 20.0),
-    "sample": (talewright.api.Engine, "tell", 2, 20.0),
-    "last evaluation": (talewright.api, "score_stories", 4, 20.0),
+    "gradient": (talewright.train.loop.Trainer, "compute_gradient", 7, 20.0),
+    "evaluation": (Hooks, "score", 2, 20.0),
+    "sample": (Hooks, "sample", 2, 20.0),
+    "last evaluation": (Hooks, "score", 4, 20.0),
     "save": (talewright.run.checkpoint, "save_file", 3, 1.0),
     "preparation": (talewright.data.preparation.builder, "tokenize_stories", 1, 20.0),
 }
@@ -50,7 +50,7 @@ PHASES: dict[str, tuple[Any, str, int, float]] = {
 
 def main(folder: Path, cases: list[dict[str, Any]]) -> None:
     torch.set_num_threads(1)
-    report.matmul_peak = lambda *_: 1e11
+    metrics.matmul_peak = lambda *_: 1e11
     os.environ["TALEWRIGHT_CACHE"] = str(folder / "cache")
     os.chdir(folder)
     write_stories(Path("stories.txt"), 100)
@@ -62,10 +62,10 @@ def main(folder: Path, cases: list[dict[str, Any]]) -> None:
 def found(number: int, case: dict[str, Any]) -> dict[str, Any]:
     """What comes of one case."""
     run, marker = f"run-{number}", Path(f"marker-{number}")
-    words = ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out", run]
+    command = ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out", run]
     if case["phase"] == "preparation":
-        words += ["--data.min-chars", "21"]  # not yet prepared so
-    child = start(words, run, lambda: make_it_last(case["phase"], marker))
+        command += ["--data.min-chars", "21"]  # so that the stories are prepared again
+    child = start(command, run, lambda: make_it_last(case["phase"], marker))
     while not marker.exists():
         time.sleep(0.01)
     for name in case["signals"]:
@@ -81,7 +81,7 @@ def found(number: int, case: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def start(words: list[str], name: str, prepare: Callable[[], None] = lambda: None) -> int:
+def start(command: list[str], name: str, prepare: Callable[[], None] = lambda: None) -> int:
     """A process of its own that runs `talewright`. Returns its number."""
     child = os.fork()
     if child:
@@ -93,7 +93,7 @@ def start(words: list[str], name: str, prepare: Callable[[], None] = lambda: Non
             os.dup2(os.open(f"{name}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         prepare()
-        talewright_main(words)
+        talewright_main(command)
         code = 0
     except SystemExit as left:
         code = left.code

@@ -1,4 +1,4 @@
-"""Disks that are full or not to be written, for real: the old stays, the half-made goes, training goes on."""
+"""Disks that are full or not to be written, for real: what was there stays, partial files go, training continues."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from benchmarks.killed import differences
 
 from talewright.cli import main
-from talewright.model.cost import kept_bytes
+from talewright.model.cost import state_bytes
 from talewright.run.checkpoint import UnsavedError, check
-from talewright.run.log import Lines, RunLog
+from talewright.run.log import LineFile, RunLog
 from talewright.run.retention import checkpoint_folder, steps
 from tests.disk import fill, mounted
 from tests.train.conftest import train_small, write_stories
@@ -33,7 +33,7 @@ def whole(small_values, small_corpus, tmp_path_factory) -> Path:
 
 
 def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_nothing_else(small, small_corpus, tmp_path, whole):
-    said = io.StringIO()
+    shown = io.StringIO()
     with mounted(tmp_path / "disk", "size=2m") as disk:
 
         def at_evaluation(number: int) -> None:
@@ -42,17 +42,17 @@ def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_nothing_else(smal
             elif number == 4:
                 (disk / "filler").unlink()
 
-        train_small(small(train=RUN), small_corpus, disk / "run", at_evaluation=at_evaluation, said=said)
+        train_small(small(train=RUN), small_corpus, disk / "run", at_evaluation=at_evaluation, shown=shown)
         found = re.search(
             r"cannot save \S+step-8: .*[Nn]o space left.*It needs ([\d,]+) bytes, and ([\d,]+) are free;",
-            said.getvalue(),
+            shown.getvalue(),
         )
-        assert found, said.getvalue()
+        assert found, shown.getvalue()
         needed, free = (int(number.replace(",", "")) for number in found.groups())
-        estimated = kept_bytes(small())
-        assert estimated < needed < 1.05 * estimated  # the optimiser's counts of steps come to it
+        estimated = state_bytes(small())
+        assert estimated < needed < 1.05 * estimated  # and the optimizer's step counts
         assert free < needed
-        assert "Training goes on, and the next save tries again" in said.getvalue()
+        assert "Training continues, and the next save tries again" in shown.getvalue()
         assert steps(disk / "run") == [4, 16, 20, 24]
         assert [check(checkpoint_folder(disk / "run", step)) for step in steps(disk / "run")] == [None] * 4
         assert not list((disk / "run" / "checkpoints").glob(".*"))
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_at_the_end_is_said_and_the_run_goes_on_from_before(
 
 def test_checkpoints_that_cannot_be_written_for_a_while(small, small_corpus, tmp_path, whole):
     """A read-only file system comes over the folder of checkpoints, and goes."""
-    said, run, over = io.StringIO(), tmp_path / "run", None
+    shown, run, over = io.StringIO(), tmp_path / "run", None
 
     def at_evaluation(number: int) -> None:
         nonlocal over
@@ -91,71 +91,68 @@ def test_checkpoints_that_cannot_be_written_for_a_while(small, small_corpus, tmp
             over = None
 
     try:
-        train_small(small(train=RUN), small_corpus, run, at_evaluation=at_evaluation, said=said)
+        train_small(small(train=RUN), small_corpus, run, at_evaluation=at_evaluation, shown=shown)
     finally:
         if over is not None:
             over.__exit__(None, None, None)
-    assert "step-8: Read-only file system" in said.getvalue()
+    assert "step-8: Read-only file system" in shown.getvalue()
     assert steps(run) == [4, 16, 20, 24]
     assert differences(whole, run) == []
 
 
-def test_lines_that_a_full_disk_does_not_take_are_kept_and_none_is_torn(tmp_path):
-    said: list[str] = []
+def test_lines_that_a_full_disk_does_not_take_are_kept_and_none_is_torn(tmp_path, caplog):
     with mounted(tmp_path / "disk", "size=64k") as disk:
-        log = RunLog(disk, tensorboard=False, say=said.append)
+        log = RunLog(disk, tensorboard=False)
         filler = fill(disk)
         for step in range(3000):
             log.write("step", step=step, loss=0.5)
-        assert said == [
-            "the log cannot be written: No space left on device. Training goes on; its lines wait for the disk"
+        assert caplog.messages == [
+            "cannot write the log: No space left on device. Training continues; its lines are kept"
         ]
         assert (disk / "log.jsonl").read_bytes()[-1:] in (b"\n", b"")
-        assert log.events.waiting
+        assert log.events.pending
         filler.unlink()
-        log.events.waiting[:] = log.events.waiting[:20_000]  # the disk has 64 KB in all
-        log.events.waiting[:] = log.events.waiting[: log.events.waiting.rindex(b"\n") + 1]
+        log.events.pending[:] = log.events.pending[:20_000]  # the disk has 64 KB in all
+        log.events.pending[:] = log.events.pending[: log.events.pending.rindex(b"\n") + 1]
         log.write("end")
         log.close()
         events = [json.loads(line) for line in (disk / "log.jsonl").read_text().splitlines()]
         assert [event["step"] for event in events[:-1]] == list(range(len(events) - 1))
         assert len(events) > 300
-        assert len(said) == 1
+        assert len(caplog.messages) == 1
 
 
-def test_lines_that_never_found_room_are_counted_at_the_end(tmp_path):
-    said: list[str] = []
+def test_lines_that_never_fit_the_disk_are_counted_at_the_end(tmp_path, caplog):
     with mounted(tmp_path / "disk", "size=16k") as disk:
-        log = RunLog(disk, tensorboard=False, say=said.append)
+        log = RunLog(disk, tensorboard=False)
         fill(disk)
         for step in range(100):
             log.write("step", step=step, text="x" * 100)
         log.close()
         written = (disk / "log.jsonl").read_text().count("\n")
-        assert said[1] == f"the last {100 - written} lines of {disk / 'log.jsonl'} could not be written"
+        assert caplog.messages[1] == f"the last {100 - written} lines of {disk / 'log.jsonl'} could not be written"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path):
+def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path, caplog):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
-    said: list[str] = []
     with mounted(tmp_path / "disk", "size=128k") as disk:
         (disk / "tensorboard").mkdir()
-        log = RunLog(disk, tensorboard=True, say=said.append)
+        log = RunLog(disk, tensorboard=True)
         for step in range(400):
             if step == 10:
                 fill(disk)
             log.write("step", step=step, loss=0.5)
             if log.board is not None and step % 50 == 0:
-                log._board_try("flush")
+                log._tensorboard("flush")
         log.close()
-    assert sum("TensorBoard gets no more figures" in words for words in said) == 1
+    assert sum("TensorBoard gets no more metrics" in message for message in caplog.messages) == 1
 
 
 def test_a_file_is_never_shortened_below_what_was_there(tmp_path):
     (tmp_path / "lines").write_text('{"step": 1}\n')
-    lines = Lines(tmp_path / "lines")
-    lines.add({"step": 2})
+    lines = LineFile(tmp_path / "lines")
+    lines.append({"step": 2})
     lines.sync()
     lines.close()
     assert (tmp_path / "lines").read_text() == '{"step": 1}\n{"step": 2}\n'
@@ -168,8 +165,8 @@ train: {micro_batch: 4, max_steps: 3, evaluate_every: 1, checkpoint_every: 1, pr
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch):
-    """A command that trains; its folder is still to be named."""
+def command(tmp_path, monkeypatch):
+    """A command that trains, without the name of the run folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
     Path("small.yaml").write_text(SMALL)
@@ -177,23 +174,23 @@ def words(tmp_path, monkeypatch):
     return ["train", "--recipe", "small.yaml", "--data", "stories.txt", "--out"]
 
 
-def refused(words: list[str], capsys) -> str:
+def refused(command: list[str], capsys) -> str:
     with pytest.raises(SystemExit) as left:
-        main(words)
+        main(command)
     assert left.value.code == 2
     return capsys.readouterr().err
 
 
-def test_a_run_that_would_not_fit_the_disk_is_refused_before_it_begins(words, tmp_path, capsys):
+def test_a_run_that_would_not_fit_the_disk_is_refused_before_it_begins(command, tmp_path, capsys):
     with mounted(tmp_path / "disk", "size=1m") as disk:
-        said = refused([*words, str(disk / "run")], capsys)
+        said = refused([*command, str(disk / "run")], capsys)
         found = re.search(r"needs ([\d,]+) bytes for its checkpoints and its log, and ([\d,]+) are free", said)
         assert found, said
         assert int(found[2].replace(",", "")) == shutil.disk_usage(disk).free
         assert list(disk.iterdir()) == []
-        main([*words, str(disk / "run"), "--model.d-model", "8", "--model.d-ff", "16"])
+        main([*command, str(disk / "run"), "--model.d-model", "8", "--model.d-ff", "16"])
 
 
-def test_a_folder_that_is_read_only_is_refused_before_anything_is_trained(words, tmp_path, capsys):
+def test_a_folder_that_is_read_only_is_refused_before_anything_is_trained(command, tmp_path, capsys):
     with mounted(tmp_path / "disk", "ro") as disk:
-        assert "Read-only file system; name another by --out" in refused([*words, str(disk / "run")], capsys)
+        assert "Read-only file system; name another by --out" in refused([*command, str(disk / "run")], capsys)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from talewright.errors import UserError
 from talewright.machine import compiler
 from talewright.run.log import read_log
-from talewright.train import distributed as launch
-from talewright.train.distributed import should_compile
+from talewright.train import distributed
+from talewright.train.distributed import per_rank_batch, should_compile
 from talewright.train.schedule import Budget
-from tests.train.conftest import train_small
+from tests.train.conftest import train_small, write_stories
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MINUTES = Budget(max_steps=None, max_seconds=600)
@@ -18,7 +22,7 @@ MODEL = {"norm": "rmsnorm", "dropout": 0.0}
 
 @pytest.fixture(params=[True, False], ids=["compiler", "no compiler"])
 def has_compiler(request, monkeypatch):
-    monkeypatch.setattr(launch, "compiler", lambda: "g++" if request.param else None)
+    monkeypatch.setattr(distributed, "compiler", lambda: "g++" if request.param else None)
     return request.param
 
 
@@ -54,17 +58,24 @@ def test_auto_compiles_on_a_gpu_and_nowhere_without_a_compiler(small, has_compil
     ],
 )
 def test_auto_compiles_on_a_cpu_where_it_pays(small, monkeypatch, model, budget, expected):
-    monkeypatch.setattr(launch, "compiler", lambda: "g++")
+    monkeypatch.setattr(distributed, "compiler", lambda: "g++")
     recipe = small(train={"compile": "auto"}, model=model)
     assert should_compile(recipe, CPU, budget) is expected
+
+
+def test_all_processes_together_make_the_recipes_batch(small):
+    recipe = small(train={"micro_batch": 6, "accumulation": 4})
+    assert per_rank_batch(recipe, 1) == (6, 4)
+    assert per_rank_batch(recipe, 2) == (6, 2)
+    assert per_rank_batch(recipe, 3) == (2, 4)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler here")
 def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_path):
-    """With all that changes what the compiled model is given: short windows before whole ones, and a teacher."""
-    shape = {**MODEL, "positions": "rotary", "activation": "swiglu", "qk_norm": True, "residual_scalars": True}
-    more = {"short_steps": 3, "short_length": 4, "teacher": str(teacher_run), "max_steps": 6}
+    """With a teacher, which changes what the compiled model is given."""
+    shape = {**MODEL, "positions": "rotary", "activation": "swiglu", "qk_norm": True}
+    more = {"teacher": str(teacher_run), "max_steps": 6}
     for compiled in (False, True):
         recipe = small(model=shape, train={**more, "compile": compiled}, optimizer={"kind": "muon"})
         train_small(recipe, small_corpus, tmp_path / str(compiled))
@@ -78,3 +89,35 @@ def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_pa
     )
     assert len(eager) == 6
     assert compiled == [pytest.approx(losses, rel=1e-3) for losses in eager]
+
+
+TWO = """
+model: {n_layers: 1, n_heads: 2, d_model: 16, d_ff: 32, vocab_size: 300, context_length: 16}
+data: {splits: [80, 20]}
+train: {micro_batch: 4, accumulation: 2, max_steps: 6, evaluate_every: 3, checkpoint_every: 3, precision: fp32,
+  accelerator: cpu, compile: false}
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_resume_like_one(tmp_path):
+    """Real processes over gloo: the same losses but for rounding, one log, and a run that resumes."""
+    write_stories(tmp_path / "stories.txt", 100)
+    (tmp_path / "two.yaml").write_text(TWO)
+    environment = {**os.environ, "TALEWRIGHT_CACHE": "cache", "OMP_NUM_THREADS": "1"}
+
+    def train(*options):
+        command = [sys.executable, "-m", "talewright", "train", *options]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    for processes in ("1", "2"):
+        options = ["--recipe", "two.yaml", "--data", "stories.txt", "--out", processes]
+        train(*options, "--train.devices", processes)
+        train("--resume", processes, "--max-steps", "9")
+    one, two = (
+        [event["loss"] for event in read_log(tmp_path / name / "log.jsonl") if event["event"] in ("step", "evaluation")]
+        for name in ("1", "2")
+    )
+    assert len(one) == 9 + 3
+    assert two == pytest.approx(one, rel=1e-5)

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, to real processes: what is left is whole, and the run goes on as if nothing had been."""
+"""SIGKILL at any moment, to real processes: what is left is whole, and the resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 

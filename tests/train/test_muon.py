@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from talewright.train import muon
-from talewright.train.muon import Muon
+from talewright.train.muon import Muon, newton_schulz
 
 
 def orthogonal(gradient: np.ndarray) -> np.ndarray:
@@ -22,7 +21,7 @@ def orthogonal(gradient: np.ndarray) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 def test_each_matrix_of_a_stack_becomes_orthogonal(n, rows, columns, seed):
     drawn = torch.randn(n, rows, columns, generator=torch.Generator().manual_seed(seed))
-    found = muon.orthogonal(drawn).double().numpy()
+    found = newton_schulz(drawn).double().numpy()
     for one, matrix in zip(found, drawn.double().numpy(), strict=True):
         np.testing.assert_allclose(one, orthogonal(matrix), atol=0.06)  # it counts in bfloat16
 

@@ -13,8 +13,9 @@ import pytest
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
+from talewright.machine.limits import memory_available
 from talewright.model.cost import count_parameters, run_bytes, training_bytes
-from talewright.train.preflight import check_disk, check_memory, memory_available
+from talewright.train.preflight import check_disk, check_memory
 from tests.train.conftest import train_small
 
 MINI = load_recipe("mini-2m")
@@ -57,14 +58,14 @@ def test_what_memory_does_not_hold_is_refused_with_what_it_would_hold():
     assert micro_batch * accumulation == MINI.train.micro_batch * MINI.train.accumulation
     proposed = load_recipe("mini-2m", {"train.micro_batch": str(micro_batch), "train.accumulation": str(accumulation)})
     check_memory(proposed, "fp32", available=needed - 1)
-    with pytest.raises(UserError, match="one row at a time takes"):
+    with pytest.raises(UserError, match="a micro-batch of 1 needs"):
         check_memory(MINI, "fp32", available=2**20)
 
 
 def test_memory_is_that_of_the_machine_or_of_the_container_whichever_is_less(tmp_path, monkeypatch):
     if not Path("/proc/meminfo").exists():
         pytest.skip("this system does not say how much memory is free")
-    monkeypatch.setattr("talewright.train.preflight.CGROUP", tmp_path)
+    monkeypatch.setattr("talewright.machine.limits.CGROUP", tmp_path)
     free = memory_available()
     assert free is not None
     assert free > 2**20

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.config import ScheduleConfig, TrainConfig
-from talewright.train.schedule import Budget, accumulation_at, batches_of, rate_factor, samples_before
+from talewright.train.schedule import Budget, lr_multiplier
 
 KINDS = st.sampled_from(["constant", "cosine", "linear", "wsd"])
 
 
 def rates(schedule: ScheduleConfig, steps: int) -> list[float]:
     budget = Budget(steps, None)
-    return [rate_factor(schedule, s, budget.progress(s, 0.0, schedule.warmup_steps)) for s in range(steps)]
+    return [lr_multiplier(schedule, s, budget.progress(s, 0.0, schedule.warmup_steps)) for s in range(steps)]
 
 
 @given(kind=KINDS, warmup=st.integers(0, 50), steps=st.integers(60, 300), final=st.floats(0, 1))
@@ -31,8 +31,8 @@ def test_property_4_schedule_is_monotone_where_it_should_be(kind, warmup, steps,
 def test_the_cosine_is_half_way_down_half_way_through_and_ends_at_its_fraction():
     schedule = ScheduleConfig(kind="cosine", warmup_steps=100, final_fraction=0.1)
     budget = Budget(1100, None)
-    assert rate_factor(schedule, 600, budget.progress(600, 0, 100)) == pytest.approx(0.55)
-    assert rate_factor(schedule, 1100, budget.progress(1100, 0, 100)) == pytest.approx(0.1)
+    assert lr_multiplier(schedule, 600, budget.progress(600, 0, 100)) == pytest.approx(0.55)
+    assert lr_multiplier(schedule, 1100, budget.progress(1100, 0, 100)) == pytest.approx(0.1)
 
 
 def test_wsd_stays_and_then_falls_in_a_line_over_the_last_part():
@@ -43,7 +43,7 @@ def test_wsd_stays_and_then_falls_in_a_line_over_the_last_part():
     assert found[499] == pytest.approx(0.1 + 0.9 / 100)
 
 
-def test_the_horizon_is_counted_in_optimiser_steps_not_in_forward_passes():
+def test_the_horizon_is_counted_in_optimizer_steps_not_in_forward_passes():
     train = TrainConfig(micro_batch=4, accumulation=8, max_epochs=2)
     assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == math.ceil(200 / 32)
 
@@ -51,25 +51,6 @@ def test_the_horizon_is_counted_in_optimiser_steps_not_in_forward_passes():
 def test_tokens_and_epochs_are_rounded_up_and_the_first_limit_counts():
     train = TrainConfig(micro_batch=2, accumulation=1, max_tokens=65, max_epochs=10)
     assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == 3
-
-
-@given(micro=st.integers(1, 5), accumulation=st.integers(1, 9), ramp=st.integers(0, 30), samples=st.floats(0.5, 900))
-def test_a_ramp_grows_from_one_forward_pass_to_all_and_budgets_count_it(micro, accumulation, ramp, samples):
-    train = TrainConfig(micro_batch=micro, accumulation=accumulation, ramp_steps=ramp, max_steps=1)
-    passes = [accumulation_at(train, number) for number in range(ramp + 3)]
-    assert passes == sorted(passes)
-    assert passes[ramp:] == [accumulation] * 3
-    if ramp >= accumulation:
-        assert set(passes[:ramp]) == set(range(1, accumulation + 1))
-    assert [samples_before(train, n) for n in range(ramp + 3)] == [micro * sum(passes[:n]) for n in range(ramp + 3)]
-    needed = batches_of(train, samples)
-    assert samples_before(train, needed) >= samples > (samples_before(train, needed - 1) if needed else 0)
-    train = TrainConfig(
-        micro_batch=micro, accumulation=accumulation, ramp_steps=ramp, max_tokens=math.ceil(16 * samples)
-    )
-    assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == batches_of(
-        train, math.ceil(16 * samples) / 16
-    )
 
 
 @given(seconds=st.floats(0, 1000), step=st.integers(0, 1000))

@@ -66,21 +66,21 @@ def test_a_second_signal_leaves_at_once_and_loses_only_what_was_not_saved(
     found = stopped[phase, name, 2]
     assert found["code"] == code, found["said"]
     assert found["seconds"] < 0.5  # the save would have taken a second
-    assert f"{name}: stopping at the next safe point; again, it is at once" in found["said"]
+    assert f"{name}: stopping at the next safe point; once more stops at once" in found["said"]
     assert found["steps"] == [4]
     assert found["differs"] == []
 
 
-def test_a_signal_is_noted_but_within_breakable_raises() -> None:
+def test_a_signal_is_noted_but_within_interruptible_raises() -> None:
     with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.number == signal.SIGTERM
-        with pytest.raises(Stopped), stop.breakable():
-            raise AssertionError("it had been told before")
+        with pytest.raises(Stopped), stop.interruptible():
+            raise AssertionError("the signal came before")
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with StopSignal() as stop:
-        with pytest.raises(Stopped, match="SIGUSR1") as raised, stop.breakable():
+        with pytest.raises(Stopped, match="SIGUSR1") as raised, stop.interruptible():
             os.kill(os.getpid(), signal.SIGUSR1)
         assert raised.value.number == signal.SIGUSR1
 
@@ -119,13 +119,13 @@ def test_in_another_thread_no_handler_is_asked_for() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="no C++ compiler here to compile a model with")
 def test_a_signal_during_compilation_is_obeyed_within_seconds(tmp_path: Path) -> None:
-    words = ["train", "--recipe", "quickstart", "--out", str(tmp_path / "run"), "--train.compile", "true"]
+    options = ["train", "--recipe", "quickstart", "--out", str(tmp_path / "run"), "--train.compile", "true"]
     environment = {
         **os.environ,
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"),
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
     }
-    command = [sys.executable, "-m", "talewright", *words]
+    command = [sys.executable, "-m", "talewright", *options]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = next(line for line in process.stderr if "compiled" in line)

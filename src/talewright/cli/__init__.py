@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         if words and words[0] in commands and "overrides" in signature(commands[words[0]]).parameters:
             words, overrides = parse_overrides(words)
             commands[words[0]] = partial(commands[words[0]], overrides)
-        with StopSignal(breakable=True), show_messages():
+        with StopSignal(interruptible=True), show_messages():
             tyro.extras.subcommand_cli_from_dict(
                 commands,
                 prog="talewright",

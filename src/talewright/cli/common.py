@@ -116,7 +116,7 @@ def hint_on_stop(folder: Path | None = None) -> Iterator[None]:
 
 def exit_if_stopped(outcome: Outcome, folder: Path) -> None:
     """Exit with the signal's code, and say how to continue, if training was stopped by one."""
-    if outcome.signal is not None and outcome.leader:
+    if outcome.signal is not None and outcome.main_process:
         saved = ", and saved" if outcome.state.step else ""
         logger.info(
             "stopped at step %s%s. To continue: talewright train --resume %s", f"{outcome.state.step:,}", saved, folder

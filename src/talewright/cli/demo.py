@@ -27,7 +27,7 @@ def demo(out: str | None = None) -> None:
     folder = new_run_path(recipe, out)
     logger.info("A small GPT learns to write stories, from scratch, on this machine. About two minutes.\n")
     with hint_on_stop(folder):
-        outcome = start_run(recipe, folder, api.training_callbacks())
+        outcome = start_run(recipe, folder, api.CALLBACKS)
     exit_if_stopped(outcome, folder)
     run = api.load(folder)
     print(score_table({"untrained": run.evaluate(untrained=True), "trained": run.evaluate()}))

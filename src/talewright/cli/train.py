@@ -51,11 +51,11 @@ def train(
     if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
     folder = Path(str(resume)) if chosen is None else new_run_path(chosen, out)
-    callbacks = api.training_callbacks()
+    callbacks = api.CALLBACKS
     with hint_on_stop(folder):
         outcome = resume_run(folder, overrides, callbacks) if chosen is None else start_run(chosen, folder, callbacks)
     exit_if_stopped(outcome, folder)
-    if not outcome.leader:
+    if not outcome.main_process:
         return
     if outcome.state.step:
         try:

@@ -18,7 +18,7 @@ def verify(run: RunArgument, json: Json = False) -> None:
     for finding in findings_of(Path(run), validation_loss):
         findings.append(finding)
         if not json:
-            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.words}", flush=True)
+            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.detail}", flush=True)
     if json:
         print(to_json([finding._asdict() for finding in findings]))
     if faults := [finding.what for finding in findings if finding.fault]:

@@ -68,7 +68,7 @@ def training_flops(config: ModelConfig, T: int | None = None) -> float:
     return 3 * forward_flops(config, T)
 
 
-def kept_bytes(recipe: Recipe) -> int:
+def state_bytes(recipe: Recipe) -> int:
     """Bytes of the weights, their average where there is one, and the optimiser's means, all float32: AdamW has two of
     each weight, Muon one.
     """
@@ -85,7 +85,7 @@ def run_bytes(recipe: Recipe) -> int:
     steps = train.max_steps or 0
     if steps:
         saves = min(saves, steps // train.checkpoint_every + steps // train.evaluate_every + 1)
-    return saves * kept_bytes(recipe) + LOG_BYTES * steps + 2**19
+    return saves * state_bytes(recipe) + LOG_BYTES * steps + 2**19
 
 
 def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None = None) -> int:
@@ -106,7 +106,7 @@ def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None =
     kept = holes * rows * activation_bytes(config, recipe.sequence_length, e) + (e * P if e < 4 else 0)
     gradients = 4 * P if train.accumulation > 1 else 0
     scoring = SCORED * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(SCORED_LOGITS, SCORED_ROWS * V)
-    held, before = kept_bytes(recipe), 0.0
+    held, before = state_bytes(recipe), 0.0
     if teacher is not None:  # it reads first, and of that only what its output layer reads is kept
         E, slices = teacher.d_model, 3 * e * min(rows, SLICE // V) * V
         held += 4 * count_parameters(teacher).total

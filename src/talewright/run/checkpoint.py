@@ -34,34 +34,34 @@ class UnsavedError(UserError):
 
 @dataclass
 class TrainState:
-    """Where a run stands, beside its weights."""
+    """How far a run has come, beside its weights and its optimizer's state."""
 
     step: int = 0
-    """Updates made."""
+    """Optimizer steps made."""
     tokens: int = 0
     """Real tokens trained on."""
     seconds: float = 0.0
-    """Time spent in training, all its sittings together."""
+    """Training time, summed over all sessions."""
     warm_seconds: float = 0.0
-    """The same when the warm-up ended."""
+    """Training time when the warmup ended."""
     best_loss: float | None = None
     """Lowest validation loss so far."""
     best_step: int | None = None
-    """Where it was reached."""
+    """The step of `best_loss`."""
     waited: int = 0
-    """Evaluations since then."""
+    """Evaluations since `best_step`."""
     evaluated: int = 0
-    """The step that was last evaluated."""
+    """The step that was evaluated last."""
     skipped: int = 0
-    """Batches passed over, their loss or gradient not being a number."""
+    """Batches skipped because their loss or gradient was not finite."""
 
 
 def save_checkpoint(
     run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, average: nn.Module | None = None
 ) -> Path:
-    """Write `checkpoints/step-N` whole, or leave nothing. Raises UnsavedError where the folder cannot be written.
+    """Write `checkpoints/step-N` whole or not at all. Raises UnsavedError if the folder cannot be written.
 
-    With an average of the weights, that is the run's model; those that are trained on lie beside the optimiser's means.
+    An average of the weights, if given, is the run's model; the trained weights then lie in the optimizer's file.
     """
     folder = checkpoint_folder(run, state.step)
     tensors = {
@@ -91,7 +91,7 @@ def checkpoint_folder(run: Path, step: int) -> Path:
 
 
 def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
-    """What is wrong with a checkpoint folder, in words, or None where these files are what its manifest says."""
+    """What is wrong with a checkpoint folder, or None if the named files are what its manifest says."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         for name in names:
@@ -110,7 +110,7 @@ def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Read the checkpoint's weights into the model. Raises UserError where they do not fit it."""
+    """Read a checkpoint's weights into the model. Raises UserError if they do not fit it."""
     path = folder / WEIGHTS
     tensors = _read(path)
     _check_fit(path, tensors, dict(model.state_dict()))
@@ -120,10 +120,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 def load_training(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
 ) -> TrainState:
-    """Read weights, the optimiser's state and the run's state back, each bit as it was saved.
-
-    Raises UserError where they do not fit the model.
-    """
+    """Restore weights, optimizer state and run state bit-for-bit. Raises UserError if they do not fit the model."""
     load_weights(folder, average or model)
     path = folder / OPTIMIZER
     tensors = _read(path)
@@ -133,16 +130,15 @@ def load_training(
         {name.removeprefix(TRAINED): tensor for name, tensor in trained.items()}, strict=bool(trained)
     )
     names = {parameter: name for name, parameter in model.named_parameters()}
-    like, kept = {"step": torch.zeros(())}, _state_keys(optimizer)
-    _check_fit(path, tensors, {f"{key}.{names[p]}": like.get(key, p) for p, keys in kept.items() for key in keys})
-    for parameter, keys in kept.items():
-        state = {key: tensors[f"{key}.{names[parameter]}"].to(parameter.device) for key in keys}
-        optimizer.state[parameter] = state
+    shapes, keys_of = {"step": torch.zeros(())}, _state_keys(optimizer)
+    _check_fit(path, tensors, {f"{key}.{names[p]}": shapes.get(key, p) for p, keys in keys_of.items() for key in keys})
+    for p, keys in keys_of.items():
+        optimizer.state[p] = {key: tensors[f"{key}.{names[p]}"].to(p.device) for key in keys}
     return read_state(folder)
 
 
 def read_state(folder: Path) -> TrainState:
-    """The run's state in a checkpoint. Raises UserError where it is none."""
+    """The run's state in a checkpoint. Raises UserError if the file is damaged, or a newer version's."""
     path = folder / STATE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -150,22 +146,22 @@ def read_state(folder: Path) -> TrainState:
         raise UserError(f"{path} cannot be read: {error_reason(error)}") from None
     defaults = asdict(TrainState())
     if not isinstance(values, dict) or not all(_fits(values.get(name, 0), defaults[name]) for name in defaults):
-        raise UserError(f"{path} is damaged: it holds no state of a run")
-    if strange := sorted(map(str, values.keys() - defaults.keys())):
-        raise UserError(f"{path} holds {', '.join(strange)}, which this version does not know: a newer one wrote it")
+        raise UserError(f"{path} is damaged: it does not hold the state of a run")
+    if unknown := sorted(map(str, values.keys() - defaults.keys())):
+        raise UserError(f"{path} holds {', '.join(unknown)}, unknown to this version: a newer version wrote it")
     return TrainState(**values)
 
 
 def _fits(value: Any, default: float | None) -> bool:
-    """Whether this is what a state holds there: a count; a number from 0 up; or nothing, where that is the default."""
+    """Whether a value of the state is a count if its default is one, or else a number of at least 0, or its default."""
     if value is None or isinstance(value, bool):
         return value is default
-    kinds = int if isinstance(default, int) else (int, float)
-    return isinstance(value, kinds) and 0 <= value < 2**63  # not NaN either
+    types = int if isinstance(default, int) else (int, float)
+    return isinstance(value, types) and 0 <= value < 2**63  # not NaN either
 
 
 def _state_keys(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, tuple[str, ...]]:
-    """The names of the state that the optimizer keeps of each parameter."""
+    """The names of the tensors that the optimizer keeps for each parameter."""
     return {
         parameter: MUON_STATE if "momentum" in group else ADAMW_STATE
         for group in optimizer.param_groups
@@ -181,14 +177,12 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _check_fit(path: Path, tensors: dict[str, Tensor], like: dict[str, Tensor]) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in like.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
+def _check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for name in sorted(expected.keys() | tensors.keys()):
+        shape, wanted = (tuple(those[name].shape) if name in those else "nothing" for those in (tensors, expected))
+        if shape != wanted:
             raise UserError(
-                f"{path} holds {name} as {found.get(name, 'nothing')}, the recipe says {wanted.get(name, 'nothing')}; "
-                "a run goes with its own recipe"
+                f"{path} holds {name} as {shape}, the recipe says {wanted}; a run is opened with its own recipe"
             )
 
 
@@ -200,7 +194,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _space_left(run: Path, size: int) -> str:
-    """What the disk lacks, in words."""
+    """The end of a message: how much space a checkpoint needs, and how much is free."""
     try:
         free = shutil.disk_usage(run).free
     except OSError:

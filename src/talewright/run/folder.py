@@ -1,4 +1,4 @@
-"""A run folder, opened: the one way to read what a run holds, with one set of rules for damaged and growing runs.
+"""The run folder: the one way to open what a run holds.
 
 recipe.yaml       every setting, resolved; it alone reproduces the run
 data.json         the corpus that the run was trained on, and its teacher
@@ -6,6 +6,15 @@ tokenizer/        tokenizer.json
 initial/          the weights that training started from, if they are another run's
 checkpoints/      step-N/, best, last
 log.jsonl, samples.jsonl, scores.json, plots/, report.html
+
+One set of rules holds for runs that are damaged or still training:
+
+- A checkpoint is checked against its manifest before use. For `best` and `last`, the newest whole checkpoint replaces a
+  damaged one, with a logged warning. A step that is damaged or missing raises UserError.
+- A checkpoint that a training run deletes while it is read is looked up again.
+- A torn or damaged line of a log is skipped. Readers change nothing; only a resumed run repairs the folder.
+- A recipe that this version cannot read raises UserError, which names the settings. Removed settings that were not used
+  are ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +22,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -28,8 +37,8 @@ from talewright.errors import UserError
 from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.machine import default_device
 from talewright.model.gpt import GPT
-from talewright.run import lock, retention
-from talewright.run.checkpoint import WEIGHTS, TrainState, load_weights, read_state
+from talewright.run import retention
+from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.history import History, read_history
 from talewright.tokenizer import Tokenizer
 from talewright.version import __version__
@@ -38,13 +47,10 @@ RECIPE, METADATA, INITIAL = "recipe.yaml", "data.json", "initial"
 
 
 class RunFolder:
-    """A run folder on disk. Raises UserError if it is not one, or its recipe cannot be read.
-
-    A checkpoint is named `best`, `last` or by its step. Best and last fall back to the newest whole checkpoint, with a
-    logged warning, if theirs is damaged; a step that is damaged or missing raises UserError.
-    """
+    """A run folder on disk. A checkpoint is named `best`, `last` or by its step."""
 
     def __init__(self, path: str | Path, overrides: Mapping[str, str] | None = None) -> None:
+        """Raises UserError if the folder is not a run, or its recipe cannot be read."""
         self.path = Path(path)
         self.recipe = self._read_recipe(overrides)
 
@@ -66,16 +72,16 @@ class RunFolder:
         return retention.steps(self.path)
 
     def find_checkpoint(self, which: str = "best") -> Path:
-        """The folder of that checkpoint, damaged or not. Raises UserError if there is none."""
+        """The folder of a checkpoint, damaged or not. Raises UserError if there is none."""
         return retention.find_checkpoint(self.path, which)
 
     def checkpoint(self, which: str = "best") -> Path:
-        """The folder of that checkpoint, or of the newest whole one. Raises UserError if there is none."""
+        """The folder of a whole checkpoint. Raises UserError if there is none."""
         return retention.whole_checkpoint(self.path, which)
 
     def load_model(self, which: str = "best", device: torch.device | None = None) -> tuple[GPT, Path]:
-        """The model at that checkpoint, in evaluation mode, by default on this machine's best device; and the
-        checkpoint's folder. A checkpoint that a running training deletes meanwhile is looked up again.
+        """The model at a checkpoint, in evaluation mode, by default on this machine's best device; and the checkpoint's
+        folder.
         """
         model = GPT(self.recipe.model)
         checkpoint = self.checkpoint(which)
@@ -84,32 +90,29 @@ class RunFolder:
         except UserError:
             if checkpoint.is_dir():
                 raise
-            checkpoint = self.checkpoint(which)
-            load_weights(checkpoint, model)
+            return self.load_model(which, device)  # a training run has just deleted it
         return model.to(device or default_device()).eval(), checkpoint
 
     def initial_model(self, device: torch.device | None = None) -> GPT:
         """The model before training, in evaluation mode."""
-        model = new_model(self.recipe)
+        torch.manual_seed(self.recipe.seed)
+        model = GPT(self.recipe.model)
         if (self.path / INITIAL).is_dir():
             load_weights(self.path / INITIAL, model)
         return model.to(device or default_device()).eval()
 
-    def state(self, checkpoint: Path) -> TrainState:
-        return read_state(checkpoint)
-
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the run recorded when it started: its source, corpus fingerprint and teacher. Empty if it did not."""
-        found = read_json(self.path / METADATA)
-        return found if isinstance(found, dict) else {}
+        """The source, corpus fingerprint and teacher that the run recorded at its start. Empty if it has none."""
+        metadata = read_json(self.path / METADATA)
+        return metadata if isinstance(metadata, dict) else {}
 
     def history(self) -> History:
-        """The figures of its log; empty if it has none."""
+        """The metrics of its log; empty if it has none."""
         return read_history(self.path)
 
     def corpus(self) -> Corpus:
-        """The prepared stories that it was trained on. Raises UserError if they cannot be had, or have changed."""
+        """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""
         corpus = open_corpus(self.recipe)
         if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UserError(
@@ -135,10 +138,6 @@ class RunFolder:
             return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
         return self.corpus().split("valid").first_stories()
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the folder for this process, the only one that may write it."""
-        return lock.lock_run(self.path)
-
     def write_recipe(self, recipe: Recipe) -> None:
         """Replace the recipe, for a resumed run with a new budget."""
         with _write_errors(self.path):
@@ -160,12 +159,6 @@ class RunFolder:
             own = dataclasses.replace(recipe.tokenizer, source=str((self.path / "tokenizer").resolve()))
             recipe = dataclasses.replace(recipe, tokenizer=own)
         return recipe
-
-
-def new_model(recipe: Recipe) -> GPT:
-    """The recipe's model before training."""
-    torch.manual_seed(recipe.seed)
-    return GPT(recipe.model)
 
 
 def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""What a run wrote down while it trained, column by column."""
+"""The training history of a run: its log, column by column."""
 
 from __future__ import annotations
 
@@ -16,41 +16,39 @@ EVALUATION = ("step", "loss", "perplexity", "bits_per_byte", "token_accuracy", "
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The figures of a run's log. A figure that an event lacks is None."""
+    """The metrics in a run's log. A metric that an event lacks is None."""
 
     name: str
     training: dict[str, list[Any]]
-    """By the names of STEP, one value for each optimiser step."""
+    """By the names of STEP, one value for each optimizer step."""
     evaluations: dict[str, list[Any]]
-    """By the names of EVALUATION, one value for each scoring of the validation stories."""
+    """By the names of EVALUATION, one value for each evaluation on the validation stories."""
     samples: list[dict[str, Any]] = field(default_factory=list)
-    """The stories told while training: step, prompt, text."""
+    """The samples generated during training: step, prompt, text."""
     torn: bool = False
-    """Whether the log's last line is not whole: the run was killed as it wrote it, or is writing it now."""
+    """Whether the log's last line is incomplete: the run was killed while writing it, or is writing it now."""
 
     @property
     def steps(self) -> int:
-        """Optimiser steps made."""
+        """Optimizer steps made."""
         return self.training["step"][-1] if self.training["step"] else 0
 
     def tokens_at(self, step: int) -> int | None:
-        """Tokens trained on up to a step."""
-        numbers = self.training["step"]
-        at = step - numbers[0] if numbers else -1
-        return self.training["tokens"][at] if 0 <= at < len(numbers) and numbers[at] == step else None
+        """Tokens trained on up to a step; None if the log lacks the step."""
+        steps = self.training["step"]
+        index = step - steps[0] if steps else -1
+        return self.training["tokens"][index] if 0 <= index < len(steps) and steps[index] == step else None
 
 
 def read_history(run: Path) -> History:
-    """The history of a run folder; empty where it has no log. A torn last line is passed over, and told of."""
+    """The history of a run folder; empty if it has no log. Damaged lines are skipped."""
     events = list(read_log(run / "log.jsonl"))
-    trained = [event for event in events if event.get("event") == "step" and _whole(event)]
-    scored = [event for event in events if event.get("event") == "evaluation" and _whole(event)]
     return History(
         name=run.resolve().name,
-        training={name: [_number(event.get(name)) for event in trained] for name in STEP},
-        evaluations={name: [_number(event.get(name)) for event in scored] for name in EVALUATION},
+        training=_columns(events, "step", STEP),
+        evaluations=_columns(events, "evaluation", EVALUATION),
         samples=list(read_log(run / "samples.jsonl")),
-        torn=_torn(run / "log.jsonl"),
+        torn=_is_torn(run / "log.jsonl"),
     )
 
 
@@ -66,18 +64,20 @@ def write_history(history: History, folder: Path) -> None:
         raise UserError(f"cannot write into {folder}: {error.strerror}") from None
 
 
-def _whole(event: dict[str, Any]) -> bool:
-    """Whether a line of the log says of which step it is: a damaged one is passed over."""
-    return type(event.get("step")) is int and _number(event["step"]) is not None
+def _columns(events: list[dict[str, Any]], kind: str, names: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The columns of one kind of event. A damaged event, which does not say of which step it is, is skipped."""
+    rows = [event for event in events if event.get("event") == kind]
+    rows = [row for row in rows if type(row.get("step")) is int and _number(row["step"]) is not None]
+    return {name: [_number(row.get(name)) for row in rows] for name in names}
 
 
 def _number(value: Any) -> int | float | None:
-    """The value where it is a number, NaN among them, that arithmetic can go on with."""
-    known = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
-    return value if known else None
+    """The value if it is a number (NaN included) that fits into 64 bits, else None."""
+    valid = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
+    return value if valid else None
 
 
-def _torn(path: Path) -> bool:
+def _is_torn(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:

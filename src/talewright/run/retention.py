@@ -1,4 +1,4 @@
-"""Which checkpoints a run has, which are the best and the last, which are deleted, and what happens to damaged ones.
+"""The checkpoints of a run: which is the best and the last, which are deleted, what happens to damaged ones.
 
 `checkpoints/best` and `checkpoints/last` are one-line files that name a checkpoint folder. A folder named `step-N` was
 complete when it was written; a disk can damage it later, so it is checked before use.
@@ -65,12 +65,13 @@ def whole_checkpoint(run: Path, which: str) -> Path:
     fault = check(wanted, (WEIGHTS,))
     if fault is None:
         return wanted
+    if not wanted.is_dir():  # a training run has just deleted it
+        return whole_checkpoint(run, which)
     whole = [folder for step in steps(run) if not check(folder := checkpoint_folder(run, step), (WEIGHTS,))]
     if which not in ("best", "last") or not whole:
         others = ", ".join(folder.name.removeprefix("step-") for folder in whole) or "none"
         raise UserError(f"{wanted} is damaged: {fault}. Whole checkpoints of this run: {others}")
-    if wanted.is_dir():  # otherwise a training run has just deleted it
-        logger.warning("%s is damaged: %s. Using %s instead", wanted, fault, whole[-1].name)
+    logger.warning("%s is damaged: %s. Using %s instead", wanted, fault, whole[-1].name)
     return whole[-1]
 
 
@@ -103,10 +104,10 @@ def recover(run: Path) -> Path | None:
 def _pointed_step(run: Path, which: str) -> int | None:
     """The step that `checkpoints/best` or `last` names."""
     try:
-        word = (run / "checkpoints" / which).read_text(encoding="utf-8").strip().removeprefix("step-")
+        name = (run / "checkpoints" / which).read_text(encoding="utf-8").strip().removeprefix("step-")
     except (OSError, ValueError):
         return None
-    return int(word) if word.isascii() and word.isdigit() else None
+    return int(name) if name.isascii() and name.isdigit() else None
 
 
 def _set_aside_if_damaged(run: Path, step: int) -> bool:

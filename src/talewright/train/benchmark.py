@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from talewright.config import Recipe
 from talewright.data import Batches
@@ -18,18 +15,15 @@ from talewright.machine.peak import matmul_peak
 from talewright.machine.throughput import throughput
 from talewright.model.cost import training_flops
 from talewright.model.gpt import GPT
-from talewright.run.checkpoint import TrainState
 from talewright.train.distillation import Teacher, teacher_shape
 from talewright.train.distributed import launch
-from talewright.train.loop import Trainer, Watch
-from talewright.train.optimizer import make_optimizer
-from talewright.train.progress import Display
+from talewright.train.loop import Trainer
 
-WARM_UP_STEPS = 3
+WARMUP_STEPS = 3
 
 
 class RandomBatches:
-    """Stands in for prepared stories: random tokens of the recipe's vocabulary."""
+    """Random tokens of the recipe's vocabulary in place of prepared stories."""
 
     samples_per_epoch = 2**40
 
@@ -42,28 +36,27 @@ class RandomBatches:
 
 
 def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
-    """Train on random tokens for so many seconds, and say how fast: medians over the optimiser steps."""
-
+    """Train on random tokens for `seconds` and return the throughput, the median over the optimizer steps."""
     keep_heap()
-    launched = launch(recipe)
-    fabric, precision = launched
-    torch.manual_seed(recipe.seed)
-    model = GPT(recipe.model)
-    optimizer = make_optimizer(model, recipe.optimizer, recipe.train.learning_rate)
-    batches = cast(Batches, RandomBatches(recipe))
+    distributed = launch(recipe)
     shape = teacher_shape(recipe)
     teacher = shape and Teacher(GPT(shape), recipe.train.teacher_weight)
-    watch = Watch(evaluate=cast(Any, None), generate=cast(Any, None), display=Display())
-    with tempfile.TemporaryDirectory() as run:
-        trainer = Trainer(recipe, launched, model, optimizer, batches, Path(run), watch, TrainState(), None, teacher)
-        started = time.perf_counter()
-        for _ in range(WARM_UP_STEPS):
-            trainer.update()
-        warm_up, rates, end = time.perf_counter() - started, [], time.perf_counter() + seconds
-        while not rates or time.perf_counter() < end:
-            if figures := trainer.update():
-                rates.append(figures["tokens_per_second"])
-    rate = statistics.median(rates)
-    peak = matmul_peak(fabric.device, torch_dtype(precision))
-    facts = {"precision": precision, "compiled": trainer.compiled, "warm_up_seconds": warm_up, "steps": len(rates)}
-    return throughput(rate, training_flops(recipe.model, recipe.sequence_length), peak) | facts
+    trainer = Trainer(recipe, distributed, cast(Batches, RandomBatches(recipe)), teacher)
+    started = time.perf_counter()
+    for _ in range(WARMUP_STEPS):
+        trainer.update()
+    rates, end = [], time.perf_counter() + seconds
+    warmup_seconds = time.perf_counter() - started
+    while not rates or time.perf_counter() < end:
+        updated, figures = trainer.update()
+        if updated:
+            rates.append(figures["tokens_per_second"])
+    peak = matmul_peak(distributed.fabric.device, torch_dtype(distributed.precision))
+    flops = training_flops(recipe.model, recipe.sequence_length)
+    return {
+        **throughput(statistics.median(rates), flops, peak),
+        "precision": distributed.precision,
+        "compiled": trainer.compiled,
+        "warm_up_seconds": warmup_seconds,
+        "steps": len(rates),
+    }

@@ -1,4 +1,4 @@
-"""The same model, data and schedule for those who prefer `lightning.Trainer`, with the losses of `talewright train`.
+"""The same model, data and schedule for `lightning.Trainer`, with the losses of `talewright train`.
 
 import lightning
 from talewright.train.lightning import StoryData, StoryModule
@@ -22,9 +22,10 @@ from talewright.data import Batches, Split
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
+from talewright.train.loop import training_batches
 from talewright.train.objective import language_modeling_loss
 from talewright.train.optimizer import make_optimizer
-from talewright.train.schedule import Budget, rate_factor
+from talewright.train.schedule import Budget, lr_multiplier
 from talewright.train.seeds import derived_seed
 
 try:
@@ -34,17 +35,16 @@ except ImportError:
 
 
 class StoryModule(lightning.LightningModule):
-    """The recipe's model, loss, optimiser and schedule.
+    """The recipe's model, loss, optimizer and schedule.
 
-    The gradient is that of the mean over each micro-batch's real tokens, as Lightning averages micro-batches: equal to
-    the loop's own where all hold the same number of tokens, as packed windows do.
+    The loss is the mean over each micro-batch's real tokens, because Lightning averages micro-batches: equal to the
+    loop's own if all have the same number of tokens, as packed windows do.
     """
 
     def __init__(self, recipe: Recipe, max_steps: int) -> None:
         super().__init__()
-        loops_own = ("average", "teacher")
-        if found := [f"train.{name}" for name in loops_own if getattr(recipe.train, name)]:
-            raise UserError(f"{' and '.join(found)}: for `talewright train`, not for lightning.Trainer")
+        if unsupported := [f"train.{name}" for name in ("average", "teacher") if getattr(recipe.train, name)]:
+            raise UserError(f"{' and '.join(unsupported)}: for `talewright train`, not for lightning.Trainer")
         self.recipe, self.budget = recipe, Budget(max_steps, None)
         torch.manual_seed(recipe.seed)
         self.model = GPT(recipe.model)
@@ -58,12 +58,12 @@ class StoryModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.model, self.recipe.optimizer, self.recipe.train.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _rate_factor(self, step: int) -> float:
+    def _lr_multiplier(self, step: int) -> float:
         progress = self.budget.progress(step, 0.0, self.recipe.schedule.warmup_steps)
-        return rate_factor(self.recipe.schedule, step, progress)
+        return lr_multiplier(self.recipe.schedule, step, progress)
 
 
 class StoryData(lightning.LightningDataModule):
@@ -71,18 +71,14 @@ class StoryData(lightning.LightningDataModule):
 
     def __init__(self, recipe: Recipe, split: Split) -> None:
         super().__init__()
-        self.micro_batch = recipe.train.micro_batch
-        data = recipe.data
-        self.batches = Batches(
-            split, context_length=recipe.sequence_length, layout=data.layout, stride=data.stride, seed=recipe.seed
-        )
+        self.micro_batch, self.batches = recipe.train.micro_batch, training_batches(recipe, split)
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(_Endless(self.batches, self.micro_batch), batch_size=None)
 
 
 class _Endless(IterableDataset):
-    """Micro-batches without end: the trainer's budget says when to stop."""
+    """Micro-batches without end; the trainer's budget decides when to stop."""
 
     def __init__(self, batches: Batches, micro_batch: int) -> None:
         self.batches, self.micro_batch = batches, micro_batch

@@ -1,24 +1,29 @@
-"""What a run says while it trains: on the display, in the log. One process speaks, the others are silent."""
+"""The metrics of a run: written to log.jsonl and TensorBoard, and shown. Only the main process writes and shows."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from talewright.config import Recipe, recipe_to_dict
-from talewright.data import Batches
 from talewright.machine import device_name, torch_dtype, versions
 from talewright.machine.peak import matmul_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.run.checkpoint import TrainState
 from talewright.run.log import RunLog, rewind
-from talewright.train.distributed import Launched
-from talewright.train.progress import Display
-from talewright.train.schedule import Budget
+
+if TYPE_CHECKING:
+    from talewright.data import Split
+    from talewright.train.distributed import DistributedContext
+    from talewright.train.progress import TrainingProgress
+    from talewright.train.schedule import Budget
+
+logger = logging.getLogger(__name__)
 
 
 class Score(Protocol):
-    """What an evaluator gives back."""
+    """What an evaluator returns."""
 
     @property
     def loss(self) -> float: ...
@@ -30,80 +35,92 @@ class Score(Protocol):
     def token_accuracy(self) -> float: ...
 
 
-class Report:
-    """The run's voice, opened by `begin`."""
+class MetricsLogger:
+    """Writes and shows what happens in a run, from `start` to `close`."""
 
-    def __init__(self, recipe: Recipe, launched: Launched, run: Path, display: Display) -> None:
-        self.recipe, self.run, self.display, self.precision = recipe, run, display, launched.precision
-        self.device, self.processes = launched.fabric.device, launched.fabric.world_size
-        self.leads = launched.fabric.is_global_zero
-        """Whether this is the process that writes and speaks."""
-        self.peak = matmul_peak(self.device, torch_dtype(self.precision)) * self.processes
-        self.validation: float | None = None
-        self.speed = 0.0
+    def __init__(self, recipe: Recipe, distributed: DistributedContext, run: Path, progress: TrainingProgress) -> None:
+        fabric = distributed.fabric
+        self.recipe, self.run, self.progress, self.precision = recipe, run, progress, distributed.precision
+        self.enabled = fabric.is_global_zero
+        self.device_name = device_name(fabric.device, fabric.world_size)
+        self.peak_flops = matmul_peak(fabric.device, torch_dtype(self.precision)) * fabric.world_size
+        self.flops_per_token = training_flops(recipe.model, recipe.sequence_length)
+        self.validation_loss: float | None = None
+        self.tokens_per_second = 0.0  # a moving average
 
-    def begin(self, state: TrainState, batches: Batches, compiled: bool, resumed: bool) -> None:
-        """Open the log, taken back to `state`, and say what is trained on what."""
-        if not self.leads:
+    def start(self, state: TrainState, split: Split, compiled: bool, resumed: bool) -> None:
+        """Open the log, without what it holds after `state`, and show what is trained on what."""
+        if not self.enabled:
             return
         rewind(self.run, state.step if resumed else -1, state.skipped)
-        self.log = RunLog(self.run, self.recipe.train.tensorboard, self.display.say, state.step)
-        parameters, split = count_parameters(self.recipe.model).total, batches.split
-        self.display.say(
+        self.log = RunLog(self.run, self.recipe.train.tensorboard, state.step)
+        parameters = count_parameters(self.recipe.model).total
+        logger.info(
             f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · {split.n_tokens / 1e6:.2f}M training tokens · "
-            f"{device_name(self.device, self.processes)}, {self.precision}"
-            f"{', compiled' if compiled else ''} · {self.run}"
+            f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
         )
         if resumed:
             self.log.write("resume", step=state.step)
-            self.display.say(f"going on after step {state.step:,}")
+            logger.info(f"resuming after step {state.step:,}")
             return
-        facts = {"parameters": parameters, "precision": self.precision, "peak_flops": self.peak, "versions": versions()}
-        facts["device"] = device_name(self.device, self.processes)
-        data = {"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes}
-        self.log.write("run", recipe=recipe_to_dict(self.recipe), **facts, data=data)
+        self.log.write(
+            "run",
+            recipe=recipe_to_dict(self.recipe),
+            parameters=parameters,
+            precision=self.precision,
+            peak_flops=self.peak_flops,
+            versions=versions(),
+            device=self.device_name,
+            data={"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes},
+        )
 
-    def step(self, state: TrainState, budget: Budget, figures: dict[str, float]) -> None:
-        """An update was made."""
-        if not self.leads:
+    def log_step(self, state: TrainState, budget: Budget, figures: dict[str, float]) -> None:
+        """Log an optimizer step."""
+        if not self.enabled:
             return
-        rate = figures["tokens_per_second"]
-        self.speed = rate if self.speed == 0 else 0.9 * self.speed + 0.1 * rate
         self.log.write("step", step=state.step, **figures, tokens=state.tokens, seconds=round(state.seconds, 3))
-        part = budget.progress(state.step, state.seconds)
-        shown = {**figures, "tokens_per_second": self.speed, "validation": self.validation}
-        flops = training_flops(self.recipe.model, self.recipe.sequence_length)
-        shown["percent_of_peak"] = 100 * self.speed * flops / self.peak
-        left = state.seconds * (1 - part) / part if part > 0 and state.step > 1 else None
-        self.display.step(state.step, budget.max_steps, part, left, **shown)
+        speed = figures["tokens_per_second"]
+        self.tokens_per_second = 0.9 * self.tokens_per_second + 0.1 * speed if self.tokens_per_second else speed
+        shown: dict[str, Any] = {**figures, "tokens_per_second": self.tokens_per_second}
+        shown["percent_of_peak"] = 100 * self.tokens_per_second * self.flops_per_token / self.peak_flops
+        used = budget.progress(state.step, state.seconds)
+        seconds_left = state.seconds * (1 - used) / used if used > 0 and state.step > 1 else None
+        self.progress.update(state.step, budget.max_steps, used, seconds_left, **shown, validation=self.validation_loss)
 
-    def evaluation(self, state: TrainState, score: Score) -> None:
-        """The validation stories were scored."""
-        self.validation = score.loss
+    def log_evaluation(self, state: TrainState, score: Score) -> None:
+        """Log a score on the validation stories."""
+        if not self.enabled:
+            return
+        self.validation_loss = score.loss
         figures = {name: getattr(score, name) for name in ("loss", "perplexity", "bits_per_byte", "token_accuracy")}
         self.log.write("evaluation", step=state.step, **figures, seconds=round(state.seconds, 3))
-        self.display.say(
+        logger.info(
             f"step {state.step:,}  validation loss {score.loss:.3f} · perplexity {score.perplexity:.1f} · "
             f"{score.bits_per_byte:.3f} bits/byte"
         )
 
-    def sample(self, state: TrainState, prompt: str, text: str) -> None:
-        """A story was told."""
+    def log_sample(self, state: TrainState, prompt: str, text: str) -> None:
+        """Log a sample that the main process generated."""
         self.log.sample(state.step, prompt, text)
         line = " ".join(text.split())
-        self.display.say(f'    "{line[:160]}{" ..." if len(line) > 160 else ""}"')
+        logger.info(f'    "{line[:160]}{" ..." if len(line) > 160 else ""}"')
 
-    def skipped(self, state: TrainState, words: str, stories: list[int], figures: dict[str, Any]) -> None:
-        """A batch was passed over."""
-        if self.leads:
+    def log_skipped(self, state: TrainState, reason: str, stories: list[int], figures: dict[str, float]) -> None:
+        """Log a batch that was skipped."""
+        if self.enabled:
             self.log.write("skipped", step=state.step + 1, skipped=state.skipped, stories=stories, **figures)
-            self.display.say(f"{words}. The batch is passed over, the {state.skipped:,}. of this run")
+            logger.warning(f"{reason}. Skipped this batch ({state.skipped:,} so far in this run)")
 
-    def unsaved(self, state: TrainState, error: Exception) -> None:
-        """A checkpoint could not be written."""
+    def log_checkpoint(self, state: TrainState) -> None:
+        """Log a checkpoint about to be written, and bring the log to the disk before it."""
+        self.log.write("checkpoint", step=state.step, best=state.best_step == state.step)
+        self.log.sync()
+
+    def log_unsaved(self, state: TrainState, error: Exception) -> None:
+        """Log a checkpoint that could not be written."""
         self.log.write("unsaved", step=state.step, reason=str(error))
-        self.display.say(f"{error}. Training goes on, and the next save tries again")
+        logger.warning(f"{error}. Training continues, and the next save tries again")
 
-    def end(self) -> None:
-        if self.leads:
+    def close(self) -> None:
+        if self.enabled:
             self.log.close()

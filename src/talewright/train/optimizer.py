@@ -1,4 +1,4 @@
-"""The optimiser: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), or Muon for the blocks' matrices beside it."""
+"""The optimizer: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), or AdamW with Muon for the blocks' matrices."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from talewright.train.muon import Muon
 
 
 def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the model's parameters: embeddings and matrices decay; norms and biases, being
-    vectors, do not. Each group has its peak learning rate as `initial_lr`, as torch's own schedules have it.
+    """The recipe's optimizer. Weight decay applies to matrices and embeddings, not to vectors (norms and biases).
 
-    Muon has the matrices of the blocks; embeddings, the output layer and all vectors stay with AdamW.
+    With `muon`, Muon updates the matrices of the blocks, and AdamW the embeddings, the output layer and all vectors.
+    Each parameter group has its peak learning rate as `initial_lr`, like those of torch's schedulers.
     """
-    moved = projections(model) if config.kind == "muon" else {}
-    parameters = [p for p in model.parameters() if p.requires_grad and p not in moved]
+    matrices = projections(model) if config.kind == "muon" else {}
+    others = [p for p in model.parameters() if p.requires_grad and p not in matrices]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in others if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
-    parts: list[torch.optim.Optimizer] = [
+    optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, lr=learning_rate, betas=config.betas, fused=True),
     ]
-    if moved:
+    if matrices:
         peak = config.matrix_learning_rate or learning_rate
-        parts.append(Muon(moved, peak, config.weight_decay, config.momentum))
-    for part in parts:
-        for group in part.param_groups:
+        optimizers.append(Muon(matrices, peak, config.weight_decay, config.momentum))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-    return CombinedOptimizer(parts) if len(parts) > 1 else parts[0]
+    return CombinedOptimizer(optimizers) if len(optimizers) > 1 else optimizers[0]
 
 
 def projections(model: GPT) -> dict[Tensor, tuple[int, ...]]:
-    """The matrices of the blocks, each with the heights of the projections that lie in it one below the other."""
-    heights: dict[Tensor, tuple[int, ...]] = {}
+    """The matrices of the blocks, each with the split sizes (rows) of the projections stacked in it."""
+    split_sizes: dict[Tensor, tuple[int, ...]] = {}
     for block in cast(list[Block], model.blocks):
         attention, mlp = block.attention, block.mlp
         keys = attention.kv_heads * attention.head_dim
-        heights[attention.qkv.weight] = (attention.n_heads * attention.head_dim, keys, keys)
-        heights[attention.out.weight] = (attention.out.out_features,)
-        width = mlp.down.in_features
-        heights[mlp.up.weight] = (width,) * (mlp.up.out_features // width)  # SwiGLU's gate and values
-        heights[mlp.down.weight] = (mlp.down.out_features,)
-    return heights
+        split_sizes[attention.qkv.weight] = (attention.n_heads * attention.head_dim, keys, keys)
+        split_sizes[attention.out.weight] = (attention.out.out_features,)
+        d_ff = mlp.down.in_features
+        split_sizes[mlp.up.weight] = (d_ff,) * (mlp.up.out_features // d_ff)  # SwiGLU: gate and values
+        split_sizes[mlp.down.weight] = (mlp.down.out_features,)
+    return split_sizes
 
 
 class CombinedOptimizer(torch.optim.Optimizer):
-    """Several optimizers as one, each with its own parameters; their groups and their state are shared."""
+    """Several optimizers, each with its own parameters, as one; parameter groups and state are shared."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
         super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
@@ -62,7 +62,7 @@ class CombinedOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """Make each optimizer's update; the closure, if any, is called once before."""
+        """Step each optimizer, after one call of the closure, if any."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Whether a run will have room, said before it begins: on the disk for its checkpoints, in memory for its batches."""
+"""Checks before training: disk space for the checkpoints, memory for the batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from talewright.model.cost import run_bytes, training_bytes
 
 
 def check_disk(recipe: Recipe, run: Path) -> None:
-    """Raise UserError where the disk of the run folder, which need not be there yet, has no room for what comes."""
+    """Raise UserError if the disk of the run folder, which need not exist yet, lacks space for the whole run."""
     needed, free = run_bytes(recipe) - folder_size(run), shutil.disk_usage(existing_parent(run)).free
     if needed > free:
         raise UserError(
@@ -30,14 +30,15 @@ def check_memory(
     available: int | None = None,
     teacher: ModelConfig | None = None,
 ) -> None:
-    """Raise UserError where training on the processor would need more memory than there is, with a smaller micro-batch
-    that makes the same batch and fits. `available` is measured unless told.
+    """Raise UserError if training on the CPU needs more memory than `available` (by default, what is available now).
+
+    The message suggests a smaller micro-batch that makes the same batch and fits.
     """
     available = memory_available() if available is None else available
     needed = processes * training_bytes(recipe, precision, teacher)
     if available is None or needed <= available:
         return
-    words = f"training {recipe.name} would take {_mib(needed)} of memory, and {_mib(available)} are free"
+    problem = f"training {recipe.name} needs {_mib(needed)} of memory, and {_mib(available)} are free"
     train = recipe.train
     for micro_batch in range(train.micro_batch - 1, 0, -1):
         if train.micro_batch % micro_batch:
@@ -47,10 +48,10 @@ def check_memory(
         needed = processes * training_bytes(dataclasses.replace(recipe, train=smaller), precision, teacher)
         if needed <= available:
             raise UserError(
-                f"{words}. --train.micro-batch {micro_batch} --train.accumulation {accumulation} makes the same "
+                f"{problem}. --train.micro-batch {micro_batch} --train.accumulation {accumulation} makes the same "
                 f"batches with {_mib(needed)}"
             )
-    raise UserError(f"{words}; one row at a time takes {_mib(needed)}. A smaller model, or a shorter context, would do")
+    raise UserError(f"{problem}; a micro-batch of 1 needs {_mib(needed)}. Use a smaller model or a shorter context")
 
 
 def _mib(size: int) -> str:

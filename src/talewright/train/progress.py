@@ -1,7 +1,9 @@
-"""What a person sees while a model trains: one live line in a terminal, plain lines elsewhere, on standard error."""
+"""What a person sees while a model trains, on standard error: one live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from typing import Any
 
@@ -10,15 +12,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 PLAIN_SECONDS = 15.0
-"""Time between two plain lines where there is no terminal."""
-BAR_ROOM = 20
-"""Columns kept for the bar and its percentage."""
+"""Seconds between two plain lines where there is no terminal."""
+BAR_WIDTH = 20
+"""Columns for the bar and its percentage."""
 
 
-class Display:
-    """Shows the steps as they are made. Used as a context, so that the terminal is handed back whatever happens."""
+class TrainingProgress(logging.Handler):
+    """Shows the steps and, while entered, Talewright's log messages, above the live line."""
 
     def __init__(self, console: Console | None = None) -> None:
+        super().__init__(logging.INFO)
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
         self.progress = Progress(
@@ -32,31 +35,54 @@ class Display:
             refresh_per_second=4,
         )
         self.task = self.progress.add_task("starting", total=1.0, figures="")
-        self.plain_due = 0.0
+        self.next_plain_line = 0.0
+        self._replaced: list[tuple[logging.Logger, list[logging.Handler], int]] = []
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> TrainingProgress:
+        root, ours = logging.getLogger(), logging.getLogger("talewright")
+        self._replaced = [(logger, logger.handlers, logger.level) for logger in (root, ours)]
+        for logger, handlers, _ in self._replaced:
+            logger.handlers = [handler for handler in handlers if not _writes_to_console(handler)]
+        ours.addHandler(self)
+        ours.setLevel(min(ours.getEffectiveLevel(), logging.INFO))
         self.progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.progress.stop()
+        for logger, handlers, level in self._replaced:
+            logger.handlers = handlers
+            logger.setLevel(level)
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
+    def print(self, text: str) -> None:
+        """Print a line that stays, above the live one."""
         self.console.print(escape(text), soft_wrap=not self.live)
 
-    def step(self, step: int, max_steps: int | None, part: float, seconds_left: float | None, **figures: Any) -> None:
-        """One update: its number, the part of the budget used, the time left, and the figures to show."""
-        words = f"step {step:,}" + (f"/{max_steps:,}" if max_steps else "")
-        found = _figures(figures)
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.print(record.getMessage())
+        except OSError:  # a closed terminal does not end the run
+            self.handleError(record)
+
+    def update(
+        self, step: int, max_steps: int | None, fraction: float, seconds_left: float | None, **figures: Any
+    ) -> None:
+        """Show a step: its number, the used fraction of the budget, the time left, and its figures."""
+        title = f"step {step:,}" + (f"/{max_steps:,}" if max_steps else "")
+        items = _items(figures)
         if seconds_left is not None:
-            found.append((0, f"{clock(seconds_left)} left"))
+            items.append((0, f"{clock(seconds_left)} left"))
         if self.live:
-            shown = _fitting(found, self.console.width - len(words) - BAR_ROOM)
-            self.progress.update(self.task, description=words, completed=part, figures=shown)
-        elif time.monotonic() >= self.plain_due:
-            self.plain_due = time.monotonic() + PLAIN_SECONDS
-            self.say(f"{words}  {100 * part:.0f} %  " + "  ".join(text for _, text in found))
+            shown = _fit_width(items, self.console.width - len(title) - BAR_WIDTH)
+            self.progress.update(self.task, description=title, completed=fraction, figures=shown)
+        elif time.monotonic() >= self.next_plain_line:
+            self.next_plain_line = time.monotonic() + PLAIN_SECONDS
+            self.print(f"{title}  {100 * fraction:.0f} %  " + "  ".join(text for _, text in items))
+
+
+def _writes_to_console(handler: logging.Handler) -> bool:
+    """Whether a handler would show messages twice and tear the live line: a console's, or the command line's own."""
+    return getattr(handler, "stream", None) in (sys.stdout, sys.stderr) or "talewright" in type(handler).__module__
 
 
 def clock(seconds: float) -> str:
@@ -65,23 +91,23 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d}"
 
 
-def _figures(figures: dict[str, Any]) -> list[tuple[int, str]]:
-    """The figures as text, in order, each with a number: the higher, the sooner a narrow terminal leaves it out."""
-    found = [(0, f"loss {figures['loss']:.3f}")]
+def _items(figures: dict[str, Any]) -> list[tuple[int, str]]:
+    """The figures as text, in order, each with a number: a narrow terminal leaves out the highest numbers first."""
+    items = [(0, f"loss {figures['loss']:.3f}")]
     if figures.get("validation") is not None:
-        found.append((1, f"validation {figures['validation']:.3f}"))
-    found += [(3, f"lr {figures['learning_rate']:.1e}"), (4, f"norm {figures['gradient_norm']:.2f}")]
-    found.append((0, f"{figures['tokens_per_second']:,.0f} tok/s"))
+        items.append((1, f"validation {figures['validation']:.3f}"))
+    items += [(3, f"lr {figures['learning_rate']:.1e}"), (4, f"norm {figures['gradient_norm']:.2f}")]
+    items.append((0, f"{figures['tokens_per_second']:,.0f} tok/s"))
     if figures.get("percent_of_peak") is not None:
-        found.append((2, f"({figures['percent_of_peak']:.0f} % of peak)"))
-    return found
+        items.append((2, f"({figures['percent_of_peak']:.0f} % of peak)"))
+    return items
 
 
-def _fitting(found: list[tuple[int, str]], room: int) -> str:
-    """The texts that have room side by side, the least important left out."""
-    least = max(number for number, _ in found)
+def _fit_width(items: list[tuple[int, str]], width: int) -> str:
+    """The texts side by side, without those that the width has no space for."""
+    lowest = max(number for number, _ in items)
     while True:
-        text = "  ".join(text for number, text in found if number <= least)
-        if len(text) <= room or least == 0:
+        text = "  ".join(text for number, text in items if number <= lowest)
+        if len(text) <= width or lowest == 0:
             return text
-        least -= 1
+        lowest -= 1

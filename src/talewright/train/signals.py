@@ -1,7 +1,7 @@
-"""Being told to stop: the first signal ends the run at the next safe point, a second one leaves at once.
+"""Stop signals: the first one ends the run at the next safe point, a second one ends the process at once.
 
-SIGINT is Ctrl-C, SIGTERM what a system sends before it kills, SIGHUP what a terminal sends that is closed, SIGUSR1 what
-a job scheduler sends before time is up. One that is ignored, as SIGHUP is under nohup, stays so.
+SIGINT is Ctrl-C; SIGTERM comes before a system kills; SIGHUP comes from a closed terminal; SIGUSR1 comes from a job
+scheduler before time is up. A signal that is ignored, as SIGHUP is under nohup, stays ignored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from types import FrameType
 from typing import Any, Self
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
-SHOW_CURSOR = "\x1b[?25h"  # a live line hides it, and does not live to show it again
+SHOW_CURSOR = "\x1b[?25h"  # a live progress line hides it
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal came where nothing is lost by leaving."""
+    """A stop signal arrived while nothing is lost by stopping at once."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -29,47 +29,46 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignal:
-    """While entered, the first signal that asks to stop is noted in `number`; within `breakable` it also raises
-    Stopped, and where that is so from the beginning, everywhere but under another StopSignal.
+    """While entered, the first stop signal is noted in `number`; inside `interruptible` it also raises Stopped.
 
-    A second signal ends the process at once, whatever it does; in a notebook, a second Ctrl-C raises KeyboardInterrupt.
+    With `interruptible=True` it raises Stopped from the start, up to the first `interruptible` block. A second signal
+    ends the process at once; in a notebook, a second Ctrl-C raises KeyboardInterrupt.
     """
 
-    def __init__(self, breakable: bool = False) -> None:
+    def __init__(self, interruptible: bool = False) -> None:
         self.number: int | None = None
-        self._breaks = breakable
-        self._former: dict[int, Any] = {}
+        self._raises = interruptible
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # Python hands signals to no other
-            heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-            self._former = {number: signal.signal(number, self._note) for number in heard}
+        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other thread
+            handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._note) for number in handled}
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._former = {}
+        self._previous = {}
 
     @contextmanager
-    def breakable(self, allowed: bool = True) -> Iterator[None]:
-        """What is left unfinished in here is done again after a resume: a signal leaves it at once, as Stopped."""
-        self._breaks = allowed
+    def interruptible(self, allowed: bool = True) -> Iterator[None]:
+        """A block that a resumed run repeats from its start, so that a stop signal may leave it at once."""
+        self._raises = allowed
         try:
             if allowed and self.number is not None:
                 raise Stopped(self.number)
             yield
         finally:
-            self._breaks = False
+            self._raises = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        for each, former in self._former.items():
-            signal.signal(each, former if former is signal.default_int_handler else signal.SIG_DFL)
-        if not self._breaks:
-            cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
-            words = f"{cursor}\n{signal.Signals(number).name}: stopping at the next safe point; again, it is at once\n"
-            with contextlib.suppress(OSError):
-                os.write(2, words.encode())  # print could be in the middle of printing
-        else:
+        for each, previous in self._previous.items():
+            signal.signal(each, previous if previous is signal.default_int_handler else signal.SIG_DFL)
+        if self._raises:
             raise Stopped(number)
+        cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
+        message = f"{cursor}\n{signal.Signals(number).name}: stopping at the next safe point; once more stops at once\n"
+        with contextlib.suppress(OSError):
+            os.write(2, message.encode())  # print is not reentrant

@@ -1,4 +1,4 @@
-"""The running mean of a run's weights: while the learning rate is high, it is better than the newest ones."""
+"""A moving average of the weights: while the learning rate is high, it has a lower loss than the newest weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from talewright.model.gpt import GPT
 
 
-class Average:
+class WeightAverage:
     """An exponential moving average of a model's weights (Polyak & Juditsky 1992; Tarvainen & Valpola 2017,
-    arXiv:1703.01780), held as a model of its own.
+    arXiv:1703.01780), held as a second model.
     """
 
     def __init__(self, model: GPT, decay: float) -> None:
@@ -19,10 +19,10 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: GPT, step: int) -> None:
-        """Take in the weights after update `step`, counted from 1.
+        """Include the weights after update `step`, counted from 1.
 
-        Early on the decay is less, as of a mean over a tenth of the steps so far, so that the beginning is forgotten.
+        Early steps use a smaller decay, that of a mean over a tenth of the steps so far, to forget the initial weights.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
-        for mean, newest in zip(self.model.parameters(), model.parameters(), strict=True):
-            mean.lerp_(newest, 1 - decay)
+        for average, newest in zip(self.model.parameters(), model.parameters(), strict=True):
+            average.lerp_(newest, 1 - decay)

@@ -1,0 +1,137 @@
+"""What the loop does between updates: evaluate, generate a sample, save a checkpoint, skip a bad batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from talewright.data import Corpus
+from talewright.errors import UserError
+from talewright.model.gpt import GPT
+from talewright.run.checkpoint import UnsavedError, save_checkpoint
+from talewright.run.retention import apply_retention, find_checkpoint, steps
+from talewright.tokenizer import Tokenizer
+from talewright.train.metrics import MetricsLogger, Score
+from talewright.train.seeds import derived_seed
+from talewright.train.signals import StopSignal
+
+if TYPE_CHECKING:
+    from talewright.train.loop import Trainer
+
+MAX_SKIPPED_IN_A_ROW = 10
+"""After so many bad batches in a row, the weights are at fault and not the stories."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What training needs from packages that it must not import."""
+
+    evaluate: Callable[[GPT, list[np.ndarray], np.ndarray, int], Score]
+    """Scores a model on stories: their token ids, their UTF-8 sizes, the end-of-text id."""
+    generate: Callable[[GPT, Tokenizer, str, int], str]
+    """Generates a sample from a prompt, with a seed."""
+
+
+class Hooks:
+    """What happens between the updates of a trainer. A run has one."""
+
+    def __init__(
+        self, trainer: Trainer, corpus: Corpus, run: Path, callbacks: Callbacks, metrics: MetricsLogger
+    ) -> None:
+        self.trainer, self.run, self.callbacks, self.metrics = trainer, run, callbacks, metrics
+        self.state, self.train = trainer.state, trainer.recipe.train
+        self.tokenizer = corpus.tokenizer
+        self.stories, self.sizes = corpus.split("valid").first_stories(self.train.evaluate_stories)
+        self.saved = (self.state.step, self.state.evaluated)  # of the last checkpoint
+        self.skipped_in_a_row, self.skipped_at = 0, -1
+
+    def evaluate(self, stop: StopSignal) -> None:
+        """Score the validation stories and generate a sample, every `evaluate_every` steps and at the end.
+
+        No step is evaluated twice. A stop signal leaves at once, because a resumed run repeats the evaluation.
+        """
+        state, train = self.state, self.train
+        spent = self.trainer.budget.spent(state.step, state.seconds)
+        if state.step == state.evaluated or (state.step % train.evaluate_every and not spent):
+            return
+        prompt = train.prompts[(state.step // train.evaluate_every) % len(train.prompts)] if train.prompts else None
+        text = None
+        with stop.interruptible(self.trainer.fabric.world_size == 1):
+            score = self.score()
+            if prompt is not None and self.metrics.enabled:
+                text = self.sample(prompt)
+        better = state.best_loss is None or score.loss < state.best_loss
+        state.waited, state.evaluated = 0 if better else state.waited + 1, state.step
+        if better:
+            state.best_loss, state.best_step = score.loss, state.step
+        self.metrics.log_evaluation(state, score)
+        if prompt is not None and text is not None:
+            self.metrics.log_sample(state, prompt, text)
+
+    def score(self) -> Score:
+        with self.trainer.fabric.autocast():
+            model = self.trainer.evaluated_model
+            return self.callbacks.evaluate(model, self.stories, self.sizes, self.tokenizer.eos_id)
+
+    def sample(self, prompt: str) -> str:
+        seed = derived_seed(self.trainer.recipe.seed, self.state.step)
+        return self.callbacks.generate(self.trainer.evaluated_model, self.tokenizer, prompt, seed)
+
+    def out_of_patience(self) -> bool:
+        """Whether the last `patience` evaluations were no better than the best before them."""
+        return self.train.patience is not None and self.state.waited >= self.train.patience
+
+    def save_checkpoint(self, final: bool = False) -> None:
+        """Save every `checkpoint_every` steps, at each best evaluation and, with `final`, whatever is not saved yet.
+
+        A save that fails is logged; with `final` it raises UnsavedError.
+        """
+        trainer, state = self.trainer, self.state
+        due = final or state.step % self.train.checkpoint_every == 0 or state.best_step == state.step
+        if self.metrics.enabled and due and state.step and (state.step, state.evaluated) != self.saved:
+            self.metrics.log_checkpoint(state)
+            try:
+                average = trainer.average.model if trainer.average else None
+                optimizer: Any = trainer.optimizer  # Fabric's wrapper
+                save_checkpoint(self.run, trainer.model, optimizer.optimizer, state, average)
+                apply_retention(self.run, state, self.train.keep)
+                self.saved = (state.step, state.evaluated)
+            except UnsavedError as error:
+                self.metrics.log_unsaved(state, error)
+                if final:
+                    raise
+        trainer.fabric.barrier()
+
+    def skip_batch(self, figures: dict[str, float]) -> None:
+        """Skip a batch whose loss or gradient is not finite; unless the recipe allows it, save and raise UserError."""
+        state, train = self.state, self.train
+        if state.step != self.skipped_at:
+            self.skipped_in_a_row, self.skipped_at = 0, state.step
+        stories = self.trainer.batches.stories(self.trainer.first_sample(), train.micro_batch * train.accumulation)
+        reason = (
+            f"the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']} at step "
+            f"{state.step + 1:,}; no update was made. The batch has {_list_stories(stories)}"
+        )
+        if not train.skip_bad_batches or self.skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+            self.save_checkpoint(final=True)
+            last = find_checkpoint(self.run, "last").name if steps(self.run) else "none"
+            hint = "--train.skip-bad-batches true skips such a batch"
+            if train.skip_bad_batches:
+                hint = f"{MAX_SKIPPED_IN_A_ROW} batches before it were skipped, so the stories are not the cause"
+            raise UserError(
+                f"{reason}. Last good checkpoint: {last}. Try a lower --train.learning-rate or --train.precision fp32; "
+                f"{hint}"
+            )
+        self.skipped_in_a_row += 1
+        state.skipped += 1
+        self.metrics.log_skipped(state, reason, stories, figures)
+
+
+def _list_stories(stories: list[int], most: int = 20) -> str:
+    """The numbers of the training stories, the first ones of many."""
+    shown = ", ".join(f"{number:,}" for number in stories[:most])
+    return f"the training stories {shown}{f' and {len(stories) - most:,} more' if len(stories) > most else ''}"

@@ -1,0 +1,213 @@
+"""Opening runs that are damaged, still training, imported, moved, or of another version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import talewright
+from talewright.config import ModelConfig, OptimizerConfig, Recipe, TrainConfig, recipe_to_yaml
+from talewright.errors import UserError
+from talewright.export.importers import write_run
+from talewright.model.gpt import GPT
+from talewright.run import RunFolder
+from talewright.run import folder as folder_module
+from talewright.run.checkpoint import TrainState, load_training, save_checkpoint
+from talewright.run.folder import create_run, new_run_path
+from talewright.run.retention import apply_retention
+from talewright.tokenizer import Tokenizer
+from talewright.train.optimizer import make_optimizer
+
+EARLIER = Path(__file__).parent / "run_of_0_1_0"
+"""A run that version 0.1.0 trained, whose recipe has settings that were removed since."""
+SHAPE = ModelConfig(n_layers=1, n_heads=2, d_model=8, d_ff=8, vocab_size=260, context_length=8)
+RECIPE = Recipe(name="small", model=SHAPE, train=TrainConfig(max_steps=4))
+
+
+def save(path: Path, step: int, best: int, newest: int = 2) -> None:
+    """Save a checkpoint whose norm weights are all the step's number."""
+    model = GPT(SHAPE)
+    model.norm.weight.data.fill_(step)
+    optimizer = make_optimizer(model, OptimizerConfig(), 1e-3)
+    model(torch.zeros(1, 4, dtype=torch.long)).sum().backward()
+    optimizer.step()
+    model.norm.weight.data.fill_(step)
+    state = TrainState(step=step, best_step=best)
+    save_checkpoint(path, model, optimizer, state)
+    apply_retention(path, state, newest)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with checkpoints 2 (the best), 4 and 6."""
+    path = tmp_path / "run"
+    create_run(path, RECIPE, Tokenizer.load(EARLIER / "tokenizer"), {"source": "bundled", "fingerprint": "f"}, None)
+    for step in (2, 4, 6):
+        save(path, step, best=2)
+    return path
+
+
+def loaded_step(run: RunFolder, which: str = "best") -> tuple[int, str]:
+    """The step that the weights are of, and the checkpoint that they are said to be of."""
+    model, checkpoint = run.load_model(which, torch.device("cpu"))
+    assert not model.training
+    return int(model.norm.weight[0]), checkpoint.name
+
+
+def test_checkpoints_are_opened_by_their_names(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    opened = RunFolder(run)
+    assert opened.steps == [2, 4, 6]
+    assert loaded_step(opened) == (2, "step-2")
+    assert loaded_step(opened, "last") == (6, "step-6")
+    assert loaded_step(opened, "4") == (4, "step-4")
+    assert opened.recipe == RECIPE
+    assert opened.metadata == {"source": "bundled", "fingerprint": "f"}
+    assert caplog.messages == []
+    with pytest.raises(UserError, match="no checkpoint 5; it has best, last, 2, 4, 6"):
+        opened.load_model("5")
+
+
+def test_what_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="absent is not a run folder: there is no such folder"):
+        RunFolder(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"is not a run folder: it has no recipe\.yaml"):
+        RunFolder(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(recipe_to_yaml(RECIPE))
+    with pytest.raises(UserError, match="has no checkpoint yet; let it train to its first evaluation"):
+        RunFolder(tmp_path).load_model()
+    assert RunFolder(tmp_path).history().steps == 0
+    assert RunFolder(tmp_path).metadata == {}
+
+
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_damaged_best_or_last_is_replaced_by_the_newest_whole_checkpoint(
+    run: Path, which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    step, other = {"best": (2, 6), "last": (6, 4)}[which]
+    weights = run / "checkpoints" / f"step-{step}" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    before = sorted(run.rglob("*"))
+    assert loaded_step(RunFolder(run), which) == (other, f"step-{other}")
+    assert len(caplog.messages) == 1
+    assert f"step-{step} is damaged: model.safetensors has" in caplog.messages[0]
+    assert f"Using step-{other} instead" in caplog.messages[0]
+    assert sorted(run.rglob("*")) == before  # a reader changes nothing
+
+
+def test_a_damaged_step_is_refused_with_the_whole_ones(run: Path) -> None:
+    (run / "checkpoints" / "step-4" / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=r"step-4 is damaged: manifest\.json was altered\. Whole .*: 2, 6"):
+        RunFolder(run).load_model("4")
+    for step in (2, 6):
+        (run / "checkpoints" / f"step-{step}" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"step-2 is damaged: model\.safetensors is missing\. .*: none"):
+        RunFolder(run).load_model()
+
+
+def test_a_run_that_grows_is_read_at_its_newest_state(run: Path) -> None:
+    opened = RunFolder(run)
+    assert loaded_step(opened, "last") == (6, "step-6")
+    (run / "log.jsonl").write_text('{"event": "step", "step": 7, "loss": 2.0}\n{"event": "step", "st')
+    save(run, 8, best=8)
+    assert opened.steps == [6, 8]  # the oldest are deleted
+    assert loaded_step(opened) == loaded_step(opened, "last") == (8, "step-8")
+    assert (opened.history().steps, opened.history().torn) == (7, True)
+
+
+@pytest.mark.parametrize("moment", ["checked", "read"])
+def test_a_checkpoint_that_vanishes_while_it_is_read_is_looked_up_again(
+    run: Path, moment: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A training run saves step 8, its new best, and deletes steps 2 and 4, just before they are checked or read."""
+    module, name = {"checked": (folder_module.retention, "check"), "read": (folder_module, "load_weights")}[moment]
+    function, calls = getattr(module, name), []
+
+    def call(*values: object) -> object:
+        calls.append(values)
+        if len(calls) == 1:
+            save(run, 8, best=8)
+        return function(*values)
+
+    monkeypatch.setattr(module, name, call)
+    assert loaded_step(RunFolder(run)) == (8, "step-8")
+    assert len(calls) >= 2
+    assert caplog.messages == []
+    calls.clear()
+    monkeypatch.setattr(module, name, lambda *values: (shutil.rmtree(run / "checkpoints/step-6"), function(*values))[1])
+    with pytest.raises(UserError, match=r"has no checkpoint 6; it has best, last, 8$"):
+        RunFolder(run).load_model("6")
+
+
+def test_an_imported_run_is_opened_though_it_has_no_data_and_no_log(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model, tokenizer = GPT(SHAPE), Tokenizer.load(EARLIER / "tokenizer")
+    write_run(tmp_path / "imported", RECIPE, model, tokenizer, step=5)
+    run = RunFolder(tmp_path / "imported")
+    assert run.metadata == {}
+    assert (run.history().steps, run.steps) == (0, [5])
+    found = run.load_model(device=torch.device("cpu"))[0]
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), model.parameters(), strict=True))
+    assert run.tokenizer.fingerprint == tokenizer.fingerprint
+
+
+def test_a_moved_run_finds_its_own_tokenizer(run: Path, tmp_path: Path) -> None:
+    text = recipe_to_yaml(RECIPE).replace("kind: bpe", "kind: saved")
+    text = text.replace("source: openai-community/gpt2", f"source: {run}/tokenizer")
+    (run / "recipe.yaml").write_text(text)
+    moved = run.rename(tmp_path / "moved")
+    opened = RunFolder(moved)
+    assert opened.recipe.tokenizer.source == str(moved / "tokenizer")
+    assert opened.name == "moved"
+    assert loaded_step(opened) == (2, "step-2")
+
+
+def test_a_run_of_an_earlier_version_opens_with_its_weights_state_and_history() -> None:
+    run = RunFolder(EARLIER)
+    model, _ = run.load_model(device=torch.device("cpu"))
+    logits = model(torch.tensor([[1, 2, 3]]))[0, -1, :4]
+    torch.testing.assert_close(logits, torch.tensor([-0.0483, 0.0150, 0.0515, 0.1000]), atol=1e-4, rtol=0)
+    model = GPT(run.recipe.model)
+    optimizer = make_optimizer(model, run.recipe.optimizer, run.recipe.train.learning_rate)
+    state = load_training(run.checkpoint("last"), model, optimizer)
+    assert (state.step, state.best_step, state.tokens, state.evaluated) == (2, 2, 32, 2)
+    history = run.history()
+    assert history.training["loss"] == [5.572656154632568, 5.569265365600586]
+    assert history.evaluations["bits_per_byte"] == [7.421189550821574]
+    assert history.samples[0]["prompt"] == "Once"
+
+
+def test_a_removed_setting_that_was_used_is_named_in_one_sentence(tmp_path: Path) -> None:
+    shutil.copytree(EARLIER, tmp_path / "run")
+    recipe = tmp_path / "run" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("short_steps: 0", "short_steps: 5"))
+    with pytest.raises(UserError) as caught:
+        RunFolder(tmp_path / "run")
+    version = talewright.version.__version__
+    assert str(caught.value) == (
+        f"{recipe} does not fit talewright {version}; it may be another version's: "
+        "train.short_steps is 5, and this version has no such setting"
+    )
+
+
+def test_a_state_of_a_newer_version_is_refused_by_its_unknown_names(run: Path) -> None:
+    path = run / "checkpoints" / "step-6" / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "phase": 3}))
+    model = GPT(SHAPE)
+    with pytest.raises(UserError, match=r"state\.json holds phase, unknown to this version: a newer version wrote it"):
+        load_training(path.parent, model, make_optimizer(model, OptimizerConfig(), 1e-3))
+
+
+def test_a_new_run_needs_a_folder_without_one(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert new_run_path(RECIPE) == Path("runs/small-1")
+    (tmp_path / "runs/small-1").mkdir(parents=True)
+    assert new_run_path(RECIPE) == Path("runs/small-2")
+    with pytest.raises(UserError, match=f"{run} holds a run already; resume it with --resume {run}"):
+        new_run_path(RECIPE, run)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file; --out names a folder for the run"):
+        new_run_path(RECIPE, tmp_path / "file")
