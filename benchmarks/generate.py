@@ -1,10 +1,10 @@
-"""Telling beside transformers, litgpt and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
+"""Generation beside transformers, litgpt and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
 
     python benchmarks/generate.py --recipe mini-2m --llama-cpp f32 --rivals ours transformers litgpt
     python benchmarks/generate.py --recipe gpt2-124m --tokens 60 --llama-cpp f32 f16 q8_0
     python benchmarks/generate.py --recipe gpt2-124m --tokens 60 --batches 1 32 --rivals ours
 
-Weights are random: what is told is nonsense, at the speed of sense. llama.cpp is given a file that our export makes,
+Weights are random: the text is nonsense, at the speed of sense. llama.cpp is given a file that our export makes,
 with the tanh GELU, the one that it has.
 """
 
@@ -117,11 +117,11 @@ def llama_cpp(config: ModelConfig, dtype: str, tokens: int) -> Callable[[], obje
         file = write_gguf(config, dtype, Path(folder))
         model = Llama(str(file), n_ctx=config.context_length, n_threads=torch.get_num_threads(), verbose=False)
 
-    def told() -> Iterator[int]:
+    def generated() -> Iterator[int]:
         model.reset()
         yield from model.generate([0], temp=0.0)
 
-    return lambda: list(islice(told(), tokens))
+    return lambda: list(islice(generated(), tokens))
 
 
 def write_gguf(config: ModelConfig, dtype: str, folder: Path) -> Path:

@@ -36,7 +36,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--recipe", default="mini-2m")
     options.add_argument("--batch", type=int, default=16)
-    options.add_argument("--length", type=int, default=None, help="tokens in a window; the context length unless told")
+    options.add_argument("--length", type=int, default=None, help="tokens in a window; default: the context length")
     options.add_argument("--dropout", type=float, default=0.0)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--rivals", nargs="+", default=["ours", "plain", "transformers", "litgpt"])

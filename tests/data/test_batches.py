@@ -118,10 +118,10 @@ def test_the_stories_of_a_batch_are_named(small: Corpus, layout: str, first: int
     batches = Batches(split, context_length=20, layout=layout, stride=None, seed=3)
     inputs, targets = batches.samples(first, count)
     named = batches.stories(first, count)
-    told = " ".join(map(str, np.concatenate([np.append(split.story(n), split.eos_id) for n in named])))
+    stream = " ".join(map(str, np.concatenate([np.append(split.story(n), split.eos_id) for n in named])))
     for row in range(count):
         real = targets[row][targets[row] != IGNORED]
-        assert " ".join(map(str, real)) in told
+        assert " ".join(map(str, real)) in stream
     assert len(named) <= count * (20 + 1)
     assert inputs.dtype == targets.dtype == np.int64
 

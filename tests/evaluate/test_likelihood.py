@@ -171,7 +171,7 @@ def test_scores_of_tokens_equal_cross_entropy_and_are_0_at_padding(seed, B, T, p
     assert torch.equal(hits, logits.argmax(-1) == targets)
 
 
-def test_of_equally_likely_tokens_one_alone_is_the_likeliest():
+def test_of_equally_likely_tokens_only_the_first_is_the_argmax():
     assert argmax(torch.zeros(2, 5)).tolist() == [0, 0]
 
 

@@ -1,4 +1,4 @@
-"""Weights of fewer bits: near what they stand for, and told with in the same way from prompt to end."""
+"""Weights of fewer bits: close to the original weights, and generation works the same from prompt to end."""
 
 from __future__ import annotations
 

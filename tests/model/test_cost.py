@@ -55,7 +55,7 @@ def test_forward_flops_are_torchs_count_less_the_pairs_that_the_mask_hides(confi
         assert T * forward_flops(config, T) == pytest.approx(expected, rel=1e-9)
 
 
-def test_flops_are_of_the_whole_context_unless_told() -> None:
+def test_flops_are_of_the_whole_context_by_default() -> None:
     config = ModelConfig()
     assert forward_flops(config) == forward_flops(config, config.context_length)
     assert forward_flops(config, 8) < forward_flops(config)

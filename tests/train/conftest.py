@@ -124,4 +124,5 @@ def train_small(
     callbacks = Callbacks(evaluate, lambda model, tokenizer, prompt, seed: f"{prompt} {seed}")
     progress = TrainingProgress(Console(file=shown, width=1000) if shown else Console(quiet=True))
     teacher = open_teacher(recipe, corpus)
-    return fit(recipe, launch(recipe), corpus, run, callbacks, resume=resume, teacher=teacher, progress=progress)
+    batches, distributed = batches_of(recipe, corpus), launch(recipe)
+    return fit(recipe, distributed, corpus, batches, run, callbacks, resume=resume, teacher=teacher, progress=progress)

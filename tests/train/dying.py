@@ -31,7 +31,7 @@ from talewright.train.distributed import launch
 from talewright.train.hooks import Callbacks
 from talewright.train.loop import fit
 from talewright.train.progress import TrainingProgress
-from tests.train.conftest import write_stories
+from tests.train.conftest import batches_of, write_stories
 
 RECIPE: dict[str, Any] = {
     "name": "dying",
@@ -96,7 +96,8 @@ def live(recipe: Recipe, corpus: Corpus, run: Path, moment: dict[str, Any]) -> i
 
 def train(recipe: Recipe, corpus: Corpus, run: Path) -> None:
     callbacks = Callbacks(score_stories, lambda model, tokenizer, prompt, seed: f"{prompt} {seed}")
-    fit(recipe, launch(recipe), corpus, run, callbacks, resume=True, progress=TrainingProgress(Console(quiet=True)))
+    batches, progress = batches_of(recipe, corpus), TrainingProgress(Console(quiet=True))
+    fit(recipe, launch(recipe), corpus, batches, run, callbacks, resume=True, progress=progress)
 
 
 def die_at(calls: int) -> None:

@@ -73,7 +73,7 @@ def test_a_teacher_without_a_share_changes_nothing(small, small_corpus, teacher_
     assert not any("plain_loss" in event for event in alone)
 
 
-def test_runs_that_cannot_teach_are_told_in_a_sentence(small, small_corpus, teacher_run, tmp_path):
+def test_runs_that_cannot_teach_are_message_in_a_sentence(small, small_corpus, teacher_run, tmp_path):
     def complaint(noted=None, **changes):
         train = {"teacher": str(teacher_run), **changes.pop("train", {})}
         with pytest.raises(UserError) as caught:
@@ -83,24 +83,24 @@ def test_runs_that_cannot_teach_are_told_in_a_sentence(small, small_corpus, teac
     changes_corpus = small_corpus
     assert open_teacher(small(), small_corpus) is None
     absent = tmp_path / "absent"
-    told = complaint(train={"teacher": str(absent)})
-    assert told == f"train.teacher is {absent}, which is not a run folder: there is no such folder"
-    told = complaint(model={"context_length": 32})
-    assert told.endswith("sees 20 tokens, and a window has 32; --data.sequence-length 20 would do")
-    told = complaint(model={"vocab_size": 301})
-    assert told.endswith("has model.vocab_size 300, and the recipe 301; the teacher's would do")
+    message = complaint(train={"teacher": str(absent)})
+    assert message == f"train.teacher is {absent}, which is not a run folder: there is no such folder"
+    message = complaint(model={"context_length": 32})
+    assert message.endswith("sees 20 tokens, and a window has 32; --data.sequence-length 20 would do")
+    message = complaint(model={"vocab_size": 301})
+    assert message.endswith("has model.vocab_size 300, and the recipe 301; the teacher's would do")
     teacher = open_teacher(small(train={"teacher": str(teacher_run)}), small_corpus)
     assert teacher is not None
     assert teacher.source is not None
-    told = complaint({**teacher.source, "sha256": "0" * 64})
-    assert told.endswith("is not the teacher that this run began with: its weights are others")
+    message = complaint({**teacher.source, "sha256": "0" * 64})
+    assert message.endswith("is not the teacher that this run began with: its weights are others")
     assert complaint({}).startswith("this run began without a teacher")
 
     other = write_stories(tmp_path / "other.txt", 90)
     recipe = small(data={"source": str(other)}, model={"vocab_size": 290})
     changes_corpus = prepare(recipe.data, recipe.tokenizer, 290, tmp_path / "prepared", progress=False)
-    told = complaint()
-    assert told == f"train.teacher {teacher_run} has another tokenizer than the stories in {tmp_path / 'prepared'}"
+    message = complaint()
+    assert message == f"train.teacher {teacher_run} has another tokenizer than the stories in {tmp_path / 'prepared'}"
 
 
 def test_a_run_notes_its_teacher_and_goes_on_with_it_alone(tmp_path, monkeypatch):

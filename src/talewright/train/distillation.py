@@ -106,5 +106,5 @@ def teacher_shape(recipe: Recipe) -> ModelConfig | None:
 def _step(noted: Any) -> str:
     """The step of the noted checkpoint. Raises UserError if there is none."""
     if not isinstance(noted, dict) or not noted.get("checkpoint"):
-        raise UserError("this run began without a teacher; leave train.teacher out, or train anew into another folder")
+        raise UserError("this run began without a teacher; leave train.teacher out, or train into another folder")
     return str(noted["checkpoint"]).removeprefix("step-")

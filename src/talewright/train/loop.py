@@ -48,6 +48,7 @@ def fit(
     recipe: Recipe,
     distributed: DistributedContext,
     corpus: Corpus,
+    batches: Batches,
     run: Path,
     callbacks: Callbacks,
     *,
@@ -64,7 +65,6 @@ def fit(
     keep_heap()
     fabric, progress = distributed.fabric, progress or TrainingProgress()
     checkpoint = _newest_checkpoint(run, distributed) if resume else None
-    batches = training_batches(recipe, corpus.split("train"))
     trainer = Trainer(recipe, distributed, batches, teacher, run / INITIAL, checkpoint)
     state, budget = trainer.state, trainer.budget
     metrics = MetricsLogger(recipe, distributed, run, progress)

@@ -24,7 +24,7 @@ from talewright.tokenizer import Tokenizer
 from talewright.train.distillation import Teacher, open_teacher
 from talewright.train.distributed import DistributedContext, launch
 from talewright.train.hooks import Callbacks
-from talewright.train.loop import Outcome, fit
+from talewright.train.loop import Outcome, fit, training_batches
 from talewright.train.preflight import check_disk, check_memory
 from talewright.train.progress import TrainingProgress
 
@@ -37,6 +37,7 @@ def start_run(recipe: Recipe, path: Path, callbacks: Callbacks, progress: Traini
     with distributed.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
     recipe = _with_absolute_paths(recipe)
+    batches = training_batches(recipe, corpus.split("train"))  # raises if the stories are too short for the recipe
     teacher = open_teacher(recipe, corpus)
     _preflight(recipe, distributed, path, teacher)
     with _lock(path, distributed):
@@ -46,7 +47,7 @@ def start_run(recipe: Recipe, path: Path, callbacks: Callbacks, progress: Traini
             if teacher is not None:
                 metadata["teacher"] = teacher.source
             create_run(path, recipe, corpus.tokenizer, metadata, _initial_checkpoint(recipe, corpus.tokenizer))
-        return fit(recipe, distributed, corpus, path, callbacks, teacher=teacher, progress=progress)
+        return fit(recipe, distributed, corpus, batches, path, callbacks, teacher=teacher, progress=progress)
 
 
 def resume_run(
@@ -59,13 +60,16 @@ def resume_run(
     with distributed.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
     run.check_same_stories(corpus)
+    batches = training_batches(recipe, corpus.split("train"))
     teacher = open_teacher(recipe, corpus, run.metadata.get("teacher", {}))
     _preflight(recipe, distributed, path, teacher)
     with _lock(path, distributed):
         if overrides and distributed.fabric.is_global_zero:
             _log_new_budget(RunFolder(path).recipe, recipe)
             run.write_recipe(recipe)
-        return fit(recipe, distributed, corpus, path, callbacks, resume=True, teacher=teacher, progress=progress)
+        return fit(
+            recipe, distributed, corpus, batches, path, callbacks, resume=True, teacher=teacher, progress=progress
+        )
 
 
 def recipe_from_run(run: str | Path, recipe: str | None, overrides: Mapping[str, str]) -> Recipe:

@@ -15,5 +15,5 @@ def test_shuffled_words_are_recognized_and_other_real_stories_are_not(real):
     assert 0.3 < classifier_accuracy(real[100:200], style) < 0.7
 
 
-def test_the_same_stories_cannot_be_told_apart(real):
+def test_the_same_stories_cannot_be_distinguished(real):
     assert classifier_accuracy(real[:50], RealStyle(real[:50])) <= 0.5

@@ -15,7 +15,7 @@ _GENDERS = {"he": "male", "she": "female"}
 _HERO = character_words("hero", Character("", "male", "")).keys()
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """A heading and what follows it."""
 
     line: int
@@ -46,13 +46,13 @@ class Block(NamedTuple):
         return [(line, key[0].lower() + key[1:]) for line, keys in found for key in keys]
 
 
-def split_blocks(text: str) -> list[Block]:
+def split_blocks(text: str) -> list[TextBlock]:
     """Split a file at its headings, and check their order."""
-    blocks: list[Block] = []
+    blocks: list[TextBlock] = []
     for line, content in enumerate(text.splitlines(), 1):
         if match := _HEADING.fullmatch(content):
             keyword, name, other, rest = match.groups(default="")
-            blocks.append(Block(line, keyword or other, name, [rest]))
+            blocks.append(TextBlock(line, keyword or other, name, [rest]))
         elif content and content[0] not in "# ":
             raise ValueError(f"line {line}: {content!r} is neither indented nor a heading such as 'role hero:'")
         elif blocks:
@@ -91,7 +91,7 @@ class StoryReader:
         except ValueError as error:
             raise UserError(f"{file}, {error}") from None
 
-    def _add(self, block: Block) -> None:
+    def _add(self, block: TextBlock) -> None:
         line, keyword, name, _ = block
         if keyword == "group":
             _check_new(line, [name], self._groups)
@@ -110,7 +110,7 @@ class StoryReader:
             self._slots += block.slots()
             {"role": self._add_role, "table": self._add_table, "text": self._add_text}[keyword](block, self.plots[-1])
 
-    def _add_role(self, block: Block, plot: Plot) -> None:
+    def _add_role(self, block: TextBlock, plot: Plot) -> None:
         players = self._players(block)
         _check_new(block.line, [block.name], self._words)
         names = {who.name for who in players}
@@ -119,7 +119,7 @@ class StoryReader:
         plot.cast[block.name] = players
         self._words |= character_words(block.name, players[0]).keys()
 
-    def _add_table(self, block: Block, plot: Plot) -> None:
+    def _add_table(self, block: TextBlock, plot: Plot) -> None:
         columns = block.name.split(" / ")
         _check_new(block.line, columns, self._words)
         table = []
@@ -130,11 +130,11 @@ class StoryReader:
         plot.tables.append(table)
         self._words.update(columns)
 
-    def _add_text(self, block: Block, plot: Plot) -> None:
+    def _add_text(self, block: TextBlock, plot: Plot) -> None:
         _check_slots(self._slots, self._words | self.phrases.keys())
         plot.template = block.template()
 
-    def _players(self, block: Block) -> list[Character]:
+    def _players(self, block: TextBlock) -> list[Character]:
         """The characters of a group or role."""
         players: list[Character] = []
         for line, (first, *cells) in block.rows():

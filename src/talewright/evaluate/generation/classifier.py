@@ -1,4 +1,4 @@
-"""A classifier two-sample test: can generated stories be told from real ones by how they are written?
+"""A classifier two-sample test: can a classifier distinguish generated from real stories?
 
 The features need no model: the frequencies of the most common words (mostly function words) and of the most common
 pairs of neighboring words or punctuation marks, of punctuation and classes of characters, and the lengths of words,
@@ -60,7 +60,7 @@ def _most_common(counts: Counter[Any]) -> list[Any]:
 
 
 def classifier_accuracy(generated: Sequence[str], real: RealStyle) -> float:
-    """Accuracy of a linear classifier of generated against real texts: 0.5 if they cannot be told apart, 1 if they
+    """Accuracy of a linear classifier of generated against real texts: 0.5 if they cannot be distinguished, 1 if they
     always can (a classifier two-sample test, Lopez-Paz & Oquab 2017, arXiv:1610.06545; ridge regression, 5-fold
     cross-validation). As many of each are used as there are of the fewer.
     """
