@@ -1,4 +1,4 @@
-"""Generation beside transformers, litgpt and llama.cpp, in turn, greedy, from one token on, in models of the same shape.
+"""Generation beside transformers, litgpt and llama.cpp, in turn, greedy, from one token, in models of one shape.
 
     python benchmarks/generate.py --recipe mini-2m --llama-cpp f32 --rivals ours transformers litgpt
     python benchmarks/generate.py --recipe gpt2-124m --tokens 60 --llama-cpp f32 f16 q8_0

@@ -115,8 +115,16 @@ def test_a_name_like_no_other_lists_those_of_its_section() -> None:
         ("train.teacher_weight", "1.5", "train.teacher_weight is 1.5; it is a fraction, from 0 to 1"),
         ("train.average", "1", "train.average is 1.0; it is a decay, above 0 and below 1"),
         ("train.keep", "0", "train.keep is 0; it must be 1 or more"),
-        ("train.short_steps", "9", "train.short_steps is 9, but this setting was removed; delete it from the recipe"),
-        ("model.logit_cap", "30", "model.logit_cap is 30, but this setting was removed; delete it from the recipe"),
+        (
+            "train.short_steps",
+            "9",
+            "train.short_steps is 9, but this setting was removed in version 0.2; version 0.1 has it",
+        ),
+        (
+            "model.logit_cap",
+            "30",
+            "model.logit_cap is 30, but this setting was removed in version 0.2; version 0.1 has it",
+        ),
         ("train.devices", "3", "train.devices x train.nodes is 3, which divides neither"),
         ("seed", "-1", "seed is -1; it is a whole number from 0 up"),
         ("name", "../elsewhere", "name is '../elsewhere'; the run's folder gets this name"),

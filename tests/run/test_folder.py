@@ -189,7 +189,7 @@ def test_a_removed_setting_that_was_used_is_named_in_one_sentence(tmp_path: Path
     version = talewright.version.__version__
     assert str(caught.value) == (
         f"{recipe} does not fit talewright {version}; it may be another version's: "
-        "train.short_steps is 5, and this version has no such setting"
+        "train.short_steps is 5, but this setting was removed in version 0.2; version 0.1 has it"
     )
 
 

@@ -18,8 +18,9 @@ from talewright.model.gpt import GPT
 from talewright.train.distillation import open_teacher
 from talewright.train.distributed import launch
 from talewright.train.hooks import Callbacks
-from talewright.train.loop import Outcome, fit, training_batches
+from talewright.train.loop import Outcome, fit
 from talewright.train.progress import TrainingProgress
+from talewright.train.trainer import training_batches
 
 NAMES, THINGS = ["Lily", "Tom", "Sam", "Anna"], ["ball", "kite", "boat", "cake", "drum"]
 

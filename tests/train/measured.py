@@ -24,7 +24,7 @@ from talewright.model.gpt import GPT
 from talewright.train.benchmark import RandomBatches
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import launch
-from talewright.train.loop import Trainer
+from talewright.train.trainer import Trainer
 
 
 def held(name: str) -> int:

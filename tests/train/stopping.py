@@ -24,7 +24,7 @@ from benchmarks.killed import differences
 
 import talewright.data.preparation.builder
 import talewright.run.checkpoint
-import talewright.train.loop
+import talewright.train.trainer
 from talewright.cli import main as talewright_main
 from talewright.run.retention import steps
 from talewright.train import metrics
@@ -38,7 +38,7 @@ train: {learning_rate: 1e-2, micro_batch: 4, accumulation: 2, max_steps: 20, eva
   checkpoint_every: 4, precision: fp32, accelerator: cpu, compile: false, prompts: [Once]}
 """
 PHASES: dict[str, tuple[Any, str, int, float]] = {
-    "gradient": (talewright.train.loop.Trainer, "compute_gradient", 7, 20.0),
+    "gradient": (talewright.train.trainer.Trainer, "compute_gradient", 7, 20.0),
     "evaluation": (Hooks, "score", 2, 20.0),
     "sample": (Hooks, "sample", 2, 20.0),
     "last evaluation": (Hooks, "score", 4, 20.0),

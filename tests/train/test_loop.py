@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.run.log import read_log
-from talewright.train.loop import Trainer
+from talewright.train.trainer import Trainer
 from tests.train.conftest import batches_of, train_small
 
 

@@ -93,12 +93,14 @@ class _StderrHandler(logging.Handler):
 def show_messages() -> Iterator[None]:
     """Show the messages that Talewright logs."""
     package, handler = logging.getLogger("talewright"), _StderrHandler()
+    level = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)
     try:
         yield
     finally:
         package.removeHandler(handler)
+        package.setLevel(level)
 
 
 @contextmanager

@@ -160,7 +160,9 @@ def _build(settings: Mapping[Key, Any], findings: _Findings) -> Recipe:
         name = _dotted(key)
         if name in REMOVED:
             if value not in REMOVED[name]:
-                findings.add(f"{name} is {show(value)}, but this setting was removed; delete it from the recipe", None)
+                findings.add(
+                    f"{name} is {show(value)}, but this setting was removed in version 0.2; version 0.1 has it", None
+                )
         elif key not in _settings():
             near = _nearest(key)
             siblings = [_dotted(each) for each in _settings() if each[0] == key[0]] or _sections()

@@ -17,7 +17,7 @@ from talewright.model.cost import training_flops
 from talewright.model.gpt import GPT
 from talewright.train.distillation import Teacher, teacher_shape
 from talewright.train.distributed import launch
-from talewright.train.loop import Trainer
+from talewright.train.trainer import Trainer
 
 WARMUP_STEPS = 3
 

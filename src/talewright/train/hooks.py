@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from talewright.tokenizer import Tokenizer
 from talewright.train.metrics import MetricsLogger, Score
 from talewright.train.seeds import derived_seed
 from talewright.train.signals import StopSignal
-
-if TYPE_CHECKING:
-    from talewright.train.loop import Trainer
+from talewright.train.trainer import Trainer
 
 MAX_SKIPPED_IN_A_ROW = 10
 """After so many bad batches in a row, the weights are at fault and not the stories."""

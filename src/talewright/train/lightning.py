@@ -22,11 +22,11 @@ from talewright.data import Batches, Split
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
-from talewright.train.loop import training_batches
 from talewright.train.objective import language_modeling_loss
 from talewright.train.optimizer import make_optimizer
 from talewright.train.schedule import Budget, lr_multiplier
 from talewright.train.seeds import derived_seed
+from talewright.train.trainer import training_batches
 
 try:
     import lightning

@@ -24,9 +24,10 @@ from talewright.tokenizer import Tokenizer
 from talewright.train.distillation import Teacher, open_teacher
 from talewright.train.distributed import DistributedContext, launch
 from talewright.train.hooks import Callbacks
-from talewright.train.loop import Outcome, fit, training_batches
+from talewright.train.loop import Outcome, fit
 from talewright.train.preflight import check_disk, check_memory
 from talewright.train.progress import TrainingProgress
+from talewright.train.trainer import training_batches
 
 logger = logging.getLogger(__name__)
 
