@@ -100,11 +100,3 @@ def test_what_is_kept_for_the_backward_pass_is_what_autograd_keeps(config: Model
     config = dataclasses.replace(config, dropout=0.1, dropout_sites=sites)
     few, many = (bytes_kept(config, B, T, bf16) for B in (1, 9))  # what does not grow with the batch falls out
     assert activation_bytes(config, T, 2 if bf16 else 4) * 8 * T == pytest.approx(many - few, rel=0.06)
-
-
-def test_the_constants_that_are_repeated_are_those_of_their_modules() -> None:
-    from talewright.evaluate.likelihood import BATCH_TOKENS
-    from talewright.model import cost, loss
-
-    assert (cost.SLICE, cost.SCORED) == (loss.SLICE, BATCH_TOKENS)
-    assert (cost.SCORED_LOGITS, cost.SCORED_ROWS) == (loss.LOGITS_AT_ONCE, loss.ROWS_AT_ONCE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +47,8 @@ def save(path: Path, step: int, best: int, newest: int = 2) -> None:
 def run(tmp_path: Path) -> Path:
     """A run with checkpoints 2 (the best), 4 and 6."""
     path = tmp_path / "run"
-    create_run(path, RECIPE, Tokenizer.load(EARLIER / "tokenizer"), {"source": "bundled", "fingerprint": "f"}, None)
+    corpus: Any = SimpleNamespace(tokenizer=Tokenizer.load(EARLIER / "tokenizer"), fingerprint="f")
+    assert create_run(path, RECIPE, corpus) == RECIPE
     for step in (2, 4, 6):
         save(path, step, best=2)
     return path
@@ -65,7 +68,7 @@ def test_checkpoints_are_opened_by_their_names(run: Path, caplog: pytest.LogCapt
     assert loaded_step(opened, "last") == (6, "step-6")
     assert loaded_step(opened, "4") == (4, "step-4")
     assert opened.recipe == RECIPE
-    assert opened.metadata == {"source": "bundled", "fingerprint": "f"}
+    assert opened.metadata == {"source": RECIPE.data.source, "fingerprint": "f"}
     assert caplog.messages == []
     with pytest.raises(UserError, match="no checkpoint 5; it has best, last, 2, 4, 6"):
         opened.load_model("5")

@@ -19,11 +19,11 @@ import numpy as np
 from talewright.config import ModelConfig, Recipe, load_recipe
 from talewright.evaluate.likelihood import score_stories
 from talewright.machine import keep_heap
-from talewright.model.cost import training_bytes
 from talewright.model.gpt import GPT
 from talewright.train.benchmark import RandomBatches
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import launch
+from talewright.train.preflight import training_bytes
 from talewright.train.trainer import Trainer
 
 

@@ -12,10 +12,10 @@ import pytest
 from benchmarks.killed import differences
 
 from talewright.cli import main
-from talewright.model.cost import state_bytes
 from talewright.run.checkpoint import UnsavedError, check
 from talewright.run.log import LineFile, RunLog
 from talewright.run.retention import checkpoint_folder, steps
+from talewright.train.preflight import state_bytes
 from tests.disk import fill, mounted
 from tests.train.conftest import train_small, write_stories
 

@@ -13,9 +13,11 @@ import pytest
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
+from talewright.evaluate import likelihood
 from talewright.machine.limits import memory_available
-from talewright.model.cost import count_parameters, run_bytes, training_bytes
-from talewright.train.preflight import check_disk, check_memory
+from talewright.model.cost import count_parameters
+from talewright.train import preflight
+from talewright.train.preflight import check_disk, check_memory, run_bytes, training_bytes
 from tests.train.conftest import train_small
 
 MINI = load_recipe("mini-2m")
@@ -96,3 +98,7 @@ def test_training_takes_the_memory_that_was_estimated(name, precision):
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["before"] + found["estimate"] == pytest.approx(found["most"], rel=0.2)
+
+
+def test_the_estimate_knows_how_many_tokens_an_evaluation_reads() -> None:
+    assert preflight.EVALUATION_TOKENS == likelihood.BATCH_TOKENS

@@ -1,4 +1,4 @@
-"""Normalisation: bring each vector of the residual stream to a common scale."""
+"""Normalization: bring each vector of the residual stream to a common scale."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ class RMSNorm(nn.Module):
 
 
 def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
-    """The recipe's normalisation over the model's width."""
+    """The recipe's norm over the model's width."""
     kind = LayerNorm if config.norm == "layernorm" else RMSNorm
     return kind(config.d_model, config.norm_eps)

@@ -33,6 +33,7 @@ import torch
 
 from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
+from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
 from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.machine import default_device
@@ -173,21 +174,52 @@ def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
     return path
 
 
-def create_run(
-    path: Path, recipe: Recipe, tokenizer: Tokenizer, metadata: Mapping[str, Any], initial: Path | None
-) -> None:
-    """Write a new run folder. The recipe comes last: it makes the folder a run.
+def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, str] | None = None) -> Recipe:
+    """Write a new run folder, and return the recipe that stands in it. Raises UserError if it holds a run already, or
+    the weights of `train.init_from` do not fit.
 
-    `initial` is a checkpoint of another run whose weights training starts from; they are copied, because that run may
-    change.
+    The recipe comes last: it makes the folder a run. Initial weights of another run are copied, because that run may
+    change. `teacher` is the teacher's checkpoint and the hash of its weights.
     """
+    new_run_path(recipe, path)  # another process may have started a run here
+    recipe = _with_absolute_paths(recipe)
+    initial = _initial_checkpoint(recipe, corpus.tokenizer)
+    metadata: dict[str, Any] = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
+    if teacher is not None:
+        metadata["teacher"] = teacher
     with _write_errors(path):
-        tokenizer.save(path / "tokenizer")
+        corpus.tokenizer.save(path / "tokenizer")
         if initial is not None:
             (path / INITIAL).mkdir(exist_ok=True)
             shutil.copyfile(initial / WEIGHTS, path / INITIAL / WEIGHTS)
-        write_json(path / METADATA, dict(metadata))
+        write_json(path / METADATA, metadata)
         write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
+    return recipe
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, so that its run finds stories and other runs from any working directory."""
+    data, tokenizer = recipe.data, recipe.tokenizer
+    sources = {name: getattr(data, name) for name in ("source", "valid", "test")}
+    data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in sources.items()})
+    if Path(tokenizer.source).expanduser().is_dir():  # otherwise a name on the hub
+        tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
+    runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
+    runs = {name: run and str(Path(run).expanduser().absolute()) for name, run in runs.items()}
+    train = dataclasses.replace(recipe.train, **runs)
+    return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
+
+
+def _initial_checkpoint(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
+    """The checkpoint whose weights training starts from. Raises UserError if they do not fit the recipe."""
+    if recipe.train.init_from is None:
+        return None
+    source = RunFolder(recipe.train.init_from)
+    checkpoint = source.checkpoint()
+    load_weights(checkpoint, GPT(recipe.model))
+    if source.tokenizer.fingerprint != tokenizer.fingerprint:
+        raise UserError(f"{source.path} has another tokenizer than these stories were prepared with")
+    return checkpoint
 
 
 @contextmanager
