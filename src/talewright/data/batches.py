@@ -111,3 +111,15 @@ class Batches:
         length = stop - start
         self.split.read_into(targets[:length], start)
         inputs[1:length] = targets[: length - 1]  # inputs[0] is the end of text before the story
+
+
+def pad_sequences(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets (B, T) of sequences: all tokens but the last, and all but the first. Padded on the right,
+    where causal attention does not look.
+    """
+    shape = len(sequences), max(map(len, sequences)) - 1
+    inputs, targets = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64)
+    for row, sequence in enumerate(sequences):
+        inputs[row, : len(sequence) - 1] = sequence[:-1]
+        targets[row, : len(sequence) - 1] = sequence[1:]
+    return inputs, targets

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from talewright.data.batches import pad_sequences
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
-from talewright.model.loss import IGNORED, token_scores
+from talewright.model.loss import token_scores
 
 BATCH_TOKENS = 8192
 """Positions in a batch, padding included."""
@@ -116,7 +117,7 @@ def score_tokens(
     model.eval()
     try:
         for offsets, sequences in _batches(stories, starts, eos_id, model.config.context_length, batch_tokens):
-            inputs, targets = (torch.from_numpy(array).to(device) for array in padded(sequences))  # (B, T)
+            inputs, targets = (torch.from_numpy(array).to(device) for array in pad_sequences(sequences))  # (B, T)
             scored = token_scores(model.hidden(inputs), model.output_weight, targets)
             batch_losses, batch_correct = (tensor.cpu().numpy() for tensor in scored)  # (B, T)
             for row, (offset, sequence) in enumerate(zip(offsets, sequences, strict=True)):
@@ -154,18 +155,6 @@ def _cut(story: np.ndarray, offset: int, eos_id: int, context_length: int) -> It
     whole = np.concatenate(([eos_id], story, [eos_id])).astype(np.int64)
     for start in range(0, len(whole) - 1, context_length):
         yield offset + start, whole[start : start + context_length + 1]
-
-
-def padded(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets (B, T) of sequences: all tokens but the last, and all but the first. Padded on the right,
-    where causal attention does not look.
-    """
-    shape = len(sequences), max(map(len, sequences)) - 1
-    inputs, targets = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        inputs[row, : len(sequence) - 1] = sequence[:-1]
-        targets[row, : len(sequence) - 1] = sequence[1:]
-    return inputs, targets
 
 
 def intervals(scores: TokenScores, story_bytes: np.ndarray, words: np.ndarray) -> dict[str, list[float]]:

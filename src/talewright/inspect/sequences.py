@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talewright.evaluate.likelihood import padded
+from talewright.data.batches import pad_sequences
 from talewright.tokenizer import Tokenizer
 
 BATCH_TOKENS = 4096
@@ -55,5 +55,5 @@ def display_token(tokenizer: Tokenizer, token: int) -> str:
 
 
 def _tensors(sequences: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-    inputs, targets = padded(sequences)
+    inputs, targets = pad_sequences(sequences)
     return torch.from_numpy(inputs), torch.from_numpy(targets)

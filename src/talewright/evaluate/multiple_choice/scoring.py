@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from talewright.data.batches import pad_sequences
 from talewright.evaluate import UnavailableError
-from talewright.evaluate.likelihood import BATCH_TOKENS, padded
+from talewright.evaluate.likelihood import BATCH_TOKENS
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, token_scores
 from talewright.tokenizer import Tokenizer
@@ -58,7 +59,7 @@ def model_scorer(model: GPT, batch_tokens: int = BATCH_TOKENS) -> Scorer:
 
     @torch.inference_mode()
     def score_batch(choices: Sequence[EncodedChoice]) -> np.ndarray:
-        inputs, targets = padded([choice.ids for choice in choices])
+        inputs, targets = pad_sequences([choice.ids for choice in choices])
         for target, choice in zip(targets, choices, strict=True):
             target[: choice.start - 1] = IGNORED
         hidden = model.hidden(torch.from_numpy(inputs).to(device))
