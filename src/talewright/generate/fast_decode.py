@@ -2,8 +2,8 @@
 
 For one token of a small model most of the time goes to calling modules, not to arithmetic. So this is the one place
 that writes the forward pass out a second time; `tests/generate/test_fast_decode.py` holds the two together, and
-`benchmarks/fast_decode.py` measures what it buys: for one stream 1.3 to 1.8 times the tokens per second at `mini-2m`
-and 1.3 to 1.4 times at `story-1m`; for 32 streams 5 to 8 percent.
+`benchmarks/fast_decode.py` measures what it buys: for one stream 1.27 times the tokens per second at `mini-2m` and 1.17
+times at `story-1m`, on two CPU cores; for 32 streams nothing (docs/LOG.md).
 """
 
 from __future__ import annotations
