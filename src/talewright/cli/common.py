@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -125,6 +128,19 @@ def exit_if_stopped(outcome: Outcome, folder: Path) -> None:
         )
     if outcome.signal is not None:
         sys.exit(128 + outcome.signal)
+
+
+def program() -> str:
+    """The command that starts this program here, for a shell: `talewright`, the path of its script if that is not on
+    PATH, or `PYTHON -m talewright`.
+    """
+    if shutil.which("talewright"):
+        return "talewright"
+    script = shutil.which("talewright", path=Path(sys.executable).parent)
+    if script is None:
+        return f"{shlex.quote(sys.executable)} -m talewright"
+    inside = Path(script).is_relative_to(Path.cwd())
+    return shlex.quote(os.path.relpath(script) if inside else script)
 
 
 def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
