@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from talewright.cli.words import print_pieces
 from talewright.errors import UserError
 
 if TYPE_CHECKING:
@@ -145,10 +147,7 @@ def program() -> str:
 
 def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
     """Generate a story and print it piece by piece."""
-    print(prompt, end="", flush=True)
-    for piece in run.stream(prompt, sampling):
-        print(piece, end="", flush=True)
-    print()
+    print_pieces(chain([prompt], run.stream(prompt, sampling)))
 
 
 def read_prompts(path: str) -> list[str]:

@@ -9,6 +9,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -85,7 +86,7 @@ def _docstrings(cls: type) -> dict[str, str]:
     """The text below each attribute of a class, in one line."""
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
     found = {}
-    for attribute, below in zip(body, body[1:], strict=False):
+    for attribute, below in pairwise(body):
         if isinstance(attribute, ast.AnnAssign) and isinstance(attribute.target, ast.Name):
             text = ast.get_docstring(ast.Module([below], [])) if isinstance(below, ast.Expr) else None
             found[attribute.target.id] = " ".join((text or "").split())

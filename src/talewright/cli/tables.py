@@ -93,8 +93,8 @@ def print_recipes(recipes: Sequence[Recipe], every: bool = False) -> None:
         table.add_row(*_row(recipe, peak))
     Console(highlight=False).print(table)
     notes = [
-        f"size: parameters. time here: an estimate from the matrix products of {device_name(device)} in {precision}, at "
-        f"{100 * PEAK_FRACTION:.0f} % of {_two_digits(peak / 1e9):,.0f} GFLOP/s."
+        f"size: parameters. time here: estimated from the matrix products of {device_name(device)} in {precision}, "
+        f"at {100 * PEAK_FRACTION:.0f} % of {_two_digits(peak / 1e9):,.0f} GFLOP/s."
     ]
     if len(shown) < len(recipes):
         notes.append(f"{len(recipes) - len(shown)} more would take over a month here; --all shows them.")
