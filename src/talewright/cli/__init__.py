@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     if words == ["--version"]:
         print(f"talewright {__version__}")
         return
-    if words in (["--help"], ["-h"]):
+    if words[:1] in (["--help"], ["-h"]):
         print(overview())
         return
     try:

@@ -43,7 +43,7 @@ def settings() -> Iterator[Setting]:
     types = setting_types(Recipe)
     yield from _settings_of("", Recipe)
     for section, cls in types.items():
-        if is_dataclass(cls):
+        if isinstance(cls, type) and is_dataclass(cls):
             yield from _settings_of(section, cls)
 
 
