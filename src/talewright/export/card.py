@@ -12,7 +12,6 @@ import yaml
 from talewright.config import HUB_TINYSTORIES, Recipe, recipe_to_yaml
 from talewright.data.sources import HUB, is_bundled
 from talewright.export.target import ExportSource
-from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
@@ -100,6 +99,8 @@ def _scores(scores: dict[str, Any], source: ExportSource) -> str:
 
 
 def _samples(source: ExportSource) -> str:
+    from talewright.generate.engine import Engine
+
     prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
     stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts, SAMPLING)
     quotes = [story.text.strip() + ("" if story.finished else " ...") for story in stories]

@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from talewright.config import ModelConfig
 from talewright.export.adapters import GPT2Adapter, LlamaAdapter, Qwen3Adapter, fold, folded_config
 from talewright.export.adapters.base import difference, first_reason, local_reason
@@ -18,6 +16,7 @@ from talewright.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
+    from torch import Tensor
 
 FILE = "model.gguf"
 FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}

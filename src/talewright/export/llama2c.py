@@ -21,7 +21,6 @@ from talewright.export.adapters.base import difference
 from talewright.export.adapters.ggml import export_ggml
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.vocabulary import BYTES, ScoredPieces, foreign_vocabulary
-from talewright.model.positions import rotations
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.fallback import SPACE
 
@@ -70,6 +69,8 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
         return reason and f"run.c does not compute the same: {reason}. --to hf-remote takes any model"
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        from talewright.model.positions import rotations
+
         config, tensors = fold(source.model, attention_scaled=True)
         tokens = run_c_tokens(source.tokenizer)
         ids = new_ids(tokens, source.tokenizer.eos_id, config.vocab_size)

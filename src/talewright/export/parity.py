@@ -11,17 +11,19 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from talewright.config import Recipe
 from talewright.data import bundled
 from talewright.data.corpus import Corpus, is_corpus
 from talewright.data.preparation.request import PreparationRequest, cache_folder
 from talewright.errors import UserError
-from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from talewright.model.gpt import GPT
 
 READERS = Path(__file__).parent / "readers"
 STORIES = 4
@@ -54,6 +56,8 @@ def check_parity(
     tolerance: the allowed difference relative to the model's largest logit. Raises UserError if the difference is
     larger, or if the reader fails.
     """
+    import torch
+
     with torch.inference_mode():
         ours = [model(torch.tensor([story]))[0].numpy() for story in stories]  # (T, V) each
     theirs = reader_logits(reader, path, stories)

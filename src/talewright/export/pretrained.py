@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from talewright.config import EOT, ModelConfig
 from talewright.files import write_json
 from talewright.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 EXTRA = "hf"
 PACKAGES = ("transformers",)
 BOUNDS = {"f32": 2e-5, "bf16": 5e-2, "f16": 5e-3}
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+"""Names of the precisions in torch and in config.json."""
 
 
 def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
     """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
-    name = str(DTYPES[dtype]).removeprefix("torch.")
+    name = DTYPES[dtype]
     tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
     sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_length": config.context_length}
@@ -32,7 +32,12 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
 
 def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
     """model.safetensors, as transformers writes it."""
-    converted = {name: tensor.detach().to(DTYPES[dtype]).contiguous() for name, tensor in tensors.items()}
+    import torch
+    from safetensors.torch import save_file
+
+    converted = {
+        name: tensor.detach().to(getattr(torch, DTYPES[dtype])).contiguous() for name, tensor in tensors.items()
+    }
     save_file(converted, folder / "model.safetensors", metadata={"format": "pt"})
 
 

@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from talewright.config import ModelConfig, Recipe
-from talewright.model.gpt import GPT
-from talewright.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from talewright.model.gpt import GPT
+    from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from talewright.config import PROMPTS
 from talewright.errors import UserError
-from talewright.export.onnx import BOUNDS, write_graph
+from talewright.export.onnx import BOUNDS
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.web.quantized import write_quantized
 from talewright.export.web.runtime import write_runtime
@@ -43,6 +43,8 @@ python -m http.server --directory {place} 8000   # then open http://localhost:80
 """
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        from talewright.export.onnx_graph import write_graph
+
         tokenizer = tokenizer_json(source.tokenizer)
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         (folder / "model").mkdir()
