@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,6 @@ def tensor_order(config: ModelConfig) -> Iterator[str]:
 class Llama2C(ExportTarget):
     name = "llama2c"
     extra = "hf"
-    packages = ()
     bounds: ClassVar[Mapping[str, float]] = {"f32": 1e-4}
     reader = "llama2c"
     usage_template = """With the `run` program of llama2.c:
@@ -67,6 +67,10 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
         if reason is None and config.vocab_size < MIN_VOCAB:
             reason = f"its model.vocab_size is {config.vocab_size}, below the {MIN_VOCAB} tokens that it needs"
         return reason and f"run.c does not compute the same: {reason}. --to hf-remote takes any model"
+
+    def commands(self, folder: Path) -> list[str]:
+        model, tokenizer = (shlex.quote(str(folder / name)) for name in (MODEL, TOKENIZER))
+        return [f'./run {model} -z {tokenizer} -t 0.8 -i "Once upon a time"   # run: compiled from llama2.c\'s run.c']
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.model.positions import rotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
-from talewright.config import ModelConfig
 from talewright.export.adapters import LlamaAdapter
 from talewright.export.pretrained import write_config, write_tokenizer
 from talewright.export.target import ExportSource, ExportTarget
@@ -15,9 +16,11 @@ BOUNDS = {"f32": 1e-4}
 class ONNX(ExportTarget):
     name = "onnx"
     extra = "onnx"
-    packages = ("onnx", "onnxscript", "onnxruntime")
+    packages = ("onnx", "onnxscript")
+    reader_packages = ("onnxruntime",)
     bounds = BOUNDS
     reader = "onnx"
+    library = "transformers.js"
     usage_template = """```js
 import {{ pipeline }} from "@huggingface/transformers";
 
@@ -26,8 +29,15 @@ console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sampl
 ```
 """
 
-    def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return None
+    def commands(self, folder: Path) -> list[str]:
+        place = folder.resolve()
+        parent, name = (json.dumps(text, ensure_ascii=False) for text in (f"{place.parent}/", place.name))
+        script = (
+            f'import {{ env, pipeline }} from "@huggingface/transformers"; env.localModelPath = {parent}; '
+            f'const generator = await pipeline("text-generation", {name}, {{ dtype: "fp32" }}); '
+            'console.log(await generator("Once upon a time", { max_new_tokens: 100 }));'
+        )
+        return ["npm install @huggingface/transformers", f"node --input-type=module -e {shlex.quote(script)}"]
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.export.onnx_graph import write_graph

@@ -38,13 +38,14 @@ class ParityResult:
     """The largest difference of a logit."""
     bound: float
     """The largest difference that the precision allows."""
+    largest: float
+    """The largest logit of the model."""
     tokens: int
-    stories: int
 
     def __str__(self) -> str:
         return (
-            f"largest logit difference {self.difference:.2g} (allowed: {self.bound:.2g}) over {self.tokens:,} tokens "
-            f"of {self.stories} stories, read in a fresh process"
+            f"largest logit difference {self.difference:.1e} of {self.largest:.3g} (allowed {self.bound:.1e}) over "
+            f"{self.tokens:,} tokens"
         )
 
 
@@ -64,7 +65,7 @@ def check_parity(
     # the reader may have more tokens than the model (padding), but not fewer
     difference = max(float(np.abs(a - b[:, : a.shape[1]]).max()) for a, b in zip(ours, theirs, strict=True))
     largest = max(float(np.abs(logits).max()) for logits in ours)
-    result = ParityResult(difference, tolerance * max(1.0, largest), sum(map(len, stories)), len(stories))
+    result = ParityResult(difference, tolerance * max(1.0, largest), largest, sum(map(len, stories)))
     if not difference <= result.bound:  # also if it is NaN
         raise UserError(f"the {reader} reader does not compute the same as our model: {result}. Nothing was kept")
     return result
