@@ -55,4 +55,5 @@ def export(
     record = api.load(run, checkpoint).export(place, to, dtype, overwrite, push)
     logger.info("%s", record["proof"])
     print(to_json({"folder": folder, **record}) if json else folder, flush=True)
-    logger.info("To use it:\n%s", "\n".join(f"  {command}" for command in target.commands(place)))
+    lines = [f"  {name}: {command}" for name, command in target.commands(place).items()]
+    logger.info("To use it:\n%s", "\n".join(lines))

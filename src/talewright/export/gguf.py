@@ -56,14 +56,14 @@ Or with llama.cpp itself: `llama-completion -m {{place}}/{FILE} -c 0 -p "Once up
         reason = _choose_architecture(shape)[1]
         return reason and f"no model of llama.cpp computes the same: {reason}. --to hf-remote takes any model"
 
-    def commands(self, folder: Path) -> list[str]:
+    def commands(self, folder: Path) -> dict[str, str]:
         model, recipe = (shlex.quote(str(folder / name)) for name in (FILE, MODELFILE))
         name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "stories"
-        return [
-            f'llama-completion -m {model} -c 0 -p "Once upon a time"   # llama.cpp (until 2025: llama-cli)',
-            f'ollama create {name} -f {recipe} && ollama run {name} "Once upon a time"   # Ollama',
-            f"lms import {model}   # LM Studio",
-        ]
+        return {
+            "llama.cpp": f'llama-completion -m {model} -c 0 -p "Once upon a time"',
+            "Ollama": f'ollama create {name} -f {recipe} && ollama run {name} "Once upon a time"',
+            "LM Studio": f"lms import {model}",
+        }
 
     def check_contents(self, source: ExportSource, folder: Path, dtype: str) -> str:
         architecture, config, tensors = _as_llama_cpp(source)

@@ -39,8 +39,8 @@ print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
             return None
         return f"no class of transformers computes the same: {reason}. --to hf-remote takes any model"
 
-    def commands(self, folder: Path) -> list[str]:
-        return [pipeline_command(folder)]
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {"transformers": pipeline_command(folder)}
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         adapter, reason = choose_adapter(source.recipe.model)

@@ -68,9 +68,9 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
             reason = f"its model.vocab_size is {config.vocab_size}, below the {MIN_VOCAB} tokens that it needs"
         return reason and f"run.c does not compute the same: {reason}. --to hf-remote takes any model"
 
-    def commands(self, folder: Path) -> list[str]:
+    def commands(self, folder: Path) -> dict[str, str]:
         model, tokenizer = (shlex.quote(str(folder / name)) for name in (MODEL, TOKENIZER))
-        return [f'./run {model} -z {tokenizer} -t 0.8 -i "Once upon a time"   # run: compiled from llama2.c\'s run.c']
+        return {"run.c": f'./run {model} -z {tokenizer} -t 0.8 -i "Once upon a time"'}
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.model.positions import rotations

@@ -29,7 +29,7 @@ console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sampl
 ```
 """
 
-    def commands(self, folder: Path) -> list[str]:
+    def commands(self, folder: Path) -> dict[str, str]:
         place = folder.resolve()
         parent, name = (json.dumps(text, ensure_ascii=False) for text in (f"{place.parent}/", place.name))
         script = (
@@ -37,7 +37,10 @@ console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sampl
             f'const generator = await pipeline("text-generation", {name}, {{ dtype: "fp32" }}); '
             'console.log(await generator("Once upon a time", { max_new_tokens: 100 }));'
         )
-        return ["npm install @huggingface/transformers", f"node --input-type=module -e {shlex.quote(script)}"]
+        return {
+            "install": "npm install @huggingface/transformers",
+            "run": f"node --input-type=module -e {shlex.quote(script)}",
+        }
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.export.onnx_graph import write_graph

@@ -49,8 +49,8 @@ print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
 ```
 """
 
-    def commands(self, folder: Path) -> list[str]:
-        return [pipeline_command(folder, ", trust_remote_code=True")]
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {"transformers": pipeline_command(folder, ", trust_remote_code=True")}
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         config, adapter = source.model.config, NativeAdapter()

@@ -45,11 +45,11 @@ python app.py          # http://127.0.0.1:7860
 ```
 """
 
-    def commands(self, folder: Path) -> list[str]:
-        return [
-            f"cd {shlex.quote(str(folder))} && pip install -r requirements.txt && python app.py",
-            "then open http://127.0.0.1:7860; --push OWNER/NAME puts it on the hub",
-        ]
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {
+            "run": f"cd {shlex.quote(str(folder))} && pip install -r requirements.txt && python app.py",
+            "open": "http://127.0.0.1:7860",
+        }
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.export.importers import write_run

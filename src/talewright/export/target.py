@@ -67,8 +67,8 @@ class ExportTarget(ABC):
             yield f'--to {self.name} needs {", ".join(missing)}: pip install "talewright[{self.extra}]"'
 
     @abstractmethod
-    def commands(self, folder: Path) -> list[str]:
-        """How to use the export now: commands for a shell."""
+    def commands(self, folder: Path) -> dict[str, str]:
+        """How to use the export now: for each program or step, a command for a shell or an address."""
 
     @abstractmethod
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:

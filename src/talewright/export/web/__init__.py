@@ -49,8 +49,11 @@ python -m http.server --directory {place} 8000   # then open http://localhost:80
         if (problem := runtime_problem()) is not None:
             yield problem
 
-    def commands(self, folder: Path) -> list[str]:
-        return [f"python -m http.server -d {shlex.quote(str(folder))} 8000", "then open http://localhost:8000"]
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {
+            "run": f"python -m http.server -d {shlex.quote(str(folder))} 8000",
+            "open": "http://localhost:8000",
+        }
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.export.onnx_graph import write_graph
