@@ -22,8 +22,9 @@ class ONNX(ExportTarget):
     reader = "onnx"
     library = "transformers.js"
     usage_template = """```js
-import {{ pipeline }} from "@huggingface/transformers";
+import {{ env, pipeline }} from "@huggingface/transformers";
 
+env.localModelPath = "./"; // folders are looked up here first, then repositories on the hub
 const generator = await pipeline("text-generation", "{place}", {{ dtype: "fp32" }});
 console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sample: true, temperature: 0.8 }}));
 ```

@@ -52,7 +52,9 @@ def write_graph(model: GPT, path: Path) -> None:
     layers = [f"{i}.{kind}" for i in range(config.n_layers) for kind in ("key", "value")]
     past = [torch.zeros(B, config.kv_heads, P, config.head_dim) for _ in layers]
     ids, mask, positions = torch.zeros(B, T).long(), torch.ones(B, P + T).long(), torch.zeros(B, T).long()
-    batch, new, before, whole = (torch.export.Dim(name) for name in ("batch", "new", "past", "total"))
+    # transformers.js makes the first cache by these names
+    names = ("batch_size", "sequence_length", "past_sequence_length", "total_sequence_length")
+    batch, new, before, whole = map(torch.export.Dim, names)
     with _silenced():
         torch.onnx.export(
             GraphModel(model).eval(),
