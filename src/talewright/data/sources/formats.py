@@ -6,14 +6,12 @@ Files are read in chunks: memory holds one chunk or the longest story, never a w
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from talewright.data.sources import text
-from talewright.data.sources.compression import ByteStream, decompress
+from talewright.data.sources.compression import ByteStream, damage_errors, decompress
 from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.json_items import json_items
 from talewright.data.sources.keys import require_key, story_of
@@ -28,11 +26,8 @@ def read_records(name: str, open_file: Callable[[], ByteStream], form: FileForma
 
     Raises UserError, naming the file and the place, if it cannot be read.
     """
-    with closing(decompress(open_file(), name)) as stream:
-        try:
-            yield from _read(stream, name, form)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(f"{name} is damaged or cut short ({error}); download or make it again") from None
+    with closing(decompress(open_file(), name)) as stream, damage_errors(name):
+        yield from _read(stream, name, form)
 
 
 def _read(stream: ByteStream, name: str, form: FileFormat) -> Iterator[str]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
-import zlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import PurePosixPath
 
 from talewright.config import EOT, DataConfig
-from talewright.data.sources.compression import COMPRESSED, ByteStream, decompress
+from talewright.data.sources.compression import COMPRESSED, ByteStream, damage_errors, decompress
 from talewright.data.sources.file_format import FileFormat, RecognizedFile, blank_lines
 from talewright.data.sources.recognize_tables import recognize_csv, recognize_json, recognize_parquet
-from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_separator, recognize_text
+from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_text
 from talewright.errors import UserError
 
 SAMPLE_BYTES = 4 << 20
@@ -67,7 +65,7 @@ def recognize(
     if kind == "csv":
         return recognize_csv(name, sample, config.text_key, tabs=ending_of(name) == "tsv")
     if kind in ("json", "jsonl"):
-        return recognize_json(name, sample, config.text_key, kind if config.format == kind else "")
+        return recognize_json(name, sample, config.text_key, "" if config.format == "auto" and kind == "json" else kind)
     if form := _given_form(config, sample):
         return RecognizedFile(form)
     found, other = recognize_text(sample, complete, fewest)
@@ -102,7 +100,7 @@ def _given_form(config: DataConfig, sample: str) -> FileFormat | None:
     if config.format == "blank-lines" or lines:
         return FileFormat("blank-lines", blank_lines=max(1, lines))
     if given is not None:
-        return recognize_separator(sample, given)
+        return FileFormat("separator", given)
     if config.format == "separator":
         found = recognize_text(sample, True)[0].form
         return found if found.kind == "separator" else FileFormat("separator", EOT)
@@ -112,13 +110,10 @@ def _given_form(config: DataConfig, sample: str) -> FileFormat | None:
 def _sample(name: str, open_file: Callable[[], ByteStream], sample_bytes: int) -> tuple[bytes, bool]:
     """The first bytes of a file, decompressed, and whether they are all."""
     chunks, left = [], sample_bytes + 1
-    with closing(decompress(open_file(), name)) as stream:
-        try:
-            while left > 0 and (chunk := stream.read(left)):
-                chunks.append(chunk)
-                left -= len(chunk)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            pass
+    with closing(decompress(open_file(), name)) as stream, suppress(UserError), damage_errors(name):
+        while left > 0 and (chunk := stream.read(left)):
+            chunks.append(chunk)
+            left -= len(chunk)
     data = b"".join(chunks)
     return data[:sample_bytes], len(data) <= sample_bytes
 

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from talewright.data.sources import text
-from talewright.data.sources.compression import ByteStream, decompress
+from talewright.data.sources.compression import ByteStream, damage_errors, decompress
 from talewright.data.sources.file_format import FileFormat, RecognizedFile
 from talewright.data.sources.json_items import json_items
 from talewright.data.sources.parquet import open_parquet
@@ -62,7 +62,8 @@ def recognize_parquet(name: str, open_file: Callable[[], ByteStream], key: str) 
     form = FileFormat("parquet", key=key)
     if key != "text":
         return RecognizedFile(form)
-    with closing(decompress(open_file(), name)) as stream, open_parquet(stream, name) as table:
+    stream = decompress(open_file(), name)
+    with closing(stream), damage_errors(name), open_parquet(stream, name) as table:
         names = table.schema_arrow.names
         if key in names:
             return RecognizedFile(form)

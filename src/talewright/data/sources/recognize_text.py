@@ -72,13 +72,6 @@ def recognize_text(sample: str, complete: bool, fewest: int = FEWEST) -> tuple[R
     return plain, next((other for other, some in ((by_block, blocks), (by_line, lines)) if _may_be_stories(some)), None)
 
 
-def recognize_separator(sample: str, separator: str) -> FileFormat:
-    """The format of a text with this separator, which stands within lines if it never ends one."""
-    form = FileFormat("separator", separator=separator)
-    never = not separator_pattern(form).search(sample)
-    return FileFormat("separator", separator, inside=never and sample.count(separator.strip()) > 1)
-
-
 def _separators(sample: str) -> list[FileFormat]:
     """What may separate stories, the likeliest first."""
     found = []
