@@ -8,6 +8,8 @@ from talewright.config.checks import Check, Count, CountOrZero, Section
 
 HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
 
+StoryFormat = Literal["auto", "separator", "blank-lines", "lines", "text", "csv", "json", "jsonl", "parquet"]
+
 
 def _are_shares(splits: tuple[float, ...]) -> bool:
     return len(splits) in (2, 3) and min(splits) >= 0 and splits[0] > 0
@@ -33,7 +35,7 @@ class DataConfig(Section, prefix="data."):
     """Read at most this many stories of the source."""
     valid_limit: Count | None = None
     """Read at most this many stories of the validation source."""
-    format: Literal["auto", "separator", "blank-lines", "lines", "text", "csv", "json", "jsonl", "parquet"] = "auto"
+    format: StoryFormat = "auto"
     """How a file holds its stories. auto: by the ending of its name; a text file is recognized by its contents.
     separator, blank-lines: what stands between stories. lines: a story per line. text: a book or a play, cut into
     documents."""

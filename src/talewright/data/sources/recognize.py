@@ -81,13 +81,13 @@ def count_text(count: int, scale: float) -> str:
 
 
 def _sentence(found: RecognizedText, other: RecognizedText | None, scale: float) -> str:
-    sentence = found.form.describe(count_text(found.count, scale))
+    sentence = found.form.describe(count_text(found.stories, scale))
     if other is None:
         return f"{sentence} ({OPTIONS})"
     lines = other.form.kind == "lines"
     instead = "as one story per line" if lines else "as " + other.form.describe()
     return (
-        f"{sentence}; {instead}, it would be {count_text(other.count, scale)}: --format {other.form.kind} ({OPTIONS})"
+        f"{sentence}; {instead}, it would be {count_text(other.stories, scale)}: --format {other.form.kind} ({OPTIONS})"
     )
 
 

@@ -41,7 +41,7 @@ class RecognizedText(NamedTuple):
     """A reading of a text."""
 
     form: FileFormat
-    count: int
+    stories: int
     """Stories (or documents) of the sample."""
 
 
@@ -58,7 +58,7 @@ def recognize_text(sample: str, complete: bool, fewest: int = FEWEST) -> tuple[R
         pieces = _pieces(separator_pattern(form).split(sample))
         if form.separator in MARKS or _are_separated(pieces, fewest):
             found = RecognizedText(form, len(pieces))
-            return found, by_block if by_block.count > 10 * found.count and _are_stories(blocks, fewest) else None
+            return found, by_block if by_block.stories > 10 * found.stories and _are_stories(blocks, fewest) else None
     chapters = _pieces(_TWO_BLANK.split(sample))
     if len(blocks) > 1.2 * len(chapters) and _are_separated(chapters, fewest):
         return _blank_lines(chapters, 2), by_block
@@ -73,7 +73,7 @@ def recognize_text(sample: str, complete: bool, fewest: int = FEWEST) -> tuple[R
 
 
 def _separators(sample: str) -> list[FileFormat]:
-    """What may separate stories, the likeliest first."""
+    """What may separate stories, the most likely first."""
     found = []
     for mark in MARKS:
         count = sample.count(mark)
