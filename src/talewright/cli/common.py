@@ -57,7 +57,7 @@ class DataOptions(FileOptions):
     """Options for the stories, each short for a setting of the recipe."""
 
     data: str | None = None
-    """Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (text, .csv .tsv .json .jsonl .parquet; .gz .zst)."""
+    """Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (text, CSV, TSV, JSON, Parquet; .gz, .zst)."""
     valid: str | None = None
     """Validation stories, if they have a source of their own."""
     test: str | None = None

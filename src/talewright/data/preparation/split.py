@@ -96,15 +96,16 @@ def assign(digests: np.ndarray, valid: float, test: float) -> np.ndarray:
 def assign_by_position(sizes: np.ndarray, valid: float, test: float) -> np.ndarray:
     """Index in SPLITS of each document, (n,) uint8, from its bytes: training, then validation, then test, in order.
 
-    Validation has at least one document if it has a share and there are two.
+    Training has the first document, and validation at least one if it has a share and there are two.
     """
     ends = np.cumsum(sizes)
     middles = (ends - sizes / 2) / max(1, ends[-1] if len(ends) else 0)
     numbers = np.zeros(len(sizes), dtype=np.uint8)
     numbers[middles >= 1.0 - valid - test] = 1
     numbers[middles >= 1.0 - test] = 2
+    numbers[:1] = 0
     if valid and len(sizes) > 1 and not (numbers == 1).any():
-        numbers[np.flatnonzero(numbers == 0)[-1]] = 1
+        numbers[max(1, np.flatnonzero(numbers == 0)[-1])] = 1
     return numbers
 
 
