@@ -57,11 +57,21 @@ def test_other_stories_have_no_limit_unless_one_is_given() -> None:
     assert load_recipe("mini-2m", DataOptions(data="a.txt").added_to({"data.limit": "9"})).data.limit == 9
 
 
+def test_other_stories_are_recognized_whatever_the_recipes_own_have(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        'data: {source: mine.txt, format: separator, separator: "***"}\ntrain: {max_steps: 1}'
+    )
+    own = str(tmp_path / "own.yaml")
+    assert load_recipe(own, DataOptions().added_to({})).data.separator == "***"
+    other = load_recipe(own, DataOptions(data="a.txt").added_to({})).data
+    assert (other.format, other.separator) == ("auto", None)
+
+
 def test_every_data_option_is_a_setting() -> None:
-    options = DataOptions(data="a", valid="b", test="c", text_key="d", separator="e", limit=1)
+    options = DataOptions(data="a", valid="b", test="c", text_key="d", separator="e", limit=1, format="lines")
     data = recipe_to_dict(load_recipe("mini-2m", options.added_to({})))["data"]
-    values = (data[name] for name in ("source", "valid", "test", "text_key", "separator", "limit"))
-    assert tuple(values) == ("a", "b", "c", "d", "e", 1)
+    values = (data[name] for name in ("source", "valid", "test", "text_key", "separator", "limit", "format"))
+    assert tuple(values) == ("a", "b", "c", "d", "e", 1, "lines")
 
 
 def test_logged_messages_are_plain_lines_on_stderr_only_within_the_context(capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,11 +237,12 @@ def test_the_fingerprint_is_of_the_tokens(make: Callable[..., Corpus]):
     assert make(tales(61)).fingerprint != first
 
 
-def test_a_split_without_stories_is_refused_with_the_ways_to_some(make: Callable[..., Corpus]):
+def test_a_split_without_stories_is_refused_with_the_ways_to_some(make: Callable[..., Corpus], tmp_path: Path):
     corpus = make(["One story alone, as a whole file without a separator would be."])
     with pytest.raises(UserError) as error:
         corpus.split("valid")
     assert str(error.value) == (
-        f"{corpus.folder} has no validation stories, and 1 training stories; name some with --valid FILE, or a share "
-        "with --data.splits, such as [90, 10]. In a text file, --separator names the line that ends a story"
+        f"{tmp_path / 'stories.txt'} has no validation stories: it was read as 1 story separated by <|endoftext|>, "
+        "and at least two are needed. --format and --separator change how a file is read; --valid FILE names "
+        "validation stories"
     )

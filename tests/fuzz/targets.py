@@ -23,6 +23,7 @@ from talewright.data import Batches, Corpus, prepare
 from talewright.data.preparation.clean import clean
 from talewright.data.sources import text as source_text
 from talewright.data.sources.formats import read_records
+from talewright.data.sources.recognize import recognize
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer, make_tokenizer
 from tests.data.cases import BPE, VOCAB, as_bytes, packed, tales, write_txt
@@ -56,7 +57,8 @@ def read_stories(data: bytes) -> None:
     """The first byte says the format."""
     ending = ENDINGS[data[0] % len(ENDINGS)] if data else "txt"
     with mock.patch.object(source_text, "LONGEST_STORY", 1 << 16), mock.patch.object(source_text, "CHUNK_BYTES", 64):
-        for record in read_records(f"a.{ending}", lambda: io.BytesIO(data[1:]), DataConfig()):
+        name, open_file = f"a.{ending}", lambda: io.BytesIO(data[1:])
+        for record in read_records(name, open_file, recognize(name, open_file, DataConfig()).form):
             text = clean(record)[0]
             assert clean(text) == (text, False)
             text.encode("utf-8")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from talewright.cli.words import print_pieces
+from talewright.config.data import StoryFormat
 from talewright.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,30 +40,47 @@ Overrides = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class FileOptions:
+    """How a file holds its stories, where that is not recognized, or not as it should be."""
+
+    format: StoryFormat | None = None
+    """How a file holds its stories (separator: between them, blank-lines: between them, lines: one per line, text: a
+    book or a play without stories). Default: recognized, and logged."""
+    separator: str | None = None
+    """Line between the stories of a text file; `blank line` and `two blank lines` are understood."""
+    text_key: str | None = None
+    """Column or key that holds the story."""
+
+    def reading(self) -> dict[str, Any]:
+        """The settings of `data` that these options name."""
+        given = {name: getattr(self, name) for name in ("format", "separator", "text_key")}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class DataOptions(FileOptions):
     """Options for the stories, each short for a setting of the recipe."""
 
     data: str | None = None
-    """Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst)."""
+    """Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (text, CSV, TSV, JSON, Parquet; .gz, .zst)."""
     valid: str | None = None
     """Validation stories, if they have a source of their own."""
     test: str | None = None
     """Test stories, if they have a source of their own."""
-    text_key: str | None = None
-    """Column or key that holds the story."""
-    separator: str | None = None
-    """Line that ends a story in a .txt file."""
     limit: int | None = None
     """Read at most this many stories."""
 
     def added_to(self, overrides: Overrides) -> dict[str, str]:
-        """The overrides with these options. The recipe's limit is for its own source, so `data` removes it."""
+        """The overrides with these options. The recipe's limit and format are for its own source, so `data` removes
+        them.
+        """
         values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
         # as JSON, so that a text stays a text, whatever YAML would read in it
         given = {
             f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
         }
-        return {**({"data.limit": "null"} if self.data is not None else {}), **overrides, **given}
+        other = {"data.limit": "null", "data.format": "auto", "data.separator": "null"} if self.data is not None else {}
+        return {**other, **overrides, **given}
 
 
 def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -4,15 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
+from tyro.conf import OmitArgPrefixes, arg
 
-from talewright.cli.common import Checkpoint, Json, RunsArgument, Seed, read_prompts, to_json
+from talewright.cli.common import Checkpoint, FileOptions, Json, RunsArgument, Seed, read_prompts, to_json
 from talewright.errors import UserError
 
 
 def evaluate(
     runs: RunsArgument,
     data: str | None = None,
+    file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
     checkpoint: Checkpoint = "best",
     only: str | None = None,
     samples: Annotated[int, arg(aliases=("--told",))] = 200,
@@ -47,7 +48,9 @@ def evaluate(
     generation = GenerationOptions(
         stories=samples, prompts=tuple(read_prompts(prompts) if prompts else [""]), sampling=sampling
     )
-    options = EvaluationOptions(tasks=tasks, data=data, checkpoint=checkpoint, limit=limit, generation=generation)
+    options = EvaluationOptions(
+        tasks=tasks, data=data, reading=file.reading(), checkpoint=checkpoint, limit=limit, generation=generation
+    )
     results = evaluate_runs([Path(run) for run in runs], options)
     if json:  # the likelihood's scores come first as well, where they are looked for
         answers = [

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from talewright.cli.common import Checkpoint, RunArgument
+from tyro.conf import OmitArgPrefixes
+
+from talewright.cli.common import Checkpoint, FileOptions, RunArgument
 
 
 def inspect(
@@ -12,6 +14,7 @@ def inspect(
     against: str | None = None,
     checkpoint: Checkpoint = "best",
     data: str | None = None,
+    file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
     neurons: str = "",
     out: str | None = None,
 ) -> None:
@@ -30,6 +33,12 @@ def inspect(
     from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 
     options = InspectionOptions(
-        parts=only or PARTS, text=text, neurons=neurons, checkpoint=checkpoint, against=against, data=data
+        parts=only or PARTS,
+        text=text,
+        neurons=neurons,
+        checkpoint=checkpoint,
+        against=against,
+        data=data,
+        reading=file.reading(),
     )
     print(inspect_run(run, options, out))

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from talewright.cli.common import Checkpoint, Json, RunArgument, Seed, read_prompts, to_json
+from tyro.conf import OmitArgPrefixes
+
+from talewright.cli.common import Checkpoint, FileOptions, Json, RunArgument, Seed, read_prompts, to_json
 from talewright.errors import UserError
 
 
@@ -17,6 +19,7 @@ def judge(
     human: bool = False,
     prompts: str | None = None,
     data: str | None = None,
+    file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
     checkpoint: Checkpoint = "best",
     seed: Seed = 0,
     concurrency: int = 4,
@@ -70,6 +73,7 @@ def judge(
         human=human,
         prompts=tuple(read_prompts(prompts)) if prompts is not None else (),
         data=data,
+        reading=file.reading(),
         checkpoint=checkpoint,
         seed=seed,
         concurrency=concurrency,

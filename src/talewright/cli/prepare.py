@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
-from talewright.cli.common import DataOptions, Overrides, hint_on_stop, to_json
+from talewright.cli.common import DataOptions, Json, Overrides, hint_on_stop, to_json
 from talewright.config import load_recipe
 
 
@@ -13,6 +13,7 @@ def prepare(
     data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
     recipe: str = "quickstart",
     out: str | None = None,
+    json: Json = False,
 ) -> None:
     """Read, clean, split and tokenize stories once, into a folder that training maps into memory.
 
@@ -23,9 +24,11 @@ def prepare(
         out: Folder to write. Default: a cache folder.
     """
     from talewright.data import prepare as prepare_stories
+    from talewright.data.summary import summary
 
     chosen = load_recipe(recipe, data.added_to(overrides))
     folder = Path(out) if out else None
     with hint_on_stop():
         corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
-    print(to_json({"folder": str(corpus.folder), **corpus.manifest}))
+    facts = {"folder": str(corpus.folder), **corpus.manifest}
+    print(to_json(facts) if json else summary(corpus.manifest, corpus.folder))

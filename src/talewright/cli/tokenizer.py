@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from talewright.cli.common import DataOptions, Json, Overrides, to_json
 from talewright.config import DataConfig, load_recipe
@@ -15,7 +15,7 @@ def tokenizer(
     action: Positional[Literal["train", "show"]],
     folder: Positional[str | None] = None,
     recipe: str = "mini-2m",
-    data: str | None = None,
+    data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
     out: str = "tokenizer",
     json: Json = False,
 ) -> None:
@@ -25,31 +25,30 @@ def tokenizer(
         action: train makes a tokenizer from --data in --out; show describes the one in a folder.
         folder: With show: a run folder, or a tokenizer's.
         recipe: With train: the recipe with its kind and size (--tokenizer.kind, --model.vocab-size).
-        data: Stories to train on, or to measure on.
         out: With train: the folder to write.
     """
     if action == "show":
         if folder is None:
             raise UserError("talewright tokenizer show needs a folder: a run's, or one with a tokenizer.json")
-        facts = _describe(Path(folder), data)
+        facts = _describe(Path(folder), DataConfig(source=data.data, **data.reading()) if data.data else None)
     else:
         from talewright.data import prepare as prepare_stories
 
-        chosen = load_recipe(recipe, DataOptions(data=data).added_to(overrides))
+        chosen = load_recipe(recipe, data.added_to(overrides))
         corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size)
         corpus.tokenizer.save(Path(out))
-        facts = _describe(Path(out), chosen.data.source)
+        facts = _describe(Path(out), chosen.data)
     print(to_json(facts) if json else tokenizer_page(facts))
 
 
-def _describe(folder: Path, data: str | None) -> dict[str, Any]:
+def _describe(folder: Path, data: DataConfig | None) -> dict[str, Any]:
     """Facts of the tokenizer in a folder (a run's, or its own), measured on the stories of `data` if given."""
     from talewright.data import read_stories
     from talewright.tokenizer import Tokenizer
     from talewright.tokenizer.stats import describe
 
     found = Tokenizer.load(folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder)
-    return describe(found, read_stories(DataConfig(source=data)) if data else None)
+    return describe(found, read_stories(data) if data else None)
 
 
 def tokenizer_page(facts: dict[str, Any]) -> str:

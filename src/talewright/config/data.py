@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from talewright.config.checks import Check, Count, CountOrZero, Section
-from talewright.config.tokenizer import EOT
 
 HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
+
+StoryFormat = Literal["auto", "separator", "blank-lines", "lines", "text", "csv", "json", "jsonl", "parquet"]
 
 
 def _are_shares(splits: tuple[float, ...]) -> bool:
@@ -19,7 +20,7 @@ class DataConfig(Section, prefix="data."):
     """Settings of the stories."""
 
     source: str = HUB_TINYSTORIES
-    """Stories: `bundled`, `hub:OWNER/NAME`, or a file, folder or glob (.txt .jsonl .json .csv .parquet, .gz .zst)."""
+    """Stories: `bundled`, `hub:OWNER/NAME`, or a file, folder or glob (text, CSV, TSV, JSON, Parquet; .gz, .zst)."""
     valid: str | None = None
     """Source of the validation stories. Unset: a split of `source`."""
     test: str | None = None
@@ -34,10 +35,15 @@ class DataConfig(Section, prefix="data."):
     """Read at most this many stories of the source."""
     valid_limit: Count | None = None
     """Read at most this many stories of the validation source."""
+    format: StoryFormat = "auto"
+    """How a file holds its stories. auto: by the ending of its name; a text file is recognized by its contents.
+    separator, blank-lines: what stands between stories. lines: a story per line. text: a book or a play, cut into
+    documents."""
     text_key: str = "text"
-    """Column or key that holds the story, in .jsonl, .json, .csv, .parquet and on the hub."""
-    separator: Annotated[str, Check(lambda text: text.strip(), "it is the line that ends a story, not blank")] = EOT
-    """Line that ends a story in a .txt file."""
+    """Column or key that holds the story, in .jsonl, .json, .csv, .parquet and on the hub. If a file has no `text`, its
+    only column of text."""
+    separator: str | None = None
+    """Line between the stories of a text file; `blank line` or `two blank lines` are understood. Unset: recognized."""
     min_chars: CountOrZero = 20
     """Skip stories with fewer characters, and count them."""
     layout: Literal["packed", "aligned", "rows"] = "packed"

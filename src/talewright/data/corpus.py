@@ -22,12 +22,12 @@ from talewright.data.layout import (
     starts_name,
     token_dtype,
 )
+from talewright.data.summary import no_stories
 from talewright.errors import UserError
 from talewright.files import read_json, reject_outside_links, sha256_file
 from talewright.tokenizer import Tokenizer
 
 _PREPARE_AGAIN = "; remove the folder and prepare it again"
-_ADJECTIVES = {"train": "training", "valid": "validation", "test": "test"}
 
 
 def is_corpus(folder: Path) -> bool:
@@ -74,12 +74,7 @@ class Corpus:
     def split(self, name: SplitName) -> Split:
         """The stories of one split. Raises UserError if the corpus has none."""
         if name not in self.manifest["splits"]:
-            train = self.manifest["splits"]["train"]["stories"]
-            raise UserError(
-                f"{self.folder} has no {_ADJECTIVES.get(name, name)} stories, and {train:,} training stories; "
-                f"name some with --{name} FILE, or a share with --data.splits, such as [90, 10]. In a text file, "
-                "--separator names the line that ends a story"
-            )
+            raise UserError(no_stories(self.manifest, name))
         return Split(self.folder, name, self.manifest, self.tokenizer)
 
     def verify(self) -> None:
@@ -109,9 +104,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _is_complete(manifest: dict[str, Any]) -> bool:
     """Whether every value that is used exists and has its type."""
-    tokenizer, request, splits = (manifest.get(name) for name in ("tokenizer", "request", "splits"))
+    tokenizer, request, splits, source = (manifest.get(name) for name in ("tokenizer", "request", "splits", "source"))
     return (
-        isinstance(tokenizer, dict)
+        isinstance(manifest.get("data"), dict)
+        and isinstance(source, dict)
+        and isinstance(source.get("read"), dict)
+        and isinstance(tokenizer, dict)
         and isinstance(tokenizer.get("fingerprint"), str)
         and isinstance(request, dict)
         and isinstance(request.get("tokenizer"), dict)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from talewright.data import Split
 from talewright.data.sources import last_name
@@ -37,6 +38,8 @@ class EvaluationOptions:
     """Names of `evaluator.TASKS`."""
     data: str | None = None
     """Source of the held-out stories; None for a run's own validation stories."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How `data` is read: settings of the section data, such as {"format": "lines"}."""
     checkpoint: str = "best"
     limit: int | None = None
     """Use only the first N held-out stories."""
@@ -48,7 +51,7 @@ class EvaluationContext:
 
     def __init__(self, run: RunFolder, options: EvaluationOptions) -> None:
         self.run, self.generation, self.tokenizer = run, options.generation, run.tokenizer
-        stories, sizes = run.stories(options.data)
+        stories, sizes = run.stories(options.data, options.reading)
         self.stories, self.story_bytes = stories[: options.limit], sizes[: options.limit]
         named = options.data or run.recipe.data.valid
         self.source = last_name(named) if named else f"validation stories of {last_name(run.recipe.data.source)}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +53,8 @@ class InspectionOptions:
     """A second model to compare with: another run's folder, or a checkpoint of the same run."""
     data: str | None = None
     """Source of the stories; the run's own validation stories if it is None."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How `data` is read: settings of the section data, such as {"format": "lines"}."""
 
 
 def inspect_run(folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None) -> Path:
@@ -74,7 +78,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
             notes.append(
                 f"The text has {tokens:,} tokens, more than the model's context: it is cut to the first {context:,}."
             )
-        inspector = Inspector(inspected, _stories(run, options.data, notes), options.text)
+        inspector = Inspector(inspected, _stories(run, options, notes), options.text)
         _inspect_model(inspection, inspector, options, target / "plots")
     for note in notes:
         logger.warning(note)
@@ -112,10 +116,11 @@ def _open_other(run: RunFolder, against: str, notes: list[str]) -> InspectedMode
     return open_model(RunFolder(against), "best", notes)
 
 
-def _stories(run: RunFolder, data: str | None, notes: list[str]) -> list[np.ndarray]:
-    """The stories of `data`, or the run's validation stories, or bundled ones if these are not available."""
-    if data is not None:
-        return tokenize_source(DataConfig(source=data, limit=STORIES), run.tokenizer)[0]
+def _stories(run: RunFolder, options: InspectionOptions, notes: list[str]) -> list[np.ndarray]:
+    """The stories of `options.data`, or the run's validation stories, or bundled ones if these are not available."""
+    if options.data is not None:
+        config = DataConfig(source=options.data, limit=STORIES, **options.reading)
+        return tokenize_source(config, run.tokenizer)[0]
     try:
         return run.corpus().split("valid").first_stories(STORIES)[0]
     except UserError as error:

@@ -139,14 +139,21 @@ class RunFolder:
         if (self.path / METADATA).exists() and metadata.get("fingerprint") != corpus.fingerprint:
             raise UserError(
                 f"{self.path} began with other stories than {corpus.folder} holds: "
-                f"{metadata.get('source') or 'its source'} has changed since. Put back what it was, or train into "
-                "another folder"
+                f"{metadata.get('source') or 'its source'} has changed since, or is read in another way than "
+                "data.json says. Put back what it was, set --data.format, or train into another folder"
             )
 
-    def stories(self, data: str | None = None) -> tuple[list[np.ndarray], np.ndarray]:
-        """Token ids and UTF-8 sizes of the run's validation stories, or of all the stories of `data`."""
+    def stories(
+        self, data: str | None = None, reading: Mapping[str, Any] | None = None
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Token ids and UTF-8 sizes of the run's validation stories, or of all the stories of `data`.
+
+        The format of `data` is recognized, whatever the run's own stories have; `reading` are settings of the section
+        data that say how it is read.
+        """
         if data is not None:
-            return tokenize_source(dataclasses.replace(self.recipe.data, source=data, limit=None), self.tokenizer)
+            settings = {"source": data, "limit": None, "format": "auto", "separator": None, **(reading or {})}
+            return tokenize_source(dataclasses.replace(self.recipe.data, **settings), self.tokenizer)
         return self.corpus().split("valid").first_stories()
 
     def write_recipe(self, recipe: Recipe) -> None:
@@ -196,6 +203,7 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
     recipe = _with_absolute_paths(recipe)
     initial = _initial_checkpoint(recipe, corpus.tokenizer)
     metadata: dict[str, Any] = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
+    metadata["recognized"] = corpus.manifest.get("recognized", {})
     if teacher is not None:
         metadata["teacher"] = teacher
     with _write_errors(path):

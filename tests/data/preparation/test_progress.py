@@ -30,7 +30,7 @@ def test_a_long_stage_shows_its_progress(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_on_a_terminal_it_is_a_bar(monkeypatch: pytest.MonkeyPatch):
-    assert "30/30 stories" in run(True, monkeypatch, Terminal())
+    assert "  30 stories" in run(True, monkeypatch, Terminal())
 
 
 def test_nothing_is_shown_if_it_is_turned_off(monkeypatch: pytest.MonkeyPatch):

@@ -7,9 +7,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talewright.config import DataConfig
 from talewright.data.preparation import deduplicate
 from talewright.data.preparation.deduplicate import digest, first_occurrences
-from talewright.data.preparation.split import assign
+from talewright.data.preparation.split import assign, assign_by_position, split_stories
 
 stories = st.lists(st.text(max_size=20), max_size=200)
 shares = st.floats(0, 0.45)
@@ -55,3 +56,30 @@ def test_the_first_of_each_text_is_kept_across_sources(parts: list[list[str]]):
         with mock.patch.object(deduplicate, "_GROUP", group):
             found = first_occurrences([digests(part) for part in parts])
         assert [list(some) for some in found] == expected
+
+
+class Staged:
+    """Stories as they are staged."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.digests, self.sizes = digests(texts), np.array([len(text.encode()) for text in texts], dtype=np.int64)
+
+
+@given(st.sets(st.text(min_size=1), min_size=2, max_size=120), st.randoms())
+def test_two_stories_or_more_always_give_some_to_training_and_to_validation(texts: set[str], draw):
+    ordered = sorted(texts)
+    splits, _ = split_stories(DataConfig(), {"train": Staged(ordered)})  # type: ignore[dict-item]
+    assert len(splits["valid"]) >= max(1, min(5, len(texts) // 10))
+    assert len(splits["train"]) + len(splits["valid"]) == len(texts)
+    shuffled = draw.sample(ordered, len(ordered))
+    again, _ = split_stories(DataConfig(), {"train": Staged(shuffled)})  # type: ignore[dict-item]
+    assert {shuffled[n] for n in again["valid"].indices} == {ordered[n] for n in splits["valid"].indices}
+
+
+@given(st.lists(st.integers(1, 4000), min_size=2, max_size=200), st.floats(0.01, 0.4), st.floats(0, 0.4))
+def test_documents_are_split_in_order_by_their_share_of_the_text(sizes: list[int], valid: float, test: float):
+    numbers = assign_by_position(np.array(sizes), valid, test)
+    assert numbers.tolist() == sorted(numbers.tolist())
+    assert (numbers == 0).any()
+    assert test or (numbers == 1).any()
+    assert abs(np.array(sizes)[numbers == 2].sum() / sum(sizes) - test) <= 2 * max(sizes) / sum(sizes)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from talewright.config import EOT, DataConfig
 from talewright.data.sources import text as source_text
 from talewright.data.sources.formats import read_records
+from talewright.data.sources.recognize import recognize
 from talewright.errors import UserError
 from tests.data.cases import as_bytes, packed, tales
 
@@ -23,7 +26,11 @@ line = st.text(alphabet=st.sampled_from("ab é😀\u2028\x0b,\"\\{}[]:'"), max_s
 def read(name: str, data: bytes, piece: int = 1 << 20, **settings) -> list[str]:
     """The stories of a file that arrives in chunks of `piece` bytes."""
     with mock.patch.object(source_text, "CHUNK_BYTES", piece):
-        return list(read_records(name, lambda: io.BytesIO(data), DataConfig(**settings)))
+        return list(read_file(name, lambda: io.BytesIO(data), DataConfig(**settings)))
+
+
+def read_file(name: str, open_file: Callable[[], Any], config: DataConfig) -> Iterator[str]:
+    return read_records(name, open_file, recognize(name, open_file, config).form)
 
 
 def stripped(records: list[str]) -> list[str]:
@@ -108,23 +115,25 @@ def test_a_byte_order_mark_is_no_part_of_the_first_story():
 
 def test_one_line_of_100_mb_is_one_story():
     size = 100_000_000
-    found = read("a.txt", b"word " * (size // 5))
+    found = read("a.txt", b"word " * (size // 5), separator=EOT)
     assert len(found) == 1
     assert len(found[0]) == size
 
 
+NO_SEPARATOR = "in 8 million characters; name what separates its stories with --separator, or read it as plain text"
 LONG_LINE = "a line of more than 8 million characters, which is no story$"
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "message"),
+    ("name", "line", "settings", "message"),
     [
-        ("a.txt", b"A line.\n", r"no line <\|endoftext\|> in 8 million characters; name the line .* --separator$"),
-        ("a.txt", b"A word. ", LONG_LINE),
-        ("a.jsonl", b"A word. ", LONG_LINE),
+        ("a.txt", b"A line.\n", {"separator": EOT}, rf"no line {re.escape(EOT)} {NO_SEPARATOR}"),
+        ("a.txt", b"A line.\n", {"format": "blank-lines"}, f"no blank line {NO_SEPARATOR}"),
+        ("a.txt", b"A word. ", {"format": "lines"}, LONG_LINE),
+        ("a.jsonl", b"A word. ", {}, LONG_LINE),
     ],
 )
-def test_what_has_no_end_is_refused_before_it_fills_the_memory(name: str, line: bytes, message: str):
+def test_what_has_no_end_is_refused_before_it_fills_the_memory(name: str, line: bytes, settings: Any, message: str):
     class Endless:
         pieces = 0
 
@@ -140,8 +149,8 @@ def test_what_has_no_end_is_refused_before_it_fills_the_memory(name: str, line: 
         mock.patch.object(source_text, "LONGEST_STORY", 8 << 20),
         pytest.raises(UserError, match=f"^{name} has {message}"),
     ):
-        list(read_records(name, lambda: endless, DataConfig()))
-    assert endless.pieces < 12
+        list(read_file(name, lambda: endless, DataConfig(**settings)))
+    assert endless.pieces < 16  # four of them to recognize it
 
 
 REFUSED = {
@@ -153,12 +162,12 @@ REFUSED = {
     "not UTF-8, later": ("a.jsonl", b'"caf\xc3\xa9"\n"\xff"', "a.jsonl is not UTF-8: byte 0xFF at offset 9."),
     "cut within a character": ("a.txt", "Once é".encode()[:-1], "a.txt is not UTF-8: byte 0xC3 at offset 5."),
     "UTF-16": ("a.txt", "Once".encode("utf-16"), "iconv -f utf-16 -t utf-8 a.txt"),
-    "no key": ("stories.jsonl", b'{"story": "x", "id": 1}', 'stories.jsonl line 1 has no "text"; it has "story", "id"'),
+    "no key": ("stories.jsonl", b'{"story": "x", "note": "y"}', 'line 1 has no "text"; it has "story", "note"'),
     "no key later": ("a.jsonl", b'{"text": "x"}\n\n{"id": 1}', 'a.jsonl line 3 has no "text"; it has "id".'),
     "no column": (
         "a.csv",
-        b"story,id\nx,1\n",
-        'line 1 has no "text"; it has "story", "id". Name the right one with --text-key',
+        b"story,note\nx,y\n",
+        'line 1 has no "text"; it has "story", "note". Name the right one with --text-key',
     ),
     "no Parquet column": (
         "a.parquet",
@@ -177,7 +186,6 @@ REFUSED = {
     "cut list": ("a.json", b'["one", "two', "a.json is not JSON as it should be: Unterminated string"),
     "no comma": ("a.json", b'["one" "two"]', "a list has neither , nor ]"),
     "two lists": ("a.json", b'{"a": ["x"], "b": ["y"]}', "its object holds 2 lists; one list of stories is read"),
-    "lines in .json": ("a.json", b'{"text": "x"}\n{"text": "y"}', "its object holds 0 lists"),
     "goes on": ("a.json", b'["x"]\n["y"]', "it goes on after its end; one JSON value a line is called .jsonl"),
     "no list": ("a.json", b"17", "it holds neither a list nor an object"),
     "no Parquet": ("a.parquet", b"PAR1 no", "a.parquet cannot be read as Parquet: "),
@@ -186,11 +194,7 @@ REFUSED = {
     "no zstd": ("a.txt.zst", b"Once upon a time", "a.txt.zst is damaged or cut short ("),
     "cut zstd": ("a.txt.zst", packed(".zst", as_bytes("txt", tales(50)))[:-5], "a.txt.zst is damaged or cut short ("),
     "endless line": ("a.csv", b'text\n"' + b"x\n" * 3000, "a.csv line"),
-    "unknown": (
-        "a.docx",
-        b"",
-        "has an unknown format; .txt, .jsonl, .json, .csv, .parquet are read,",
-    ),
+    "unknown": ("a.docx", b"PK\3\4\0\0", "a.docx has an unknown format and is no text; .txt, .csv, .tsv, .json,"),
 }
 
 

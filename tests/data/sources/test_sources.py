@@ -74,15 +74,15 @@ def test_the_bundled_stories_are_a_source():
     ten = stories(DataConfig(source="bundled:10"))["train"]
     assert len(set(ten)) == 10
     assert stories(DataConfig(source="bundled", limit=12))["train"][:10] == ten
-    assert identify("bundled") != identify("bundled:10")
+    assert identify("bundled", DataConfig()) != identify("bundled:10", DataConfig())
 
 
 def test_a_changed_file_is_another_source(tmp_path: Path):
     path = write_txt(tmp_path / "a.txt", ["one"])
-    before = identify(str(path))
-    assert identify(str(path)) == before
+    before = identify(str(path), DataConfig())
+    assert identify(str(path), DataConfig()) == before
     write_txt(path, ["one", "two"])
-    assert identify(str(path)) != before
+    assert identify(str(path), DataConfig()) != before
 
 
 def test_a_missing_source_is_named_with_similar_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -90,12 +90,12 @@ def test_a_missing_source_is_named_with_similar_names(tmp_path: Path, monkeypatc
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    endings = ".txt, .jsonl, .json, .csv and .parquet, each also as .gz or .zst, are read"
+    endings = ".txt, .jsonl, .json, .csv, .tsv and .parquet, each also as .gz or .zst, are read"
     messages = {
         "stories.txt": "no such file or folder: stories.txt. Did you mean --data ../stories.txt?",
         "../storys.txt": "no such file or folder: ../storys.txt. Did you mean --data ../stories.txt?",
         "none": "no such file or folder: none; --data takes a file, a folder, a glob, hub:OWNER/NAME or bundled",
-        "empty": f"folder empty holds no story file; {endings}",
+        "empty": f'folder empty holds no story file; {endings}. A glob names others, such as --data "empty/*.md"',
         "*.txt": "no file matches *.txt",
         "bundled:many": "bundled:many does not name a number of stories; write for example bundled:20000",
         "bundled:0": "bundled:0 does not name a number of stories; write for example bundled:20000",

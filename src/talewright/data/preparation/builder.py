@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ from talewright.data.preparation.split import SplitStories, split_stories
 from talewright.data.preparation.staging import StagedCounts, StagedStories, StagingWriter
 from talewright.data.preparation.tokenize import tokenize_stories
 from talewright.data.sources import InterruptedSourceError, SplitInput, open_splits
+from talewright.data.sources.file_format import FileFormat
 from talewright.errors import UserError
 from talewright.files import (
     atomic_folder,
@@ -44,10 +46,14 @@ from talewright.files import (
 from talewright.tokenizer import Tokenizer, make_tokenizer
 from talewright.version import __version__
 
+logger = logging.getLogger(__name__)
+
 SAVE_SECONDS = 5.0
 """At least so long between two saves of the progress, which wait for the disk."""
 BPE_TRAINING_BYTES = 128 << 20
 """Of text, at most about; the memory of BPE training grows with the number of different words."""
+_FEW_VALID = 10
+"""Fewer validation stories are warned of."""
 _UPDATE = 512  # stories between two updates of the progress display
 _PROGRESS = "progress.json"
 _STAGING = "staging"
@@ -103,9 +109,15 @@ class CorpusBuilder:
         staged: dict[SplitName, StagedStories] = {
             name: StagedStories(self.staging, name, counts) for name, counts in self.counts.items()
         }
-        splits, duplicates = split_stories(self.request.data, staged)
+        by_position = any(form.kind == "text" for form, _ in self.recognized.get("train", ()))
+        splits, duplicates = split_stories(self.request.data, staged, by_position)
         if "train" not in splits:
             self._refuse_empty(duplicates["train"])
+        if 0 < (valid := len(splits.get("valid", ()))) < _FEW_VALID:
+            logger.warning(
+                "%s for validation: too few to measure small differences; --valid FILE names more",
+                "only 1 story is" if valid == 1 else f"only {valid} stories are",
+            )
         tokenizer = self._make_tokenizer(splits["train"])
         width = token_dtype(tokenizer.vocab_size).itemsize
         shards = sum(bytes_for_tokens(stories.n_bytes, len(stories), width) for stories in splits.values())
@@ -122,6 +134,8 @@ class CorpusBuilder:
         """Of the sources that are being read."""
         self.counts: dict[SplitName, StagedCounts] = {}
         """What is staged of each input, in whole source files."""
+        self.recognized: dict[SplitName, list[tuple[FileFormat, int]]] = {}
+        """The formats of the files that are staged of each input, and how many consecutive files have each."""
         self.read_all = False
 
     def _load_progress(self) -> None:
@@ -132,13 +146,18 @@ class CorpusBuilder:
             counts = {name: StagedCounts(**values) for name, values in saved["counts"].items()}
             numbers = [number for some in counts.values() for number in vars(some).values()]
             if {*counts} <= {*SPLITS} and all(type(number) is int and number >= 0 for number in numbers):
-                self.counts, self.versions = counts, saved["versions"]
+                recognized = {
+                    name: [(FileFormat(**form), count) for form, count in some]
+                    for name, some in saved["recognized"].items()
+                }
+                self.counts, self.versions, self.recognized = counts, saved["versions"], recognized
                 self.read_all = saved["read_all"] is True and "train" in counts
 
     def _save_progress(self) -> None:
         counts = {name: asdict(some) for name, some in self.counts.items()}
         values = {"request": self.request.values, "versions": self.versions, "counts": counts}
-        write_json(self.folder / _PROGRESS, values | {"read_all": self.read_all})
+        recognized = {name: [(form.values(), n) for form, n in some] for name, some in self.recognized.items()}
+        write_json(self.folder / _PROGRESS, values | {"recognized": recognized, "read_all": self.read_all})
 
     def _require_space(self, needed: int) -> None:
         self.needed = needed
@@ -180,6 +199,7 @@ class CorpusBuilder:
                     writer.flush()
                     counts.files += 1
                     self.counts[name] = dataclasses.replace(counts)
+                    self._add_recognized(name, file.form())
                     if time.monotonic() - saved >= SAVE_SECONDS:
                         writer.sync()
                         self._save_progress()
@@ -187,6 +207,12 @@ class CorpusBuilder:
             finally:
                 writer.sync()
                 self._save_progress()
+
+    def _add_recognized(self, name: SplitName, form: FileFormat | None) -> None:
+        if form is not None:
+            formats = self.recognized.setdefault(name, [])
+            count = formats.pop()[1] if formats and formats[-1][0] == form else 0
+            formats.append((form, count + 1))
 
     def _refuse_empty(self, duplicates: int) -> None:
         counts = self.counts["train"]
@@ -243,6 +269,9 @@ class CorpusBuilder:
             | {"duplicates": duplicates[name]}
             for name, some in self.counts.items()
         }
+        recognized = {
+            name: [{"files": count, **form.values()} for form, count in some] for name, some in self.recognized.items()
+        }
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -250,6 +279,7 @@ class CorpusBuilder:
             "request": self.request.values,
             "data": json.loads(json.dumps(asdict(self.request.data))),
             "source": {"fingerprint": digests.hexdigest(), "versions": self.versions, "read": read},
+            "recognized": recognized,
             "tokenizer": {"fingerprint": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size},
             "dtype": token_dtype(tokenizer.vocab_size).name,
             "shard_tokens": layout.SHARD_TOKENS,

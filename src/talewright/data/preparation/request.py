@@ -30,8 +30,10 @@ class PreparationRequest:
     def values(self) -> dict[str, Any]:
         """Everything that the prepared stories depend on, as plain values; needs no network."""
         own = {name: getattr(self.data, name) for name in ("source", "valid", "test")}
-        data: dict[str, Any] = {name: None if source is None else identify(source) for name, source in own.items()}
-        for name in ("splits", "limit", "valid_limit", "text_key", "separator", "min_chars"):
+        data: dict[str, Any] = {
+            name: None if source is None else identify(source, self.data) for name, source in own.items()
+        }
+        for name in ("splits", "limit", "valid_limit", "format", "text_key", "separator", "min_chars"):
             data[name] = getattr(self.data, name)
         tokenizer: dict[str, Any] = {"kind": self.tokenizer.kind}
         if self.tokenizer.kind == "saved":  # the same in whatever folder it is

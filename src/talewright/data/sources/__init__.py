@@ -12,11 +12,13 @@ from typing import Any
 
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
-from talewright.data.sources.files import SourceFile, find_files, open_files
+from talewright.data.sources.files import SourceFile, open_files, recognize_files
 from talewright.errors import UserError
 
 HUB = "hub:"
 BUNDLED_STORIES = 20_000
+RECOGNITION = 1
+"""Counts the changes of how files on the hub are recognized."""
 
 
 class InterruptedSourceError(UserError):
@@ -98,15 +100,22 @@ def last_name(name: str) -> str:
     return name if is_bundled(name) or name.startswith(HUB) else Path(name).name
 
 
-def identify(name: str) -> dict[str, Any]:
-    """What the prepared stories of a source depend on, as plain values; needs no network."""
+def identify(name: str, config: DataConfig) -> dict[str, Any]:
+    """What the prepared stories of a source depend on, as plain values; needs no network.
+
+    It holds what was recognized of files on this machine. Files on the hub are recognized when they are read.
+    """
     if is_bundled(name):
         first = "\0".join(_bundled_stories(100))
         return {"bundled": _bundled_count(name), "grammar": blake2b(first.encode(), digest_size=8).hexdigest()}
     if name.startswith(HUB):
-        return {"hub": name.removeprefix(HUB)}
-    files = [(path.resolve(), path.stat()) for path in find_files(name)[0]]
-    return {"files": [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in files]}
+        return {"hub": name.removeprefix(HUB), "recognition": RECOGNITION}
+    recognized = recognize_files(name, config)
+    files = [(path.resolve(), path.stat()) for path, _ in recognized]
+    return {
+        "files": [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in files],
+        "recognized": [form.values() for _, form in recognized],
+    }
 
 
 def is_bundled(name: str) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -26,6 +29,15 @@ def decompress(stream: ByteStream, name: str) -> ByteStream:
     if suffix == ".gz":
         return cast(ByteStream, gzip.GzipFile(fileobj=cast(BinaryIO, stream)))
     return _ZstandardStream(stream) if suffix == ".zst" else stream
+
+
+@contextmanager
+def damage_errors(name: str) -> Iterator[None]:
+    """Turn an error of decompression into a UserError that names the file."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{name} is damaged or cut short ({error}); download or make it again") from None
 
 
 class _ZstandardStream:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import glob
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,8 +16,15 @@ from typing import Any
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
 from talewright.data.sources.compression import COMPRESSED
-from talewright.data.sources.formats import format_of, read_records
+from talewright.data.sources.file_format import FileFormat, RecognizedFile
+from talewright.data.sources.formats import read_records
+from talewright.data.sources.recognize import OPTIONS, SAMPLE_BYTES, is_story_file, recognize
 from talewright.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+FEWEST_OF_SEVERAL = 20
+"""Pieces of a text file that are taken for stories if it is one of several files, which may be one story each."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +36,40 @@ class SourceFile:
     """Its stories, in order."""
     path: Path | None = None
     """Where it is, if it is on this machine."""
+    form: Callable[[], FileFormat | None] = lambda: None
+    """How it holds its stories, if it is a file."""
 
 
 def open_files(name: str, config: DataConfig) -> dict[SplitName, list[SourceFile]]:
     """The files of a name, by split. Raises UserError if there are none."""
-    paths, root = find_files(name)
-    return by_split((_relative(path, root), _local_file(path, config)) for path in paths)
+    root = find_files(name)[1]
+    return by_split((_relative(path, root), _local_file(path, form)) for path, form in recognize_files(name, config))
+
+
+def recognize_files(name: str, config: DataConfig) -> list[tuple[Path, FileFormat]]:
+    """The files of a name, sorted, and how each holds its stories, which is logged once per content and settings."""
+    paths = find_files(name)[0]
+    stats = [(str(path), path.stat()) for path in paths]
+    files = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    settings = DataConfig(format=config.format, separator=config.separator, text_key=config.text_key)
+    return list(zip(paths, _recognize_all(name, files, settings), strict=True))
+
+
+@lru_cache(16)
+def _recognize_all(name: str, files: tuple[tuple[str, int, int], ...], settings: DataConfig) -> list[FileFormat]:
+    several = {"sample_bytes": max(SAMPLE_BYTES // len(files), 1 << 14), "fewest": FEWEST_OF_SEVERAL}
+    found = [
+        recognize(path, _opener(Path(path)), settings, size=size, **several if len(files) > 1 else {})
+        for path, size, _ in files
+    ]
+    alike: dict[FileFormat, list[RecognizedFile]] = {}
+    for each in found:
+        alike.setdefault(each.form, []).append(each)
+    for some in alike.values():
+        if some[0].message:
+            alone, form = len(some) == 1, some[0].form
+            logger.info(some[0].message if alone else f"{name}: {len(some):,} files of {form.describe()} ({OPTIONS})")
+    return [each.form for each in found]
 
 
 def find_files(name: str) -> tuple[list[Path], Path]:
@@ -42,8 +79,8 @@ def find_files(name: str) -> tuple[list[Path], Path]:
         return [path], path.parent
     if path.is_dir():
         files, root = [entry for entry in path.rglob("*") if _is_story_file(entry, path)], path
-        formats = f".txt, .jsonl, .json, .csv and .parquet, each also as {' or '.join(COMPRESSED)}, are read"
-        message = f"folder {name} holds no story file; {formats}"
+        formats = f".txt, .jsonl, .json, .csv, .tsv and .parquet, each also as {' or '.join(COMPRESSED)}, are read"
+        message = f'folder {name} holds no story file; {formats}. A glob names others, such as --data "{name}/*.md"'
     elif glob.has_magic(name):
         found = (Path(entry) for entry in glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no ".."
         files, root = [entry for entry in found if entry.is_file()], glob_root(path)
@@ -84,14 +121,19 @@ def _split_of(name: str) -> SplitName:
     return split
 
 
-def _local_file(path: Path, config: DataConfig) -> SourceFile:
+def _local_file(path: Path, form: FileFormat) -> SourceFile:
+    open_file = _opener(path)
+    return SourceFile(str(path), lambda: read_records(str(path), open_file, form), path, lambda: form)
+
+
+def _opener(path: Path) -> Callable[[], Any]:
     def open_file() -> Any:
         try:
             return path.open("rb")
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
-    return SourceFile(str(path), lambda: read_records(str(path), open_file, config), path)
+    return open_file
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -100,7 +142,7 @@ def _relative(path: Path, root: Path) -> str:
 
 def _is_story_file(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and format_of(path.name) is not None and path.is_file()
+    return not hidden and is_story_file(path.name) and path.is_file()
 
 
 def _suggestion(path: Path) -> str:

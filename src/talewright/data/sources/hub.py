@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from glob import has_magic
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +15,17 @@ from talewright.config import DataConfig
 from talewright.data.layout import SplitName
 from talewright.data.sources import HUB, InterruptedSourceError, StorySource
 from talewright.data.sources.compression import ByteStream
+from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.files import SourceFile, by_split, glob_root
-from talewright.data.sources.formats import format_of, no_such_key, read_records
+from talewright.data.sources.formats import read_records
+from talewright.data.sources.keys import no_such_key
+from talewright.data.sources.recognize import is_story_file, recognize
 from talewright.errors import UserError
 
+logger = logging.getLogger(__name__)
+
+SAMPLE_BYTES = 1 << 20
+"""Bytes of a file that are downloaded to recognize its format."""
 TIMEOUT = 10.0
 """Seconds that the hub has for its first answer."""
 RETRIES = 2
@@ -128,17 +136,31 @@ def _repository_files(
 ) -> dict[SplitName, list[SourceFile]]:
     matching = sorted(name for name in names if fnmatchcase(name, pattern))
     if not matching:
-        stories = [name for name in names if format_of(name)]
+        stories = [name for name in names if is_story_file(name)]
         listed = ", ".join(stories[:8]) + (" ..." if len(stories) > 8 else "")
         raise UserError(f"{repo} has no file {pattern} on the hub; it has {listed or 'no story files'}")
     root = glob_root(Path(pattern)).as_posix() if has_magic(pattern) else ""
-    read = partial(_read_repository_file, repo, revision, config)
-    return by_split((name.removeprefix(root), SourceFile(f"{repo}/{name}", partial(read, name))) for name in matching)
+    files = (_repository_file(repo, revision, name, config) for name in matching)
+    return by_split((name.removeprefix(root), file) for name, file in zip(matching, files, strict=True))
 
 
-def _read_repository_file(repo: str, revision: str, config: DataConfig, name: str) -> Iterator[str]:
-    with _hub_errors(repo, f"broke off within {name}; the same command continues"):
-        yield from read_records(name, lambda: _open_file(repo, revision, name), config)
+def _repository_file(repo: str, revision: str, name: str, config: DataConfig) -> SourceFile:
+    errors = partial(_hub_errors, repo, f"broke off within {name}; the same command continues")
+    open_file = partial(_open_file, repo, revision, name)
+
+    @cache
+    def form() -> FileFormat:
+        with errors():
+            found = recognize(name, open_file, config, SAMPLE_BYTES)
+        if found.message:
+            logger.info(found.message)
+        return found.form
+
+    def read() -> Iterator[str]:
+        with errors():
+            yield from read_records(name, open_file, form())
+
+    return SourceFile(f"{repo}/{name}", read, form=form)
 
 
 def _open_file(repo: str, revision: str, name: str) -> ByteStream:

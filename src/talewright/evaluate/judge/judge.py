@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class JudgeOptions:
     prompts: tuple[str, ...] = ()
     """Those of held-out stories if there are none."""
     data: str | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How `data` is read: settings of the section data, such as {"format": "lines"}."""
     checkpoint: str = "best"
     seed: int = 0
     concurrency: int = 4
@@ -119,7 +122,7 @@ def _exercises(run: RunFolder, options: JudgeOptions) -> list[Exercise]:
 
 def _cut_stories(run: RunFolder, options: JudgeOptions) -> list[tuple[str, str]]:
     """Held-out stories, each cut in two."""
-    stories, _ = run.stories(options.data)
+    stories, _ = run.stories(options.data, options.reading)
     texts = set(run.tokenizer.decode_batch(stories))
     shuffled = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).hexdigest())
     long = [text for text in shuffled if len(text.split()) >= MIN_WORDS]

@@ -1,0 +1,122 @@
+"""Recognition of a file's format: by the ending of its name and by a sample of its contents."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import PurePosixPath
+
+from talewright.config import EOT, DataConfig
+from talewright.data.sources.compression import COMPRESSED, ByteStream, damage_errors, decompress
+from talewright.data.sources.file_format import FileFormat, RecognizedFile, blank_lines
+from talewright.data.sources.recognize_tables import recognize_csv, recognize_json, recognize_parquet
+from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_text
+from talewright.errors import UserError
+
+SAMPLE_BYTES = 4 << 20
+"""Decompressed bytes that a file is recognized by."""
+TEXT = "text"
+ENDINGS = {
+    **{"txt": TEXT, "text": TEXT, "jsonl": "jsonl", "ndjson": "jsonl", "json": "json"},
+    **{"csv": "csv", "tsv": "csv", "parquet": "parquet"},
+}
+"""Formats by the ending of a name."""
+OPTIONS = "--format, --separator change this"
+
+
+def ending_of(name: str) -> str:
+    """The ending of a name without that of its compression, such as `txt`; "" if it has none."""
+    path = PurePosixPath(name.lower())
+    if path.suffix in COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix[1:]
+
+
+def is_story_file(name: str) -> bool:
+    """Whether a file is read as stories if its folder is: its name has a known ending."""
+    return ending_of(name) in ENDINGS
+
+
+def recognize(
+    name: str,
+    open_file: Callable[[], ByteStream],
+    config: DataConfig,
+    sample_bytes: int = SAMPLE_BYTES,
+    size: int | None = None,
+    fewest: int = FEWEST,
+) -> RecognizedFile:
+    """How a file holds its stories. `size` are the bytes of the file, if they are known, to estimate its stories.
+
+    `config.format` and `config.separator` are followed where they are set. Raises UserError if the file has an unknown
+    ending and is no text; damage is left to the reader to report.
+    """
+    kind = config.format if config.format != "auto" else ENDINGS.get(ending_of(name))
+    if kind == "parquet":
+        return recognize_parquet(name, open_file, config.text_key)
+    data, complete = _sample(name, open_file, sample_bytes)
+    if kind is None and _is_binary(data):
+        raise UserError(
+            f"{name} has an unknown format and is no text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
+            f"each also as {' or '.join(COMPRESSED)}; --format names the format of a file with another ending"
+        )
+    sample = io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode("utf-8-sig", "replace"), final=True)
+    if kind == "csv":
+        return recognize_csv(name, sample, config.text_key, tabs=ending_of(name) == "tsv")
+    if kind in ("json", "jsonl"):
+        return recognize_json(name, sample, config.text_key, "" if config.format == "auto" and kind == "json" else kind)
+    if form := _given_form(config, sample):
+        return RecognizedFile(form)
+    found, other = recognize_text(sample, complete, fewest)
+    scale = 1.0 if complete else size / len(data) if size else 0.0
+    return RecognizedFile(found.form, f"{name}: {_sentence(found, other, scale)}")
+
+
+def count_text(count: int, scale: float) -> str:
+    """A number of stories: exact for a scale of 1, or estimated from a sample of one part in `scale` (0: unknown)."""
+    if scale == 1:
+        return f"{count:,}"
+    return f"about {round(count * scale, 1 - len(str(int(count * scale)))):,.0f}" if scale else f"more than {count:,}"
+
+
+def _sentence(found: RecognizedText, other: RecognizedText | None, scale: float) -> str:
+    sentence = found.form.describe(count_text(found.stories, scale))
+    if other is None:
+        return f"{sentence} ({OPTIONS})"
+    lines = other.form.kind == "lines"
+    instead = "as one story per line" if lines else "as " + other.form.describe()
+    return (
+        f"{sentence}; {instead}, it would be {count_text(other.stories, scale)}: --format {other.form.kind} ({OPTIONS})"
+    )
+
+
+def _given_form(config: DataConfig, sample: str) -> FileFormat | None:
+    """The format of a text file that the settings name; None if it is to be recognized."""
+    given = config.separator
+    lines = blank_lines(given) if given is not None else 0
+    if config.format in ("lines", "text"):
+        return FileFormat(config.format)
+    if config.format == "blank-lines" or lines:
+        return FileFormat("blank-lines", blank_lines=max(1, lines))
+    if given is not None:
+        return FileFormat("separator", given)
+    if config.format == "separator":
+        found = recognize_text(sample, True)[0].form
+        return found if found.kind == "separator" else FileFormat("separator", EOT)
+    return None
+
+
+def _sample(name: str, open_file: Callable[[], ByteStream], sample_bytes: int) -> tuple[bytes, bool]:
+    """The first bytes of a file, decompressed, and whether they are all."""
+    chunks, left = [], sample_bytes + 1
+    with closing(decompress(open_file(), name)) as stream, suppress(UserError), damage_errors(name):
+        while left > 0 and (chunk := stream.read(left)):
+            chunks.append(chunk)
+            left -= len(chunk)
+    data = b"".join(chunks)
+    return data[:sample_bytes], len(data) <= sample_bytes
+
+
+def _is_binary(data: bytes) -> bool:
+    return b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import logging
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talewright.config import EOT, DataConfig
+from talewright.data.sources import open_source
+from talewright.data.sources.formats import read_records
+from talewright.data.sources.recognize import recognize
+
+ACTIONS = ("found a red ball", "met a small dog", "went to the old park", "lost a blue hat", "made a big cake")
+
+
+def story(draw: random.Random, lines: int = 1) -> str:
+    """Several sentences on each line, as in a story for children."""
+    name = draw.choice(["Lily", "Tom", "Mia", "Ben"])
+    texts = []
+    for number in range(lines):
+        first = [] if number else [f"One day, {name} {draw.choice(ACTIONS)}."]
+        more = [f"{name} {draw.choice(ACTIONS)} with friend {draw.randrange(10**6)}." for _ in range(4)]
+        texts.append(" ".join([*first, *more]))
+    return "\n".join(texts)
+
+
+collections = st.builds(
+    lambda seed, count, lines: [story(random.Random(seed + n), lines) for n in range(count)],
+    st.integers(0, 10**6),
+    st.integers(10, 60),
+    st.integers(1, 3),
+)
+
+
+def found(name: str, data: bytes, **settings) -> tuple[str, list[str]]:
+    """What is recognized, and the stories that are read."""
+
+    def open_file() -> io.BytesIO:
+        return io.BytesIO(data)
+
+    form, message = recognize(name, open_file, DataConfig(**settings), size=len(data))
+    return message, [record.strip() for record in read_records(name, open_file, form) if record.strip()]
+
+
+BETWEEN = {
+    "<|endoftext|>": f"\n{EOT}\n",
+    "<|endoftext|> within": EOT,
+    "</s>": "\n</s>\n",
+    "blank lines": "\n\n",
+    "two blank lines": "\n\n\n",
+    "---": "\n---\n",
+    "* * *": "\n\n* * *\n\n",
+    "###": "\n\n###\n\n",
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+@given(stories=collections, windows=st.booleans())
+def test_stories_are_read_back_whatever_stands_between_them(name: str, stories: list[str], windows: bool):
+    if name in ("two blank lines", "---", "* * *", "###"):
+        stories = [each.replace("\n", "\n\n") for each in stories]  # paragraphs
+    text = BETWEEN[name].join(stories)
+    message, read = found("a.txt", text.replace("\n", "\r\n" if windows else "\n").encode())
+    assert read == stories
+    assert f"{len(stories)} stories separated by " in message
+
+
+@given(stories=collections)
+def test_a_story_per_line_is_read_back(stories: list[str]):
+    lines = [" ".join(each.split()) for each in stories]
+    for name in ("a.txt", "a", "stories.md", "a.text"):
+        message, read = found(name, "\n".join(lines).encode())
+        assert read == lines
+        assert message.startswith(f"{name}: {len(lines)} stories, one per line")
+
+
+def test_the_second_likely_reading_is_named_with_its_count():
+    stories = [story(random.Random(n), 4) for n in range(400)]
+    data = "\n\n".join(stories).encode()
+    message, read = found("my_stories.txt", data)
+    assert message == (
+        "my_stories.txt: 400 stories separated by blank lines; as one story per line, it would be 1,600: "
+        "--format lines (--format, --separator change this)"
+    )
+    assert read == stories
+    assert len(found("a.txt", data, format="lines")[1]) == 1600  # the advice works
+
+
+def play(draw: random.Random) -> str:
+    speeches = []
+    for _ in range(400):
+        lines = [f"And {draw.choice(ACTIONS)}, my lord," for _ in range(draw.randint(0, 3))]
+        speeches.append("\n".join([f"{draw.choice(['First Citizen', 'MENENIUS'])}:", *lines, "So it is. Speak. Go!"]))
+    return "\n\n".join(speeches)
+
+
+def book(draw: random.Random) -> str:
+    """Chapters of paragraphs, many of dialogue, wrapped at a width."""
+    paragraphs = []
+    for number in range(300):
+        if number % 30 == 0:
+            paragraphs.append(f"CHAPTER {number // 30 + 1}")
+        said = draw.random() < 0.4
+        paragraphs.append(f"“I {draw.choice(ACTIONS)},” he said." if said else story(draw).replace(". ", ".\n"))
+    return "\n\n".join(paragraphs)
+
+
+@pytest.mark.parametrize("write", [play, book])
+@given(seed=st.integers(0, 1000))
+def test_a_book_or_a_play_is_cut_into_documents_without_a_loss(write, seed: int):
+    text = write(random.Random(seed))
+    message, read = found("a.txt", text.encode())
+    assert f"a.txt: plain text, cut into {len(read)} documents" in message
+    assert "".join("".join(read).split()) == "".join(text.split())
+    assert all(1990 <= len(each) <= 4000 for each in read[:-1])
+    assert all(each in text for each in read)
+
+
+@given(text=st.text(alphabet=st.sampled_from("ab .\n"), max_size=9000))
+def test_plain_text_is_never_lost_and_every_document_is_short(text: str):
+    _, read = found("a.txt", text.encode(), format="text")
+    assert "".join("".join(read).split()) == "".join(text.split())
+    assert all(len(each) <= 4000 for each in read)
+
+
+def as_csv(rows: list[list[str]], delimiter: str = ",") -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode()
+
+
+@given(stories=collections, delimiter=st.sampled_from(",;\t"))
+def test_the_only_text_of_a_table_is_read(stories: list[str], delimiter: str):
+    rows = [[str(n), f"Story {n}", each] for n, each in enumerate(stories)]
+    message, read = found("a.csv", as_csv([["id", "title", "tale"], *rows], delimiter))
+    assert read == stories
+    assert message == 'a.csv: no "text"; the only text of 3, "tale", is read (--text-key changes this)'
+    lines = "".join(json.dumps({"id": n, "title": "x", "tale": each}) + "\n" for n, each in enumerate(stories)).encode()
+    for name in ("a.jsonl", "a.json"):
+        assert found(name, lines)[1] == stories
+
+
+@given(stories=collections, quoted=st.booleans(), header=st.booleans())
+def test_a_file_of_one_column_loses_no_story_and_no_part_of_one(stories: list[str], quoted: bool, header: bool):
+    lines = [" ".join(each.split()) for each in stories]
+    data = as_csv([[each] for each in lines]) if quoted else "\n".join(lines).encode()
+    message, read = found("a.csv", b"story\n" * header + data)
+    assert read == lines
+    assert ('"story"' if header else "no header") in message
+
+
+def test_several_columns_of_text_need_a_key():
+    rows = [["a", "b"], *[[story(random.Random(n)), story(random.Random(-n - 1))] for n in range(9)]]
+    with pytest.raises(ValueError, match=r'has no "text"; it has "a", "b"\. Name the right one with --text-key'):
+        found("a.csv", as_csv(rows))
+    assert len(found("a.csv", as_csv(rows), text_key="b")[1]) == 9
+
+
+def test_an_explicit_separator_or_format_is_followed():
+    text = "One story.\n\nOf two.\n%%\nAnother."
+    assert found("a.txt", text.encode(), separator="%%") == ("", ["One story.\n\nOf two.", "Another."])
+    for separator in ("", "blank line", "blank-line"):
+        assert len(found("a.txt", text.encode(), separator=separator)[1]) == 2
+    assert len(found("a.csv", text.encode(), format="lines")[1]) == 4
+    assert found("a.txt", text.encode(), separator=EOT)[1] == [text]  # as in recipes of earlier versions
+
+
+def test_stories_of_a_large_file_are_estimated():
+    data = "\n\n".join(story(random.Random(n)) for n in range(2000)).encode()
+    part = len(data) // 10
+    message = recognize("a.txt", lambda: io.BytesIO(data), DataConfig(), part, len(data)).message
+    assert message.startswith("a.txt: about 2,000 stories separated by blank lines")
+    packed = gzip.compress(data)
+    assert "more than " in recognize("a.txt.gz", lambda: io.BytesIO(packed), DataConfig(), part).message
+
+
+def test_files_that_are_one_story_each_stay_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for number in range(15):
+        (tmp_path / f"{number:02}.txt").write_text(story(random.Random(number), 10).replace("\n", "\n\n")[:3000])
+    with caplog.at_level(logging.INFO, "talewright"):
+        files = open_source(str(tmp_path), DataConfig()).files["train"]
+        open_source(str(tmp_path), DataConfig())
+    assert [len(list(file.read())) for file in files] == [1] * 15
+    assert caplog.messages == [
+        f"{tmp_path}: 15 files of plain text, cut into documents (--format, --separator change this)"
+    ]
