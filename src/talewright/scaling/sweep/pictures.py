@@ -63,7 +63,7 @@ def _summary(row: PointResult) -> str:
 
 
 def _headline(rows: Sequence[PointResult]) -> str:
-    """The best point, and which others cannot be told from it."""
+    """The best point, and which others are not distinguishable from it."""
     ties = [describe(row.point) for row in rows if row.tied]
     names = f"{len(ties)} others" if len(ties) > MOST_TIES else " and ".join(ties)
     tied = f"\nnot distinguishable from it: {names}" if ties else ""

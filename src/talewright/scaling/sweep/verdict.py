@@ -44,7 +44,7 @@ def verdict(rows: Sequence[PointResult]) -> list[str]:
     best, *others = finished
     lines = [f"Best: {describe(best.point)}, {best.mean:.4f} bits/byte ({_spread(best)}; {_cost(best)})."]
     if best.n < 2 and others:
-        lines.append("With one seed, it cannot be told whether differences are noise. Give `seeds` two or more.")
+        lines.append("With one seed, differences may be noise. Give two or more `seeds` to get intervals.")
     lines += [f"{describe(row.point)} {_compared(row, best)}." for row in others[:MOST_SENTENCES]]
     more = others[MOST_SENTENCES:]
     if more:
