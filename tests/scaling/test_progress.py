@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def trials(tmp_path: Path) -> tuple[list[Trial], dict[Path, TrialProgress]]:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_terminal_shows_every_trial_and_which_file_to_follow(trials, width: int):
+def test_a_terminal_shows_every_trial_and_which_file_to_follow(trials: Any, width: int):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, height=30, color_system=None)
     console.print(SweepProgress(1, console)._table(*trials, 2))
@@ -47,7 +48,7 @@ def test_a_terminal_shows_every_trial_and_which_file_to_follow(trials, width: in
     assert "wide-seed-0.out'" in text.replace("\n", "")
 
 
-def test_elsewhere_a_line_a_minute(trials, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_elsewhere_a_line_a_minute(trials: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO)
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])

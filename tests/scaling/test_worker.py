@@ -233,7 +233,7 @@ def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, m
     edit(", 5]", "]")
     from talewright.scaling.sweep import study as study_module
 
-    monkeypatch.setattr(study_module, "HEARTBEAT", 1)
+    monkeypatch.setattr(study_module, "HEARTBEAT", 4)
     study = open_study(read_sweep(Path("sweep.yaml")), Path("elsewhere/out"), "sqlite:///study.db")
     lost = Worker(study, read_sweep(Path("sweep.yaml")), Path("elsewhere/out"))
     monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "-c", "import time; time.sleep(60)"))
@@ -242,7 +242,7 @@ def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, m
     monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "train.py"))
     monkeypatch.setenv("PACE", "0.1")
     assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db")] == [1, 0]  # it could still be alive
-    time.sleep(3)
+    time.sleep(9)
     monkeypatch.setenv("PACE", "1")
     edit("[0]", "[0, 1]")
     assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db", "--jobs", "2")] == [2, 2]
