@@ -66,7 +66,7 @@ def _headline(rows: Sequence[PointResult]) -> str:
     """The best point, and which others are not distinguishable from it."""
     ties = [describe(row.point) for row in rows if row.tied]
     names = f"{len(ties)} others" if len(ties) > MOST_TIES else " and ".join(ties)
-    tied = f"\nnot distinguishable from it: {names}" if ties else ""
+    tied = f"; not distinguishable from it: {names}" if ties else ""
     return f"Best of {len(rows)} points: {_summary(rows[0])}{tied}"
 
 

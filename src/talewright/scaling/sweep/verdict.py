@@ -90,9 +90,10 @@ def _compared(row: PointResult, best: PointResult) -> str:
 
 def _relative_cost(row: PointResult, best: PointResult) -> str:
     """By how much a point is larger or smaller and more or less costly than the best, if it is by more than 5 %."""
-    ratios = {
-        "parameters": (row.parameters or 0) / (best.parameters or 1),
-        "FLOPs": (row.flops or 0) / (best.flops or 1),
-    }
-    others = [f"{ratio:.2g} times the {name}" for name, ratio in ratios.items() if abs(ratio - 1) > 0.05]
-    return f", with {' and '.join(others)}" if others else ""
+    ratios: dict[str, list[str]] = {}
+    for name in ("parameters", "flops"):
+        ratio = (getattr(row, name) or 0) / (getattr(best, name) or 1)
+        if abs(ratio - 1) > 0.05:
+            ratios.setdefault(f"{ratio:.2g}", []).append(name.replace("flops", "FLOPs"))
+    parts = [f"{ratio} times the {' and '.join(names)}" for ratio, names in ratios.items()]
+    return f", with {' and '.join(parts)}" if parts else ""
