@@ -263,6 +263,17 @@ def test_jobs_share_the_cores(stub, monkeypatch):
     assert all(path.read_text() == "2 threads\n" for path in Path("out/runs").glob("*.out"))
 
 
+def test_minutes_of_trials_that_share_the_cores_are_warned_about_once(stub, capsys):
+    edit("[1e-2, 1e-4, 5]", "[5]")
+    sweep("--jobs", "2")
+    assert "budget is in minutes" not in capsys.readouterr().err
+    edit("data.source: stories.txt", "data.source: stories.txt, train.max_minutes: 1, train.max_steps: null")
+    main(["sweep", "sweep.yaml", "--out", "minutes"])
+    assert "budget is in minutes" not in capsys.readouterr().err
+    main(["sweep", "sweep.yaml", "--out", "minutes", "--jobs", "2"])
+    assert capsys.readouterr().err.count("set train.max_tokens or train.max_steps") == 1
+
+
 @pytest.fixture
 def real(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

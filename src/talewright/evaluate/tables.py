@@ -99,7 +99,7 @@ TABLES = (
         Column("grammar", "grammar.errors", number(2), "errors that a grammar checker finds per 1,000 words"),
         Column("names", "names_reused.share", percent, "introduced characters that are named again"),
         Column("he/she", "pronouns_agree.share", percent, "pronouns that fit the only child of a story"),
-        Column("classifier", "classifier_accuracy", percent, "how well it detects generated stories; 50 % is best"),
+        Column("classifier", "classifier_accuracy", percent, "how well it detects generated stories (50 % is best)"),
         Column("invented", "invented.share", percent, "words that no training story has"),
     ),
     ScoreTable(
