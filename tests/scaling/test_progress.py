@@ -38,7 +38,7 @@ def trials(tmp_path: Path) -> tuple[list[Trial], dict[Path, TrialProgress]]:
 def test_a_terminal_shows_every_trial_and_which_file_to_follow(trials: Any, width: int):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, height=30, color_system=None)
-    console.print(SweepProgress(1, console)._table(*trials, 2))
+    console.print(SweepProgress(1, console)._table(trials[0], trials[1], 2))
     text = out.getvalue()
     assert max(map(len, text.splitlines())) <= width
     done, running = (line.split() for line in text.splitlines()[1:3])
@@ -55,7 +55,7 @@ def test_elsewhere_a_line_a_minute(trials: Any, monkeypatch: pytest.MonkeyPatch,
     progress = SweepProgress(1, Console(file=io.StringIO()))
     for second in range(0, 150, 5):
         now[0] = second
-        progress.update(*trials, 2)
+        progress.update(trials[0], trials[1], 2)
     assert len(caplog.messages) == 2
     assert caplog.messages[0].endswith("wide, seed 0 at step 3/6, 1.500 bits/byte, 5,432 tokens/s")
 
