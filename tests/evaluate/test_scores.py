@@ -76,7 +76,7 @@ def test_version_2_is_read_with_todays_names(tmp_path: Path, capsys: pytest.Capt
         "| 95.0 % |",
     ):
         assert cell in page
-    assert "| mini-2m | 27 |" in page
+    assert "| mini-2m-1 | 27 |" in page
 
 
 @pytest.mark.parametrize("scores", [{"format": "other"}, {"format": "talewright scores", "version": 1}, [], 3])

@@ -70,6 +70,11 @@ def test_a_folder_of_the_version_before_is_continued(stub):
 
     main(["sweep", "sweep.yaml", "--out", "out"])
     rows = rows_of(trials_of(open_study(read_sweep(Path("sweep.yaml")), Path("out")), Path("out")))
+    for number, run in enumerate(sorted(Path("out/runs").glob("*/"))):
+        run.with_name(f"{run.name}.out").rename(f"out/runs/trial-{number:03d}.out")
+        run.rename(f"out/runs/trial-{number:03d}")
+    Path("out/runs/trial-005").rmdir()  # not begun
+    Path("out/runs/trial-005.out").unlink()
     out, points = Path("out"), [(rate, seed) for rate in ("1e-2", "1e-4", "5") for seed in (0, 1)]
     (out / "journal.log").unlink()
     study = optuna.create_study(storage=JournalStorage(JournalFileBackend("out/journal.log")), study_name="sweep")
@@ -91,6 +96,9 @@ def test_a_folder_of_the_version_before_is_continued(stub):
     main(["sweep", "sweep.yaml", "--out", "out"])
     again = trials_of(open_study(read_sweep(Path("sweep.yaml")), out), out)
     assert rows_of(again) == rows
+    names = [*(f"trial-{number:03d}" for number in range(5)), "learning_rate-5-seed-1"]
+    assert [trial.run.name for trial in again] == names
+    assert {run.name for run in out.glob("runs/*/")} == set(names)
     assert [(trial.number, trial.state) for trial in again] == [(n, "complete" if n < 4 else "fail") for n in range(6)]
     assert [run.stat().st_mtime_ns for run in sorted(out.glob("runs/trial-00[0-3]*"))] == stamps
 

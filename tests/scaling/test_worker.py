@@ -22,11 +22,15 @@ from talewright.cli import main
 from talewright.config import read_yaml
 from talewright.run.log import read_log
 from talewright.scaling.sweep import worker as worker_module
+from talewright.scaling.sweep.names import run_name
 from talewright.scaling.sweep.reading import read_sweep
 from talewright.scaling.sweep.study import open_study
 from talewright.scaling.sweep.worker import Worker
 from tests.scaling.conftest import RECIPE
 from tests.train.conftest import write_stories
+
+FIRST = "learning_rate-1e-2-seed-0"
+"""The run of the first trial."""
 
 
 def sweep(*words: str) -> None:
@@ -79,7 +83,7 @@ def test_a_sweep_trains_everything_once_and_records_what_fails(stub, capsys):
         ]
     stamps = [run.stat().st_mtime_ns for run in sorted(Path("out/runs").iterdir())]
     sweep()
-    assert "out/runs/trial-004 failed: the learning rate is above 1" in capsys.readouterr().err
+    assert "learning_rate 5, seed 0 failed: the learning rate is above 1" in capsys.readouterr().err
     assert [run.stat().st_mtime_ns for run in sorted(Path("out/runs").iterdir())] == stamps
     edit("[0, 1]", "[0, 1, 2]")
     assert [row["n"] for row in rows(capsys)] == [3, 3, 0]
@@ -90,8 +94,8 @@ def test_workers_that_start_together_share_the_trials(stub, capsys):
     workers = [start(stub, PACE="0.05") for _ in range(3)]
     said = [each.communicate(timeout=120)[1] for each in workers]
     assert [each.returncode for each in workers] == [0, 0, 0], said
-    begun = Counter(line.split(":")[0] for text in said for line in text.splitlines() if ": learning_rate" in line)
-    assert begun == {f"trial-{number:03d}": 1 for number in range(6)}
+    begun = Counter(line.split(":")[0] for text in said for line in text.splitlines() if ": training; " in line)
+    assert begun == {f"learning_rate {rate}, seed {seed}": 1 for rate in ("1e-2", "1e-4", "5") for seed in (0, 1)}
     assert [(row["n"], row["failed"]) for row in rows(capsys)] == [(2, 0), (2, 0), (0, 2)]
 
 
@@ -107,7 +111,7 @@ def test_a_trial_that_another_worker_finished_meanwhile_is_left_alone(stub, caps
     said = [each.communicate(timeout=120)[1] for each in workers]
     assert [each.returncode for each in workers] == [0, 0], said
     assert [row["n"] for row in rows(capsys)] == [1, 1]
-    for run in ("trial-000", "trial-001"):
+    for run in ("learning_rate-0.5-seed-0", "learning_rate-1e-4-seed-0"):
         assert len(events(run, "start")) == 2
         assert [event["step"] for event in events(run, "step")] == [1, 2, 3, 4, 5, 6]
 
@@ -145,14 +149,14 @@ def test_a_trial_of_a_dead_worker_is_resumed_once_its_training_is_dead_too(stub,
     edit("[0, 1]", "[0]")
     edit(", 5]", "]")
     dead = start(stub, PACE="1")
-    wait_for(lambda: Path("out/runs/trial-000/log.jsonl").exists() and events("trial-000", "start"))
+    wait_for(lambda: Path("out/runs", FIRST, "log.jsonl").exists() and events(FIRST, "start"))
     dead.kill()
     dead.wait()
     assert [row["n"] for row in rows(capsys)] == [1, 0]  # the training lives: another worker takes the other trial
-    os.kill(events("trial-000", "start")[0]["process"], signal.SIGKILL)
+    os.kill(events(FIRST, "start")[0]["process"], signal.SIGKILL)
     wait_for(lambda: [row["n"] for row in rows(capsys)] == [1, 1])
-    assert len(events("trial-000", "start")) == 2
-    assert [event["step"] for event in events("trial-000", "step")] == [1, 2, 3, 4, 5, 6]
+    assert len(events(FIRST, "start")) == 2
+    assert [event["step"] for event in events(FIRST, "step")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_trial_is_not_taken_while_its_training_starts(stub, capsys):
@@ -161,11 +165,11 @@ def test_a_trial_is_not_taken_while_its_training_starts(stub, capsys):
     edit("[1e-2, 1e-4, 5]", "[1e-2]")
     edit("seeds: [0]", "seeds: [0, 1]")
     first = start(stub, STARTUP="3")
-    wait_for(lambda: Path("out/runs/trial-000").exists())
+    wait_for(lambda: Path("out/runs", FIRST).exists())
     sweep()
-    assert "trial-000" not in capsys.readouterr().err
+    assert "seed 0: training" not in capsys.readouterr().err
     assert first.wait(60) == 0
-    assert len(events("trial-000", "start")) == 1
+    assert len(events(FIRST, "start")) == 1
 
 
 def test_hopeless_trials_are_pruned_and_keep_their_run(stub, capsys, monkeypatch):
@@ -174,12 +178,12 @@ def test_hopeless_trials_are_pruned_and_keep_their_run(stub, capsys, monkeypatch
     Path("sweep.yaml").write_text(Path("sweep.yaml").read_text() + "pruner: {kind: median, n_startup_trials: 2}\n")
     found = rows(capsys)
     assert [(row["n"], row["pruned"]) for row in found] == [(2, 0), (0, 2)]
-    assert len(events("trial-002", "stop")) == 1
-    assert events("trial-002", "step")[-1]["step"] < 6
+    assert len(events("learning_rate-1e-4-seed-0", "stop")) == 1
+    assert events("learning_rate-1e-4-seed-0", "step")[-1]["step"] < 6
     trial = open_study(read_sweep(Path("sweep.yaml")), Path("out")).trials[2]
     assert (trial.state.name, set(trial.intermediate_values)) == ("PRUNED", {2})
     assert [row["pruned"] for row in rows(capsys)] == [0, 2]
-    assert len(events("trial-002", "start")) == 1  # not tried again
+    assert len(events("learning_rate-1e-4-seed-0", "start")) == 1  # not tried again
 
 
 @pytest.mark.parametrize(
@@ -214,9 +218,10 @@ print(json.dumps([[t.state.name, t.value, t.params, t.user_attrs, t.intermediate
     read = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     trials = json.loads(read.stdout)
     assert [state for state, *_ in trials] == ["COMPLETE"] * 6
-    for number, (_, value, params, attributes, reported) in enumerate(trials):
+    for _, value, params, attributes, reported in trials:
+        point = {name: str(value) for name, value in params.items() if name != "seed"}
         assert value == pytest.approx(5 - 600 * params["train.learning_rate"] + params["seed"] / 100)
-        assert (attributes["run"], attributes["bits_per_byte"]) == (f"runs/trial-{number:03d}", value)
+        assert (attributes["run"], attributes["bits_per_byte"]) == (f"runs/{run_name(point, params['seed'])}", value)
         assert list(reported) == ["2", "4", "6"]
     rates = [params["train.learning_rate"] for _, _, params, *_ in trials]
     assert Counter(rates) == dict.fromkeys(rates, 2)
@@ -228,7 +233,7 @@ def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, m
     edit(", 5]", "]")
     from talewright.scaling.sweep import study as study_module
 
-    monkeypatch.setattr(study_module, "HEARTBEAT", 1)
+    monkeypatch.setattr(study_module, "HEARTBEAT", 4)
     study = open_study(read_sweep(Path("sweep.yaml")), Path("elsewhere/out"), "sqlite:///study.db")
     lost = Worker(study, read_sweep(Path("sweep.yaml")), Path("elsewhere/out"))
     monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "-c", "import time; time.sleep(60)"))
@@ -237,7 +242,7 @@ def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, m
     monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "train.py"))
     monkeypatch.setenv("PACE", "0.1")
     assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db")] == [1, 0]  # it could still be alive
-    time.sleep(3)
+    time.sleep(9)
     monkeypatch.setenv("PACE", "1")
     edit("[0]", "[0, 1]")
     assert [row["n"] for row in rows(capsys, "--storage", "sqlite:///study.db", "--jobs", "2")] == [2, 2]
@@ -258,6 +263,17 @@ def test_jobs_share_the_cores(stub, monkeypatch):
     assert all(path.read_text() == "2 threads\n" for path in Path("out/runs").glob("*.out"))
 
 
+def test_minutes_of_trials_that_share_the_cores_are_warned_about_once(stub, capsys):
+    edit("[1e-2, 1e-4, 5]", "[5]")
+    sweep("--jobs", "2")
+    assert "budget is in minutes" not in capsys.readouterr().err
+    edit("data.source: stories.txt", "data.source: stories.txt, train.max_minutes: 1, train.max_steps: null")
+    main(["sweep", "sweep.yaml", "--out", "minutes"])
+    assert "budget is in minutes" not in capsys.readouterr().err
+    main(["sweep", "sweep.yaml", "--out", "minutes", "--jobs", "2"])
+    assert capsys.readouterr().err.count("set train.max_tokens or train.max_steps") == 1
+
+
 @pytest.fixture
 def real(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -276,7 +292,7 @@ def test_real_trials_have_a_table_and_pictures(real, capsys):
     found = rows(capsys, "--jobs", "2")
     assert [(row["n"], row["failed"]) for row in found] == [(1, 0), (1, 0), (0, 1), (0, 1)]
     assert found[0]["point"]["train.learning_rate"] == "1e-2"  # it learns faster
-    good = [run for run in ("trial-000", "trial-001", "trial-002", "trial-003") if events(run, "evaluation")]
+    good = [run.name for run in Path("out/runs").glob("*/") if events(run.name, "evaluation")]
     ends = [events(run, "evaluation")[-1]["bits_per_byte"] for run in good]
     assert sorted(ends) == pytest.approx([row["mean"] for row in found[:2]])
     assert (found[0]["tokens"], found[0]["deviation"]) == (6 * 4 * 32, None)
@@ -290,15 +306,16 @@ def test_real_trials_have_a_table_and_pictures(real, capsys):
 def test_a_sweep_that_is_stopped_resumes_the_run_that_it_was_at(real):
     edit("[null, nowhere]", "[null]")
     edit("set: {", "set: {train.max_steps: 200, ")
+    first = "learning_rate-1e-2-init_from-null-seed-0"
     stopped = start([sys.executable, "-m", "talewright", "sweep"])
-    wait_for(lambda: len(events("trial-000", "step")) >= 3, 120)
+    wait_for(lambda: len(events(first, "step")) >= 3, 120)
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(60) == 128 + signal.SIGTERM
-    before = Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns
+    before = Path("out/runs", first, "recipe.yaml").stat().st_mtime_ns
     assert start([sys.executable, "-m", "talewright", "sweep"]).wait(240) == 0
-    assert len(events("trial-000", "resume")) == 1
-    assert len(events("trial-000", "step")) == 200
-    assert Path("out/runs/trial-000/recipe.yaml").stat().st_mtime_ns == before
+    assert len(events(first, "resume")) == 1
+    assert len(events(first, "step")) == 200
+    assert Path("out/runs", first, "recipe.yaml").stat().st_mtime_ns == before
     assert len(list(Path("out/runs").glob("*.out"))) == 2
 
 
@@ -307,6 +324,8 @@ def test_each_listed_point_changes_its_own_settings(real, capsys):
     points = "points: {base: {}, wide: {model.d_model: 32}, slow: {train.learning_rate: 1e-5, model.n_layers: 2}}\n"
     Path("sweep.yaml").write_text("recipe: small.yaml\nset: {data.source: stories.txt}\n" + points)
     sweep()
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["point", "wide", "base", "slow"]
-    models = [read_yaml(Path(f"out/runs/trial-{number:03d}/recipe.yaml"))["model"] for number in range(3)]
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown[:4]] == ["point", "wide", "base", "slow"]
+    assert "Best: wide, " in "\n".join(shown)
+    models = [read_yaml(Path(f"out/runs/{name}-seed-0/recipe.yaml"))["model"] for name in ("base", "wide", "slow")]
     assert [(model["d_model"], model["n_layers"]) for model in models] == [(16, 1), (32, 1), (16, 2)]

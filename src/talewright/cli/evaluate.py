@@ -20,6 +20,7 @@ def evaluate(
     prompts: str | None = None,
     seed: Seed = 0,
     limit: int | None = None,
+    each: bool = False,
     json: Json = False,
 ) -> None:
     """Evaluate runs: how likely they find held-out stories, and how good the stories are that they generate.
@@ -32,11 +33,14 @@ def evaluate(
         samples: Number of stories that each run generates for the evaluation (--told is the old name).
         prompts: File with a prompt on each line, used in turn. Default: generate without a prompt.
         limit: Evaluate only on this many held-out stories, from the first on.
+        each: Show each run below the mean of its seeds. Default: runs that differ only in their seed share a row.
         json: Print JSON: an object for one run, a list for several.
     """
     from talewright.evaluate.context import EvaluationOptions, GenerationOptions
     from talewright.evaluate.evaluator import evaluate_runs, selected_tasks
+    from talewright.evaluate.scores import read_scores
     from talewright.evaluate.tables import side_by_side
+    from talewright.evaluate.text_table import terminal_width
 
     tasks = selected_tasks(only)
     if not runs:
@@ -59,4 +63,4 @@ def evaluate(
         ]
         print(to_json(answers[0] if len(answers) == 1 else answers))
     else:
-        print(side_by_side(results))
+        print(side_by_side(read_scores([Path(run) for run in runs]), each, terminal_width()))

@@ -6,10 +6,11 @@ from talewright.cli.common import RunsArgument
 from talewright.errors import UserError
 
 
-def scores(runs: RunsArgument, out: str | None = None) -> None:
+def scores(runs: RunsArgument, out: str | None = None, each: bool = False) -> None:
     """Compare evaluated runs on a Markdown page, the best first.
 
     Args:
+        each: Show each run below the mean of its seeds. Default: runs that differ only in their seed share a row.
         out: File to write the page to. Default: print it.
     """
     from talewright.evaluate.scores import read_scores
@@ -19,7 +20,7 @@ def scores(runs: RunsArgument, out: str | None = None) -> None:
     if not runs:
         raise UserError("scores needs a run folder, as in: talewright scores runs/mini-2m-1 runs/mini-2m-2")
     names = " ".join(Path(run).name for run in runs)
-    text = leaderboard(read_scores([Path(run) for run in runs]), f"talewright scores {names}")
+    text = leaderboard(read_scores([Path(run) for run in runs]), f"talewright scores {names}", each)
     if out is None:
         print(text, end="")
         return

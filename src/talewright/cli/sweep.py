@@ -31,11 +31,15 @@ def sweep(
             is journal.log in the sweep's folder.
         jobs: Trials to train at the same time, each in a process of its own.
     """
+    from talewright.evaluate.text_table import terminal_width, wrap
+    from talewright.scaling.sweep.names import output_of
     from talewright.scaling.sweep.pictures import draw_results
-    from talewright.scaling.sweep.reading import read_sweep
-    from talewright.scaling.sweep.results import rows_of, table, write_table
+    from talewright.scaling.sweep.reading import has_time_budget, read_sweep
+    from talewright.scaling.sweep.results import rows_of, write_table
+    from talewright.scaling.sweep.verdict import LEGEND, table, verdict
 
     try:
+        from talewright.scaling.sweep.progress import SweepProgress
         from talewright.scaling.sweep.study import open_study, trials_of
         from talewright.scaling.sweep.worker import Worker
     except ImportError:
@@ -44,8 +48,15 @@ def sweep(
         raise UserError(f"--jobs is {jobs}; it counts processes, so 1 or more")
     plan, folder = read_sweep(Path(file)), Path(out) if out else Path("sweeps") / Path(file).stem
     study = open_study(plan, folder, storage)
+    if jobs > 1 and has_time_budget(plan):
+        logger.warning(
+            "The budget is in minutes, and %d trials share the cores: how far each gets depends on the others. "
+            "To compare them, set train.max_tokens or train.max_steps (and train.max_minutes: null), or use --jobs 1",
+            jobs,
+        )
     try:
-        Worker(study, plan, folder, jobs).run()
+        with SweepProgress(jobs) as progress:
+            Worker(study, plan, folder, jobs, progress).run()
     except KeyboardInterrupt:
         logger.info("stopped; the same command continues %s", folder)
         raise
@@ -55,7 +66,12 @@ def sweep(
     pictures = draw_results(rows, trials, folder)
     for trial in trials:
         if trial.state == "fail":
-            logger.info("%s failed: %s", trial.run, trial.reason)
+            logger.info("%s failed: %s; its output is %s", trial.label, trial.reason, output_of(trial.run))
     for path in (folder / "results.csv", *pictures):
         logger.info("wrote %s", path)
-    print(to_json([asdict(row) for row in rows]) if json else table(rows))
+    width = terminal_width()
+    if json:
+        print(to_json([asdict(row) for row in rows]))
+    else:
+        sentences = "\n".join(wrap(line, width) for line in verdict(rows))
+        print(f"{table(rows, width)}\n\n{wrap(LEGEND, width)}\n\n{sentences}")

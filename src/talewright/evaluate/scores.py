@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from talewright.config import read_yaml
 from talewright.errors import UserError
-from talewright.files import read_json, write_json
+from talewright.files import read_json, sha256_file, write_json
 
 FILE, FORMAT, VERSION = "scores.json", "talewright scores", 3
 OLD_TASKS = {"told": "generation", "copying": "memorization"}
@@ -41,8 +42,29 @@ def write_scores(folder: Path, scores: dict[str, Any]) -> None:
 
 
 def read_scores(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The scores of evaluated runs. Raises UserError if one was not evaluated."""
-    return [_read(folder) for folder in folders]
+    """The scores of evaluated runs, each with hashes of its settings without the seed (`settings`) and of its
+    `tokenizer`; None where the folder has none. Raises UserError if a run was not evaluated.
+    """
+    return [
+        {**_read(folder), "settings": _settings_hash(folder / "recipe.yaml"), "tokenizer": _hash(folder / "tokenizer")}
+        for folder in folders
+    ]
+
+
+def _settings_hash(recipe: Path) -> str | None:
+    try:
+        settings = read_yaml(recipe) if recipe.is_file() else None
+    except UserError:
+        return None
+    if not isinstance(settings, dict):
+        return None
+    text = json.dumps({name: value for name, value in settings.items() if name != "seed"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash(tokenizer: Path) -> str | None:
+    file = tokenizer / "tokenizer.json"
+    return sha256_file(file) if file.is_file() else None
 
 
 def _read(folder: Path) -> dict[str, Any]:

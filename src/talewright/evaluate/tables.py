@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from talewright.evaluate.seeds import half_width
+from talewright.evaluate.text_table import text_table, wrap
 
 Scores = dict[str, Any]
 """A scores.json."""
@@ -17,6 +23,8 @@ class Column:
     title: str
     path: str
     format: Callable[[float], str]
+    about: str = ""
+    """What the figure is, if its heading does not say it."""
 
 
 class ScoreTable:
@@ -24,6 +32,12 @@ class ScoreTable:
 
     def __init__(self, title: str, task: str, *columns: Column) -> None:
         self.title, self.task, self.columns = title, task, columns
+
+    @property
+    def legend(self) -> str:
+        """What the headings mean; empty if they say it themselves."""
+        about = "; ".join(f"{column.title}: {column.about}" for column in self.columns if column.about)
+        return about and f"Columns: {about}."
 
     def cells(self, rows: Sequence[tuple[str, Scores]]) -> list[list[str]]:
         """The heading and the rows, each a name and a task's figures; a cell is empty if its figure is missing."""
@@ -54,23 +68,23 @@ TABLES = (
         Column("perplexity", "perplexity", perplexity),
         Column("bits/byte", "bits_per_byte", number(3)),
         Column("bits/word", "bits_per_word", number(2)),
-        Column("accuracy", "token_accuracy", percent),
+        Column("accuracy", "token_accuracy", percent, "tokens that the model puts first"),
     ),
     ScoreTable(
         "Understanding: multiple choice",
         "understanding",
-        Column("understanding", "accuracy", percent),
+        Column("correct", "accuracy", percent),
         *INTERVAL,
         Column("facts", "kinds.facts.accuracy", percent),
         Column("reasoning", "kinds.reasoning.accuracy", percent),
         Column("context", "kinds.context.accuracy", percent),
-        Column("both of a pair", "both_of_a_pair", percent),
-        Column("matched", "matched.accuracy", percent),
+        Column("pairs", "both_of_a_pair", percent, "both questions of a pair answered correctly"),
+        Column("matched", "matched.accuracy", percent, "pairs whose two endings are likelier as they are than swapped"),
     ),
     ScoreTable(
         "Cloze questions from held-out stories",
         "cloze",
-        Column("cloze", "accuracy", percent),
+        Column("correct", "accuracy", percent),
         *INTERVAL,
         Column("names", "kinds.names.accuracy", percent),
         Column("things", "kinds.things.accuracy", percent),
@@ -79,25 +93,25 @@ TABLES = (
     ScoreTable(
         "Quality of generated stories",
         "generation",
-        Column("words", "words", number(0)),
-        Column("finished", "finished", percent),
-        Column("rules/1,000", "rule_errors", number(2)),
-        Column("grammar/1,000", "grammar.errors", number(2)),
-        Column("names", "names_reused.share", percent),
-        Column("he or she", "pronouns_agree.share", percent),
-        Column("classifier", "classifier_accuracy", percent),
-        Column("invented", "invented.share", percent),
+        Column("words", "words", number(0), "mean length"),
+        Column("finished", "finished", percent, "stories that reach their end"),
+        Column("rules", "rule_errors", number(2), "errors by four exact rules per 1,000 words"),
+        Column("grammar", "grammar.errors", number(2), "errors that a grammar checker finds per 1,000 words"),
+        Column("names", "names_reused.share", percent, "introduced characters that are named again"),
+        Column("he/she", "pronouns_agree.share", percent, "pronouns that fit the only child of a story"),
+        Column("classifier", "classifier_accuracy", percent, "how well it detects generated stories (50 % is best)"),
+        Column("invented", "invented.share", percent, "words that no training story has"),
     ),
     ScoreTable(
         "Memorization",
         "memorization",
-        Column("longest", "longest", number(0)),
-        Column("mean longest", "longest_mean", number(1)),
-        Column("10-grams", "copied_10grams", percent),
-        Column("half copied", "half_copied", percent),
-        Column("nearest", "nearest_rouge2", number(3)),
-        Column("continued, known", "continued.training", number(3)),
-        Column("continued, new", "continued.held_out", number(3)),
+        Column("longest", "longest", number(0), "words of the longest sequence copied from a training story"),
+        Column("mean", "longest_mean", number(1), "the same, mean over stories"),
+        Column("10-grams", "copied_10grams", percent, "those that a training story has"),
+        Column("half", "half_copied", percent, "stories with at least half of their 10-grams in training stories"),
+        Column("nearest", "nearest_rouge2", number(3), "mean ROUGE-2 precision against the nearest training story"),
+        Column("known", "continued.training", number(3), "ROUGE-2 of greedy continuations of training stories"),
+        Column("new", "continued.held_out", number(3), "the same for held-out stories"),
     ),
 )
 """All tables, in the order in which they are shown."""
@@ -105,65 +119,130 @@ REFERENCES = {"untrained": "untrained", "real": "real stories", "held_out": "rea
 """Keys of figures that a task has for comparison, and their names in a table."""
 
 
-def side_by_side(scores: Sequence[Scores]) -> str:
-    """A table for each task with all runs, then what they were scored on."""
+def side_by_side(scores: Sequence[Scores], each: bool = False, width: int | None = None) -> str:
+    """A table for each task with all runs, then what they were scored on. Lines have at most `width` columns, as far as
+    names permit. Seeds of the same settings share a row with their means; with `each`, their own rows follow.
+    """
     blocks = []
     for table in TABLES:
-        if rows := _rows(table.task, scores):
-            blocks.append(f"{table.title}\n{_as_text(table.cells(rows))}")
+        if rows := _rows(table.task, scores, each):
+            parts = (table.title, text_table(table.cells(rows), width), table.legend and wrap(table.legend, width))
+            blocks.append("\n".join(filter(None, parts)))
+    names = _names(scores)
     for task in dict.fromkeys(table.task for table in TABLES):
         blocks += [
-            f"{task} of {_run_name(own, scores)}: {own['tasks'][task]['unavailable']}"
-            for own in scores
+            f"{task} of {name}: {own['tasks'][task]['unavailable']}"
+            for name, own in zip(names, scores, strict=True)
             if "unavailable" in own["tasks"].get(task, {})
         ]
-    blocks += dict.fromkeys(_scored_on(own) for own in scores)
+    blocks += dict.fromkeys(wrap(_scored_on(own), width) for own in scores)
     return "\n\n".join(blocks)
 
 
-def leaderboard(scores: Sequence[Scores], command: str) -> str:
-    """A Markdown page: the runs, grouped by the stories that they were scored on, the best first. `command` made it."""
+def leaderboard(scores: Sequence[Scores], command: str, each: bool = False) -> str:
+    """A Markdown page: the runs, grouped by the stories that they were scored on, the best first. `command` made it.
+    Seeds of the same settings share a row with their means; with `each`, their own rows follow.
+    """
     groups: dict[str, list[Scores]] = {}
-    for own in sorted(scores, key=lambda own: own["tasks"].get("likelihood", {}).get("bits_per_byte", float("inf"))):
+    for own in scores:
         groups.setdefault(own["held_out"]["sha256"], []).append(own)
     blocks = ["# Scores", f"Made by `{command}`. [evaluation.md](evaluation.md) explains each figure."]
     if len(groups) > 1:
         blocks.append("Runs that were scored on different stories are in separate sections, and cannot be compared.")
-    for group in groups.values():
+    for members in groups.values():
+        group = [own for point in sorted(_points(members), key=_bits_per_byte) for own in point]
         blocks.append(f"{_scored_on(group[0])}.")
         if runs := [own for own in group if own["run"]["checkpoint"] is not None]:  # not texts without a model
             blocks.append(_as_markdown(_run_cells(runs)))
         for table in TABLES:
-            if rows := _rows(table.task, group):
-                blocks += [f"## {table.title}", _as_markdown(table.cells(rows))]
-    return "\n\n".join(blocks) + "\n"
+            if rows := _rows(table.task, group, each):
+                blocks += [f"## {table.title}", _as_markdown(table.cells(rows)), wrap(table.legend)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _rows(task: str, scores: Sequence[Scores]) -> list[tuple[str, Scores]]:
-    """The figures of a task: first those for comparison (baselines, which are scored on a run's own tokens; as many
-    real stories as it generated), then the runs. What several runs have in common appears once.
+def _rows(task: str, scores: Sequence[Scores], each: bool) -> list[tuple[str, Scores]]:
+    """The figures of a task: first those for comparison, then the runs, with the means over seeds."""
+    names = {id(own): name for name, own in zip(_names(scores), scores, strict=True)}
+    scores = [own for own in scores if "unavailable" not in own["tasks"].get(task, {"unavailable": ""})]
+    rows = _references(task, scores, names)
+    for point in _points(scores):
+        figures = [own["tasks"][task] for own in point]
+        if len(point) > 1:
+            rows += [(f"{_point_name(point)}, {len(point)} seeds", _merged(figures, statistics.fmean))]
+            rows += [("  ± (95 %)", _merged(figures, half_width))]
+        if len(point) == 1 or each:
+            rows += [(names[id(own)], own["tasks"][task]) for own in point]
+    return rows
+
+
+def _references(task: str, scores: Sequence[Scores], names: Mapping[int, str]) -> list[tuple[str, Scores]]:
+    """The figures for comparison: baselines, which are scored on a run's own tokens; as many real stories as it
+    generated. What several runs have in common appears once; so does the untrained model of runs that share stories and
+    tokenizer.
     """
     references: list[tuple[str, Scores]] = []
-    runs: list[tuple[str, Scores]] = []
-    several = sum(task in own["tasks"] for own in scores) > 1
+    untrained: set[tuple[str, str]] = set()
     for own in scores:
-        figures, run = own["tasks"].get(task), _run_name(own, scores)
-        if figures is None or "unavailable" in figures:
-            continue
+        figures = own["tasks"][task]
         others = {name: figures[key] for key, name in REFERENCES.items() if key in figures}
         others |= {name: value for name, value in figures.get("baselines", {}).items() if isinstance(value, dict)}
+        if own.get("tokenizer") is not None:
+            key = (own["held_out"]["sha256"], own["tokenizer"])
+            if key in untrained:
+                others.pop("untrained", None)
+            untrained.add(key)
         for name, value in others.items():
             if (name, value) not in references:
-                taken = several and any(name == other for other, _ in references)
-                references.append((f"{run}, {name}" if taken else name, value))
-        runs.append((run, figures))
-    return references + runs
+                taken = any(name == other for other, _ in references)
+                references.append((f"{names[id(own)]}, {name}" if taken else name, value))
+    return references
 
 
-def _run_name(own: Scores, scores: Sequence[Scores]) -> str:
-    """The name of a run's recipe, or that of its folder if other runs share the recipe."""
-    same = sum(other["name"] == own["name"] for other in scores)
-    return own["name"] if same == 1 else own["run"]["folder"]
+def _names(scores: Sequence[Scores]) -> list[str]:
+    """The runs' names: those of their folders, with a number where another folder has the same."""
+    names: list[str] = []
+    for own in scores:
+        folder = own["run"]["folder"]
+        name, number = folder, 2
+        while name in names:
+            name, number = f"{folder} ({number})", number + 1
+        names.append(name)
+    return names
+
+
+def _points(scores: Sequence[Scores]) -> list[list[Scores]]:
+    """The runs, those together that differ only in their seeds and were scored on the same stories."""
+    points: dict[Any, list[Scores]] = {}
+    for own in scores:
+        settings, seed = own.get("settings"), own["run"].get("seed")
+        key = (settings, own["held_out"]["sha256"])
+        if settings is None or any(other["run"]["seed"] == seed for other in points.get(key, [])):
+            key = id(own)
+        points.setdefault(key, []).append(own)
+    return list(points.values())
+
+
+def _point_name(point: Sequence[Scores]) -> str:
+    """What the folders' names have in common, such as "wide" of "wide-seed-0"; the first run's if it is nothing."""
+    folders = [own["run"]["folder"] for own in point]
+    stems = {re.sub(r"-(seed-)?\d+$", "", folder) for folder in folders}
+    return stems.pop() if len(stems) == 1 else folders[0]
+
+
+def _bits_per_byte(point: Sequence[Scores]) -> float:
+    return statistics.fmean(own["tasks"].get("likelihood", {}).get("bits_per_byte", math.inf) for own in point)
+
+
+def _merged(figures: Sequence[Any], statistic: Callable[[list[float]], float | None]) -> Scores:
+    """A statistic of each figure that all have. The interval of a single run is none of several."""
+    merged = {}
+    for name in figures[0].keys() - {"low", "high"}:
+        values = [own.get(name) for own in figures]
+        if all(isinstance(value, dict) for value in values):
+            merged[name] = _merged(values, statistic)
+        elif all(isinstance(value, (int, float)) for value in values):
+            merged[name] = statistic(values)
+    return merged
 
 
 def _scored_on(own: Scores) -> str:
@@ -198,16 +277,6 @@ def _cell(column: Column, figures: Scores) -> str:
     for key in column.path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return "" if value is None else column.format(value)
-
-
-def _as_text(cells: Sequence[Sequence[str]]) -> str:
-    """Names to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for name, *rest in cells:
-        figures = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        lines.append("  ".join([name.ljust(widths[0]), *figures]).rstrip())
-    return "\n".join(lines)
 
 
 def _as_markdown(cells: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from talewright.inspect.figures.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
-from talewright.scaling.sweep.results import PointResult, Trial, curve_of, describe
+from talewright.scaling.sweep.names import describe
+from talewright.scaling.sweep.results import PointResult, Trial, curve_of
+from talewright.scaling.sweep.verdict import deviation_text
 
 AXES = {
     "minutes": ("minutes of training", 1),
@@ -17,6 +19,8 @@ AXES = {
 """Label and unit of each cost."""
 Curves = Sequence[tuple[PointResult, dict[str, list[float]]]]
 """Runs: the row that each belongs to, and its curve."""
+MOST_TIES = 3
+"""Most points that a title names as tied with the best."""
 MAX_POINTS = 40
 """Most points in points.png: the best ones."""
 COLORED = SERIES.index((GREY, "-"))
@@ -33,12 +37,12 @@ def draw_results(rows: Sequence[PointResult], trials: Sequence[Trial], folder: P
     if not curves:
         return []
     panels = [Panel(title="", draw=_frontier(curves, rows, name), how="", height=4.2) for name in AXES]
-    title = f"Best of {len(rows)} points: {_summary(rows[0])}" if len(rows) > 1 else _summary(rows[0])
+    title = _headline(rows) if len(rows) > 1 else _summary(rows[0])
     pictures = [save_png(panels, folder / "frontier.png", columns=len(AXES), title=title)]
     if len(rows) > 1:
         height = 1.2 + 0.22 * min(MAX_POINTS, len(rows))
         draw = _points(curves, rows[:MAX_POINTS])
-        points = Panel(title=f"The best: {_summary(rows[0])}", draw=draw, how="", height=height)
+        points = Panel(title=_headline(rows), draw=draw, how="", height=height)
         pictures.append(save_png([points], folder / "points.png", columns=1))
     return pictures
 
@@ -53,8 +57,17 @@ def frontier(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, floa
 
 
 def _summary(row: PointResult) -> str:
-    spread = "" if row.deviation is None else f" ± {row.deviation:.4f}"
-    return f"{describe(row.point)}, {row.mean:.4f}{spread} bits per byte (n = {row.n})"
+    spread = "" if row.deviation is None else f", sd {deviation_text(row)}"
+    size = f"{row.parameters / 1e6:.2f}M parameters" if row.parameters else ""
+    return f"{describe(row.point)}, {row.mean:.4f} bits per byte (n = {row.n}{spread}), {size}"
+
+
+def _headline(rows: Sequence[PointResult]) -> str:
+    """The best point, and which others are not distinguishable from it."""
+    ties = [describe(row.point) for row in rows if row.tied]
+    names = f"{len(ties)} others" if len(ties) > MOST_TIES else " and ".join(ties)
+    tied = f"; not distinguishable from it: {names}" if ties else ""
+    return f"Best of {len(rows)} points: {_summary(rows[0])}{tied}"
 
 
 def _points(curves: Curves, rows: Sequence[PointResult]) -> Callable[[Any], None]:
@@ -65,7 +78,8 @@ def _points(curves: Curves, rows: Sequence[PointResult]) -> Callable[[Any], None
             if row in rows:
                 axes.plot(curve["bits_per_byte"][-1], rows.index(row), "o", color=BLUE, markersize=4, alpha=0.6)
         axes.plot([row.mean for row in rows], range(len(rows)), "|", color=INK, markersize=10)
-        axes.set_yticks(range(len(rows)), [describe(row.point) for row in rows])
+        names = [f"{describe(row.point)}{' (tied)' if row.tied else ''}" for row in rows]
+        axes.set_yticks(range(len(rows)), names)
         axes.invert_yaxis()
         axes.set_xlabel("bits per byte: each run, and their mean")
 

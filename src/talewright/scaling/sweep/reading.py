@@ -85,6 +85,13 @@ def grid(sweep: Sweep) -> Iterator[dict[str, str]]:
         yield dict(zip(sweep.vary, point, strict=True))
 
 
+def has_time_budget(sweep: Sweep) -> bool:
+    """Whether the training of some point is limited in minutes."""
+    points = itertools.islice(grid(sweep), MAX_CHECKED)
+    recipes = (load_recipe(sweep.recipe, {**sweep.set, **sweep.settings(point)}) for point in points)
+    return any(recipe.train.max_minutes is not None for recipe in recipes)
+
+
 def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
     """The sweep as far as it can be understood; what cannot be is added to `problems`."""
     problems += [_unknown(str(key), KEYS) for key in values if key not in KEYS]

@@ -7,29 +7,33 @@ import io
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
+from talewright.evaluate.seeds import Difference, difference
 from talewright.files import write_text_atomic
 from talewright.model.cost import count_parameters, training_flops
 from talewright.run.history import read_history
-from talewright.scaling.sweep.reading import POINT
+from talewright.scaling.sweep.names import output_of, trial_label
 
-COLUMNS = {
-    "mean": ("bits/byte", ".4f"),
-    "deviation": ("sd", ".4f"),
-    "n": ("n", "d"),
-    "failed": ("failed", "d"),
-    "pruned": ("pruned", "d"),
-    "parameters": ("parameters", ",d"),
-    "minutes": ("minutes", ".2f"),
-    "tokens": ("tokens", ",.0f"),
-    "flops": ("FLOPs", ".2e"),
-}
-"""Title and format of each figure in the table."""
+FIGURES = (
+    "mean",
+    "deviation",
+    "n",
+    "difference",
+    "low",
+    "high",
+    "failed",
+    "pruned",
+    "parameters",
+    "minutes",
+    "tokens",
+    "flops",
+)
+"""Columns of results.csv, after the settings of the point."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +51,14 @@ class Trial:
     """Optuna's user attributes: the run folder, the results of a complete trial, the reason of a failed one."""
 
     @property
+    def label(self) -> str:
+        """Such as "wide, seed 1"."""
+        return trial_label(self.point, self.seed)
+
+    @property
     def reason(self) -> str:
         """Why the trial failed: the last line that its training printed."""
-        return self.attributes.get("reason") or last_line(self.run.with_suffix(".out"))
+        return self.attributes.get("reason") or last_line(output_of(self.run))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +78,18 @@ class PointResult:
     minutes: float | None
     tokens: float | None
     flops: float | None
+    by_seed: dict[int, float]
+    """Bits per byte of each complete run, by its seed."""
+    difference: float | None = None
+    """How much more bits per byte than the best point; None for that point, and without a result."""
+    low: float | None = None
+    high: float | None = None
+    """The 95 % interval of the difference; None where a single seed gives none."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether the interval says that this point may be as good as the best one."""
+        return self.difference is not None and Difference(self.difference, self.low, self.high).tied
 
 
 def curve_of(run: Path) -> dict[str, list[float]]:
@@ -94,12 +115,20 @@ def measure(run: Path) -> dict[str, float]:
 
 
 def rows_of(trials: Sequence[Trial]) -> list[PointResult]:
-    """The points, the best first, those without a result last."""
+    """The points, the best first, those without a result last, each compared with the best."""
     points: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
     for trial in trials:
         points.setdefault(tuple(trial.point.items()), []).append(trial)
     rows = [_row(dict(point), group) for point, group in points.items()]
-    return sorted(rows, key=lambda row: math.inf if row.mean is None else row.mean)
+    rows.sort(key=lambda row: math.inf if row.mean is None else row.mean)
+    return [*rows[:1], *(_compared(row, rows[0]) for row in rows[1:])]
+
+
+def _compared(row: PointResult, best: PointResult) -> PointResult:
+    if not row.by_seed:
+        return row
+    how_much = difference(best.by_seed, row.by_seed)
+    return replace(row, difference=how_much.mean, low=how_much.low, high=how_much.high)
 
 
 def _row(point: dict[str, str], trials: Sequence[Trial]) -> PointResult:
@@ -121,41 +150,21 @@ def _row(point: dict[str, str], trials: Sequence[Trial]) -> PointResult:
         mean=mean("bits_per_byte"),
         deviation=statistics.stdev(result["bits_per_byte"] for result in results) if len(results) > 1 else None,
         **{name: mean(name) for name in ("minutes", "tokens", "flops")},
-    )
-
-
-def table(rows: Sequence[PointResult]) -> str:
-    """The rows as text, a line for each point."""
-    names = list(rows[0].point) if rows else []
-    lines = [[name.rpartition(".")[2] for name in names] + [title for title, _ in COLUMNS.values()]]
-    for row in rows:
-        figures = [(getattr(row, name), form) for name, (_, form) in COLUMNS.items()]
-        lines.append([*row.point.values(), *("-" if value is None else format(value, form) for value, form in figures)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligns = ["<"] * len(names) + [">"] * len(COLUMNS)
-    return "\n".join(
-        "  ".join(f"{word:{align}{width}}" for word, align, width in zip(line, aligns, widths, strict=True)).rstrip()
-        for line in lines
+        by_seed={trial.seed: result["bits_per_byte"] for trial, result in zip(complete, results, strict=True)},
     )
 
 
 def write_table(rows: Sequence[PointResult], path: Path) -> None:
     """Write the rows as CSV. Raises UserError where the file cannot be written."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*(rows[0].point if rows else ()), *COLUMNS])
+    writer = csv.DictWriter(text, [*(rows[0].point if rows else ()), *FIGURES])
     writer.writeheader()
     for row in rows:
-        writer.writerow(row.point | {name: getattr(row, name) for name in COLUMNS})
+        writer.writerow(row.point | {name: getattr(row, name) for name in FIGURES})
     try:
         write_text_atomic(path, text.getvalue())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-
-
-def describe(values: dict[str, str]) -> str:
-    """A point in one line, by its name or by its settings without their sections."""
-    words = (value if name == POINT else f"{name.rpartition('.')[2]} {value}" for name, value in values.items())
-    return ", ".join(words) or "the recipe as it is"
 
 
 def last_line(path: Path) -> str:

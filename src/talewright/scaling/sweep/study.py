@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.errors import UserError
 from talewright.files import read_json, wait_for_lock, write_text_atomic
+from talewright.scaling.sweep.names import run_name
 from talewright.scaling.sweep.reading import Range, Sweep, grid
 from talewright.scaling.sweep.results import Trial
 
@@ -105,6 +106,13 @@ def trials_of(study: optuna.Study, folder: Path) -> list[Trial]:
     return list(trials.values())
 
 
+def waiting_trials(study: optuna.Study, sweep: Sweep) -> int:
+    """The number of trials that nobody has begun. Each point that a tpe sweep has not chosen yet has all seeds."""
+    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+    unchosen = sum(not sweep.vary.keys() <= _parameters(trial).keys() for trial in waiting)
+    return len(waiting) + unchosen * (len(sweep.seeds) - 1)
+
+
 def to_trial(frozen: optuna.trial.FrozenTrial, folder: Path) -> Trial:
     """A trial as Optuna stores it, in our terms."""
     values = _parameters(frozen)
@@ -119,8 +127,18 @@ def to_trial(frozen: optuna.trial.FrozenTrial, folder: Path) -> Trial:
 
 
 def run_of(frozen: optuna.trial.FrozenTrial, folder: Path) -> Path:
-    """The trial's run folder; a retried trial continues the run of the first attempt."""
+    """The trial's run folder; a retried trial continues the run of the first attempt. A trial of an earlier version
+    that has noted none has the folder trial-NNN.
+    """
     return folder / "runs" / Path(frozen.user_attrs.get("run", f"trial-{frozen.number:03d}")).name
+
+
+def new_run(study: optuna.Study, frozen: optuna.trial.FrozenTrial, folder: Path) -> Path:
+    """A run folder for a trial that has its values and no run yet, named after its point and seed."""
+    trial, runs = to_trial(frozen, folder), folder / "runs"
+    taken = {Path(each.user_attrs["run"]).name for each in study.get_trials(deepcopy=False) if "run" in each.user_attrs}
+    taken |= {path.name.removesuffix(".out") for path in runs.iterdir()}
+    return runs / run_name(trial.point, trial.seed, taken)
 
 
 def _parameters(frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:

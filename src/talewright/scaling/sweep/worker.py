@@ -21,11 +21,22 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from talewright.errors import UserError
-from talewright.files import lock_file
+from talewright.files import lock_file, wait_for_lock
 from talewright.run.log import read_log
+from talewright.scaling.sweep.names import output_of
+from talewright.scaling.sweep.progress import SweepProgress, TrialProgress
 from talewright.scaling.sweep.reading import Sweep
-from talewright.scaling.sweep.results import describe, last_line, measure
-from talewright.scaling.sweep.study import BASE, queue_missing, run_of, suggest, to_trial
+from talewright.scaling.sweep.results import Trial, last_line, measure
+from talewright.scaling.sweep.study import (
+    BASE,
+    new_run,
+    queue_missing,
+    run_of,
+    suggest,
+    to_trial,
+    trials_of,
+    waiting_trials,
+)
 
 logger = logging.getLogger(__name__)
 POLL, REPORT = 0.5, 5
@@ -40,20 +51,33 @@ class RunningTrial:
     """A trial that this worker trains."""
 
     trial: optuna.Trial
-    run: Path
+    facts: Trial
     output: IO[bytes]
     """The training's output; its lock is shared with the training process and ends when both are gone."""
     process: subprocess.Popen[bytes]
     reported: set[int] = field(default_factory=set)
     """Steps whose evaluations the study has."""
     pruned: bool = False
+    progress: TrialProgress = field(default_factory=TrialProgress)
+
+    @property
+    def run(self) -> Path:
+        return self.facts.run
 
 
 class Worker:
     """Trains the trials of a study that no other worker trains, up to `jobs` at a time."""
 
-    def __init__(self, study: optuna.Study, sweep: Sweep, folder: Path, jobs: int = 1) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        sweep: Sweep,
+        folder: Path,
+        jobs: int = 1,
+        progress: SweepProgress | None = None,
+    ) -> None:
         self.study, self.sweep, self.folder, self.jobs = study, sweep, folder, jobs
+        self.progress = progress
         self.storage = study._storage  # Optuna has no public way from a study to it
         self.record_heartbeat = getattr(self.storage, "record_heartbeat", None)  # a journal has none
         self.running: dict[int, RunningTrial] = {}
@@ -74,6 +98,8 @@ class Worker:
                     next_report = time.monotonic() + REPORT
                 for job in list(self.running.values()):
                     self._watch(job, due)
+                if due:
+                    self._show()
                 time.sleep(POLL)
         except (StorageInternalError, OSError) as error:  # the database is gone, the disk is full
             raise UserError(f"the sweep's storage failed: {error}; the same command continues") from None
@@ -87,23 +113,39 @@ class Worker:
 
     def _start_next(self) -> bool:
         """Start the next trial: an interrupted one, else one from the queue. False if there is none."""
+        with wait_for_lock(self.folder / "study", on_wait=lambda: None):  # no other worker here is about to start one
+            claimed = self._claim_next()
+        if claimed is not None:
+            self._start(*claimed)
+        return claimed is not None
+
+    def _claim_next(self) -> tuple[optuna.Trial, IO[bytes]] | None:
+        """The next trial, set to running, with its values and its run; and its output file, locked."""
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
         for frozen in sorted(trials, key=lambda each: each.state == TrialState.WAITING):
-            run = run_of(frozen, self.folder)
+            run, output = run_of(frozen, self.folder), None
             elsewhere = self.record_heartbeat and frozen.state == TrialState.RUNNING and not run.is_dir()
             if elsewhere or frozen.number in self.running or frozen.number in self.stopped:
                 continue
             run.parent.mkdir(exist_ok=True)
-            output = _open_locked(run.with_suffix(".out"))
-            if output is None:
+            has_run = "run" in frozen.user_attrs or run.is_dir()
+            if has_run and (output := _open_locked(output_of(run))) is None:
                 continue
             if not self._take(frozen._trial_id):
-                output.close()
+                if output is not None:
+                    output.close()
                 continue
+            trial = optuna.Trial(self.study, frozen._trial_id)
+            suggest(trial, self.sweep)
+            trial.suggest_int("seed", 0, 2**63 - 1)
+            if not has_run:
+                run = new_run(self.study, self.storage.get_trial(frozen._trial_id), self.folder)
+            trial.set_user_attr("run", str(run.relative_to(self.folder)))
+            output = output or _open_locked(output_of(run))
             run.mkdir(exist_ok=True)
-            self._start(optuna.Trial(self.study, frozen._trial_id), run, output)
-            return True
-        return False
+            if output is not None:  # a new file's lock is free
+                return trial, output
+        return None
 
     def _take(self, trial_id: int) -> bool:
         """Set a waiting trial to running, unless another worker was faster. With its lock, a running one is ours."""
@@ -116,25 +158,23 @@ class Worker:
             self.record_heartbeat(trial_id)
         return taken
 
-    def _start(self, trial: optuna.Trial, run: Path, output: IO[bytes]) -> None:
+    def _start(self, trial: optuna.Trial, output: IO[bytes]) -> None:
         """Train, or resume, in a process of its own, which shares the processor's cores with the other jobs."""
-        suggest(trial, self.sweep)
-        seed = trial.suggest_int("seed", 0, 2**63 - 1)
-        trial.set_user_attr("run", str(run.relative_to(self.folder)))
         frozen = self.storage.get_trial(trial._trial_id)
-        point = to_trial(frozen, self.folder).point
+        facts = to_trial(frozen, self.folder)
+        run = facts.run
         if self.sweep.sampler == "tpe":
             queue_missing(self.study, self.sweep, self.folder)  # the other seeds of the point
         command = list(TRAIN)
         if (run / "recipe.yaml").exists():
             command += ["--resume", str(run)]
         else:
-            command += ["--recipe", str(self.folder / BASE), "--seed", str(seed), "--out", str(run)]
-            command += [f"--{name}={value}" for name, value in self.sweep.settings(point).items()]
+            command += ["--recipe", str(self.folder / BASE), "--seed", str(facts.seed), "--out", str(run)]
+            command += [f"--{name}={value}" for name, value in self.sweep.settings(facts.point).items()]
         environment = dict(os.environ)
         if self.jobs > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
-        logger.info("%s: %s", run.name, describe({**point, "seed": str(seed)}))
+        logger.info("%s: training; its output is %s", facts.label, output_of(run))
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -143,7 +183,7 @@ class Worker:
             env=environment,
             start_new_session=True,  # Ctrl-C must reach only the worker: two signals end a training before it has saved
         )
-        self.running[frozen.number] = RunningTrial(trial, run, output, process, set(frozen.intermediate_values))
+        self.running[frozen.number] = RunningTrial(trial, facts, output, process, set(frozen.intermediate_values))
 
     def _watch(self, job: RunningTrial, due: bool) -> None:
         """Report a job's new evaluations, prune it if they are hopeless, and store its result once it has ended."""
@@ -154,7 +194,7 @@ class Worker:
             if code is not None:
                 self._finish(job, code)
         except UpdateFinishedTrialError:  # its heartbeats came too late, and another worker was given the trial
-            logger.warning("%s was finished by another worker", job.run.name)
+            logger.warning("%s was finished by another worker", job.facts.label)
             job.process.terminate()
             code = job.process.wait()
         if code is not None:
@@ -163,6 +203,7 @@ class Worker:
 
     def _report(self, job: RunningTrial) -> None:
         for event in read_log(job.run / "log.jsonl"):
+            job.progress.add(event)
             if event.get("event") == "evaluation" and event["step"] not in job.reported:
                 job.reported.add(event["step"])
                 job.trial.report(event["bits_per_byte"], event["step"])
@@ -171,7 +212,7 @@ class Worker:
                     job.process.terminate()
 
     def _finish(self, job: RunningTrial, code: int) -> None:
-        name, trial = job.run.name, job.trial
+        name, trial = job.facts.label, job.trial
         if job.pruned and code != 0:
             self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
             logger.info("%s was pruned at step %s", name, f"{max(job.reported):,}")
@@ -182,7 +223,7 @@ class Worker:
             return
         try:
             if code != 0:
-                raise UserError(last_line(job.run.with_suffix(".out")) or f"exit code {code}")
+                raise UserError(last_line(output_of(job.run)) or f"exit code {code}")
             results = measure(job.run)
         except UserError as error:
             trial.set_user_attr("reason", str(error))
@@ -193,6 +234,12 @@ class Worker:
             trial.set_user_attr(key, value)
         self.study.tell(trial, results["bits_per_byte"], skip_if_finished=True)
         logger.info("%s: %.4f bits per byte", name, results["bits_per_byte"])
+
+    def _show(self) -> None:
+        """Show the trials that have begun, and how long the others will take."""
+        if self.progress is not None:
+            running = {job.run: job.progress for job in self.running.values()}
+            self.progress.update(trials_of(self.study, self.folder), running, waiting_trials(self.study, self.sweep))
 
     def _beat(self) -> None:
         """Show that this worker lives, and queue again the trials of workers that have stopped showing it."""
