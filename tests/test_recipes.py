@@ -37,7 +37,7 @@ LLAMA2C = {  # width, layers, heads, key-value heads, d_ff, context, vocabulary
 }
 
 
-STORY = {"1m": 1_090_624, "5m": 5_065_792, "15m": 15_146_368, "40m": 40_384_512, "125m": 125_856_512}
+STORY = {"300k": 320_096, "1m": 1_090_624, "5m": 5_065_792, "15m": 15_146_368, "40m": 40_384_512, "125m": 125_856_512}
 
 
 @pytest.mark.parametrize("size", STORY)

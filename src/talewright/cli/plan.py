@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -58,7 +59,14 @@ def plan_table(plans: Sequence[Plan], goal: Goal) -> str:
         )
     if any(each.expected == "extrapolated" for each in plans):
         lines.append("* extrapolated: no finished run has such a size or vocabulary")
-    lines += ["", planning.summary(best, goal), "", planning.dial_command(goal), "", "The same in full, to change it:"]
+    lines += [
+        "",
+        textwrap.fill(planning.summary(best, goal), 80),
+        "",
+        planning.dial_command(goal),
+        "",
+        "The same in full, to change it:",
+    ]
     return "\n".join([*lines, planning.explicit_command(best, goal)])
 
 

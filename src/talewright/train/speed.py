@@ -80,7 +80,7 @@ def record_run(run: Path, recipe: Recipe, share: float) -> None:
     """Keep the speed of a finished run: the median over its steps. `share` is that of `ComputeShare`."""
     events = list(read_log(run / "log.jsonl"))
     compiled = any(event.get("compiled") is True for event in events if event.get("event") == "run")
-    steps = [event for event in events if event.get("event") == "step"]
+    steps = [event for event in events if event.get("event") == "step" and event.get("tokens_per_second")]
     if len(steps) < MIN_STEPS:
         return
     rate = statistics.median(step["tokens_per_second"] for step in steps[2:])
