@@ -30,7 +30,7 @@ from talewright.scaling.law import (
 from talewright.scaling.text_size import STORY_BYTES, TextSize, text_size
 
 SIZES = ("300k", "1m", "5m", "15m", "40m", "125m")
-BYTES_PER_TOKEN = {512: 2.3, 1024: 2.9, 2048: 3.4, 4096: 3.75, 8192: 4.0, 16384: 4.1}
+BYTES_PER_TOKEN = {512: 1.9, 1024: 2.55, 2048: 3.0, 4096: 3.75, 8192: 4.0, 16384: 4.1}
 """Of TinyStories, by vocabulary size. End-of-text tokens count as tokens without bytes."""
 VOCABULARIES = ((60e3, 512), (150e3, 1024), (2e6, 2048))
 """Largest vocabulary for texts of up to that many bytes: tokens that are rare in training are not learned. On 0.29 MB,
@@ -182,7 +182,7 @@ def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Pl
         "train.micro_batch": f"{micro_batch}",
         "train.accumulation": f"{accumulation}",
         "schedule.warmup_steps": f"{max(1, round(WARMUP_FRACTION * steps))}",
-        "train.evaluate_stories": f"{_evaluated_stories(recipe, used, speed)}",
+        "train.evaluate_stories": f"{_evaluated_stories(recipe, goal.seconds, speed)}",
         "train.patience": f"{PATIENCE}",
     }
     if enough < math.inf:
