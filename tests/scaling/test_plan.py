@@ -77,7 +77,7 @@ def test_a_plan_takes_no_more_time_than_there_is_and_repeats_the_text_only_so_of
 
 def test_a_tiny_text_gets_a_tiny_model_and_few_of_the_minutes():
     tiny, large = best(20.0, 42e3), best(600.0)
-    assert (tiny.size, tiny.vocab_size) == ("300k", 512)
+    assert (tiny.size, tiny.vocab_size) == ("300k", 1024)
     assert (large.size, large.vocab_size) == ("5m", 4096)
     assert tiny.seconds < 120
     assert "of the 20 min, enough for this text" in summary(tiny, goal(20.0, 42e3))
@@ -93,7 +93,7 @@ def test_repeated_text_teaches_less_than_new_text_and_ever_less():
 
 
 def test_a_plan_fits_its_time_and_its_explicit_command_is_its_recipe():
-    target = goal(20.5, 1e9, **{"data.valid": json.dumps("my valid.txt"), "data.limit": "null"})
+    target = goal(20.5, 1e9, True, **{"data.valid": json.dumps("my valid.txt"), "data.limit": "null"})
     found = plan_size("5m", target, Speed(10_000, 30))
     assert found.tokens == 0.95 * 12_000_000
     config = load_recipe("story-5m").model
