@@ -150,12 +150,13 @@ class RunFolder:
             raise UserError(f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/")
         reject_outside_links(self.path)
         try:
-            load_recipe(self.path / RECIPE)
+            recipe = load_recipe(self.path / RECIPE)
         except UserError as error:  # not the overrides, but the file itself
             raise UserError(
                 f"{self.path / RECIPE} does not fit talewright {__version__}; it may be another version's: {error}"
             ) from None
-        recipe = load_recipe(self.path / RECIPE, overrides)
+        if overrides:
+            recipe = load_recipe(self.path / RECIPE, overrides)
         if recipe.tokenizer.kind == "saved":  # its own copy, wherever the folder was moved
             own = dataclasses.replace(recipe.tokenizer, source=str((self.path / "tokenizer").resolve()))
             recipe = dataclasses.replace(recipe, tokenizer=own)
