@@ -82,7 +82,7 @@ def test_a_run_loads_no_pickle_and_writes_only_to_its_folder_and_the_cache(tmp_p
     shape = ["--model.n-layers=1", "--model.n-heads=2", "--model.d-model=16", "--model.vocab-size=300"]
     shape += ["--model.context-length=32", "--train.micro-batch=4", "--train.evaluate-every=3", "--train.compile=false"]
     calls = [
-        ["train", "--data", "stories.txt", "--out", "run", "--max-steps", "4", *shape],
+        ["train", "--recipe", "quickstart", "--data", "stories.txt", "--out", "run", "--max-steps", "4", *shape],
         ["train", "--resume", "run", "--max-steps", "6"],
         ["generate", "run", "--prompt", "Once", "--max-new-tokens", "5"],
         ["evaluate", "run", "--json"],

@@ -16,10 +16,10 @@ from talewright.version import __version__ as __version__
 
 set_openmp_defaults()  # before anything imports torch
 
-__all__ = ["Run", "Sampling", "UserError", "fit", "load", "load_recipe", "resume"]
+__all__ = ["Run", "Sampling", "UserError", "fit", "load", "load_recipe", "plan_recipe", "resume"]
 
 if TYPE_CHECKING:
-    from talewright.api import Run, Sampling, fit, load, resume
+    from talewright.api import Run, Sampling, fit, load, plan_recipe, resume
     from talewright.config import load_recipe
     from talewright.errors import UserError
 

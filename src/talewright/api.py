@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -109,6 +110,17 @@ class Run(RunFolder):
 def load(path: str | Path, checkpoint: str = "best", precision: WeightPrecision = "fp32") -> Run:
     """Open a run folder."""
     return Run(path, checkpoint, precision)
+
+
+def plan_recipe(minutes: float, data: str | None = None, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe that reaches the lowest loss in that many minutes on this machine, for these stories (by default the
+    bundled ones). Overrides win. Raises UserError if something is wrong with the time, the data or a setting.
+    """
+    from talewright.scaling.plan import choose
+
+    source = {} if data is None else {"data.source": json.dumps(data)}
+    plan, goal = choose(minutes, {**source, **(overrides or {})})
+    return plan.recipe(goal.overrides)
 
 
 def fit(recipe: Recipe, out: str | Path | None = None, progress: TrainingProgress | None = None) -> Run:

@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from talewright.cli.common import Json, logger, to_json
+from tyro.conf import OmitArgPrefixes
+
+from talewright.cli.common import DataOptions, Json, Overrides, to_json
 
 if TYPE_CHECKING:
-    from talewright.config import Recipe
-    from talewright.scaling.plan import Plan, Speed
+    from talewright.scaling.plan import Goal, Plan
 
 
-def plan(minutes: float, size: str | None = None, json: Json = False) -> None:
+def plan(
+    overrides: Overrides,
+    minutes: float,
+    data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
+    size: str | None = None,
+    json: Json = False,
+) -> None:
     """Choose the model size that gives the lowest loss in the given training time on this machine.
 
-    Measures each size's speed here for some seconds; the rest follows from its parameters and from finished runs of the
-    story ladder. The last line is the command that trains the best one.
+    Measures each size's speed here for some seconds, unless it is known; the rest follows from the amount of text and
+    from finished runs of the story ladder. The last lines are the commands that train the best one.
 
     Args:
         minutes: Minutes of training.
-        size: Plan only this size: 1m, 5m, 15m, 40m or 125m.
+        size: Plan only this size: 300k, 1m, 5m, 15m, 40m or 125m.
     """
     from talewright.scaling import plan as planning
 
-    def speed(recipe: Recipe) -> Speed:
-        logger.info("measuring how fast %s trains here, about half a minute", recipe.name)
-        return planning.measure_speed(recipe)
+    goal = planning.goal_of(minutes, data.added_to(overrides))
+    plans = planning.plan_sizes(goal, planning.SIZES if size is None else (size,))
+    best = planning.best_plan(plans)
+    if json:
+        print(to_json([_plain(each, goal, each is best) for each in plans]))
+    else:
+        print(plan_table(plans, goal))
 
-    plans = planning.plan_sizes(minutes, planning.SIZES if size is None else (size,), speed)
-    print(to_json([asdict(each) for each in plans]) if json else plan_table(plans))
 
+def plan_table(plans: Sequence[Plan], goal: Goal) -> str:
+    """The plans as text, at most 80 columns wide, the best one marked; why; and its commands."""
+    from talewright.scaling import plan as planning
 
-def plan_table(plans: Sequence[Plan]) -> str:
-    """The plans as text, the best one marked, and its command."""
-    from talewright.scaling.law import law_source
-
-    best = min(plans, key=lambda each: each.bits_per_byte)
-    lines = ["size   parameters   tokens/s       tokens      FLOPs  tokens/parameter  expected bits/byte"]
+    best = planning.best_plan(plans)
+    lines = [_text_line(goal), "", "  size   parameters  vocabulary  tokens/s     tokens  epochs  minutes  bits/byte"]
     for each in plans:
-        mark = "  <- this one" if each is best else ""
+        loss = "?" if each.expected == "unknown" else f"{each.bits_per_byte:.3f}"
+        loss += "*" if each.expected == "extrapolated" else " "
+        epochs = f"{each.epochs:.2g}" if each.epochs else "-"
         lines.append(
-            f"{each.size:5}  {each.parameters:>11,}  {each.tokens_per_second:>9,.0f}  {each.tokens:>11,}  "
-            f"{each.flops:.2e}  {each.tokens / each.parameters:>16,.1f}  {each.bits_per_byte:>18.3f}{mark}"
+            f"{'>' if each is best else ' '} {each.size:5}  {each.parameters:>11,}  {each.vocab_size:>9,}  "
+            f"{each.tokens_per_second:>8,.0f}  {_millions(each.tokens):>9}  {epochs:>6}  {each.seconds / 60:>7.1f}  "
+            f"{loss:>9}"
         )
-    return "\n".join([*lines, law_source(), "", best.command])
+    if any(each.expected == "extrapolated" for each in plans):
+        lines.append("* extrapolated: no finished run has such a size or vocabulary")
+    lines += [
+        "",
+        textwrap.fill(planning.summary(best, goal), 80),
+        "",
+        planning.dial_command(goal),
+        "",
+        "The same in full, to change it:",
+    ]
+    return "\n".join([*lines, planning.explicit_command(best, goal)])
+
+
+def _text_line(goal: Goal) -> str:
+    size = goal.text.bytes
+    if size == float("inf"):
+        return "text: more than can be read in the time"
+    return f"text: about {size / 1e6:.2g} MB" if size >= 1e6 else f"text: about {size / 1e3:.0f} kB"
+
+
+def _millions(tokens: int) -> str:
+    return f"{tokens / 1e6:.2f}M" if tokens < 1e9 else f"{tokens / 1e9:.2f}B"
+
+
+def _plain(each: Plan, goal: Goal, best: bool) -> dict[str, object]:
+    """A plan as plain values; bits per byte are null where they are not known."""
+    from talewright.scaling.plan import explicit_command
+
+    values = {**asdict(each), "best": best, "command": explicit_command(each, goal)}
+    return {**values, "bits_per_byte": None if each.expected == "unknown" else each.bits_per_byte}

@@ -1,16 +1,18 @@
 """The command `train`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import DataOptions, Overrides, exit_if_stopped, hint_on_stop, logger
-from talewright.config import load_recipe
+from talewright.config import HUB_TINYSTORIES, Recipe, load_recipe
 from talewright.errors import UserError
 
 
 def train(
     overrides: Overrides,
+    minutes: float | None = None,
     recipe: str | None = None,
     data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
     out: str | None = None,
@@ -20,18 +22,21 @@ def train(
     max_minutes: float | None = None,
     seed: int | None = None,
 ) -> None:
-    """Train a model from a recipe into a run folder, or resume a run that was stopped.
+    """Train a model on your stories, in the given minutes; or from a recipe; or resume a run that was stopped.
 
-    Ctrl-C saves first. A budget given here replaces the recipe's own.
+    `--minutes` alone chooses the model size and every setting for this machine and this amount of text. Ctrl-C saves
+    first.
 
     Args:
-        recipe: A recipe's name (`talewright recipes` lists them), or a YAML file. Default: quickstart.
+        minutes: Minutes of training for which everything else is chosen. Without --data: on the bundled stories.
+        recipe: A recipe's name (`talewright recipes` lists them), or a YAML file, in place of --minutes.
         out: Folder of the run. Default: the next free runs/NAME-N.
         resume: Run folder to resume, bit-for-bit: the weights equal those of an uninterrupted run.
         init_from: Run folder whose model is trained further, into a new run: its weights, its model's shape and its
             tokenizer. The rest comes from --recipe, by default from that run's own recipe.
-        max_steps: Stop after this many optimizer steps.
-        max_minutes: Stop after this many minutes. The learning-rate schedule ends with them.
+        max_steps: Stop after this many optimizer steps. It replaces the recipe's budget.
+        max_minutes: Stop after this many minutes, in which the learning-rate schedule ends. It replaces the recipe's
+            budget.
         seed: Seed of the weights, the data order, dropout and the samples.
     """
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
@@ -40,26 +45,55 @@ def train(
     if resume and init_from:
         raise UserError("give --resume or --init-from, not both")
     chosen = None
-    if not resume and not init_from:
-        chosen = load_recipe(recipe or "quickstart", overrides)  # a wrong setting is reported before torch is loaded
+    if minutes is not None:
+        chosen = _chosen_recipe(minutes, overrides, {"--recipe": recipe, "--resume": resume, "--init-from": init_from})
+    elif not resume and not init_from:
+        chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
 
     from talewright import api
     from talewright.inspect.curves import draw_curves
-    from talewright.run.folder import new_run_path
+    from talewright.run.folder import RunFolder, new_run_path
     from talewright.train.session import recipe_from_run, resume_run, start_run
+    from talewright.train.speed import ComputeShare, record_run
 
     if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
     folder = Path(str(resume)) if chosen is None else new_run_path(chosen, out)
-    callbacks = api.CALLBACKS
+    callbacks, share = api.CALLBACKS, ComputeShare()
     with hint_on_stop(folder):
         outcome = resume_run(folder, overrides, callbacks) if chosen is None else start_run(chosen, folder, callbacks)
     exit_if_stopped(outcome, folder)
     if not outcome.main_process:
         return
+    record_run(folder, RunFolder(folder).recipe, share())
     if outcome.state.step:
         try:
             logger.info("curves: %s", draw_curves(folder))
         except OSError as error:  # such as a full disk: the run itself is saved
             logger.info("the curves cannot be drawn: %s", error.strerror)
     print(folder)
+
+
+def _chosen_recipe(minutes: float, overrides: Overrides, others: Mapping[str, str | None]) -> Recipe:
+    """The recipe that the plan for this time, machine and text chooses; says in one line what it is."""
+    for name, value in others.items():
+        if value is not None:
+            budget = "--max-minutes" if name != "--resume" else "--train.max-minutes"
+            raise UserError(f"give --minutes or {name}, not both. {budget} {minutes:g} is the budget with {name}")
+    load_recipe("story-1m", overrides)  # a wrong setting is reported before torch is loaded
+    from talewright.scaling.plan import choose, summary
+
+    chosen, goal = choose(minutes, overrides)
+    logger.info("%s", summary(chosen, goal))
+    if "data.source" not in overrides:
+        logger.info("Trains on the bundled stories; --data names others, such as stories.txt or %s", HUB_TINYSTORIES)
+    return chosen.recipe(goal.overrides)
+
+
+def _named_recipe(recipe: str | None, overrides: Overrides) -> Recipe:
+    if recipe is None:
+        raise UserError(
+            "say for how long: `talewright train --data stories.txt --minutes 20` chooses everything else; or name a "
+            "recipe, such as `--recipe quickstart` (`talewright recipes` lists them)"
+        )
+    return load_recipe(recipe, overrides)

@@ -6,9 +6,18 @@ number of bytes of stories trained on, so that models with different vocabularie
 """
 
 import json
+import math
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+
+FITTED_VOCABULARY = 4096
+"""Vocabulary of the runs that the law was fitted to."""
+HALF_VOCABULARY = 0.05
+"""Bits per byte that half the vocabulary costs beyond what the law says of fewer parameters and bytes: of the 0.091
+measured after 400 steps (docs/RESULTS.md) the law explains 0.041."""
+REPETITION = 15.4
+"""R of Muennighoff et al. 2023 (arXiv:2305.16264): how soon repeated text loses its value."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +30,9 @@ class Law:
     B: float
     beta: float
 
-    def __call__(self, parameters: float, story_bytes: float) -> float:
-        return self.E + self.A / parameters**self.alpha + self.B / story_bytes**self.beta
+    def __call__(self, parameters: float, story_bytes: float, vocab_size: int = FITTED_VOCABULARY) -> float:
+        smaller = max(0.0, math.log2(FITTED_VOCABULARY / vocab_size))
+        return self.E + self.A / parameters**self.alpha + self.B / story_bytes**self.beta + HALF_VOCABULARY * smaller
 
 
 def fitted_law() -> Law:
@@ -30,13 +40,17 @@ def fitted_law() -> Law:
     return Law(**_ladder()["law"])
 
 
-def law_source() -> str:
-    """What the packaged law was fitted to, in one sentence."""
-    ladder = _ladder()
-    least, most = ladder["parameters"]
-    return (
-        f"expected: from a law fitted to {ladder['runs']} runs of {least:,} to {most:,} parameters; extrapolated beyond"
-    )
+def effective_size(unique: float, epochs: float) -> float:
+    """Size of the text without repetition that teaches as much: U + U R (1 - exp(-r / R)), r being the repetitions
+    after the first pass (Muennighoff et al. 2023, arXiv:2305.16264).
+    """
+    return unique * (1 + REPETITION * -math.expm1(-max(0.0, epochs - 1) / REPETITION))
+
+
+def fitted_range() -> tuple[int, int]:
+    """Fewest and most parameters of the runs that the packaged law was fitted to."""
+    least, most = _ladder()["parameters"]
+    return least, most
 
 
 def best_learning_rate(flops: float) -> float:

@@ -72,6 +72,7 @@ class MetricsLogger:
             peak_flops=self.peak_flops,
             versions=versions(),
             device=self.device_name,
+            compiled=compiled,
             data={"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes},
         )
 
