@@ -70,6 +70,7 @@ def show_result(folder: Path) -> None:
     from talewright.run import RunFolder
 
     run, advice = RunFolder(folder), []
+    logger.info("model: %s", run.find_checkpoint())
     try:
         logger.info("curves: %s", draw_curves(folder))
     except OSError as error:  # such as a full disk: the run itself is saved

@@ -1,4 +1,4 @@
-"""What a training reached: the run's best model beside the untrained model and an n-gram model, all on the same stories.
+"""What a training reached: the best model beside the untrained one and an n-gram model, all on the same stories.
 
 The model's own scores are those that training logged, so only the n-gram model is scored here.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from textwrap import fill
 
 from talewright.evaluate.baselines.kneser_ney import ORDERS, train_ngram_models
 from talewright.evaluate.likelihood import summarize
@@ -57,7 +58,7 @@ class TrainingSummary:
         stories = f"{self.stories:,} validation stories" if self.stories > 1 else "1 validation story"
         some = "" if self.counted_share > 0.999 else f", {self.counted_share:.0%} of all"
         measured = f"On the first {stories}; the {NGRAM} model counted {self.counted:,} training tokens{some}."
-        return "\n".join([*table, measured, "", *self.conclusions()])
+        return "\n".join([*table, "", *(fill(text, 79) for text in (measured, *self.conclusions()))])
 
     def conclusions(self) -> list[str]:
         """What the figures mean, in sentences."""

@@ -57,12 +57,10 @@ class Hooks:
         No step is evaluated twice. A stop signal leaves at once, because a resumed run repeats the evaluation. The
         untrained model is not a candidate for the best one, because it has no checkpoint.
         """
-        state, prompts, spent = self.state, self.train.prompts, self.trainer.budget.spent
-        number = self.evaluations_due(state.step, state.seconds)
-        if state.evaluated is not None:
-            new = number > self.evaluations_due(state.evaluated, state.evaluated_seconds)
-            if state.step == state.evaluated or not (new or spent(state.step, state.seconds)):
-                return
+        state, prompts = self.state, self.train.prompts
+        number = self._evaluations(state.step, state.seconds)
+        if not self._evaluation_due(number):
+            return
         prompt, text, started = prompts[number % len(prompts)] if prompts else None, None, time.perf_counter()
         self.metrics.log_activity("evaluating ...")
         with stop.interruptible(self.trainer.fabric.world_size == 1):
@@ -79,7 +77,15 @@ class Hooks:
         if prompt is not None and text is not None:
             self.metrics.log_sample(state, prompt, text)
 
-    def evaluations_due(self, step: int, seconds: float) -> int:
+    def _evaluation_due(self, number: int) -> bool:
+        """Whether the state is to be evaluated, after `number` evaluations that were due up to it."""
+        state = self.state
+        if state.evaluated is None or state.step == state.evaluated:
+            return state.evaluated is None
+        spent = self.trainer.budget.spent(state.step, state.seconds)
+        return spent or number > self._evaluations(state.evaluated, state.evaluated_seconds)
+
+    def _evaluations(self, step: int, seconds: float) -> int:
         """The number of evaluations due by then, that of the untrained model not counted."""
         return int(self.trainer.budget.evaluations(step, seconds, self.train.evaluate_every) + 1e-9)
 

@@ -120,7 +120,7 @@ class MetricsLogger:
     def log_sample(self, state: TrainState, prompt: str, text: str) -> None:
         """Log a sample that the main process generated."""
         self.log.sample(state.step, prompt, text)
-        line = " ".join(text.split())
+        line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))  # untrained: any bytes
         logger.info(f'    "{line[:160]}{" ..." if len(line) > 160 else ""}"')
 
     def log_patience(self, state: TrainState) -> None:
