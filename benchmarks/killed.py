@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CLOCK = ("seconds", "warm_seconds", "tokens_per_second")
+CLOCK = ("seconds", "warm_seconds", "evaluated_seconds", "tokens_per_second")
 """Measured times, which always differ."""
 
 

@@ -41,7 +41,9 @@ def test_losses_and_stories_are_those_of_earlier_versions(name: str, tmp_path_fa
     losses = [event["loss"] for event in events if event["event"] == "step"]
     assert losses == pytest.approx(golden["losses"], rel=1e-3)
     assert losses[:5] == pytest.approx(golden["losses"][:5], rel=1e-5)
-    assert [e["loss"] for e in events if e["event"] == "evaluation"] == pytest.approx(golden["evaluation"], rel=1e-3)
+    assert [e["loss"] for e in events if e["event"] == "evaluation" and e["step"]] == pytest.approx(
+        golden["evaluation"], rel=1e-3
+    )
     greedy = talewright.Sampling(temperature=0.0, max_new_tokens=40)
     assert run.generate("Once upon a time", greedy).text == golden["greedy"]
     sampled = talewright.Sampling(temperature=0.8, top_p=0.95, max_new_tokens=40, seed=1)

@@ -56,6 +56,19 @@ def test_evaluations_are_drawn_at_their_steps(tmp_path):
     assert len(panels) == 6
 
 
+def test_the_headline_of_an_overfitted_run_says_that_the_loss_rose(tmp_path):
+    write_log(tmp_path, 427, 0)
+    log = RunLog(tmp_path, tensorboard=False)
+    for step, loss in ((0, 7.65), (120, 3.4), (240, 4.4), (427, 5.3)):
+        log.write("evaluation", step=step, loss=loss, perplexity=2.7**loss, bits_per_byte=loss / 2)
+    log.close()
+    titles = [panel.title for panel in curve_panels([read_history(tmp_path)])]
+    assert titles[0] == ("Overfitted: the validation loss was lowest, 3.40, at step 120, and rose to 5.30 by step 427")
+    assert "Bits per byte was lowest at 1.7 and rose to 2.65: comparable across tokenizers" in titles
+    assert not any("fell" in title for title in titles)
+    assert draw_curves(tmp_path).exists()
+
+
 @given(values=st.lists(st.floats(-10, 10), min_size=1, max_size=400))
 def test_smoothing_is_a_mean_over_a_fiftieth_around(values):
     side = len(values) // 100

@@ -112,9 +112,11 @@ def train_small(
     at_evaluation: Callable[[int], None] = lambda number: None,
     shown: IO[str] | None = None,
 ) -> Outcome:
-    """Train into `run`. `at_evaluation` gets the number of each evaluation as it begins, `shown` what a person sees."""
+    """Train into `run`. `at_evaluation` gets the number of each evaluation as it begins, 0 for that of the untrained
+    model; `shown` gets what a person sees.
+    """
     run.mkdir(exist_ok=True)
-    evaluations = 0
+    evaluations = 0 if resume else -1
 
     def evaluate(model: GPT, stories: list[np.ndarray], sizes: np.ndarray, eos_id: int) -> Likelihood:
         nonlocal evaluations

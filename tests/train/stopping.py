@@ -39,9 +39,9 @@ train: {learning_rate: 1e-2, micro_batch: 4, accumulation: 2, max_steps: 20, eva
 """
 PHASES: dict[str, tuple[Any, str, int, float]] = {
     "gradient": (talewright.train.trainer.Trainer, "compute_gradient", 7, 20.0),
-    "evaluation": (Hooks, "score", 2, 20.0),
-    "sample": (Hooks, "sample", 2, 20.0),
-    "last evaluation": (Hooks, "score", 4, 20.0),
+    "evaluation": (Hooks, "score", 3, 20.0),
+    "sample": (Hooks, "sample", 3, 20.0),
+    "last evaluation": (Hooks, "score", 5, 20.0),
     "save": (talewright.run.checkpoint, "save_file", 3, 1.0),
     "preparation": (talewright.data.preparation.builder, "tokenize_stories", 1, 20.0),
 }

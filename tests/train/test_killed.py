@@ -78,4 +78,4 @@ def test_runs_that_differ_are_seen_to_differ(killed: tuple[Path, list[dict[str, 
         "log.jsonl",
         "samples.jsonl",
     ]
-    assert len(list(log_of(whole))) == 40 + 13 + 1  # every step, every third evaluated, and the last
+    assert len(list(log_of(whole))) == 1 + 40 + 13 + 1  # every step; evaluated: untrained, every third, and the last

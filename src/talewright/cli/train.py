@@ -1,12 +1,14 @@
 """The command `train`."""
 
+import shlex
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
-from talewright.cli.common import DataOptions, Overrides, exit_if_stopped, hint_on_stop, logger
-from talewright.config import HUB_TINYSTORIES, Recipe, load_recipe
+from talewright.cli.common import DataOptions, Overrides, exit_if_stopped, hint_on_stop, logger, program
+from talewright.config import BUDGETS, HUB_TINYSTORIES, Recipe, load_recipe
 from talewright.errors import UserError
 
 
@@ -51,7 +53,6 @@ def train(
         chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
 
     from talewright import api
-    from talewright.inspect.curves import draw_curves
     from talewright.run.folder import RunFolder, new_run_path
     from talewright.train.session import recipe_from_run, resume_run, start_run
     from talewright.train.speed import ComputeShare, record_run
@@ -67,10 +68,7 @@ def train(
         return
     record_run(folder, RunFolder(folder).recipe, share())
     if outcome.state.step:
-        try:
-            logger.info("curves: %s", draw_curves(folder))
-        except OSError as error:  # such as a full disk: the run itself is saved
-            logger.info("the curves cannot be drawn: %s", error.strerror)
+        show_result(folder)
     print(folder)
 
 
@@ -97,3 +95,36 @@ def _named_recipe(recipe: str | None, overrides: Overrides) -> Recipe:
             "recipe, such as `--recipe quickstart` (`talewright recipes` lists them)"
         )
     return load_recipe(recipe, overrides)
+
+
+def show_result(folder: Path) -> None:
+    """Draw the run's curves, and say what training reached and what to do next."""
+    from talewright.evaluate.training_summary import summarize_training
+    from talewright.inspect.curves import draw_curves
+    from talewright.run import RunFolder
+
+    run, advice = RunFolder(folder), []
+    logger.info("model: %s", run.find_checkpoint())
+    try:
+        logger.info("curves: %s", draw_curves(folder))
+    except OSError as error:  # such as a full disk: the run itself is saved
+        logger.info("the curves cannot be drawn: %s", error.strerror)
+    try:
+        logger.info("scoring an n-gram model of the same stories ...")
+        summary = summarize_training(run)
+    except UserError as error:  # such as stories that were deleted meanwhile
+        logger.info("no comparison with other models: %s", error)
+        summary = None
+    if summary is not None:
+        logger.info("\n%s", summary)
+        advice = [_longer(run.recipe)] if summary.gain < 0 and summary.improving else []
+    path, look = shlex.quote(str(folder)), "studio" if find_spec("gradio") else "evaluate"
+    lines = [f"train --resume {path} {budget}" for budget in advice]
+    lines += [f'generate {path} --prompt "Once upon a time"', f"{look} {path}"]
+    logger.info("\nNext:\n%s\n", "\n".join(f"  {program()} {line}" for line in lines))
+
+
+def _longer(recipe: Recipe) -> str:
+    """The options that double the recipe's budget."""
+    budgets = {name: getattr(recipe.train, name.removeprefix("train.")) for name in BUDGETS}
+    return " ".join(f"--{name.replace('_', '-')} {2 * value:g}" for name, value in budgets.items() if value is not None)

@@ -35,13 +35,16 @@ class TrainConfig(Section, prefix="train."):
     max_tokens: Count | None = None
     """Stop after this many training tokens."""
     max_minutes: Positive | None = None
-    """Stop after this many minutes of training. The schedule ends with them."""
-    evaluate_every: Count = 500
-    """Optimizer steps between evaluations. The last step is always evaluated."""
+    """Stop after this many minutes of training, compilation included; evaluations, samples and saving do not count.
+    The schedule ends with them."""
+    evaluate_every: Count | None = None
+    """Optimizer steps between evaluations. Unset: 20 evaluations, evenly spread over the budget. The untrained model
+    and the last step are always evaluated."""
     evaluate_stories: Count | None = None
     """Number of validation stories, from the first on, that each evaluation scores. Unset: all."""
-    checkpoint_every: Count = 500
-    """Optimizer steps between checkpoints. The last step always has one."""
+    checkpoint_every: Count | None = None
+    """Optimizer steps between checkpoints. Unset: at each evaluation, and after ten minutes of training without one.
+    The best evaluation and the last step always have one."""
     keep: Count = 2
     """Number of newest checkpoints to keep in addition to the best one."""
     average: Annotated[

@@ -10,7 +10,7 @@ import numpy as np
 
 from talewright.errors import UserError
 from talewright.inspect.figures.style import FAINT, GREY, ORANGE, SERIES, Panel, save_png
-from talewright.run.history import EVALUATION, History, read_history
+from talewright.run.history import EVALUATION, History, clearly_above, read_history
 
 SMOOTHED = "Smoothed: the mean over 2 % of the run around each step."
 EVALUATED = "Measured on whole validation stories, each token once."
@@ -73,15 +73,25 @@ def _loss_title(histories: Sequence[History]) -> str:
         ends = {h.name: _numbers(h.evaluations["loss"])[-1:] or _numbers(h.training["loss"])[-1:] for h in histories}
         name, best = min(((name, end[0]) for name, end in ends.items() if end), key=lambda pair: pair[1])
         return f"{name} ends with the lower loss, {best:.2f}"
-    losses, evaluated = _numbers(histories[0].training["loss"]), _numbers(histories[0].evaluations["loss"])
+    losses, (steps, evaluated) = _numbers(histories[0].training["loss"]), _points(histories[0].evaluations, "loss")
     if not losses:
         return "No loss is a number"
+    if evaluated and clearly_above(evaluated[-1], min(evaluated)):
+        best = evaluated.index(min(evaluated))
+        return (
+            f"Overfitted: the validation loss was lowest, {evaluated[best]:.2f}, at step {steps[best]:,}, and rose to "
+            f"{evaluated[-1]:.2f} by step {steps[-1]:,}"
+        )
     last = f"{evaluated[-1]:.2f} on validation" if evaluated else f"{smooth(losses)[-1]:.2f}"
     return f"The loss fell from {losses[0]:.2f} to {last} in {histories[0].steps:,} steps"
 
 
 def _title(key: str, values: list[float]) -> str:
-    change = f"fell from {values[0]:.3g} to {values[-1]:.3g}" if values[-1] < values[0] else f"is {values[-1]:.3g}"
+    lowest, last = min(values), values[-1]
+    if key in ("perplexity", "bits_per_byte") and clearly_above(last, lowest):
+        change = f"was lowest at {lowest:.3g} and rose to {last:.3g}"
+    else:
+        change = f"fell from {values[0]:.3g} to {last:.3g}" if last < values[0] else f"is {last:.3g}"
     titles = {
         "perplexity": f"Perplexity {change}: the model is as unsure as between that many tokens",
         "bits_per_byte": f"Bits per byte {change}: comparable across tokenizers",

@@ -42,7 +42,7 @@ class TrainState:
     tokens: int = 0
     """Real tokens trained on."""
     seconds: float = 0.0
-    """Training time, summed over all sessions."""
+    """Training time, summed over all sessions: that of the updates, without evaluations, samples and saving."""
     warm_seconds: float = 0.0
     """Training time when the warmup ended."""
     best_loss: float | None = None
@@ -51,8 +51,10 @@ class TrainState:
     """The step of `best_loss`."""
     waited: int = 0
     """Evaluations since `best_step`."""
-    evaluated: int = 0
+    evaluated: int | None = None
     """The step that was evaluated last."""
+    evaluated_seconds: float = 0.0
+    """Training time at that step."""
     skipped: int = 0
     """Batches skipped because their loss or gradient was not finite."""
 

@@ -12,6 +12,13 @@ from talewright.run.log import read_log
 
 STEP = ("step", "tokens", "seconds", "loss", "learning_rate", "gradient_norm", "tokens_per_second")
 EVALUATION = ("step", "loss", "perplexity", "bits_per_byte", "token_accuracy", "seconds")
+CLEAR_RISE = 0.01
+"""Share of the lowest validation loss by which a later one must exceed it to count as a rise, and not as noise."""
+
+
+def clearly_above(loss: float, best: float) -> bool:
+    """Whether a validation loss has risen above an earlier one by more than noise."""
+    return loss > (1 + CLEAR_RISE) * best
 
 
 @dataclass(frozen=True, kw_only=True)

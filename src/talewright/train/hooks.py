@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from talewright.train.trainer import Trainer
 
 MAX_SKIPPED_IN_A_ROW = 10
 """After so many bad batches in a row, the weights are at fault and not the stories."""
+CHECKPOINT_SECONDS = 600.0
+"""Training time between checkpoints where the recipe does not set how often, and evaluations are rarer."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +48,46 @@ class Hooks:
         self.tokenizer = corpus.tokenizer
         self.stories, self.sizes = corpus.split("valid").first_stories(self.train.evaluate_stories)
         self.saved = (self.state.step, self.state.evaluated)  # of the last checkpoint
+        self.saved_seconds = self.state.seconds
         self.skipped_in_a_row, self.skipped_at = 0, -1
 
     def evaluate(self, stop: StopSignal) -> None:
-        """Score the validation stories and generate a sample, every `evaluate_every` steps and at the end.
+        """Score the validation stories and generate a sample: untrained, whenever it is due, and at the end.
 
-        No step is evaluated twice. A stop signal leaves at once, because a resumed run repeats the evaluation.
+        No step is evaluated twice. A stop signal leaves at once, because a resumed run repeats the evaluation. The
+        untrained model is not a candidate for the best one, because it has no checkpoint.
         """
-        state, train = self.state, self.train
-        spent = self.trainer.budget.spent(state.step, state.seconds)
-        if state.step == state.evaluated or (state.step % train.evaluate_every and not spent):
+        state, prompts = self.state, self.train.prompts
+        number = self._evaluations(state.step, state.seconds)
+        if not self._evaluation_due(number):
             return
-        prompt = train.prompts[(state.step // train.evaluate_every) % len(train.prompts)] if train.prompts else None
-        text = None
+        prompt, text, started = prompts[number % len(prompts)] if prompts else None, None, time.perf_counter()
+        self.metrics.log_activity("evaluating ...")
         with stop.interruptible(self.trainer.fabric.world_size == 1):
             score = self.score()
             if prompt is not None and self.metrics.enabled:
+                self.metrics.log_activity("generating a sample ...")
                 text = self.sample(prompt)
-        better = state.best_loss is None or score.loss < state.best_loss
-        state.waited, state.evaluated = 0 if better else state.waited + 1, state.step
-        if better:
-            state.best_loss, state.best_step = score.loss, state.step
-        self.metrics.log_evaluation(state, score)
+        state.evaluated, state.evaluated_seconds = state.step, state.seconds
+        if state.step and (state.best_loss is None or score.loss < state.best_loss):
+            state.waited, state.best_loss, state.best_step = 0, score.loss, state.step
+        elif state.step:
+            state.waited += 1
+        self.metrics.log_evaluation(state, score, time.perf_counter() - started)
         if prompt is not None and text is not None:
             self.metrics.log_sample(state, prompt, text)
+
+    def _evaluation_due(self, number: int) -> bool:
+        """Whether the state is to be evaluated, after `number` evaluations that were due up to it."""
+        state = self.state
+        if state.evaluated is None or state.step == state.evaluated:
+            return state.evaluated is None
+        spent = self.trainer.budget.spent(state.step, state.seconds)
+        return spent or number > self._evaluations(state.evaluated, state.evaluated_seconds)
+
+    def _evaluations(self, step: int, seconds: float) -> int:
+        """The number of evaluations due by then, that of the untrained model not counted."""
+        return int(self.trainer.budget.evaluations(step, seconds, self.train.evaluate_every) + 1e-9)
 
     def score(self) -> Score:
         with self.trainer.fabric.autocast():
@@ -84,12 +103,12 @@ class Hooks:
         return self.train.patience is not None and self.state.waited >= self.train.patience
 
     def save_checkpoint(self, final: bool = False) -> None:
-        """Save every `checkpoint_every` steps, at each best evaluation and, with `final`, whatever is not saved yet.
+        """Save whenever it is due, at each best evaluation and, with `final`, whatever is not saved yet.
 
         A save that fails is logged; with `final` it raises UnsavedError.
         """
         trainer, state = self.trainer, self.state
-        due = final or state.step % self.train.checkpoint_every == 0 or state.best_step == state.step
+        due = final or state.best_step == state.step or self._checkpoint_due()
         if self.metrics.enabled and due and state.step and (state.step, state.evaluated) != self.saved:
             self.metrics.log_checkpoint(state)
             try:
@@ -97,12 +116,18 @@ class Hooks:
                 optimizer: Any = trainer.optimizer  # Fabric's wrapper
                 save_checkpoint(self.run, trainer.model, optimizer.optimizer, state, average)
                 apply_retention(self.run, state, self.train.keep)
-                self.saved = (state.step, state.evaluated)
+                self.saved, self.saved_seconds = (state.step, state.evaluated), state.seconds
             except UnsavedError as error:
                 self.metrics.log_unsaved(state, error)
                 if final:
                     raise
         trainer.fabric.barrier()
+
+    def _checkpoint_due(self) -> bool:
+        state, every = self.state, self.train.checkpoint_every
+        if every is not None:
+            return state.step % every == 0
+        return state.evaluated == state.step or state.seconds - self.saved_seconds >= CHECKPOINT_SECONDS
 
     def skip_batch(self, figures: dict[str, float]) -> None:
         """Skip a batch whose loss or gradient is not finite; unless the recipe allows it, save and raise UserError."""

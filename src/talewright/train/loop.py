@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,25 +59,28 @@ def fit(
     hooks = Hooks(trainer, corpus, run, callbacks, metrics)
     with StopSignal(interruptible=True) as stop, progress if fabric.is_global_zero else nullcontext():
         metrics.start(state, batches.split, trainer.compiled, resumed=checkpoint is not None)
-        started, signal = time.perf_counter() - state.seconds, None
+        signal = None
         with closing(metrics):
             try:
-                hooks.evaluate(stop)  # if a signal came before the newest checkpoint was evaluated
+                hooks.evaluate(stop)  # the untrained model, or a checkpoint that a signal left without evaluation
+                metrics.log_activity("compiling ..." if trainer.compiled else "training ...")
                 while not (budget.spent(state.step, state.seconds) or hooks.out_of_patience() or signal):
                     updated, figures = trainer.update(stop.interruptible(fabric.world_size == 1))
                     if updated:
-                        trainer.synchronize(stop, started)
+                        trainer.synchronize(stop)
                         if state.step == recipe.schedule.warmup_steps:
                             state.warm_seconds = state.seconds
                         metrics.log_step(state, budget, figures)
                         hooks.evaluate(stop)
                     else:
                         hooks.skip_batch(figures)
-                    signal = trainer.synchronize(stop, started)
+                    signal = trainer.synchronize(stop)
                     if signal is None:
                         hooks.save_checkpoint()
             except Stopped as stopped:
                 signal = stopped.number
+            if hooks.out_of_patience():
+                metrics.log_patience(state)
             hooks.save_checkpoint(final=True)
     return Outcome(state, signal, fabric.is_global_zero)
 

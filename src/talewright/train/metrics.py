@@ -12,6 +12,7 @@ from talewright.machine.peak import matmul_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.run.checkpoint import TrainState
 from talewright.run.log import RunLog, rewind
+from talewright.train.overfitting import OverfittingMonitor
 
 if TYPE_CHECKING:
     from talewright.data import Split
@@ -47,11 +48,14 @@ class MetricsLogger:
         self.flops_per_token = training_flops(recipe.model, recipe.sequence_length)
         self.validation_loss: float | None = None
         self.tokens_per_second = 0.0  # a moving average
+        self.evaluation_seconds = 0.0  # of the last one, with its sample
+        self.overfitting = OverfittingMonitor()
 
     def start(self, state: TrainState, split: Split, compiled: bool, resumed: bool) -> None:
         """Open the log, without what it holds after `state`, and show what is trained on what."""
         if not self.enabled:
             return
+        self.split = split
         rewind(self.run, state.step if resumed else -1, state.skipped)
         self.log = RunLog(self.run, self.recipe.train.tensorboard, state.step)
         parameters = count_parameters(self.recipe.model).total
@@ -81,31 +85,53 @@ class MetricsLogger:
         if not self.enabled:
             return
         self.log.write("step", step=state.step, **figures, tokens=state.tokens, seconds=round(state.seconds, 3))
+        self.overfitting.log_step(figures["loss"])
         speed = figures["tokens_per_second"]
         self.tokens_per_second = 0.9 * self.tokens_per_second + 0.1 * speed if self.tokens_per_second else speed
         shown: dict[str, Any] = {**figures, "tokens_per_second": self.tokens_per_second}
         shown["percent_of_peak"] = 100 * self.tokens_per_second * self.flops_per_token / self.peak_flops
         used = budget.progress(state.step, state.seconds)
-        seconds_left = state.seconds * (1 - used) / used if used > 0 and state.step > 1 else None
+        evaluations = budget.evaluations(state.step, state.seconds, self.recipe.train.evaluate_every)
+        seconds = state.seconds + evaluations * self.evaluation_seconds
+        seconds_left = seconds * (1 - used) / used if used > 0 and state.step > 1 else None
         self.progress.update(state.step, budget.max_steps, used, seconds_left, **shown, validation=self.validation_loss)
 
-    def log_evaluation(self, state: TrainState, score: Score) -> None:
-        """Log a score on the validation stories."""
+    def log_activity(self, activity: str) -> None:
+        """Show what takes time besides the steps."""
+        if self.enabled:
+            self.progress.show_activity(activity)
+
+    def log_evaluation(self, state: TrainState, score: Score, seconds: float) -> None:
+        """Log a score on the validation stories, which took so many seconds; warn if the model is overfitting."""
         if not self.enabled:
             return
-        self.validation_loss = score.loss
+        self.validation_loss, self.evaluation_seconds = score.loss, seconds
         figures = {name: getattr(score, name) for name in ("loss", "perplexity", "bits_per_byte", "token_accuracy")}
         self.log.write("evaluation", step=state.step, **figures, seconds=round(state.seconds, 3))
         logger.info(
             f"step {state.step:,}  validation loss {score.loss:.3f} · perplexity {score.perplexity:.1f} · "
             f"{score.bits_per_byte:.3f} bits/byte"
         )
+        rising = state.step > 0 and self.overfitting.log_evaluation(state, score.loss)
+        if rising and state.tokens > self.split.n_tokens:  # stories that were never repeated cannot be memorized
+            logger.warning(
+                f"validation loss has risen since step {state.best_step:,}: the model is memorizing its "
+                f"{self.split.n_stories:,} stories; more text or a smaller model would help"
+            )
 
     def log_sample(self, state: TrainState, prompt: str, text: str) -> None:
         """Log a sample that the main process generated."""
         self.log.sample(state.step, prompt, text)
-        line = " ".join(text.split())
+        line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))  # untrained: any bytes
         logger.info(f'    "{line[:160]}{" ..." if len(line) > 160 else ""}"')
+
+    def log_patience(self, state: TrainState) -> None:
+        """Log that a run ends because its patience is spent."""
+        if self.enabled:
+            logger.info(
+                f"stopped at step {state.step:,}: {state.waited} evaluations without a lower validation loss than "
+                f"{state.best_loss:.3f} at step {state.best_step:,}, whose checkpoint is the run's model"
+            )
 
     def log_skipped(self, state: TrainState, reason: str, stories: list[int], figures: dict[str, float]) -> None:
         """Log a batch that was skipped."""

@@ -93,7 +93,7 @@ def run_bytes(recipe: Recipe) -> int:
     train, saves = recipe.train, recipe.train.keep + 2
     steps = train.max_steps or 0
     if steps:
-        saves = min(saves, steps // train.checkpoint_every + steps // train.evaluate_every + 1)
+        saves = min(saves, steps)
     return saves * state_bytes(recipe) + LOG_BYTES * steps + 2**19
 
 

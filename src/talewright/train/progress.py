@@ -54,6 +54,14 @@ class TrainingProgress(logging.Handler):
             logger.handlers = handlers
             logger.setLevel(level)
 
+    def show_activity(self, activity: str) -> None:
+        """Show what is done besides the steps, until the next step."""
+        if self.live:
+            self.progress.update(self.task, figures=activity, refresh=True)
+        elif time.monotonic() >= self.next_plain_line:
+            self.next_plain_line = time.monotonic() + PLAIN_SECONDS
+            self.print(activity)
+
     def print(self, text: str) -> None:
         """Print a line that stays, above the live one."""
         self.console.print(escape(text), soft_wrap=not self.live)

@@ -1,4 +1,4 @@
-"""How much of its budget a run has used, and the learning rate there. Both count optimizer steps."""
+"""How much of its budget a run has used, and the learning rate and the evaluations due there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 
 from talewright.config import ScheduleConfig, TrainConfig
+
+EVALUATIONS = 20
+"""Evaluations of a run whose recipe does not set how often, besides that of the untrained model."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Budget:
         if self.max_seconds is not None:
             fractions.append((seconds - warmup_seconds) / max(1e-9, self.max_seconds - warmup_seconds))
         return min(1.0, max(fractions))
+
+    def evaluations(self, step: int, seconds: float, every: int | None) -> float:
+        """Evaluations due by then: one each `every` steps, or if that is None, EVALUATIONS over the budget."""
+        return EVALUATIONS * self.progress(step, seconds) if every is None else step / every
 
 
 def lr_multiplier(schedule: ScheduleConfig, step: int, progress: float) -> float:

@@ -66,14 +66,24 @@ class Trainer:
     def update(self, interruptible: AbstractContextManager[None] | None = None) -> tuple[bool, dict[str, float]]:
         """Make one optimizer step, its gradient inside `interruptible`. Returns whether it was made, and its figures.
 
-        No weight changes if the loss or the gradient is not finite.
+        No weight changes if the loss or the gradient is not finite. The time counts as training time either way.
         """
-        started, state, schedule = time.perf_counter(), self.state, self.recipe.schedule
+        started = time.perf_counter()
+        tokens, figures = self._update(interruptible or nullcontext())
+        seconds = time.perf_counter() - started
+        self.state.seconds += seconds
+        if tokens:
+            figures["tokens_per_second"] = tokens / seconds
+        return tokens > 0, figures
+
+    def _update(self, interruptible: AbstractContextManager[None]) -> tuple[int, dict[str, float]]:
+        """The update itself. Returns the number of tokens trained on, 0 if no weight changed; and the figures."""
+        state, schedule = self.state, self.recipe.schedule
         progress = self.budget.progress(state.step, state.seconds, schedule.warmup_steps, state.warm_seconds)
         multiplier = lr_multiplier(schedule, state.step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * multiplier
-        with interruptible or nullcontext():
+        with interruptible:
             losses, tokens = self.compute_gradient()
             clip = self.recipe.optimizer.clip or math.inf
             norm = self.fabric.clip_gradients(
@@ -90,15 +100,14 @@ class Trainer:
         checked = ("loss",) if self.precision == "fp16" else ("loss", "gradient_norm")
         if not all(math.isfinite(figures[name]) for name in checked):
             self.optimizer.zero_grad()
-            return False, figures
+            return 0, figures
         self.optimizer.step()
         self.optimizer.zero_grad()
         state.step += 1
         state.tokens += tokens
         if self.average is not None:
             self.average.update(self.model, state.step)
-        figures["tokens_per_second"] = tokens / (time.perf_counter() - started)
-        return True, figures
+        return tokens, figures
 
     def compute_gradient(self) -> tuple[Tensor, int]:
         """The gradient of the mean loss over the real tokens of the whole batch, accumulated over micro-batches.
@@ -131,9 +140,12 @@ class Trainer:
         train = self.recipe.train
         return (self.state.step + self.state.skipped) * train.micro_batch * train.accumulation
 
-    def synchronize(self, stop: StopSignal, started: float) -> int | None:
+    def synchronize(self, stop: StopSignal) -> int | None:
         """Share the time and a stop signal, if one process received it, among all processes: they must end together."""
-        mine = torch.tensor([stop.number or 0, time.perf_counter() - started]).to(self.fabric.device)
+        if self.fabric.world_size == 1:
+            return stop.number
+        # float32 would lose a step's milliseconds after a day
+        mine = torch.tensor([stop.number or 0, self.state.seconds], dtype=torch.float64, device=self.fabric.device)
         signal, self.state.seconds = cast(Tensor, self.fabric.all_reduce(mine, reduce_op="max")).tolist()
         return int(signal) or None
 

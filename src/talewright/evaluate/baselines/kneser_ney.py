@@ -8,7 +8,7 @@ vocabulary, so every token has a probability in every context.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,16 +131,21 @@ class KneserNey:
         return TokenScores(losses=-np.log(probability).astype(np.float32), correct=best == targets, lengths=lengths)
 
 
-def train_ngram_models(train: Split, tokenizer: Tokenizer) -> tuple[dict[str, KneserNey], int]:
-    """N-gram models of the training stories, by their names in ORDERS, and the number of tokens counted."""
+def train_ngram_models(
+    train: Split, tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS, orders: Mapping[str, int] = ORDERS
+) -> tuple[dict[str, KneserNey], int]:
+    """N-gram models of the training stories, by their names in `orders`, and the number of tokens counted.
+
+    Stories are counted from the first one on, until there are `max_tokens`.
+    """
     stories, tokens = [], 0
     for i in range(train.n_stories):
         stories.append(train.story(i))
         tokens += len(stories[-1]) + 1
-        if tokens >= MAX_TOKENS:
+        if tokens >= max_tokens:
             break
-    levels = count_ngrams(stories, tokenizer.eos_id, tokenizer.vocab_size, max(ORDERS.values()))
-    return {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in ORDERS.items()}, tokens
+    levels = count_ngrams(stories, tokenizer.eos_id, tokenizer.vocab_size, max(orders.values()))
+    return {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in orders.items()}, tokens
 
 
 def ngram_scorer(model: KneserNey) -> Scorer:

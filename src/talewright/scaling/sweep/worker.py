@@ -204,7 +204,7 @@ class Worker:
     def _report(self, job: RunningTrial) -> None:
         for event in read_log(job.run / "log.jsonl"):
             job.progress.add(event)
-            if event.get("event") == "evaluation" and event["step"] not in job.reported:
+            if event.get("event") == "evaluation" and event["step"] not in {0, *job.reported}:  # 0: untrained
                 job.reported.add(event["step"])
                 job.trial.report(event["bits_per_byte"], event["step"])
                 if not job.pruned and job.trial.should_prune():
