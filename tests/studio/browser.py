@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 PATIENCE = 120_000  # ms: a busy machine is slow, which is not the page's fault
-TABS = {"Tell": "#tell", "Compare": "#tell-both", "Inside": "#losses svg", "Watch": "#curves svg"}
+TABS = {"Generate": "#generate", "Compare": "#generate-both", "Inside": "#losses svg", "Watch": "#curves svg"}
 """The tabs, and what each shows as soon as it is drawn."""
 DONE = re.compile("Paused|The end|Stopped")
 
@@ -17,7 +17,7 @@ DONE = re.compile("Paused|The end|Stopped")
 def open_page(page: Any, address: str) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.wait_for_selector("#tell")
+    page.wait_for_selector("#generate")
 
 
 def status(page: Any, words: Any = DONE, where: str = "#status") -> None:
@@ -27,7 +27,7 @@ def status(page: Any, words: Any = DONE, where: str = "#status") -> None:
 
 def submit(page: Any, prompt: str) -> None:
     page.get_by_label("How the story begins").fill(prompt)
-    page.click("#tell")
+    page.click("#generate")
 
 
 def tell(page: Any, prompt: str = "Once upon a time") -> str:

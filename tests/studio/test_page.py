@@ -23,7 +23,7 @@ def test_a_story_is_generated_continued_and_generated_again(page):
     longer = page.text_content("#story .story")
     assert longer.startswith(page.text_content("#story-1"))
     assert len(longer) > len(first)
-    page.click("#again")
+    page.click("#regenerate")
     page.get_by_role("group", name="Story 3").wait_for()
     assert page.text_content("#story-3") != page.text_content("#story-1")
 
@@ -48,11 +48,11 @@ def test_a_story_is_stopped(page, monkeypatch):
     monkeypatch.setattr(scheduler, "token_stream", endless_stream)
     submit(page, "A dog")
     status(page, "Writing")
-    assert page.locator("#tell").is_disabled()
+    assert page.locator("#generate").is_disabled()
     page.locator("#story").get_by_text("A dog dog").wait_for()
     page.click("#stop")
     status(page, "Stopped")
-    assert page.locator("#tell").is_enabled()
+    assert page.locator("#generate").is_enabled()
     assert page.locator("#continue").is_enabled()
     assert page.locator("#stop").is_disabled()
 
@@ -78,7 +78,7 @@ def test_a_story_continues_from_an_alternative_word(page):
 def test_two_models_generate_side_by_side(page):
     tab(page, "Compare")
     page.get_by_label("How both stories begin").fill("A cat")
-    page.click("#tell-both")
+    page.click("#generate-both")
     for side in ("#side-1", "#side-2"):
         page.locator(f"{side} .story[aria-busy=false] .given").wait_for()
     first, second = page.inner_text("#side-1 .story"), page.inner_text("#side-2 .story")
@@ -90,7 +90,7 @@ def test_two_models_generate_side_by_side(page):
 def test_the_current_story_is_inspected(page):
     tab(page, "Inside")
     page.get_by_text("Generate a story first").wait_for()
-    tab(page, "Tell")
+    tab(page, "Generate")
     tell(page)
     tab(page, "Inside")
     page.locator("#losses svg").wait_for()
@@ -118,7 +118,7 @@ def test_a_waiting_user_sees_the_position_and_a_closed_page_frees_one(users, mon
     running = [users() for _ in range(2)]
     for each in running:  # two stories each: all four slots
         tab(each, "Compare")
-        each.click("#tell-both")
+        each.click("#generate-both")
         for side in ("#side-1", "#side-2"):
             each.locator(side).get_by_text(" dog dog").wait_for()
     second, third = users(), users()

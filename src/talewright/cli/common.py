@@ -26,7 +26,7 @@ logger = logging.getLogger("talewright.cli")
 RunArgument = Annotated[str, Positional, arg(name="run", metavar="RUN", help="Run folder.")]
 RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="[RUN ...]", help="Run folders.")]
 Checkpoint = Annotated[str, arg(help="`best`, `last` or a step.")]
-Seed = Annotated[int, arg(help="The same seed generates the same stories.")]
+Seed = Annotated[int, arg(help="The same seed generates the same stories; another one, others.")]
 Json = Annotated[bool, arg(help="Print JSON.")]
 
 Overrides = Mapping[str, str]
@@ -128,11 +128,16 @@ def exit_if_stopped(outcome: Outcome, folder: Path) -> None:
 
 
 def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
-    """Generate a story and print it piece by piece."""
-    print(prompt, end="", flush=True)
+    """Generate a story and print it word by word."""
+    from talewright.generate.engine import trimmed
+
+    waiting = trimmed(prompt)
     for piece in run.stream(prompt, sampling):
-        print(piece, end="", flush=True)
-    print()
+        waiting += piece
+        end = 1 + max(waiting.rfind(" "), waiting.rfind("\n"))  # what follows may be a part of a word
+        print(waiting[:end], end="", flush=True)
+        waiting = waiting[end:]
+    print(waiting)
 
 
 def read_prompts(path: str) -> list[str]:

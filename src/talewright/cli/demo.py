@@ -33,6 +33,6 @@ def demo(out: str | None = None) -> None:
     print(score_table({"untrained": run.evaluate(untrained=True), "trained": run.evaluate()}))
     for seed, prompt in enumerate(recipe.train.prompts):
         print()
-        print_story(run, prompt, Sampling(seed=seed, max_new_tokens=200))
+        print_story(run, prompt, Sampling(seed=seed))
     print()
     logger.info("%s", NEXT_STEPS.format(curves=draw_curves(folder), folder=folder))

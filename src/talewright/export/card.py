@@ -18,7 +18,6 @@ from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
 MAX_SAMPLES = 3
-SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=120)
 TEMPLATE = Path(__file__).with_name("card.md")
 
 
@@ -44,7 +43,7 @@ def write_card(
         usage=usage.strip(),
         run=source.run.name,
         training=_training(source, folder),
-        sampling=SAMPLING,
+        sampling=Sampling(),
         samples=_samples(source),
         record=record,
         yaml=recipe_to_yaml(public_recipe(source.recipe)).strip(),
@@ -101,7 +100,7 @@ def _scores(scores: dict[str, Any], source: ExportSource) -> str:
 
 def _samples(source: ExportSource) -> str:
     prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
-    stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts, SAMPLING)
+    stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts)
     quotes = [story.text.strip() + ("" if story.finished else " ...") for story in stories]
     return "\n\n".join("> " + quote.replace("\n", "\n> ") for quote in quotes)
 

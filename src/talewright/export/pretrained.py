@@ -12,6 +12,7 @@ from torch import Tensor
 
 from talewright.config import EOT, ModelConfig
 from talewright.files import write_json
+from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 
 EXTRA = "hf"
@@ -25,7 +26,13 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
     name = str(DTYPES[dtype]).removeprefix("torch.")
     tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
-    sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_length": config.context_length}
+    sampling = {
+        "do_sample": True,
+        "temperature": Sampling.temperature,
+        "top_k": Sampling.top_k or 0,  # transformers would take 50
+        "top_p": Sampling.top_p,
+        "max_length": config.context_length,
+    }
     write_json(folder / "config.json", {**settings, **common, **tokens})
     write_json(folder / "generation_config.json", {**tokens, **sampling})
 

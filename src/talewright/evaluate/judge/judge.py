@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from talewright.evaluate.judge.grades import (
 )
 from talewright.files import write_json
 from talewright.generate.engine import Engine
-from talewright.generate.sampling import DEFAULT_SAMPLING
+from talewright.generate.sampling import Sampling
 from talewright.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -113,8 +113,8 @@ def _exercises(run: RunFolder, options: JudgeOptions) -> list[Exercise]:
         return [Exercise(prompt, rest) for prompt, rest in cut]
     prompts = (list(options.prompts) or [prompt for prompt, _ in cut])[: options.stories]
     model, _ = run.load_model(options.checkpoint)
-    samples = Engine(model, run.tokenizer).generate(prompts, replace(DEFAULT_SAMPLING, seed=options.seed))
-    return [Exercise(sample.prompt, sample.text[len(sample.prompt) :]) for sample in samples]
+    samples = Engine(model, run.tokenizer).generate(prompts, Sampling(seed=options.seed))
+    return [Exercise(sample.prompt, sample.continuation) for sample in samples]
 
 
 def _cut_stories(run: RunFolder, options: JudgeOptions) -> list[tuple[str, str]]:
