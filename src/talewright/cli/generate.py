@@ -58,7 +58,7 @@ def generate(
 
     opened = api.load(run, checkpoint, precision)
     step = opened.loaded_checkpoint.name.removeprefix("step-")
-    logger.info("%s, step %s (--checkpoint %s)", opened.path, step, checkpoint)
+    logger.info("%s, checkpoint %s (step %s)", opened.path, checkpoint, step)
     if not json and len(texts) * samples == 1:
         print_story(opened, texts[0], sampling)
         return

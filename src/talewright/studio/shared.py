@@ -45,19 +45,13 @@ class Studio:
 
 def sampling_controls() -> list[Any]:
     """The controls, in the order of `sampling_of`."""
+    temperature = "Lower is more predictable, higher more varied."
     top_k = "Sample from this many of the most probable tokens; 0: from all."
     top_p = "Sample from the most probable tokens with this share of the probability."
     seed = "The same seed gives the same story. Empty: a new one each time."
     s = Sampling
     return [
-        gr.Slider(
-            0.1,
-            1.5,
-            s.temperature,
-            step=0.1,
-            label="Temperature",
-            info="Lower is more predictable, higher more varied.",
-        ),
+        gr.Slider(0.1, 1.5, s.temperature, step=0.1, label="Temperature", info=temperature),
         gr.Slider(20, 2048, s.max_new_tokens, step=1, label="New tokens", info="A story that has not ended pauses."),
         gr.Slider(0, 200, s.top_k or 0, step=1, label="Top-k", info=top_k),
         gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=top_p),
@@ -71,7 +65,10 @@ def new_seed() -> int:
 
 
 def sampling_of(values: Sequence[Any], seed: int | None = None) -> Sampling:
-    """The settings; if their seed is empty, with this seed or a new one. Raises UserError if a value is out of range."""
+    """The settings; if their seed is empty, with `seed`, or else a new one.
+
+    Raises UserError if a value is out of range.
+    """
     temperature, new_tokens, top_k, top_p, penalty = (value or 0 for value in values[:-1])
     if values[-1] is not None:
         seed = int(values[-1])

@@ -20,6 +20,7 @@ from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.web.quantized import write_quantized
 from talewright.export.web.runtime import write_runtime
 from talewright.files import sha256_file, write_json
+from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
 from talewright.tokenizer import Tokenizer
 
@@ -91,6 +92,13 @@ def _about(source: ExportSource, folder: Path) -> dict[str, Any]:
         "vocabulary": source.tokenizer.vocab_size,
         "end": source.tokenizer.eos_id,
         "prompts": list(recipe.train.prompts or PROMPTS),
+        "sampling": {
+            "temperature": Sampling.temperature,
+            "top-k": Sampling.top_k or 0,
+            "top-p": Sampling.top_p,
+            "penalty": Sampling.repetition_penalty,
+            "new-tokens": Sampling.max_new_tokens,
+        },
         "runtime": _file(folder, "runtime/ort.wasm"),
         "tokenizer": _file(folder, "model/tokenizer.json"),
         "models": [{"kind": name, **_file(folder, GRAPHS[name])} for name in graphs],
