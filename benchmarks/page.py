@@ -63,8 +63,8 @@ def measure(page: Any, address: str, kind: str, rounds: int) -> tuple[float, flo
     for seed in range(rounds + 1):
         page.fill("#prompt", "Once upon a time")
         page.evaluate(
-            "seed => { document.getElementById('seed').value = seed; document.getElementById('new-tokens').value = 100; }",
-            seed,
+            "values => { for (const id in values) document.getElementById(id).value = values[id]; }",
+            {"seed": seed, "new-tokens": TOKENS},
         )
         page.click("#generate")
         page.wait_for_selector("#story[aria-busy=false]")

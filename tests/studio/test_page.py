@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from talewright.studio import scheduler
-from tests.studio.browser import endless_stream, status, submit, tab, tell, tell_by_word
+from tests.studio.browser import TABS, ended_stream, endless_stream, status, submit, tab, tell, tell_by_word
 from tests.studio.conftest import write_log
 
 pytestmark = pytest.mark.slow
+SEED = re.compile(r"seed (\d+)")
 
 
 def test_a_story_is_generated_continued_and_generated_again(page):
@@ -28,13 +29,50 @@ def test_a_story_is_generated_continued_and_generated_again(page):
     assert page.text_content("#story-3") != page.text_content("#story-1")
 
 
+def test_each_story_has_a_new_seed_which_gives_the_same_story_again(page):
+    page.get_by_text("Settings").first.click()
+    first = tell(page, "A cat and \n")
+    assert first.startswith("A cat and")
+    assert tell(page, "A cat and") != first
+    [seed] = SEED.findall(page.text_content("#story-1 + .hint"))
+    page.get_by_label("Seed").fill(seed)
+    assert tell(page, "A cat and") == first
+    page.click("#regenerate")
+    page.get_by_role("group", name="Story 4").wait_for()
+    assert page.get_by_label("Seed").input_value() == ""
+    assert SEED.findall(page.text_content("#story-4 + .hint")) != [seed]
+
+
+def test_a_story_that_ends_at_once_is_not_kept(page, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", ended_stream)
+    for _ in range(2):
+        submit(page, "")
+        status(page, "The model ended the story at once")
+    assert page.locator("#past .past > li").count() == 0
+    tab(page, "Compare")
+    page.click("#generate-both")
+    for side in ("#side-1", "#side-2"):
+        page.locator(side).get_by_text("No story.").wait_for()
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_all_tabs_have_the_same_width(users, width):
+    page = users(viewport={"width": width, "height": 900})
+    widths = set()
+    for name in TABS:
+        tab(page, name)
+        page.get_by_role("tabpanel").first.wait_for()
+        widths.add(page.evaluate("document.querySelector('.tabs').getBoundingClientRect().width"))
+    assert len(widths) == 1
+
+
 def test_past_stories_can_be_shown_saved_and_copied(page):
     tell(page, "A cat")
     tell(page, "A dog")
     page.get_by_role("group", name="Story 1").get_by_text("Show").click()
     page.locator("#past li[aria-current] #story-1").wait_for(state="attached")
     assert page.text_content("#story .story") == page.text_content("#story-1")
-    status(page, "Story 1, by tales, step 10.")
+    status(page, re.compile(r"Story 1, by tales, step 10, seed \d+\."))
     with page.expect_download() as saved:
         page.get_by_role("group", name="Story 1").get_by_text("Save").click()
     assert Path(saved.value.path()).read_text() == page.text_content("#story-1")

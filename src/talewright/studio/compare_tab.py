@@ -27,7 +27,7 @@ class CompareTab:
             label="How both stories begin",
             lines=2,
             max_lines=12,
-            placeholder="Empty: the models begin on their own",
+            placeholder="If this is empty, the models begin on their own.",
             elem_id="both-prompt",
         )
         with gr.Row():

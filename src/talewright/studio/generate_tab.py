@@ -39,7 +39,7 @@ class GenerateTab:
             label="How the story begins",
             lines=3,
             max_lines=12,
-            placeholder="Empty: the model begins on its own",
+            placeholder="If this is empty, the model begins on its own.",
             elem_id="prompt",
         )
         with gr.Row(elem_classes="picks"):

@@ -46,13 +46,14 @@ class Studio:
 def sampling_controls() -> list[Any]:
     """The controls, in the order of `sampling_of`."""
     temperature = "Lower is more predictable, higher more varied."
+    new_tokens = "A story that has not ended pauses after this many."
     top_k = "Sample from this many of the most probable tokens; 0: from all."
     top_p = "Sample from the most probable tokens with this share of the probability."
     seed = "The same seed gives the same story. Empty: a new one each time."
     s = Sampling
     return [
         gr.Slider(0.1, 1.5, s.temperature, step=0.1, label="Temperature", info=temperature),
-        gr.Slider(20, 2048, s.max_new_tokens, step=1, label="New tokens", info="A story that has not ended pauses."),
+        gr.Slider(20, 2048, s.max_new_tokens, step=1, label="New tokens", info=new_tokens),
         gr.Slider(0, 200, s.top_k or 0, step=1, label="Top-k", info=top_k),
         gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=top_p),
         gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info="Above 1, repeats less."),
@@ -124,6 +125,7 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
 
 def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple[str, str]:
     """The state of a generation in a sentence, and the kind of sentence (see `rendering.status`)."""
+    notes = map(error_sentence, generation.notes)
     if generation.error:
         return error_sentence(generation.error), "error"
     if generation.state == "waiting":
@@ -133,10 +135,10 @@ def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple
     if generation.state == "loading":
         return "Loading the model …", "busy"
     if generation.state == "generating":
-        return " ".join(["Writing …", *generation.notes]), "busy"
+        return " ".join(["Writing …", *notes]), "busy"
     if not generation.tokens:
         ended = "The model ended the story at once; there is nothing to keep."
         return ended if generation.finished else "Stopped before the first word.", ""
     number = f"after {len(generation.tokens):,} tokens"
     end = "The end" if generation.finished else "Stopped" if generation.stopped else "Paused"
-    return " ".join([f"{end}, {number}. Seed {generation.sampling.seed}.", *generation.notes]), ""
+    return " ".join([f"{end}, {number}. Seed {generation.sampling.seed}.", *notes]), ""

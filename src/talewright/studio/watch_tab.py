@@ -90,7 +90,7 @@ def _time_left(history: History, train: TrainConfig) -> str:
     if not used:
         return ""
     left = max(0, seconds * (1 - used) / used)
-    return f"with about {left / 60:,.0f} minutes left" if left >= 90 else f"with about {left:.0f} seconds left"
+    return f"with {f'about {left / 60:,.0f}' if left >= 120 else 'less than two'} minutes left"
 
 
 def _samples(history: History) -> str:

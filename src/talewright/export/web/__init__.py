@@ -92,16 +92,21 @@ def _about(source: ExportSource, folder: Path) -> dict[str, Any]:
         "vocabulary": source.tokenizer.vocab_size,
         "end": source.tokenizer.eos_id,
         "prompts": list(recipe.train.prompts or PROMPTS),
-        "sampling": {
-            "temperature": Sampling.temperature,
-            "top-k": Sampling.top_k or 0,
-            "top-p": Sampling.top_p,
-            "penalty": Sampling.repetition_penalty,
-            "new-tokens": Sampling.max_new_tokens,
-        },
+        "sampling": sampling_settings(),
         "runtime": _file(folder, "runtime/ort.wasm"),
         "tokenizer": _file(folder, "model/tokenizer.json"),
         "models": [{"kind": name, **_file(folder, GRAPHS[name])} for name in graphs],
+    }
+
+
+def sampling_settings() -> dict[str, Any]:
+    """The settings that the page begins with, by the ids of its inputs."""
+    return {
+        "temperature": Sampling.temperature,
+        "top-k": Sampling.top_k or 0,
+        "top-p": Sampling.top_p,
+        "penalty": Sampling.repetition_penalty,
+        "new-tokens": Sampling.max_new_tokens,
     }
 
 
