@@ -75,6 +75,12 @@ def ended_stream(generation: Any, loaded: Any) -> Generator[int, None, bool]:
     return True
 
 
+def paused_stream(generation: Any, loaded: Any) -> Generator[int, None, bool]:
+    """In place of `scheduler.token_stream`: stories that pause; another seed gives another one."""
+    yield from loaded.tokenizer.encode(f" dog {generation.sampling.seed} and a cat and a bird")
+    return False
+
+
 def endless_stream(generation: Any, loaded: Any) -> Iterator[int]:
     """In place of `scheduler.token_stream`: stories that never end, so that even the slowest test sees one growing."""
     for token in itertools.cycle(loaded.tokenizer.encode(" dog")):

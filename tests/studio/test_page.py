@@ -8,14 +8,25 @@ from pathlib import Path
 import pytest
 
 from talewright.studio import scheduler
-from tests.studio.browser import TABS, ended_stream, endless_stream, status, submit, tab, tell, tell_by_word
+from tests.studio.browser import (
+    TABS,
+    ended_stream,
+    endless_stream,
+    paused_stream,
+    status,
+    submit,
+    tab,
+    tell,
+    tell_by_word,
+)
 from tests.studio.conftest import write_log
 
 pytestmark = pytest.mark.slow
 SEED = re.compile(r"seed (\d+)")
 
 
-def test_a_story_is_generated_continued_and_generated_again(page):
+def test_a_story_is_generated_continued_and_generated_again(page, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", paused_stream)
     first = tell(page)
     assert first.startswith("Once upon a time")
     assert len(first) > 40

@@ -99,9 +99,9 @@ class GenerateTab:
         story = session.story
         if story is None:
             return
-        values = (*values[:-1], None)
+        values = (*values[:-1], "")
         async for update in self._generate(session, lambda: _new(story.prompt, story.choice, values, request)):
-            yield [*update, None]
+            yield [*update, ""]
 
     async def on_choose(
         self, session: StudioSession, request: gr.Request, event: gr.EventData, *values: Any

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
 from talewright.studio.registry import ModelRegistry
 from talewright.studio.scheduler import Generation, GenerationScheduler, user_message
@@ -57,7 +58,7 @@ def sampling_controls() -> list[Any]:
         gr.Slider(0, 200, s.top_k or 0, step=1, label="Top-k", info=top_k),
         gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=top_p),
         gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info="Above 1, repeats less."),
-        gr.Number(None, label="Seed", precision=0, minimum=0, info=seed, elem_classes="seed"),
+        gr.Textbox("", label="Seed", info=seed, elem_classes="seed"),  # a gr.Number cannot stay empty: it sends 0
     ]
 
 
@@ -71,8 +72,11 @@ def sampling_of(values: Sequence[Any], seed: int | None = None) -> Sampling:
     Raises UserError if a value is out of range.
     """
     temperature, new_tokens, top_k, top_p, penalty = (value or 0 for value in values[:-1])
-    if values[-1] is not None:
-        seed = int(values[-1])
+    typed = "" if values[-1] is None else str(values[-1]).strip()
+    if typed and not typed.isdecimal():
+        raise UserError(f"the seed is {typed[:40]!r}; it is a whole number from 0 up, or empty for a new one")
+    if typed:
+        seed = int(typed)
     return Sampling(
         temperature=float(temperature),
         max_new_tokens=int(new_tokens),
