@@ -1,47 +1,55 @@
 # Talewright. `make` alone lists what there is; everything is installed into .venv, nothing elsewhere.
 #
 #   make demo PYTHON=python3.12              another Python
-#   make train RECIPE=neo-41m ARGS="--data stories.txt --max-minutes 30"
+#   make train ARGS="--data stories.txt --minutes 20"
 #
-# pip obeys its own variables as ever: PIP_EXTRA_INDEX_URL can name an index with a CPU-only torch, which is much smaller.
+# On Linux, torch from PyPI brings CUDA: several GB. A machine without an NVIDIA GPU needs only the CPU build, a tenth of
+# that: set PIP_EXTRA_INDEX_URL to PyTorch's CPU index (see pytorch.org's install page) before the first `make`.
 
 PYTHON ?= python3
-RECIPE ?= quickstart
 ARGS ?=
 WORKERS ?= 2
 STORIES ?=
 GPT2 ?=
 
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e
+CUDA := torch brings CUDA: several GB to download. Without an NVIDIA GPU, its CPU build is a tenth of that: \
+	press Ctrl-C, set PIP_EXTRA_INDEX_URL to PyTorch's CPU index (pytorch.org's install page names it), and begin again.
+SIZE := $(if $(filter Linux,$(shell uname -s)),$(if $(PIP_EXTRA_INDEX_URL),,$(CUDA)))
 # What is installed, as empty files: a file older than the two lists of packages is made again.
 BASE := .venv/.installed
 ALL := .venv/.installed-all
 DEV := .venv/.installed-dev
 PEERS := .venv-bench/.installed
 LISTS := pyproject.toml constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
+SMOKE := tests/config tests/model tests/cli/test_common.py tests/test_files.py tests/test_cli.py::test_the_whole_path
 CODE := $(wildcard src tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup train test test-all lint bench clean
+.PHONY: help demo setup train smoke test test-all lint bench clean
 
 help: ## list what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
-demo: $(BASE) ## train a first model on bundled stories, in about two minutes, and read what it tells
+demo: $(BASE) ## train a first model on bundled stories, in a few minutes, and read its stories
 	@$(BIN)/talewright demo
 
 setup: $(ALL) ## install Talewright with all that it can use, in the versions that were tested
 	@echo "Installed. Next: . .venv/bin/activate, then talewright --help"
 
-train: $(ALL) ## train a recipe: make train RECIPE=mini-2m ARGS="--max-minutes 30"
-	@$(BIN)/talewright train --recipe $(RECIPE) $(ARGS)
+train: $(ALL) ## train on your stories: make train ARGS="--data stories.txt --minutes 20"
+	@$(BIN)/talewright train $(ARGS)
 
-test: $(DEV) ## the tests, but for the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+smoke: $(DEV) ## a minute of tests: settings, model, and one run from training to a story
+	$(PYTEST) -n 0 -m "not slow" $(SMOKE) $(ARGS)
 
-test-all: $(DEV) ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+test: $(DEV) ## the tests, but for the slow ones: about a quarter of an hour on two cores
+	$(PYTEST) -n $(WORKERS) -m "not slow" $(ARGS)
+
+test-all: $(DEV) ## all tests: longer
+	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 lint: $(DEV) ## lint, format and types
 	$(BIN)/ruff check $(CODE)
@@ -56,17 +64,17 @@ clean: ## remove caches and builds; runs/ and .venv stay
 	find . -name .venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(BASE): $(LISTS) | $(BIN)/pip
-	@echo "Installing Talewright and its tested versions into .venv: once, some minutes ..."
+	@echo "Installing Talewright and its tested versions into .venv: once, some minutes. $(SIZE)" | fold -s
 	@$(INSTALL) .
 	@touch $@
 
 $(ALL): $(LISTS) | $(BIN)/pip
-	@echo "Installing Talewright with all that it can use into .venv: once, some minutes ..."
+	@echo "Installing Talewright with all that it can use into .venv: once, some minutes. $(SIZE)" | fold -s
 	@$(INSTALL) ".[all]"
 	@touch $(BASE) $@
 
 $(DEV): $(LISTS) | $(BIN)/pip
-	@echo "Installing Talewright and what its tests need into .venv: once, some minutes ..."
+	@echo "Installing Talewright and what its tests need into .venv: once, some minutes. $(SIZE)" | fold -s
 	@$(INSTALL) ".[dev]"
 	@touch $(BASE) $(ALL) $@
 

@@ -50,7 +50,8 @@ def cell(source: ExportSource, target: str, folder: Path) -> str:
     adapter, _ = choose_adapter(source.recipe.model)
     label = f"{adapter.architecture}: " if target == "hf" and adapter else ""
     size = f"{record['bytes'] / 1e6:,.1f} MB"
-    return f"{label}{record['largest_difference']:.1e}, {size}, {record['seconds']:.0f} s"
+    difference = f"{record['largest_difference']:.1e}" if record["verified"] else "not verified"
+    return f"{label}{difference}, {size}, {record['seconds']:.0f} s"
 
 
 def main() -> None:

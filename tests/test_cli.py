@@ -85,7 +85,7 @@ def test_recipes_are_listed_with_what_they_cost(capsys):
     main(["recipes"])
     shown = capsys.readouterr().out
     assert "mini-2m" in shown
-    assert "1,848,064" in shown
+    assert "1.85M" in shown
 
 
 def test_what_recipes_prints_is_a_recipe(capsys):

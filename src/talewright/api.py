@@ -85,12 +85,14 @@ class Run(RunFolder):
     ) -> dict[str, Any]:
         """Write the model in another program's format, verify that it computes the same, and return the record.
 
-        With `push`, upload the folder to that repository on the hub. Raises UserError, with nothing written, if the
-        format cannot hold the model or the folder holds something else.
+        Where the packages that verify it are not installed, it is written, and the record has `verified` False. With
+        `push`, upload the folder to that repository on the hub. Raises UserError, with nothing written, if the format
+        cannot hold the model or the folder holds something else.
         """
-        from talewright.export import ExportSource, export_model
+        from talewright.export import ExportSource, check_export, export_model
         from talewright.inspect.curves import draw_curves
 
+        check_export(self.path, self.recipe.model, to, Path(folder), dtype, overwrite)
         with suppress(UserError):  # an imported run has no curves
             draw_curves(self.path)
         source = ExportSource(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talewright.cli.common import DataOptions, parse_overrides, read_prompts, show_messages
+from talewright.cli.common import DataOptions, parse_overrides, program, read_prompts, show_messages
 from talewright.config import load_recipe, recipe_to_dict, setting_names
 from talewright.errors import UserError
 
@@ -81,3 +84,22 @@ def test_prompts_are_the_lines_that_are_not_blank(tmp_path: Path) -> None:
         read_prompts(str(file))
     with pytest.raises(UserError, match="cannot be read"):
         read_prompts(str(tmp_path / "absent"))
+
+
+def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "an environment" / "bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    assert shlex.split(program()) == [str(folder / "python"), "-m", "talewright"]
+    (folder / "talewright").write_text("#!/bin/sh\necho here\n")
+    (folder / "talewright").chmod(0o755)
+    assert program() == "'an environment/bin/talewright'"
+    assert subprocess.run(["/bin/sh", "-c", program()], capture_output=True, text=True, check=True).stdout == "here\n"
+    monkeypatch.chdir(folder.parent.parent.parent)
+    assert program() == f"'{tmp_path.name}/an environment/bin/talewright'"
+    monkeypatch.chdir("/usr")
+    assert shlex.split(program()) == [str(folder / "talewright")]
+    monkeypatch.setenv("PATH", str(folder))
+    assert program() == "talewright"

@@ -39,10 +39,15 @@ def trained(make_source, tmp_path):
 def test_the_card_has_what_the_run_logged_and_no_path_of_this_machine(trained, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    write_card(folder, trained, RECORD, TARGETS["hf"].usage("ada/tales"))
+    write_card(folder, trained, RECORD, TARGETS["hf"], "ada/tales")
     card = (folder / "README.md").read_text()
     front = yaml.safe_load(card.split("---")[1])
     assert front["pipeline_tag"] == "text-generation"
+    assert (front["license"], front["library_name"]) == ("unknown", "transformers")
+    assert "No license is stated" in card
+    assert not {"language", "datasets"} & front.keys()
+    assert "a byte-level BPE trained on the training stories" in card
+    assert "openai-community/gpt2" not in card
     assert (folder / "training_curves.png").read_bytes() == b"curve"
     expected = ["1,234 stories for training", "`mine.txt`", "5.6 MB", "1 steps, 100 tokens, 1.0 minutes"]
     expected += ["| 2.000 | 9.50 | 1.250 | 42.1% |"]
@@ -99,6 +104,7 @@ class FakeHub:
 
 @pytest.fixture
 def reachable(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_token")
     monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *args, **options: None))
 
 
@@ -120,3 +126,46 @@ def test_an_unknown_user_of_the_hub_is_reported_before_anything_is_written(
     with pytest.raises(UserError, match="is not a repository name"):
         export_model(make_source(), "hf", tmp_path / "out", push="ada/my tales")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_token_of_the_hub_is_reported_without_asking_the_hub(make_source, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError, match=r"not logged in to the hub\. Run `hf auth login`"):
+        export_model(make_source(), "hf", tmp_path / "out", push="ada/tales")
+
+
+@pytest.mark.parametrize(
+    ("source", "step", "expected"),
+    [
+        ("bundled", 5, {"license": "apache-2.0", "language": "en"}),
+        (
+            "hub:roneneldan/TinyStories",
+            5,
+            {"license": "unknown", "language": "en", "datasets": ["roneneldan/TinyStories"]},
+        ),
+        ("hub:ada/tales", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
+        ("bundled", 0, {"license": "unknown"}),  # imported: nobody knows what it was trained on
+    ],
+)
+def test_the_card_says_of_the_data_what_is_known(source, step, expected, make_source, tmp_path):
+    made = make_source()
+    data = dataclasses.replace(made.recipe.data, source=source)
+    made = dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, data=data), checkpoint=f"step-{step}")
+    write_card(tmp_path, made, RECORD, TARGETS["llama2c"], "ada/tales")
+    front = yaml.safe_load((tmp_path / "README.md").read_text().split("---")[1])
+    assert {name: front[name] for name in ("license", "language", "datasets") if name in front} == expected
+    assert "library_name" not in front
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("gpt2", "GPT-2's BPE (`openai-community/gpt2`)"), ("gpt2-top", "most frequent"), ("saved", "the tokenizer of `")],
+)
+def test_the_card_names_the_source_of_a_tokenizer_that_has_one(kind, words, make_source, tmp_path):
+    made = make_source()
+    recipe = dataclasses.replace(made.recipe, tokenizer=dataclasses.replace(made.recipe.tokenizer, kind=kind))
+    write_card(tmp_path, dataclasses.replace(made, recipe=recipe), RECORD, TARGETS["hf"], "ada/tales")
+    card = (tmp_path / "README.md").read_text()
+    assert words in card
+    assert "source: openai-community/gpt2" in card

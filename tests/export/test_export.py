@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from talewright.cli import main
+from talewright.config import load_recipe
 from talewright.errors import UserError
-from talewright.export import TARGETS, export_model
+from talewright.export import TARGETS, check_export, export_model, supported_targets
 from talewright.export.importers import write_run
 from talewright.export.parity import check_parity
 
@@ -66,13 +70,105 @@ def test_a_folder_that_talewright_did_not_write_is_not_replaced(make_source, tmp
 
 
 def test_an_unknown_format_or_precision_is_reported(make_source, tmp_path):
-    with pytest.raises(UserError, match=r"--to pickle is not an export format\. Use one of hf"):
+    with pytest.raises(UserError, match=r"--to pickle is not an export format .*can be exported to: hf, hf-r"):
         export_model(make_source(), "pickle", tmp_path / "out")
     with pytest.raises(UserError, match=r"--to hf does not support --dtype int3\. Use one of f32"):
         export_model(make_source(), "hf", tmp_path / "out", dtype="int3")
     with pytest.raises(UserError, match=r"model\.norm_placement is post, not pre"):
         export_model(make_source(norm_placement="post"), "hf", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_reasons_are_given_at_once(make_source, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    (tmp_path / "out").write_text("")
+    source = make_source(norm_placement="post")
+    with pytest.raises(UserError) as error:
+        check_export(source.run, source.recipe.model, "hf", tmp_path / "out", dtype="q8_0", push="ada/tales")
+    reasons = ["norm_placement is post", "does not support --dtype q8_0", "is a file", "not logged in to the hub"]
+    for reason, line in zip(reasons, str(error.value).splitlines(), strict=True):
+        assert reason in line
+
+
+def test_a_package_that_writing_needs_is_named_with_its_extra(make_source, tmp_path, monkeypatch):
+    monkeypatch.setattr("talewright.export.target.find_spec", lambda name: None)
+    monkeypatch.setattr("talewright.export.web.runtime_problem", lambda: "no npm")
+    config = make_source().recipe.model
+    with pytest.raises(UserError, match=r'--to web needs onnx, onnxscript: pip install "talewright\[onnx\]"\nno npm$'):
+        check_export(tmp_path / "run", config, "web", tmp_path / "out")
+
+
+def test_an_export_that_cannot_be_verified_here_is_written_and_says_so(make_source, tmp_path, monkeypatch):
+    monkeypatch.setattr("talewright.export.missing_modules", list)
+    record = export_model(make_source(), "hf", tmp_path / "out")
+    assert not record["verified"]
+    assert record["largest_difference"] is None
+    command = 'transformers is not installed. To verify it: pip install "talewright[hf]"'
+    assert command in record["proof"]
+    assert command in (tmp_path / "out" / "README.md").read_text()
+    assert load_file(tmp_path / "out" / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "targets"),
+    [
+        ("quickstart", {"hf", "gguf", "llama2c"}),
+        ("story-1m", {"hf", "gguf"}),
+        ("mini-2m", {"hf"}),
+        ("sinusoidal-45m", set()),
+    ],
+)
+def test_the_formats_of_a_recipe_are_known_from_its_settings(recipe, targets):
+    assert set(supported_targets(load_recipe(recipe).model)) == targets | {"hf-remote", "onnx", "web", "space"}
+
+
+REFUSED = [
+    ["run"],
+    ["run", "out", "--to", "pickle"],
+    ["run", "out", "--to", "hf"],
+    ["run", "out", "--to", "hf-remote", "--dtype", "q8_0"],
+    ["run", "full", "--to", "hf-remote"],
+    ["run", "out", "--to", "hf-remote", "--checkpoint", "7"],
+    ["run", "out", "--to", "hf-remote", "--push", "ada/my tales"],
+    ["absent", "out", "--to", "hf-remote"],
+]
+
+
+def test_a_refused_export_does_not_import_torch(make_source, tmp_path):
+    source = make_source(norm_placement="post")
+    write_run(source.run, source.recipe, source.model, source.tokenizer)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("Dear Tom")
+    program = (
+        "import sys\nfrom talewright.cli import main\n"
+        f"for words in {REFUSED!r}:\n"
+        "    try:\n        main(['export', *words])\n"
+        "    except SystemExit as exit_:\n        assert exit_.code == 2\n"
+        "    print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == ["False"] * len(REFUSED), done.stderr
+    messages = done.stderr.splitlines()
+    assert messages[0].startswith("talewright: name a folder and a format (`talewright export run FOLDER --to FORMAT`)")
+    assert messages[0].endswith("run can be exported to: hf-remote, onnx, web, space")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", [name for name in TARGETS if name not in ("web", "space", "onnx")])
+def test_the_commands_at_the_end_name_files_that_were_written(to, make_source, tmp_path):
+    folder = tmp_path / "Lily's stories"
+    folder.mkdir()
+    llama = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "qk_norm": False, "bias": ()}
+    TARGETS[to].write(make_source(**llama), folder, "f32")
+    for command in TARGETS[to].commands(folder).values():
+        paths = [word for word in shlex.split(command) if word.startswith(str(tmp_path))]
+        assert all(Path(path).exists() for path in paths)
+        assert paths or json.dumps(str(folder)) in shlex.split(command)[-1]
+
+
+def test_the_weights_can_be_read_by_whoever_can_read_the_other_files(make_source, tmp_path, no_parity_check):
+    export_model(make_source(), "hf", tmp_path / "out")
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1
 
 
 def test_the_command_gives_the_reason_and_the_format_that_it_suggests_works(
@@ -95,7 +191,10 @@ def test_the_command_gives_the_reason_and_the_format_that_it_suggests_works(
     assert (record["folder"], record["target"], record["dtype"]) == ("out", "hf-remote", "f32")
     assert record["bytes"] > sum(t.nbytes for t in source.model.parameters())
     main(["export", "run", "out", "--to", "hf-remote", "--dtype", "bf16", "--overwrite"])
-    assert capsys.readouterr().out.strip() == "out"
+    printed = capsys.readouterr()
+    assert printed.out.strip() == "out"
+    assert printed.err.startswith("verified in a fresh process: largest logit difference ")
+    assert 'pipeline("text-generation", "out", trust_remote_code=True)' in printed.err.split("To use it:\n")[1]
     assert {tensor.dtype for tensor in load_file("out/model.safetensors").values()} == {torch.bfloat16}
     assert (
         'pipeline("text-generation", model="out", trust_remote_code=True)' in (tmp_path / "out/README.md").read_text()

@@ -25,7 +25,7 @@ from tests.export.sources import source_of
 from tests.model.shapes import SEEDS, model_configs, token_batch
 from tests.tokenizer.cases import story_texts
 
-llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
+llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python")
 LLAMA_SHAPED: dict[str, Any] = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu"}
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {

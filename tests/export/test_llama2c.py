@@ -200,7 +200,7 @@ def test_export_and_import_give_the_same_bits(tokenizer, tmp_path):
     (tmp_path / "out").mkdir()
     source = exported(tokenizer, tmp_path / "out", vocab_size=310)
     record = import_model(str(tmp_path / "out"), tmp_path / "run")
-    assert "read in a fresh process" in record["proof"]
+    assert "verified in a fresh process" in record["proof"]
     run = load(tmp_path / "run")
     assert dataclasses.replace(run.recipe.model, n_kv_heads=2) == source.recipe.model
     assert run.tokenizer.fingerprint == tokenizer.fingerprint

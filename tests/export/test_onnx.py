@@ -64,6 +64,7 @@ def test_the_folder_is_laid_out_as_transformers_js_opens_it(exported):
     for name in layers:
         rows, heads, tokens, size = inputs[f"past_key_values.{name}"]
         assert (heads, size) == (shape["num_key_value_heads"], shape["head_dim"])
+        assert rows == "batch_size"  # by this name transformers.js makes the first cache as large as the prompts
         assert isinstance(rows, str)  # a name: of any size
         assert isinstance(tokens, str)
     assert {"tokenizer.json", "tokenizer_config.json", "generation_config.json"} <= {p.name for p in folder.iterdir()}

@@ -117,7 +117,7 @@ def test_a_foreign_model_and_its_tokenizer_bin_are_imported_and_exported_unchang
         import_model(str(foreign), tmp_path / "run")
     write_bin(processor, tmp_path / "tokenizer.bin")
     record = import_model(str(foreign), tmp_path / "run")
-    assert "read in a fresh process" in record["proof"]
+    assert "verified in a fresh process" in record["proof"]
     run = load(tmp_path / "run")
     assert run.tokenizer.fingerprint == pieces.fingerprint
     assert torch.equal(run.model.embedding.weight.cpu(), source.model.embedding.weight)  # with the model's own ids
@@ -187,7 +187,7 @@ def test_any_other_bytes_are_refused(data, size, tmp_path_factory):
 @pytest.fixture(scope="module")
 def opened(pieces: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportSource, Any]:
     """A model with such a tokenizer and two extra ids, and llama.cpp with its file."""
-    llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python (the extra gguf)")
+    llama_cpp = pytest.importorskip("llama_cpp", reason="opening GGUF needs llama-cpp-python ")
     source = source_of(ModelConfig(**{**SHAPE, "vocab_size": SIZE + 2, "tied": False}), pieces, seed=2)
     assert source.model.head is not None
     with torch.no_grad():

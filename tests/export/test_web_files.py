@@ -38,7 +38,7 @@ def test_a_value_in_8_bits_is_off_by_at_most_half_a_step_of_its_block(tensor):
 def test_a_graph_in_8_bits_computes_nearly_the_same_in_a_third_of_the_size(make_source, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime (the extra onnx)")
     pytest.importorskip("onnxscript", reason="writing ONNX needs onnxscript (the extra onnx)")
-    from talewright.export.onnx import write_graph
+    from talewright.export.onnx_graph import write_graph
     from talewright.export.readers.onnx import reader
 
     source = make_source(d_model=64, d_ff=200, n_layers=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +25,28 @@ def test_the_peak_is_the_work_of_a_product_over_its_shortest_time(monkeypatch: p
 
 def test_even_without_time_one_product_is_measured() -> None:
     assert 0 < peak.matmul_peak(torch.device("cpu"), torch.float32, seconds=0) < float("inf")
+
+
+def test_the_known_peak_is_the_best_of_the_first_measurements_and_then_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    measured = iter([3e9, 5e9, 4e9, 1e9, 2e9])
+    monkeypatch.setattr(peak, "matmul_peak", lambda device, dtype: next(measured))
+    cpu = torch.device("cpu")
+    assert [peak.known_peak(cpu, "fp32") for _ in range(8)] == [3e9, 5e9, 5e9, 5e9, 5e9, 5e9, 5e9, 5e9]
+    with pytest.raises(StopIteration):
+        peak.known_peak(cpu, "bf16")  # measured by itself
+
+
+def test_a_damaged_or_read_only_cache_of_peaks_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(peak, "matmul_peak", lambda device, dtype: 1e9)
+    (tmp_path / "peaks.json").write_text('{"torn')
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path))
+    assert peak.known_peak(torch.device("cpu"), "fp32") == 1e9
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "file"))
+    assert peak.known_peak(torch.device("cpu"), "fp32") == 1e9
 
 
 def test_throughput_is_a_share_of_the_peak() -> None:

@@ -4,31 +4,22 @@ Standard output is the answer, standard error the progress. A user's mistake is 
 Heavy imports are inside the functions, so that `--help` answers at once.
 """
 
+import difflib
 import signal
 import sys
-from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from inspect import signature  # not `import inspect`: the command module of that name takes its place
 
 import tyro
-from tyro.conf import DisallowNone, FlagCreatePairsOff
+from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 
 from talewright.cli.common import parse_overrides, show_messages
+from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
 from talewright.version import __version__
-
-ABOUT = """Train small GPTs that write stories, from scratch, on your own machine.
-
-Start with `talewright demo`. The command line can set any value of a recipe, as in
-`talewright train --recipe mini-2m --model.n-layers 6 --train.learning-rate 2e-3`;
-`talewright recipes NAME` shows them all."""
-
-# fmt: off
-COMMANDS = ["demo", "recipes", "prepare", "train", "plan", "sweep", "evaluate", "judge", "harness", "scores",
-            "generate", "studio", "plot", "inspect", "verify", "export", "import", "tokenizer", "bench", "doctor"]
-# fmt: on
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,19 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
     if words == ["--version"]:
         print(f"talewright {__version__}")
         return
-    commands = {name: _command(name) for name in COMMANDS}
+    if words[:1] in (["--help"], ["-h"]):
+        print(overview())
+        return
     try:
-        if words and words[0] in commands and "overrides" in signature(commands[words[0]]).parameters:
-            words, overrides = parse_overrides(words)
-            commands[words[0]] = partial(commands[words[0]], overrides)
         with StopSignal(interruptible=True), show_messages():
-            tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="talewright",
-                description=ABOUT,
-                args=words,
-                config=(DisallowNone, FlagCreatePairsOff),
-            )
+            _run_command(words)
     except UserError as error:
         print(f"talewright: {error}", file=sys.stderr)
         sys.exit(2)
@@ -63,6 +47,24 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
 
 
-def _command(name: str) -> Callable[..., None]:
+def _run_command(words: list[str]) -> None:
+    name, *words = words or [""]
+    if name not in command_names():
+        near = difflib.get_close_matches(name, command_names(), 1)
+        wrong = f"no command {name}" if name else "give a command"
+        hint = f"did you mean {near[0]}?" if near else "`talewright --help` lists them"
+        raise UserError(f"{wrong}; {hint}")
     module = "import_" if name == "import" else name
-    return getattr(import_module(f"talewright.cli.{module}"), module)
+    command = with_plain_hints(getattr(import_module(f"talewright.cli.{module}"), module))
+    text = description(command)
+    if "overrides" in signature(command).parameters:
+        words, overrides = parse_overrides(words)
+        command = partial(command, overrides)
+    with wrapped_output() if {"--help", "-h"} & {*words} else nullcontext():
+        tyro.cli(
+            command,
+            prog=f"talewright {name}",
+            description=text,
+            args=words,
+            config=(DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff),
+        )

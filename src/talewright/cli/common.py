@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from talewright.cli.words import print_pieces
 from talewright.errors import UserError
 
 if TYPE_CHECKING:
@@ -127,17 +132,24 @@ def exit_if_stopped(outcome: Outcome, folder: Path) -> None:
         sys.exit(128 + outcome.signal)
 
 
+def program() -> str:
+    """The command that starts this program here, for a shell: `talewright`, the path of its script if that is not on
+    PATH, or `PYTHON -m talewright`.
+    """
+    if shutil.which("talewright"):
+        return "talewright"
+    script = shutil.which("talewright", path=Path(sys.executable).parent)
+    if script is None:
+        return f"{shlex.quote(sys.executable)} -m talewright"
+    inside = Path(script).is_relative_to(Path.cwd())
+    return shlex.quote(os.path.relpath(script) if inside else script)
+
+
 def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
     """Generate a story and print it word by word."""
     from talewright.generate.engine import trimmed
 
-    waiting = trimmed(prompt)
-    for piece in run.stream(prompt, sampling):
-        waiting += piece
-        end = 1 + max(waiting.rfind(" "), waiting.rfind("\n"))  # what follows may be a part of a word
-        print(waiting[:end], end="", flush=True)
-        waiting = waiting[end:]
-    print(waiting)
+    print_pieces(chain([trimmed(prompt)], run.stream(prompt, sampling)))
 
 
 def read_prompts(path: str) -> list[str]:

@@ -10,8 +10,8 @@ from talewright.errors import UserError
 
 def export(
     run: RunArgument,
-    folder: Positional[str],
-    to: str = "hf",
+    folder: Positional[str | None] = None,
+    to: str | None = None,
     dtype: str | None = None,
     checkpoint: Checkpoint = "best",
     overwrite: bool = False,
@@ -20,7 +20,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a run's model in a format that other programs read, and verify it: read back in a fresh process, it
-    computes the same.
+    computes the same. Without a folder and a format, name the formats that the run's model can be exported to.
 
     Args:
         folder: Folder to write. If the verification fails, nothing is left of it.
@@ -35,7 +35,8 @@ def export(
         runtime: For web: a local .tgz of the npm package onnxruntime-web, if npm cannot fetch it. It is kept for later
             exports.
     """
-    from talewright import api
+    from talewright.export import check_export
+    from talewright.run import RunFolder
 
     if runtime is not None:
         from talewright.export.web.runtime import keep_runtime
@@ -43,6 +44,16 @@ def export(
         if to != "web":
             raise UserError(f"--runtime is for --to web, and this export is --to {to}")
         keep_runtime(Path(runtime))
-    record = api.load(run, checkpoint).export(folder, to, dtype, overwrite, push)
+    # All that can be checked without torch, which takes seconds to import
+    opened, place = RunFolder(run), None if folder is None else Path(folder)
+    opened.find_checkpoint(checkpoint)
+    target = check_export(opened.path, opened.recipe.model, to, place, dtype, overwrite, push)
+    from talewright import api
+
+    assert to is not None  # check_export refuses
+    assert place is not None
+    record = api.load(run, checkpoint).export(place, to, dtype, overwrite, push)
     logger.info("%s", record["proof"])
-    print(to_json({"folder": folder, **record}) if json else folder)
+    print(to_json({"folder": folder, **record}) if json else folder, flush=True)
+    lines = [f"  {name}: {command}" for name, command in target.commands(place).items()]
+    logger.info("To use it:\n%s", "\n".join(lines))

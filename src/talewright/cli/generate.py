@@ -3,6 +3,7 @@
 from typing import Literal
 
 from talewright.cli.common import Checkpoint, RunArgument, Seed, logger, print_story, read_prompts, to_json
+from talewright.cli.words import print_pieces
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
 
@@ -67,4 +68,4 @@ def generate(
         keys = ("prompt", "text", "new_tokens", "finished")
         print(to_json([{key: getattr(story, key) for key in keys} for story in stories]))
     else:
-        print("\n\n---\n\n".join(story.text for story in stories))
+        print_pieces(["\n\n---\n\n".join(story.text for story in stories)])

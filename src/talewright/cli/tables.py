@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from talewright.cli.common import program
 from talewright.config import HUB_TINYSTORIES, Recipe, recipe_to_dict, recipe_to_yaml
 from talewright.model.cost import count_parameters, training_flops
 
@@ -16,6 +17,8 @@ STORIES = {HUB_TINYSTORIES: 2_120_000, "bundled": 20_000}
 """Number of stories in the sources that the recipes name."""
 PEAK_FRACTION = 0.4
 """Fraction of the matrix-product peak that the estimate of a run's time assumes."""
+MONTH = 30 * 86_400
+"""Seconds; recipes that take longer are only listed with --all."""
 
 
 def recipe_facts(recipe: Recipe) -> dict[str, Any]:
@@ -30,8 +33,16 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
         "tokens": tokens,
         "flops_per_token": per_token,
         "flops": None if tokens is None else tokens * per_token,
+        "exports": export_targets(recipe),
         "recipe": recipe_to_dict(recipe),
     }
+
+
+def export_targets(recipe: Recipe) -> list[str]:
+    """The formats that `talewright export` can write the recipe's model in."""
+    from talewright.export import TARGETS
+
+    return [name for name, target in TARGETS.items() if target.unsupported_reason(recipe.model) is None]
 
 
 def training_tokens(recipe: Recipe) -> int | None:
@@ -49,53 +60,94 @@ def training_tokens(recipe: Recipe) -> int | None:
 
 
 def recipe_page(recipe: Recipe) -> str:
-    """One recipe: what it costs, as comments, and its settings as YAML."""
+    """One recipe: what it costs and where its model can go, as comments, and its settings as YAML."""
     facts = recipe_facts(recipe)
     components = dict(facts["parameters"])
     total = components.pop("total")
     lines = [f"# {recipe.name}: {recipe.about}", "#", f"# parameters  {total:>13,}"]
     lines += [f"#   {name:10}{count:>13,}  {100 * count / total:4.1f} %" for name, count in components.items()]
-    lines += [f"# training FLOPs per token: {facts['flops_per_token']:.3g}", ""]
+    lines += [f"# training FLOPs per token: {facts['flops_per_token']:.3g}"]
+    lines += [f"# exports to: {', '.join(facts['exports'])}", ""]
     return "\n".join(lines) + recipe_to_yaml(recipe)
 
 
-def print_recipes(recipes: Sequence[Recipe]) -> None:
-    """All recipes with parameters, tokens, FLOPs, and the time that each would take here."""
+def print_recipes(recipes: Sequence[Recipe], every: bool = False) -> None:
+    """The recipes with parameters, tokens, and the time that each would take here; without `every`, only those that
+    take no more than a month.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    from talewright.machine import choose_precision, default_device, device_name, torch_dtype
-    from talewright.machine.peak import matmul_peak
+    from talewright.machine import choose_precision, default_device, device_name
+    from talewright.machine.peak import known_peak
 
     device = default_device()
     precision = choose_precision("auto", device)
-    peak = matmul_peak(device, torch_dtype(precision))
+    peak = known_peak(device, precision)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("recipe", "parameters", "tokens", "FLOPs", "time here"):
+    for title in ("recipe", "size", "tokens", "time here"):
         table.add_column(title, justify="left" if title == "recipe" else "right", no_wrap=True)
     table.add_column("what it is", style="dim")
-    for recipe in sorted(recipes, key=lambda recipe: count_parameters(recipe.model).total):
+    shown = [recipe for recipe in recipes if every or (seconds_here(recipe, peak) or 0) <= MONTH]
+    for recipe in sorted(shown, key=lambda recipe: count_parameters(recipe.model).total):
         table.add_row(*_row(recipe, peak))
     Console(highlight=False).print(table)
-    Console(stderr=True, highlight=False).print(
-        f"time here: at {100 * PEAK_FRACTION:.0f} % of {peak / 1e9:,.0f} GFLOP/s, the matrix-product peak of "
-        f"{device_name(device)} in {precision}, measured now"
-    )
+    notes = [
+        f"size: parameters. time here: estimated from the matrix products of {device_name(device)} in {precision}, "
+        f"at {100 * PEAK_FRACTION:.0f} % of {_two_digits(peak / 1e9):,.0f} GFLOP/s."
+    ]
+    if len(shown) < len(recipes):
+        notes.append(f"{len(recipes) - len(shown)} more would take over a month here; --all shows them.")
+    notes.append(f"Not sure which? `{program()} train --data stories.txt --minutes 20` chooses one for this machine.")
+    for note in notes:
+        Console(stderr=True, highlight=False).print(note, markup=False)
+
+
+def seconds_here(recipe: Recipe, peak: float) -> float | None:
+    """How long a recipe trains at that peak, roughly; None if its number of tokens is unknown."""
+    flops, minutes = recipe_facts(recipe)["flops"], recipe.train.max_minutes
+    times = [] if flops is None else [flops / (PEAK_FRACTION * peak)]
+    times += [] if minutes is None else [60 * minutes]
+    return min(times, default=None)
 
 
 def _row(recipe: Recipe, peak: float) -> tuple[str, ...]:
-    facts, minutes = recipe_facts(recipe), recipe.train.max_minutes
-    tokens, flops = facts["tokens"], facts["flops"]
-    times = [] if flops is None else [flops / (PEAK_FRACTION * peak)]
-    times += [] if minutes is None else [60 * minutes]
+    tokens, seconds = training_tokens(recipe), seconds_here(recipe, peak)
     return (
         recipe.name,
-        f"{facts['parameters']['total']:,}",
-        "limited by time" if tokens is None else f"{tokens / 1e6:,.0f}M",
-        "" if flops is None else f"{flops:.1e}",
-        duration(min(times)) if times else "",
+        megas(count_parameters(recipe.model).total),
+        "" if tokens is None else f"{tokens / 1e6:,.0f}M",
+        "" if seconds is None else duration(_two_digits(seconds)),
         recipe.about,
     )
+
+
+def megas(count: int) -> str:
+    """A number of parameters in millions: 0.87M, 41.0M, 124M."""
+    return f"{count / 1e6:.{2 if count < 1e7 else 1 if count < 1e8 else 0}f}M"
+
+
+def _two_digits(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def text_table(columns: Mapping[str, Sequence[str]], width: int, droppable: Sequence[str] = ()) -> str:
+    """Columns of text under their titles, numbers to the right. While they are wider than the terminal, the droppable
+    ones are left out, the first one first.
+    """
+    columns = dict(columns)
+    widths = {title: max(map(len, (title, *cells))) for title, cells in columns.items()}
+    for title in droppable:
+        if sum(widths.values()) + 2 * (len(widths) - 1) > width:
+            del columns[title], widths[title]
+    rows = zip(*[(title, *cells) for title, cells in columns.items()], strict=True)
+    sides = {title: "<" if _is_text(cells) else ">" for title, cells in columns.items()}
+    shapes = [f"{{:{sides[title]}{size}}}" for title, size in widths.items()]
+    return "\n".join("  ".join(map(str.format, shapes, row)).rstrip() for row in rows)
+
+
+def _is_text(cells: Sequence[str]) -> bool:
+    return not any(cell[:1].isdigit() for cell in cells)
 
 
 def duration(seconds: float) -> str:

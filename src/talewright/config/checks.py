@@ -39,7 +39,7 @@ class Section:
         """What is wrong with the values, one sentence each."""
         for name, hint in setting_types(type(self)).items():
             value = getattr(self, name)
-            for check in _checks_of(hint):
+            for check in checks_of(hint):
                 if value is not None and not check.holds(value):
                     yield f"{self._prefix}{name} is {_shown(value)}; {check.rule}"
         yield from self.conflicts()
@@ -56,10 +56,10 @@ def setting_types(section: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(section)}
 
 
-def _checks_of(hint: Any) -> list[Check]:
+def checks_of(hint: Any) -> list[Check]:
     """The checks that annotate a type, or a part of it, such as the Count of `Count | None`."""
     checks = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Check)]
-    return sum(map(_checks_of, typing.get_args(hint)), checks)
+    return sum(map(checks_of, typing.get_args(hint)), checks)
 
 
 def _shown(value: Any) -> str:

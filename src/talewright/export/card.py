@@ -9,30 +9,30 @@ from typing import Any
 
 import yaml
 
-from talewright.config import HUB_TINYSTORIES, Recipe, recipe_to_yaml
+from talewright.config import HUB_TINYSTORIES, Recipe
+from talewright.config.loading import recipe_to_dict, write_yaml
 from talewright.data.sources import HUB, is_bundled
-from talewright.export.target import ExportSource
-from talewright.generate.engine import Engine
+from talewright.export.target import ExportSource, ExportTarget
 from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
 MAX_SAMPLES = 3
+LICENSE_NOTE = """
+
+No license is stated: choose one that fits the training data before you publish the model, and write it into the first
+lines of this file."""
 TEMPLATE = Path(__file__).with_name("card.md")
 
 
-def write_card(
-    folder: Path, source: ExportSource, record: dict[str, Any], usage: str, front_matter: dict[str, Any] | None = None
-) -> None:
-    """Write README.md, and next to it the training curves if the run has them.
-
-    front_matter: what the hub reads, if it is not that of a model.
-    """
+def write_card(folder: Path, source: ExportSource, record: dict[str, Any], target: ExportTarget, place: str) -> None:
+    """Write README.md, and next to it the training curves if the run has them. place: the folder or repository."""
     config = source.recipe.model
     grouped = f" ({config.kv_heads} for keys and values)" if config.kv_heads != config.n_heads else ""
     kinds = "/".join(config.attention)
+    front_matter = target.front_matter(source) or _front_matter(source, target)
     card = TEMPLATE.read_text(encoding="utf-8").format(
-        front_matter=yaml.safe_dump(front_matter or _front_matter(source), sort_keys=False, allow_unicode=True),
+        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True),
         recipe=source.recipe,
         about=f": {source.recipe.about}" if source.recipe.about else "",
         checkpoint=source.checkpoint,
@@ -40,25 +40,49 @@ def write_card(
         model=config,
         heads=f"{config.n_heads} heads{grouped}",
         local=f", {kinds} attention over {config.window} tokens" if "local" in config.attention else "",
-        usage=usage.strip(),
+        usage=target.usage(place).strip(),
         run=source.run.name,
         training=_training(source, folder),
+        tokenizer=_tokenizer(source.recipe),
+        license=LICENSE_NOTE if front_matter.get("license") == "unknown" else "",
         sampling=Sampling(),
         samples=_samples(source),
         record=record,
-        yaml=recipe_to_yaml(public_recipe(source.recipe)).strip(),
+        yaml=_recipe_yaml(source.recipe),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _front_matter(source: ExportSource) -> dict[str, Any]:
-    values: dict[str, Any] = {"pipeline_tag": "text-generation", "tags": ["talewright", "story-generation"]}
-    data = source.recipe.data.source
-    if data.startswith(HUB):
-        values["datasets"] = [data.removeprefix(HUB)]
+def _front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
+    """What the hub reads. Weights that come from another model have unknown data, so nothing is said of it."""
+    data = source.recipe.data.source if source.step and source.recipe.train.init_from is None else ""
+    values: dict[str, Any] = {"license": "apache-2.0" if is_bundled(data) else "unknown"}
     if data == HUB_TINYSTORIES or is_bundled(data):
         values["language"] = "en"
+    if target.library is not None:
+        values["library_name"] = target.library
+    values |= {"pipeline_tag": "text-generation", "tags": ["talewright", "story-generation"]}
+    if data.startswith(HUB):
+        values["datasets"] = [data.removeprefix(HUB)]
     return values
+
+
+def _tokenizer(recipe: Recipe) -> str:
+    source = _public(recipe.tokenizer.source)
+    return {
+        "bpe": "a byte-level BPE trained on the training stories",
+        "gpt2": f"GPT-2's BPE (`{source}`)",
+        "gpt2-top": f"the tokens of GPT-2's BPE (`{source}`) that are most frequent in the training stories",
+        "saved": f"the tokenizer of `{source}`",
+    }[recipe.tokenizer.kind]
+
+
+def _recipe_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML, without the source of a tokenizer that is trained here and has none."""
+    values = recipe_to_dict(public_recipe(recipe))
+    if recipe.tokenizer.kind == "bpe":
+        del values["tokenizer"]["source"]
+    return write_yaml(values).strip()
 
 
 def _training(source: ExportSource, folder: Path) -> str:
@@ -99,6 +123,8 @@ def _scores(scores: dict[str, Any], source: ExportSource) -> str:
 
 
 def _samples(source: ExportSource) -> str:
+    from talewright.generate.engine import Engine
+
     prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
     stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts)
     quotes = [story.text.strip() + ("" if story.finished else " ...") for story in stories]

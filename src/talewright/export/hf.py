@@ -6,16 +6,25 @@ from pathlib import Path
 
 from talewright.config import ModelConfig
 from talewright.export.adapters import adapt, choose_adapter
-from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
+from talewright.export.pretrained import (
+    BOUNDS,
+    EXTRA,
+    READER_PACKAGES,
+    pipeline_command,
+    write_config,
+    write_tokenizer,
+    write_weights,
+)
 from talewright.export.target import ExportSource, ExportTarget
 
 
 class HuggingFace(ExportTarget):
     name = "hf"
     extra = EXTRA
-    packages = PACKAGES
+    reader_packages = READER_PACKAGES
     bounds = BOUNDS
     reader = "hf"
+    library = "transformers"
     usage_template = """```python
 from transformers import pipeline
 
@@ -29,6 +38,9 @@ print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
         if adapter is not None:
             return None
         return f"no class of transformers computes the same: {reason}. --to hf-remote takes any model"
+
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {"transformers": pipeline_command(folder)}
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         adapter, reason = choose_adapter(source.recipe.model)

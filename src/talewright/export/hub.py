@@ -18,7 +18,7 @@ def reach_hub() -> None:
 
 def check_hub(repo: str) -> None:
     """Raise UserError, before anything is written, if the hub cannot be reached or does not know the user."""
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -26,6 +26,9 @@ def check_hub(repo: str) -> None:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise UserError(f"--push {repo} is not a repository name, such as ada/my-stories: {error}") from None
+    login = "Run `hf auth login`, or set HF_TOKEN"
+    if get_token() is None:
+        raise UserError(f"--push {repo}: not logged in to the hub. {login}")
     try:
         reach_hub()
     except Exception as error:
@@ -33,10 +36,7 @@ def check_hub(repo: str) -> None:
     try:
         HfApi().whoami()
     except Exception as error:
-        reason = short_reason(error)
-        raise UserError(
-            f"--push {repo}: not logged in to the hub ({reason}). Run `hf auth login`, or set HF_TOKEN"
-        ) from None
+        raise UserError(f"--push {repo}: not logged in to the hub ({short_reason(error)}). {login}") from None
 
 
 def push_folder(folder: Path, repo: str, repo_type: str = "model") -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,6 @@ from talewright.export.adapters.base import difference
 from talewright.export.adapters.ggml import export_ggml
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.vocabulary import BYTES, ScoredPieces, foreign_vocabulary
-from talewright.model.positions import rotations
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.fallback import SPACE
 
@@ -49,7 +49,6 @@ def tensor_order(config: ModelConfig) -> Iterator[str]:
 class Llama2C(ExportTarget):
     name = "llama2c"
     extra = "hf"
-    packages = ()
     bounds: ClassVar[Mapping[str, float]] = {"f32": 1e-4}
     reader = "llama2c"
     usage_template = """With the `run` program of llama2.c:
@@ -69,7 +68,13 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
             reason = f"its model.vocab_size is {config.vocab_size}, below the {MIN_VOCAB} tokens that it needs"
         return reason and f"run.c does not compute the same: {reason}. --to hf-remote takes any model"
 
+    def commands(self, folder: Path) -> dict[str, str]:
+        model, tokenizer = (shlex.quote(str(folder / name)) for name in (MODEL, TOKENIZER))
+        return {"run.c": f'./run {model} -z {tokenizer} -t 0.8 -i "Once upon a time"'}
+
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        from talewright.model.positions import rotations
+
         config, tensors = fold(source.model, attention_scaled=True)
         tokens = run_c_tokens(source.tokenizer)
         ids = new_ids(tokens, source.tokenizer.eos_id, config.vocab_size)

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import shlex
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from talewright.config import ModelConfig
 from talewright.export.adapters import LlamaAdapter
 from talewright.export.pretrained import write_config, write_tokenizer
 from talewright.export.target import ExportSource, ExportTarget
-from talewright.model.gpt import GPT
-from talewright.model.kv_cache import KVCache, LayerCache
 
 BOUNDS = {"f32": 1e-4}
 
@@ -25,21 +16,36 @@ BOUNDS = {"f32": 1e-4}
 class ONNX(ExportTarget):
     name = "onnx"
     extra = "onnx"
-    packages = ("onnx", "onnxscript", "onnxruntime")
+    packages = ("onnx", "onnxscript")
+    reader_packages = ("onnxruntime",)
     bounds = BOUNDS
     reader = "onnx"
+    library = "transformers.js"
     usage_template = """```js
-import {{ pipeline }} from "@huggingface/transformers";
+import {{ env, pipeline }} from "@huggingface/transformers";
 
+env.localModelPath = "./"; // folders are looked up here first, then repositories on the hub
 const generator = await pipeline("text-generation", "{place}", {{ dtype: "fp32" }});
 console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sample: true, temperature: 0.8 }}));
 ```
 """
 
-    def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return None
+    def commands(self, folder: Path) -> dict[str, str]:
+        place = folder.resolve()
+        parent, name = (json.dumps(text, ensure_ascii=False) for text in (f"{place.parent}/", place.name))
+        script = (
+            f'import {{ env, pipeline }} from "@huggingface/transformers"; env.localModelPath = {parent}; '
+            f'const generator = await pipeline("text-generation", {name}, {{ dtype: "fp32" }}); '
+            'console.log(await generator("Once upon a time", { max_new_tokens: 100 }));'
+        )
+        return {
+            "install": "npm install @huggingface/transformers",
+            "run": f"node --input-type=module -e {shlex.quote(script)}",
+        }
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        from talewright.export.onnx_graph import write_graph
+
         config = source.recipe.model
         # Readers of the graph take only the shape of its cache from config.json; a Llama's has heads of any number.
         llama = LlamaAdapter()
@@ -48,84 +54,3 @@ console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sampl
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / "onnx").mkdir()
         write_graph(source.model, folder / "onnx" / "model.onnx")
-
-
-class GraphModel(nn.Module):
-    """The model as the graph has it: cached keys and values come in and go out as tensors."""
-
-    def __init__(self, model: GPT) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: list[Tensor]) -> Any:
-        """Logits (B, T, V), then each layer's keys and values (B, n_kv_heads, P + T, head_dim).
-
-        input_ids and position_ids are (B, T); attention_mask is (B, P + T), 0 at padding; past are the keys and values
-        of P tokens, layer by layer.
-        """
-        layers = [GraphLayerCache(*pair) for pair in zip(past[::2], past[1::2], strict=True)]
-        length = attention_mask.shape[1] - input_ids.shape[1]
-        cache = KVCache(layers, input_ids.new_full(input_ids.shape[:1], length), length)
-        metadata = self.model.metadata(input_ids, cache, attention_mask, position_ids)
-        logits = self.model.logits(self.model.hidden(input_ids, cache, metadata))
-        return logits, *(tensor for layer in layers for tensor in (layer.keys, layer.values))
-
-
-class GraphLayerCache(LayerCache):
-    """One layer's keys and values; appending makes new tensors, as a graph needs."""
-
-    def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = torch.cat((self.keys, k), 2), torch.cat((self.values, v), 2)
-        return self.keys, self.values
-
-
-def write_graph(model: GPT, path: Path) -> None:
-    """Write the model as an ONNX graph with its weights in one file, for any number of tokens and rows."""
-    config = model.config
-    B, T, P = 2, 3, 4  # example sizes: the graph keeps none of them
-    layers = [f"{i}.{kind}" for i in range(config.n_layers) for kind in ("key", "value")]
-    past = [torch.zeros(B, config.kv_heads, P, config.head_dim) for _ in layers]
-    ids, mask, positions = torch.zeros(B, T).long(), torch.ones(B, P + T).long(), torch.zeros(B, T).long()
-    batch, new, before, whole = (torch.export.Dim(name) for name in ("batch", "new", "past", "total"))
-    with _silenced():
-        torch.onnx.export(
-            GraphModel(model).eval(),
-            (ids, mask, positions, past),
-            path,
-            input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{n}" for n in layers)],
-            output_names=["logits", *(f"present.{name}" for name in layers)],
-            dynamic_shapes=(
-                {0: batch, 1: new},
-                {0: batch, 1: whole},
-                {0: batch, 1: new},
-                [{0: batch, 2: before} for _ in layers],
-            ),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    _remove_origin(path)
-
-
-def _remove_origin(path: Path) -> None:
-    """Remove what the exporter notes at each node: lines of code, and the folders of this machine that they are in."""
-    import onnx
-
-    model = onnx.load(path)
-    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    onnx.save(model, path)
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Without the exporter's warnings about itself."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -11,17 +11,19 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from talewright.config import Recipe
 from talewright.data import bundled
 from talewright.data.corpus import Corpus, is_corpus
 from talewright.data.preparation.request import PreparationRequest, cache_folder
 from talewright.errors import UserError
-from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from talewright.model.gpt import GPT
 
 READERS = Path(__file__).parent / "readers"
 STORIES = 4
@@ -36,13 +38,14 @@ class ParityResult:
     """The largest difference of a logit."""
     bound: float
     """The largest difference that the precision allows."""
+    largest: float
+    """The largest logit of the model."""
     tokens: int
-    stories: int
 
     def __str__(self) -> str:
         return (
-            f"largest logit difference {self.difference:.2g} (allowed: {self.bound:.2g}) over {self.tokens:,} tokens "
-            f"of {self.stories} stories, read in a fresh process"
+            f"largest logit difference {self.difference:.1e} of {self.largest:.3g} (allowed {self.bound:.1e}) over "
+            f"{self.tokens:,} tokens"
         )
 
 
@@ -54,13 +57,15 @@ def check_parity(
     tolerance: the allowed difference relative to the model's largest logit. Raises UserError if the difference is
     larger, or if the reader fails.
     """
+    import torch
+
     with torch.inference_mode():
         ours = [model(torch.tensor([story]))[0].numpy() for story in stories]  # (T, V) each
     theirs = reader_logits(reader, path, stories)
     # the reader may have more tokens than the model (padding), but not fewer
     difference = max(float(np.abs(a - b[:, : a.shape[1]]).max()) for a, b in zip(ours, theirs, strict=True))
     largest = max(float(np.abs(logits).max()) for logits in ours)
-    result = ParityResult(difference, tolerance * max(1.0, largest), sum(map(len, stories)), len(stories))
+    result = ParityResult(difference, tolerance * max(1.0, largest), largest, sum(map(len, stories)))
     if not difference <= result.bound:  # also if it is NaN
         raise UserError(f"the {reader} reader does not compute the same as our model: {result}. Nothing was kept")
     return result

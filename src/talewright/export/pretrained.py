@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from talewright.config import EOT, ModelConfig
 from talewright.files import write_json
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 EXTRA = "hf"
-PACKAGES = ("transformers",)
+READER_PACKAGES = ("transformers",)
 BOUNDS = {"f32": 2e-5, "bf16": 5e-2, "f16": 5e-3}
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+"""Names of the precisions in torch and in config.json."""
 
 
 def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
     """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
-    name = str(DTYPES[dtype]).removeprefix("torch.")
+    name = DTYPES[dtype]
     tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
     sampling = {
@@ -39,7 +40,11 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
 
 def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
     """model.safetensors, as transformers writes it."""
-    converted = {name: tensor.detach().to(DTYPES[dtype]).contiguous() for name, tensor in tensors.items()}
+    import torch
+    from safetensors.torch import save_file
+
+    precision = getattr(torch, DTYPES[dtype])
+    converted = {name: tensor.detach().to(precision).contiguous() for name, tensor in tensors.items()}
     save_file(converted, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -53,6 +58,13 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> 
     path = folder / "tokenizer_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     write_json(path, {**values, "model_max_length": context_length, "padding_side": "left"})
+
+
+def pipeline_command(folder: Path, options: str = "") -> str:
+    """A shell command that generates a story with transformers."""
+    model = json.dumps(str(folder), ensure_ascii=False)
+    code = f'print(pipeline("text-generation", {model}{options})("Once upon a time")[0]["generated_text"])'
+    return "python -c " + shlex.quote(f"from transformers import pipeline; {code}")
 
 
 def _begin_with(token: str, number: int) -> dict[str, Any]:

@@ -10,9 +10,16 @@ from collections import defaultdict
 from importlib import import_module, resources
 from pathlib import Path
 
-from talewright.config import ModelConfig
 from talewright.export.adapters import NativeAdapter
-from talewright.export.pretrained import BOUNDS, EXTRA, PACKAGES, write_config, write_tokenizer, write_weights
+from talewright.export.pretrained import (
+    BOUNDS,
+    EXTRA,
+    READER_PACKAGES,
+    pipeline_command,
+    write_config,
+    write_tokenizer,
+    write_weights,
+)
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.version import __version__
 
@@ -30,9 +37,10 @@ from __future__ import annotations
 class HuggingFaceRemote(ExportTarget):
     name = "hf-remote"
     extra = EXTRA
-    packages = PACKAGES
+    reader_packages = READER_PACKAGES
     bounds = BOUNDS
     reader = "hf_remote"
+    library = "transformers"
     usage_template = """```python
 from transformers import pipeline
 
@@ -41,8 +49,8 @@ print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
 ```
 """
 
-    def unsupported_reason(self, config: ModelConfig) -> str | None:
-        return None
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {"transformers": pipeline_command(folder, ", trust_remote_code=True")}
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         config, adapter = source.model.config, NativeAdapter()

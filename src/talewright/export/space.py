@@ -5,6 +5,7 @@ With its own code, the Space needs no release of this package, and later release
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import requires, version
@@ -43,6 +44,12 @@ pip install -r requirements.txt
 python app.py          # http://127.0.0.1:7860
 ```
 """
+
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {
+            "run": f"cd {shlex.quote(str(folder))} && pip install -r requirements.txt && python app.py",
+            "open": "http://127.0.0.1:7860",
+        }
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.export.importers import write_run

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from talewright.config import ModelConfig, Recipe
-from talewright.model.gpt import GPT
-from talewright.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from talewright.model.gpt import GPT
+    from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +39,19 @@ class ExportTarget(ABC):
     name: ClassVar[str]
     """The value of `--to`."""
     extra: ClassVar[str]
-    """The extra of this package that installs what the format and its parity check need."""
-    packages: ClassVar[tuple[str, ...]]
-    """The modules of that extra."""
+    """The extra of this package that installs what the format needs."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The modules that writing the format needs."""
+    reader_packages: ClassVar[tuple[str, ...]] = ()
+    """The modules that the parity check needs. Without them the export is written, but not verified."""
     bounds: ClassVar[Mapping[str, float]]
     """For each `--dtype`, the default first: the allowed difference of a logit, relative to the largest logit."""
     reader: ClassVar[str]
     """Module under `export/readers` that reads the format in a fresh process (see `parity.py`)."""
+    reader_requirement: ClassVar[str | None] = None
+    """What pip installs for the parity check, if the extra does not."""
+    library: ClassVar[str | None] = None
+    """The library that reads the format, by the hub's name for it."""
     repo_type: ClassVar[Literal["model", "space"]] = "model"
     """Type of the hub repository that holds the format."""
     usage_template: ClassVar[str]
@@ -52,6 +61,15 @@ class ExportTarget(ABC):
         """Why this format cannot hold a model of that shape; None if it can."""
         return None
 
+    def setup_problems(self) -> Iterator[str]:
+        """What this machine lacks to write the format."""
+        if missing := missing_modules(self.packages):
+            yield f'--to {self.name} needs {", ".join(missing)}: pip install "talewright[{self.extra}]"'
+
+    @abstractmethod
+    def commands(self, folder: Path) -> dict[str, str]:
+        """How to use the export now: for each program or step, a command for a shell or an address."""
+
     @abstractmethod
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         """Write the model and its tokenizer into the folder, which exists and is empty."""
@@ -60,9 +78,21 @@ class ExportTarget(ABC):
         """The paths in the folder to check ("" is the whole folder), each with its bound as in `bounds`."""
         return {"": self.bounds[dtype]}
 
+    def check_contents(self, source: ExportSource, folder: Path, dtype: str) -> str | None:
+        """Compare the files with the model without the reader, and say what was compared; None if nothing can be.
+
+        Raises UserError if they differ.
+        """
+        return None
+
     def front_matter(self, source: ExportSource) -> dict[str, Any] | None:
         """The front matter of the card, if it is not that of a model."""
         return None
 
     def usage(self, place: str) -> str:
         return self.usage_template.format(place=place)
+
+
+def missing_modules(names: Iterable[str]) -> list[str]:
+    """Those of the modules that are not installed."""
+    return [name for name in names if find_spec(name) is None]

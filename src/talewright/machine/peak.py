@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import time
+from contextlib import suppress
 
 import torch
 
-from talewright.machine.device import default_device, synchronize
+from talewright.files import cache_dir, read_json, write_json
+from talewright.machine.device import default_device, device_name, synchronize
 from talewright.machine.precision import Precision, torch_dtype
+
+MEASUREMENTS = 5
+"""How often `known_peak` measures before it relies on what it has: other programs may be busy at the first time."""
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
@@ -23,6 +29,25 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) 
         synchronize(device)
         best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best
+
+
+def known_peak(device: torch.device, precision: Precision) -> float:
+    """FLOP/s of large matrix products: the best of the first measurements ever made here, so that it hardly changes.
+
+    They are kept in `peaks.json` of the cache folder; a cache that cannot be written is not an error.
+    """
+    path = cache_dir() / "peaks.json"
+    key = " | ".join((platform.node(), device_name(device), f"torch {torch.__version__}", precision))
+    peaks = read_json(path)
+    peaks = peaks if isinstance(peaks, dict) else {}
+    measured = peaks.get(key)
+    measured = [value for value in measured if isinstance(value, float)] if isinstance(measured, list) else []
+    if len(measured) < MEASUREMENTS:
+        measured.append(matmul_peak(device, torch_dtype(precision)))
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {**peaks, key: measured})
+    return max(measured)
 
 
 def machine_peaks() -> dict[str, float]:

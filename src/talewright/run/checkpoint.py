@@ -10,15 +10,16 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from talewright.errors import UserError
 from talewright.files import atomic_folder, error_reason, sha256_file, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE)
@@ -63,6 +64,8 @@ def save_checkpoint(
 
     An average of the weights, if given, is the run's model; the trained weights then lie in the optimizer's file.
     """
+    from safetensors.torch import save_file
+
     folder = checkpoint_folder(run, state.step)
     tensors = {
         WEIGHTS: {name: tensor.detach().contiguous() for name, tensor in (average or model).state_dict().items()},
@@ -121,6 +124,8 @@ def load_training(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
 ) -> TrainState:
     """Restore weights, optimizer state and run state bit-for-bit. Raises UserError if they do not fit the model."""
+    import torch
+
     load_weights(folder, average or model)
     path = folder / OPTIMIZER
     tensors = _read(path)
@@ -187,6 +192,8 @@ def _check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tenso
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

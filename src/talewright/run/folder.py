@@ -26,23 +26,25 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
 from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
-from talewright.machine import default_device
-from talewright.model.gpt import GPT
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.history import History, read_history
 from talewright.tokenizer import Tokenizer
 from talewright.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from talewright.model.gpt import GPT
 
 RECIPE, METADATA, INITIAL = "recipe.yaml", "data.json", "initial"
 
@@ -84,6 +86,9 @@ class RunFolder:
         """The model at a checkpoint, in evaluation mode, by default on this machine's best device; and the checkpoint's
         folder.
         """
+        from talewright.machine import default_device
+        from talewright.model.gpt import GPT
+
         model = GPT(self.recipe.model)
         checkpoint = self.checkpoint(which)
         try:
@@ -96,6 +101,11 @@ class RunFolder:
 
     def initial_model(self, device: torch.device | None = None) -> GPT:
         """The model before training, in evaluation mode."""
+        import torch
+
+        from talewright.machine import default_device
+        from talewright.model.gpt import GPT
+
         torch.manual_seed(self.recipe.seed)
         model = GPT(self.recipe.model)
         if (self.path / INITIAL).is_dir():
@@ -150,12 +160,13 @@ class RunFolder:
             raise UserError(f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/")
         reject_outside_links(self.path)
         try:
-            load_recipe(self.path / RECIPE)
+            recipe = load_recipe(self.path / RECIPE)
         except UserError as error:  # not the overrides, but the file itself
             raise UserError(
                 f"{self.path / RECIPE} does not fit talewright {__version__}; it may be another version's: {error}"
             ) from None
-        recipe = load_recipe(self.path / RECIPE, overrides)
+        if overrides:
+            recipe = load_recipe(self.path / RECIPE, overrides)
         if recipe.tokenizer.kind == "saved":  # its own copy, wherever the folder was moved
             own = dataclasses.replace(recipe.tokenizer, source=str((self.path / "tokenizer").resolve()))
             recipe = dataclasses.replace(recipe, tokenizer=own)
@@ -214,6 +225,8 @@ def _initial_checkpoint(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
     """The checkpoint whose weights training starts from. Raises UserError if they do not fit the recipe."""
     if recipe.train.init_from is None:
         return None
+    from talewright.model.gpt import GPT
+
     source = RunFolder(recipe.train.init_from)
     checkpoint = source.checkpoint()
     load_weights(checkpoint, GPT(recipe.model))

@@ -56,7 +56,8 @@ class MetricsLogger:
         self.log = RunLog(self.run, self.recipe.train.tensorboard, state.step)
         parameters = count_parameters(self.recipe.model).total
         logger.info(
-            f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · {split.n_tokens / 1e6:.2f}M training tokens · "
+            f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · "
+            f"{split.n_tokens / 1e6:.2f}M tokens in the training set · "
             f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
         )
         if resumed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from talewright.config import ModelConfig
 from talewright.export.adapters.base import Adapter
@@ -12,7 +13,9 @@ from talewright.export.adapters.llama import LlamaAdapter, Qwen3Adapter
 from talewright.export.adapters.native import NativeAdapter
 from talewright.export.adapters.raschka import RaschkaAdapter
 from talewright.export.adapters.tensor_map import Tensors
-from talewright.model.gpt import GPT
+
+if TYPE_CHECKING:
+    from talewright.model.gpt import GPT
 
 PUBLISHED: tuple[Adapter, ...] = (GPT2Adapter(), GPTNeoAdapter(), LlamaAdapter(), Qwen3Adapter())
 """The classes that transformers has."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from talewright.config import ModelConfig
 from talewright.export.adapters.config_json import ConfigJson
 from talewright.export.adapters.tensor_map import TensorMap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu2": "relu2", "swiglu": "silu"}
 """Our names of the activations and those of transformers."""

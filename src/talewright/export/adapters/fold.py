@@ -7,10 +7,13 @@ then hold the model.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from talewright.config import ModelConfig
 from talewright.export.adapters.tensor_map import Tensors
-from talewright.model.gpt import GPT
+
+if TYPE_CHECKING:
+    from talewright.model.gpt import GPT
 
 
 def folded_config(config: ModelConfig) -> ModelConfig:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from talewright.config import ModelConfig
 from talewright.export.adapters.tensor_map import TensorMap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODULES = {
     "embedding": "token_embd",

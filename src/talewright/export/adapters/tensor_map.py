@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from talewright.config import ModelConfig
-from talewright.model.gpt import GPT
 
-Tensors = dict[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Tensors = dict[str, "Tensor"]
 
 
 class Entry(NamedTuple):
@@ -42,6 +41,8 @@ class TensorMap:
 
     def export_tensors(self, config: ModelConfig, ours: Mapping[str, Tensor]) -> Tensors:
         """Our tensors by their foreign names. A tensor that `config` has and `ours` lacks (a bias) is zeros."""
+        import torch
+
         foreign = {}
         for entry in self._entries(config):
             tensor = ours[entry.name] if entry.name in ours else torch.zeros(entry.shape)
@@ -51,6 +52,8 @@ class TensorMap:
 
     def import_tensors(self, config: ModelConfig, foreign: Mapping[str, Tensor]) -> Tensors:
         """Foreign tensors, all of `shapes`, by our names."""
+        import torch
+
         ours = {}
         for entry in self._entries(config):
             parts = [foreign[name].T if entry.transposed else foreign[name] for name in entry.foreign]
@@ -87,5 +90,9 @@ def _split_rows(config: ModelConfig, part: str, rows: int, count: int) -> tuple[
 
 
 def _our_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from talewright.model.gpt import GPT
+
     with torch.device("meta"):
         return {name: tuple(tensor.shape) for name, tensor in GPT(config).state_dict().items()}

@@ -51,12 +51,13 @@ def import_model(source: str, run: Path, tokenizer: str | None = None, overwrite
     model = GPT(imported.config).eval()
     model.load_state_dict(imported.tensors)
     stories = bundled_stories(imported.tokenizer, imported.config.context_length)
+    proof = check_parity(model, reader, path, stories, BOUNDS["f32"]) if reader else None
     record = {
         "source": source,
         "class": imported.kind,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "vocab_size": imported.config.vocab_size,
-        "proof": str(check_parity(model, reader, path, stories, BOUNDS["f32"])) if reader else None,
+        "proof": f"verified in a fresh process: {proof}" if proof else None,
     }
     with new_folder(run, overwrite) as partial:
         write_run(partial, _make_recipe(source, imported), model, imported.tokenizer)

@@ -7,18 +7,19 @@ the context window in JavaScript as the engine does.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from talewright.config import PROMPTS
 from talewright.errors import UserError
-from talewright.export.onnx import BOUNDS, write_graph
+from talewright.export.onnx import BOUNDS
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.web.quantized import write_quantized
-from talewright.export.web.runtime import write_runtime
+from talewright.export.web.runtime import runtime_problem, write_runtime
 from talewright.files import sha256_file, write_json
 from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
@@ -33,7 +34,8 @@ TOLERANCES = {"q8": 1e-1, "f32": BOUNDS["f32"]}
 class Web(ExportTarget):
     name = "web"
     extra = "onnx"
-    packages = ("onnx", "onnxscript", "onnxruntime")
+    packages = ("onnx", "onnxscript")
+    reader_packages = ("onnxruntime",)
     bounds: ClassVar[Mapping[str, float]] = {"both": TOLERANCES["f32"], **TOLERANCES}
     reader = "onnx"
     usage_template = """The folder is a web page that any file server can serve. It loads nothing from other servers:
@@ -43,7 +45,20 @@ python -m http.server --directory {place} 8000   # then open http://localhost:80
 ```
 """
 
+    def setup_problems(self) -> Iterator[str]:
+        yield from super().setup_problems()
+        if (problem := runtime_problem()) is not None:
+            yield problem
+
+    def commands(self, folder: Path) -> dict[str, str]:
+        return {
+            "run": f"python -m http.server -d {shlex.quote(str(folder))} 8000",
+            "open": "http://localhost:8000",
+        }
+
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
+        from talewright.export.onnx_graph import write_graph
+
         tokenizer = tokenizer_json(source.tokenizer)
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         (folder / "model").mkdir()

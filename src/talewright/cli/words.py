@@ -1,0 +1,45 @@
+"""Text for a terminal, wrapped between words, also while it is generated."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+
+
+def print_pieces(pieces: Iterable[str]) -> None:
+    """Print a text as its pieces come: in a terminal wrapped between words, elsewhere as it is."""
+    if sys.stdout.isatty():
+        pieces = wrap_pieces(pieces, shutil.get_terminal_size().columns)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
+
+
+def wrap_pieces(pieces: Iterable[str], width: int) -> Iterator[str]:
+    """The pieces of a text with line breaks between words, so that only a longer word exceeds the width.
+
+    A word comes once it is complete. Spaces at a line break, and before the text's own breaks, are left out.
+    """
+    column, gap, word = 0, "", ""
+    for part in _parts(pieces):
+        if not part.isspace():
+            word += part
+            continue
+        if word:
+            fits = not column or column + len(gap) + len(word) <= width
+            yield (gap if fits else "\n") + word
+            column, gap, word = (column + len(gap) if fits else 0) + len(word), "", ""
+        if part == "\n":
+            yield "\n"
+            column, gap = 0, ""
+        else:
+            gap += part
+
+
+def _parts(pieces: Iterable[str]) -> Iterator[str]:
+    """Line breaks, other whitespace and the rest, one by one; at the end one space, which completes the last word."""
+    for piece in pieces:
+        yield from re.findall(r"\n|[^\S\n]+|\S+", piece)
+    yield " "

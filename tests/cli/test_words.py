@@ -1,0 +1,48 @@
+"""Text wrapped between words while it is generated."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talewright.cli.words import print_pieces, wrap_pieces
+
+PIECES = st.lists(st.text("ab.  \n", max_size=7), max_size=20)
+
+
+@given(pieces=PIECES, width=st.integers(1, 12))
+def test_only_line_breaks_change_and_only_a_long_word_exceeds_the_width(pieces: list[str], width: int) -> None:
+    text, shown = "".join(pieces), "".join(wrap_pieces(pieces, width))
+    assert shown.split() == text.split()
+    assert all(len(line) <= width or len(line.split()) == 1 for line in shown.split("\n"))
+    assert [each.split() for each in shown.split("\n\n")] == [each.split() for each in _clean(text).split("\n\n")]
+
+
+def _clean(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+@given(words=st.lists(st.text("abc", min_size=1, max_size=9), min_size=1), width=st.integers(9, 30), cut=st.integers())
+def test_a_paragraph_is_wrapped_as_textwrap_does_however_it_is_cut(words: list[str], width: int, cut: int) -> None:
+    text = " ".join(words)
+    cut %= len(text)
+    assert "".join(wrap_pieces([text[:cut], text[cut:]], width)) == textwrap.fill(text, width)
+
+
+def test_a_word_is_shown_as_soon_as_it_is_complete() -> None:
+    shown = wrap_pieces(iter(["One d", "ay", ", a dog ", "ran"]), 80)
+    assert [next(shown), next(shown)] == ["One", " day,"]
+
+
+def test_text_for_a_file_stays_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "word " * 40
+    monkeypatch.setenv("COLUMNS", "40")
+    print_pieces([text])
+    assert capsys.readouterr().out == text + "\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    print_pieces([text])
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 39
