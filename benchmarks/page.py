@@ -52,18 +52,21 @@ def measure(page: Any, address: str, kind: str, rounds: int) -> tuple[float, flo
     """
     started = time.perf_counter()
     page.goto(address)
-    page.wait_for_selector("#tell:enabled")
+    page.wait_for_selector("#generate:enabled")
     if page.input_value("#kind") != kind:  # the page loads the smaller one first
         page.evaluate("document.getElementById('settings').open = true")
         started = time.perf_counter()
         page.select_option("#kind", kind)
         page.wait_for_selector("#loading", state="visible")
-        page.wait_for_selector("#tell:enabled")
+        page.wait_for_selector("#generate:enabled")
     opened, speeds = time.perf_counter() - started, []
     for seed in range(rounds + 1):
         page.fill("#prompt", "Once upon a time")
-        page.evaluate("seed => { document.getElementById('seed').value = seed }", seed)
-        page.click("#tell")
+        page.evaluate(
+            "values => { for (const id in values) document.getElementById(id).value = values[id]; }",
+            {"seed": seed, "new-tokens": TOKENS},
+        )
+        page.click("#generate")
         page.wait_for_selector("#story[aria-busy=false]")
         speeds.append(float(page.text_content("#status").split(" per second")[0].split()[-1]))
     return opened, statistics.median(speeds[1:])  # during the first, the browser still compiles

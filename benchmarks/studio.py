@@ -66,9 +66,9 @@ async def _play(address: str, process: int, users: int, seconds: float) -> None:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
         config = (await client.get("/config")).json()
-        tell = next(each["id"] for each in config["dependencies"] if each["api_name"] == "tell")
+        function = next(each["id"] for each in config["dependencies"] if each["api_name"] == "generate")
         model = next(each for each in config["components"] if each["props"].get("elem_id") == "model")
-        endpoint = {"fn_index": tell, "model": model["props"]["value"]}
+        endpoint = {"fn_index": function, "model": model["props"]["value"]}
         before, measured, memory = _resident(process), Measurements(), [0.0]
         end = time.monotonic() + seconds
         watch = asyncio.create_task(_watch_memory(process, memory))

@@ -76,7 +76,7 @@ class WebPage:
         tab.goto(address)
 
     def ready(self) -> WebPage:
-        self.tab.wait_for_selector("#tell:enabled")
+        self.tab.wait_for_selector("#generate:enabled")
         return self
 
     def set(self, **values: Any) -> None:
@@ -94,7 +94,7 @@ class WebPage:
     def generate(self, prompt: str = "") -> str:
         """Generate a story from the prompt, and return it."""
         self.tab.fill("#prompt", prompt)
-        self.tab.click("#tell")
+        self.tab.click("#generate")
         return self.story()
 
     def story(self) -> str:

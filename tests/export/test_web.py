@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,12 +86,13 @@ def test_greedy_stories_are_those_of_the_engine(page, engine, prompt, tokens):
 
 def test_a_seed_gives_the_story_that_it_gives_in_the_engine(page, engine):
     for seed, settings in enumerate(
-        ({}, {"top_p": 0.6}, {"repetition_penalty": 1.5}, {"top_p": 0.9, "temperature": 1.4})
+        ({}, {"top_k": 5, "top_p": 0.6}, {"repetition_penalty": 1.5}, {"top_p": 1.0, "temperature": 1.4})
     ):
-        sampling = Sampling(**{"top_k": 50, "max_new_tokens": 60, "seed": seed, **settings})
+        sampling = Sampling(**{"max_new_tokens": 60, "seed": seed, **settings})
         inputs = {
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p or 1,
+            "top_k": sampling.top_k or 0,
+            "top_p": sampling.top_p,
             "penalty": sampling.repetition_penalty,
         }
         page.set(new_tokens=60, seed=seed, **inputs)
@@ -115,19 +117,46 @@ def test_a_continued_story_equals_an_uninterrupted_one_even_with_the_other_preci
     assert page.story() == once.text
 
 
-def test_it_stops_and_tells_another_story_with_the_next_seed(page, engine):
+def test_it_stops_and_generates_another_story_with_a_new_seed_that_can_be_used_again(page, engine):
     page.set(new_tokens=400, seed=5)
     page.tab.evaluate(STOP_AT_THE_THIRD_PIECE)
     part = page.generate("Tom")
     assert page.text("status").startswith("Stopped.")
-    whole = engine.generate(["Tom"], Sampling(top_k=50, seed=5, max_new_tokens=400))[0].text
+    whole = engine.generate(["Tom"], Sampling(seed=5, max_new_tokens=400))[0].text
     assert whole.startswith(part)
     assert len("Tom") < len(part) < len(whole)
     page.set(new_tokens=30)
-    page.tab.click("#another")
-    assert page.story() == engine.generate(["Tom"], Sampling(top_k=50, seed=6, max_new_tokens=30))[0].text
-    assert page.tab.input_value("#seed") == "6"
+    page.tab.click("#regenerate")
+    another = page.story()
+    assert page.tab.input_value("#seed") == ""
+    [seed] = map(int, re.findall(r"Seed (\d+)\.", page.text("status")))
+    assert another == engine.generate(["Tom"], Sampling(seed=seed, max_new_tokens=30))[0].text != part
     assert page.tab.locator("#stories p").all_text_contents() == [part]
+
+
+def test_the_page_starts_with_the_settings_of_the_engine_and_ignores_whitespace_after_a_prompt(page, engine):
+    page.set(seed=7)
+    ours = engine.generate(["Tom had"], Sampling(seed=7))[0]
+    assert page.generate("Tom had \n\t ") == ours.text
+
+
+def test_a_story_that_ends_at_once_is_not_kept(page, site):
+    end = site[1].tokenizer.eos_id
+    page.tab.route(
+        "**/generator.js",
+        lambda route: route.fulfill(
+            body=(site[0] / "generator.js").read_text().replace("const id = choose(", f"const id = {end} ?? choose("),
+            content_type="text/javascript",
+        ),
+    )
+    page.tab.reload()
+    page.ready()
+    for _ in range(2):
+        page.generate("Tom")
+        assert page.text("status") == "The model ended the story at once; there is nothing to keep."
+        assert page.text("story") == "No story yet."
+        assert page.tab.is_hidden("#story-buttons")
+    assert page.tab.is_hidden("#past")
 
 
 def test_stories_are_copied_and_saved(page):
@@ -175,9 +204,9 @@ def test_a_word_of_a_hundred_thousand_letters_is_fast(page):
 
 
 def test_a_wrong_seed_is_reported_and_nothing_is_generated(page):
-    for seed in ("", "-1", "1.5"):
+    for seed in ("-1", "1.5"):
         page.set(seed=seed)
-        page.tab.click("#tell")
+        page.tab.click("#generate")
         assert page.text("status") == "The seed must be an integer from 0 to 999,999,999."
         assert page.tab.evaluate("document.activeElement.id") == "seed"
     assert page.text("story") == "No story yet."
@@ -200,11 +229,11 @@ def test_it_works_with_the_keyboard_alone(browser, address):
     for _ in range(30):
         keys.press("Tab")
         reached.add(page.tab.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert {"SUMMARY", "tell", "another", "story", "copy", "save"} <= reached
-    page.tab.focus("#another")
+    assert {"SUMMARY", "generate", "regenerate", "story", "copy", "save"} <= reached
+    page.tab.focus("#regenerate")
     keys.press("Enter")  # disabled during generation: the focus is not lost
     page.story()
-    assert page.tab.evaluate("document.activeElement.id") == "tell"
+    assert page.tab.evaluate("document.activeElement.id") == "generate"
     page.tab.close()
 
 
@@ -269,7 +298,7 @@ def test_a_missing_file_is_reported_and_can_be_retried(browser, site, tmp_path, 
         page = WebPage(browser.new_page(), address)
         page.tab.wait_for_selector("#failure:visible")
         assert message in page.text("failure-text")
-        assert page.tab.is_disabled("#tell")
+        assert page.tab.is_disabled("#generate")
         hidden.rename(tmp_path / "site" / name)
         page.tab.click("#retry")
         page.ready()

@@ -72,8 +72,29 @@ def test_what_is_streamed_is_what_is_generated(prompt, seed, index, max_new_toke
     sampling = Sampling(seed=seed, max_new_tokens=max_new_tokens)
     streamed = list(engine.stream(prompt, sampling, index))
     story = engine.generate(["filler"] * index + [prompt], sampling)[index]
-    assert prompt + "".join(streamed) == story.text
+    assert story.prompt + "".join(streamed) == story.text
+    assert story.continuation == "".join(streamed)
     assert all(streamed)
+
+
+@settings(max_examples=30)
+@given(st.text("ab .,\n\t\u00a0", max_size=8), st.text(" \t\r\n", min_size=1, max_size=4), st.integers(0, 50))
+def test_whitespace_after_a_prompt_changes_nothing(prompt, whitespace, seed):
+    engine, sampling = random_engine(), Sampling(seed=seed, max_new_tokens=20)
+    stories = engine.generate([prompt, prompt + whitespace, prompt], sampling)
+    assert stories[1] == engine.generate([prompt] * 2, sampling)[1]
+    assert list(engine.stream(prompt + whitespace, sampling)) == list(engine.stream(prompt, sampling))
+    assert stories[1].text.startswith(stories[1].prompt)
+    assert stories[1].prompt == stories[0].prompt
+    assert (prompt + whitespace).startswith(stories[1].prompt)
+    assert not stories[1].prompt.endswith((" ", "\t", "\r", "\n"))
+
+
+def test_a_story_reads_right_after_a_prompt_that_ends_with_a_space():
+    after = {"e": ",", ",": " ", " ": "a", "a": BYTE_EOS, "o": " "}
+    stories = generated_by(after, ["Once upon a time ", "to  ", " \n"])
+    assert [story.text for story in stories[:2]] == ["Once upon a time, a", "to a"]
+    assert stories[2] == generated_by(after, ["", "", ""])[2]
 
 
 def test_samples_of_several_batches_are_those_of_one(monkeypatch):

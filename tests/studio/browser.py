@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 PATIENCE = 120_000  # ms: a busy machine is slow, which is not the page's fault
-TABS = {"Tell": "#tell", "Compare": "#tell-both", "Inside": "#losses svg", "Watch": "#curves svg"}
+TABS = {"Generate": "#generate", "Compare": "#generate-both", "Inside": "#losses svg", "Watch": "#curves svg"}
 """The tabs, and what each shows as soon as it is drawn."""
 DONE = re.compile("Paused|The end|Stopped")
 
@@ -17,7 +17,7 @@ DONE = re.compile("Paused|The end|Stopped")
 def open_page(page: Any, address: str) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.wait_for_selector("#tell")
+    page.wait_for_selector("#generate")
 
 
 def status(page: Any, words: Any = DONE, where: str = "#status") -> None:
@@ -27,7 +27,7 @@ def status(page: Any, words: Any = DONE, where: str = "#status") -> None:
 
 def submit(page: Any, prompt: str) -> None:
     page.get_by_label("How the story begins").fill(prompt)
-    page.click("#tell")
+    page.click("#generate")
 
 
 def tell(page: Any, prompt: str = "Once upon a time") -> str:
@@ -67,6 +67,18 @@ def drawn(page: Any, name: str) -> None:
 def focus(page: Any) -> str:
     """What has the focus: its id, or else its class and the number of its word."""
     return page.evaluate("(now => now.id || [now.className, now.dataset.word].join(' '))(document.activeElement)")
+
+
+def ended_stream(generation: Any, loaded: Any) -> Generator[int, None, bool]:
+    """In place of `scheduler.token_stream`: a model that ends every story at once."""
+    yield from ()
+    return True
+
+
+def paused_stream(generation: Any, loaded: Any) -> Generator[int, None, bool]:
+    """In place of `scheduler.token_stream`: stories that pause; another seed gives another one."""
+    yield from loaded.tokenizer.encode(f" dog {generation.sampling.seed} and a cat and a bird")
+    return False
 
 
 def endless_stream(generation: Any, loaded: Any) -> Iterator[int]:

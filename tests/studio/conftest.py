@@ -15,6 +15,7 @@ import torch
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
 from talewright.export.importers import write_run
+from talewright.generate.sampling import Sampling
 from talewright.run.checkpoint import TrainState, save_checkpoint
 from talewright.run.retention import point
 from talewright.studio import open_studio
@@ -93,8 +94,10 @@ def served_run(pattern: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(served_run: Path) -> Iterator[str]:
     pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
-    with open_studio([served_run]) as opened:
-        yield opened
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sampling, "max_new_tokens", 60)  # what the page begins with: short stories are enough for tests
+        with open_studio([served_run]) as opened:
+            yield opened
 
 
 @pytest.fixture

@@ -8,13 +8,25 @@ from pathlib import Path
 import pytest
 
 from talewright.studio import scheduler
-from tests.studio.browser import endless_stream, status, submit, tab, tell, tell_by_word
+from tests.studio.browser import (
+    TABS,
+    ended_stream,
+    endless_stream,
+    paused_stream,
+    status,
+    submit,
+    tab,
+    tell,
+    tell_by_word,
+)
 from tests.studio.conftest import write_log
 
 pytestmark = pytest.mark.slow
+SEED = re.compile(r"seed (\d+)")
 
 
-def test_a_story_is_generated_continued_and_generated_again(page):
+def test_a_story_is_generated_continued_and_generated_again(page, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", paused_stream)
     first = tell(page)
     assert first.startswith("Once upon a time")
     assert len(first) > 40
@@ -23,9 +35,46 @@ def test_a_story_is_generated_continued_and_generated_again(page):
     longer = page.text_content("#story .story")
     assert longer.startswith(page.text_content("#story-1"))
     assert len(longer) > len(first)
-    page.click("#again")
+    page.click("#regenerate")
     page.get_by_role("group", name="Story 3").wait_for()
     assert page.text_content("#story-3") != page.text_content("#story-1")
+
+
+def test_each_story_has_a_new_seed_which_gives_the_same_story_again(page):
+    page.get_by_text("Settings").first.click()
+    first = tell(page, "A cat and \n")
+    assert first.startswith("A cat and")
+    assert tell(page, "A cat and") != first
+    [seed] = SEED.findall(page.text_content("#story-1 + .hint"))
+    page.get_by_label("Seed").fill(seed)
+    assert tell(page, "A cat and") == first
+    page.click("#regenerate")
+    page.get_by_role("group", name="Story 4").wait_for()
+    assert page.get_by_label("Seed").input_value() == ""
+    assert SEED.findall(page.text_content("#story-4 + .hint")) != [seed]
+
+
+def test_a_story_that_ends_at_once_is_not_kept(page, monkeypatch):
+    monkeypatch.setattr(scheduler, "token_stream", ended_stream)
+    for _ in range(2):
+        submit(page, "")
+        status(page, "The model ended the story at once")
+    assert page.locator("#past .past > li").count() == 0
+    tab(page, "Compare")
+    page.click("#generate-both")
+    for side in ("#side-1", "#side-2"):
+        page.locator(side).get_by_text("No story.").wait_for()
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_all_tabs_have_the_same_width(users, width):
+    page = users(viewport={"width": width, "height": 900})
+    widths = set()
+    for name in TABS:
+        tab(page, name)
+        page.get_by_role("tabpanel").first.wait_for()
+        widths.add(page.evaluate("document.querySelector('.tabs').getBoundingClientRect().width"))
+    assert len(widths) == 1
 
 
 def test_past_stories_can_be_shown_saved_and_copied(page):
@@ -34,7 +83,7 @@ def test_past_stories_can_be_shown_saved_and_copied(page):
     page.get_by_role("group", name="Story 1").get_by_text("Show").click()
     page.locator("#past li[aria-current] #story-1").wait_for(state="attached")
     assert page.text_content("#story .story") == page.text_content("#story-1")
-    status(page, "Story 1, by tales, step 10.")
+    status(page, re.compile(r"Story 1, by tales, step 10, seed \d+\."))
     with page.expect_download() as saved:
         page.get_by_role("group", name="Story 1").get_by_text("Save").click()
     assert Path(saved.value.path()).read_text() == page.text_content("#story-1")
@@ -48,11 +97,11 @@ def test_a_story_is_stopped(page, monkeypatch):
     monkeypatch.setattr(scheduler, "token_stream", endless_stream)
     submit(page, "A dog")
     status(page, "Writing")
-    assert page.locator("#tell").is_disabled()
+    assert page.locator("#generate").is_disabled()
     page.locator("#story").get_by_text("A dog dog").wait_for()
     page.click("#stop")
     status(page, "Stopped")
-    assert page.locator("#tell").is_enabled()
+    assert page.locator("#generate").is_enabled()
     assert page.locator("#continue").is_enabled()
     assert page.locator("#stop").is_disabled()
 
@@ -78,7 +127,7 @@ def test_a_story_continues_from_an_alternative_word(page):
 def test_two_models_generate_side_by_side(page):
     tab(page, "Compare")
     page.get_by_label("How both stories begin").fill("A cat")
-    page.click("#tell-both")
+    page.click("#generate-both")
     for side in ("#side-1", "#side-2"):
         page.locator(f"{side} .story[aria-busy=false] .given").wait_for()
     first, second = page.inner_text("#side-1 .story"), page.inner_text("#side-2 .story")
@@ -90,7 +139,7 @@ def test_two_models_generate_side_by_side(page):
 def test_the_current_story_is_inspected(page):
     tab(page, "Inside")
     page.get_by_text("Generate a story first").wait_for()
-    tab(page, "Tell")
+    tab(page, "Generate")
     tell(page)
     tab(page, "Inside")
     page.locator("#losses svg").wait_for()
@@ -118,7 +167,7 @@ def test_a_waiting_user_sees_the_position_and_a_closed_page_frees_one(users, mon
     running = [users() for _ in range(2)]
     for each in running:  # two stories each: all four slots
         tab(each, "Compare")
-        each.click("#tell-both")
+        each.click("#generate-both")
         for side in ("#side-1", "#side-2"):
             each.locator(side).get_by_text(" dog dog").wait_for()
     second, third = users(), users()

@@ -45,11 +45,11 @@ def test_a_run_that_is_deleted_leaves_a_sentence_and_a_server(page, served_run, 
     tell(page)
     shutil.rmtree(served_run)
     try:
-        page.click("#tell")
+        page.click("#generate")
         status(page, re.compile(gone, re.IGNORECASE))
         page.get_by_label("Word by word").check()
         tab(page, "Compare")
-        page.click("#tell-both")
+        page.click("#generate-both")
         for side in (0, 1):
             page.get_by_role("tabpanel").get_by_role("status").nth(side).filter(has_text=gone).wait_for()
         tab(page, "Inside")
@@ -59,7 +59,7 @@ def test_a_run_that_is_deleted_leaves_a_sentence_and_a_server(page, served_run, 
         assert "Traceback" not in page.content()
     finally:
         shutil.copytree(pattern, served_run)
-    tab(page, "Tell")
+    tab(page, "Generate")
     tell(page)
 
 

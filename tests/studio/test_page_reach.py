@@ -28,10 +28,10 @@ def waits_for_focus(page, wanted):
 def test_everything_can_be_done_with_the_keyboard(page):
     press_until(page, "now.closest('#prompt')")
     page.keyboard.type("Once upon a time")
-    press_until(page, "now.id === 'tell'")
+    press_until(page, "now.id === 'generate'")
     page.keyboard.press("Enter")
     status(page)
-    waits_for_focus(page, "now.id === 'tell'")
+    waits_for_focus(page, "now.id === 'generate'")
     press_until(page, "now.closest('#by-word')")
     page.keyboard.press("Space")
     page.locator("#story .word").first.wait_for()
@@ -45,7 +45,7 @@ def test_everything_can_be_done_with_the_keyboard(page):
     press_until(page, "now.matches('.other')")
     page.keyboard.press("Enter")
     page.get_by_role("group", name="Story 2").wait_for()
-    waits_for_focus(page, "now.id === 'tell'")
+    waits_for_focus(page, "now.id === 'generate'")
     press_until(page, "now.dataset.open === '1'")
     page.keyboard.press("Enter")
     status(page, "Story 1")
@@ -55,19 +55,19 @@ def test_everything_can_be_done_with_the_keyboard(page):
 def test_the_focus_goes_to_stop_while_a_story_grows_and_back(page, monkeypatch):
     monkeypatch.setattr(scheduler, "token_stream", endless_stream)
     page.get_by_label("How the story begins").fill("A dog")
-    for button in ("tell", "continue", "again"):
+    for button in ("generate", "continue", "regenerate"):
         page.focus(f"#{button}")
         page.keyboard.press("Enter")
         waits_for_focus(page, "now.id === 'stop'")
         page.locator("#story").get_by_text("A dog dog").wait_for()  # also if it is continued, or generated again
         page.keyboard.press("Enter")
-        waits_for_focus(page, "now.id === 'tell'")
+        waits_for_focus(page, "now.id === 'generate'")
     tab(page, "Compare")
-    page.focus("#tell-both")
+    page.focus("#generate-both")
     page.keyboard.press("Enter")
     waits_for_focus(page, "now.id === 'stop-both'")
     page.keyboard.press("Enter")
-    waits_for_focus(page, "now.id === 'tell-both'")
+    waits_for_focus(page, "now.id === 'generate-both'")
 
 
 def test_the_focus_stays_where_the_user_put_it(page, monkeypatch):
@@ -103,7 +103,7 @@ def test_on_a_phone_a_new_story_scrolls_into_view(users, monkeypatch):
     page.get_by_label("How the story begins").fill("A dog")
     page.evaluate("window.scrollTo(0, 0)")
     assert page.evaluate(top) > 700
-    page.locator("#tell").dispatch_event("click")  # a click of the test's own would scroll by itself
+    page.locator("#generate").dispatch_event("click")  # a click of the test's own would scroll by itself
     page.wait_for_function(f"{top} < 700 && {top} > 0")
 
 

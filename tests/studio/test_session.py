@@ -31,12 +31,12 @@ def test_a_story_without_a_word_is_not_kept():
     empty.tokens = []
     session.keep(empty)
     assert not session.stories
-    empty.finished = True  # the model chose to end it at once
+    empty.finished = True  # the model ended it at once
     session.keep(empty)
-    assert session.story is empty
+    assert not session.stories
     unloaded = Generation(user="Ada", choice="tales", prompt="Once", tokens=[1])
     session.keep(unloaded)
-    assert session.story is empty
+    assert not session.stories
 
 
 def test_stop_reaches_every_story_in_progress():

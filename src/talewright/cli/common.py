@@ -32,7 +32,7 @@ logger = logging.getLogger("talewright.cli")
 RunArgument = Annotated[str, Positional, arg(name="run", metavar="RUN", help="Run folder.")]
 RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="[RUN ...]", help="Run folders.")]
 Checkpoint = Annotated[str, arg(help="`best`, `last` or a step.")]
-Seed = Annotated[int, arg(help="The same seed generates the same stories.")]
+Seed = Annotated[int, arg(help="The same seed generates the same stories; another one, others.")]
 Json = Annotated[bool, arg(help="Print JSON.")]
 
 Overrides = Mapping[str, str]
@@ -164,8 +164,10 @@ def program() -> str:
 
 
 def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
-    """Generate a story and print it piece by piece."""
-    print_pieces(chain([prompt], run.stream(prompt, sampling)))
+    """Generate a story and print it word by word."""
+    from talewright.generate.engine import trimmed
+
+    print_pieces(chain([trimmed(prompt)], run.stream(prompt, sampling)))
 
 
 def read_prompts(path: str) -> list[str]:

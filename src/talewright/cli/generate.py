@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from talewright.cli.common import Checkpoint, RunArgument, Seed, print_story, read_prompts, to_json
+from talewright.cli.common import Checkpoint, RunArgument, Seed, logger, print_story, read_prompts, to_json
 from talewright.cli.words import print_pieces
 from talewright.errors import UserError
+from talewright.generate.sampling import Sampling
 
 
 def generate(
@@ -12,19 +13,19 @@ def generate(
     prompt: str | None = None,
     prompts: str | None = None,
     samples: int = 1,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    repetition_penalty: float = 1.0,
-    max_new_tokens: int = 200,
+    temperature: float = Sampling.temperature,
+    top_k: int | None = Sampling.top_k,
+    top_p: float | None = Sampling.top_p,
+    min_p: float | None = Sampling.min_p,
+    repetition_penalty: float = Sampling.repetition_penalty,
+    max_new_tokens: int = Sampling.max_new_tokens,
     greedy: bool = False,
-    seed: Seed = 0,
+    seed: Seed = Sampling.seed,
     checkpoint: Checkpoint = "best",
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
     json: bool = False,
 ) -> None:
-    """Generate stories with a trained run, and print them as they grow.
+    """Generate stories with a trained run, and print them word by word.
 
     Args:
         prompt: Text that the story begins with. Default: none, the model begins.
@@ -32,16 +33,14 @@ def generate(
         samples: Number of stories for each prompt.
         temperature: Below 1 favors likely tokens, above 1 gives others more chance, 0 always takes the most likely one.
         top_k: Sample from this many most likely tokens only.
-        top_p: Sample from the most likely tokens that together reach this probability.
+        top_p: Sample from the most likely tokens that together reach this probability; 1 samples from all.
         min_p: Sample from tokens at least this likely, as a fraction of the most likely one's probability.
         repetition_penalty: Above 1 makes tokens that already occurred less likely.
-        max_new_tokens: Largest number of tokens to generate. A story may end earlier.
+        max_new_tokens: Stop a story that has not ended after this many tokens.
         greedy: Always take the most likely token, as temperature 0 does.
         precision: Precision of the weights. Fewer bits are faster; int8 is the fastest for one story on a CPU.
         json: Print a JSON list of prompt, text, new_tokens and finished.
     """
-    from talewright.generate.sampling import Sampling
-
     if samples < 1:
         raise UserError(f"--samples is {samples}; it must be 1 or more")
     if prompt is not None and prompts is not None:
@@ -59,6 +58,8 @@ def generate(
     from talewright import api
 
     opened = api.load(run, checkpoint, precision)
+    step = opened.loaded_checkpoint.name.removeprefix("step-")
+    logger.info("%s, checkpoint %s (step %s)", opened.path, checkpoint, step)
     if not json and len(texts) * samples == 1:
         print_story(opened, texts[0], sampling)
         return

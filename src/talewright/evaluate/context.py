@@ -27,7 +27,7 @@ class GenerationOptions:
     stories: int = 200
     prompts: tuple[str, ...] = ("",)
     """Used in turn; an empty one lets the model start the story."""
-    sampling: Sampling = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=400)  # noqa: RUF009, frozen
+    sampling: Sampling = Sampling()  # noqa: RUF009, frozen
 
 
 @dataclass(frozen=True, kw_only=True)

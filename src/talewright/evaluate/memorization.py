@@ -112,8 +112,8 @@ def _continuation_figures(context: EvaluationContext) -> dict[str, float]:
         rests = context.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))
         samples = context.engine.generate(prompts, sampling)
         figures[name] = _mean(
-            rouge_precision(words_of(sample.text[len(prompt) :]), words_of(rest), 2)
-            for sample, prompt, rest in zip(samples, prompts, rests, strict=True)
+            rouge_precision(words_of(sample.continuation), words_of(rest), 2)
+            for sample, rest in zip(samples, rests, strict=True)
         )
     return figures
 

@@ -18,7 +18,6 @@ from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
 MAX_SAMPLES = 3
-SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=120)
 LICENSE_NOTE = """
 
 No license is stated: choose one that fits the training data before you publish the model, and write it into the first
@@ -46,7 +45,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
         license=LICENSE_NOTE if front_matter.get("license") == "unknown" else "",
-        sampling=SAMPLING,
+        sampling=Sampling(),
         samples=_samples(source),
         record=record,
         yaml=_recipe_yaml(source.recipe),
@@ -127,7 +126,7 @@ def _samples(source: ExportSource) -> str:
     from talewright.generate.engine import Engine
 
     prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
-    stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts, SAMPLING)
+    stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts)
     quotes = [story.text.strip() + ("" if story.finished else " ...") for story in stories]
     return "\n\n".join("> " + quote.replace("\n", "\n> ") for quote in quotes)
 

@@ -15,7 +15,7 @@ from talewright.export.adapters.ggml import export_ggml
 from talewright.export.gguf_contents import check_contents
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.vocabulary import BYTES, ScoredPieces, foreign_vocabulary, padding
-from talewright.generate.sampling import DEFAULT_SAMPLING
+from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def _modelfile(context_length: int) -> str:
     """What Ollama needs to know: plain text in, without a chat's roles, and the sampling of the command line."""
     parameters = {
         "num_ctx": context_length,
-        "temperature": DEFAULT_SAMPLING.temperature,
-        "top_p": DEFAULT_SAMPLING.top_p or 1.0,
-        "top_k": DEFAULT_SAMPLING.top_k or 0,
-        "repeat_penalty": DEFAULT_SAMPLING.repetition_penalty,
-        "num_predict": DEFAULT_SAMPLING.max_new_tokens,
+        "temperature": Sampling.temperature,
+        "top_p": Sampling.top_p or 1.0,
+        "top_k": Sampling.top_k or 0,
+        "repeat_penalty": Sampling.repetition_penalty,
+        "num_predict": Sampling.max_new_tokens,
         "stop": f'"{EOT}"',
     }
     lines = [f"FROM ./{FILE}", 'TEMPLATE """{{ .Prompt }}"""', *(f"PARAMETER {k} {v}" for k, v in parameters.items())]

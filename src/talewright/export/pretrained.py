@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from talewright.config import EOT, ModelConfig
 from talewright.files import write_json
-from talewright.generate.sampling import DEFAULT_SAMPLING
+from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -27,9 +27,13 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
     name = DTYPES[dtype]
     tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
-    chosen = {"temperature": DEFAULT_SAMPLING.temperature, "top_p": DEFAULT_SAMPLING.top_p or 1.0}
-    chosen["top_k"] = DEFAULT_SAMPLING.top_k or 0  # transformers would draw from the 50 most likely tokens
-    sampling = {"do_sample": True, **chosen, "max_length": config.context_length}
+    sampling = {
+        "do_sample": True,
+        "temperature": Sampling.temperature,
+        "top_k": Sampling.top_k or 0,  # transformers would take 50
+        "top_p": Sampling.top_p,
+        "max_length": config.context_length,
+    }
     write_json(folder / "config.json", {**settings, **common, **tokens})
     write_json(folder / "generation_config.json", {**tokens, **sampling})
 

@@ -30,6 +30,7 @@ class Sample:
     """A generated text."""
 
     prompt: str
+    """The prompt, `trimmed`."""
     text: str
     """The prompt and what was generated after it."""
     new_tokens: int
@@ -37,11 +38,25 @@ class Sample:
     finished: bool
     """Whether the model ended the text. If not, it was stopped at max_new_tokens."""
 
+    @property
+    def continuation(self) -> str:
+        """What was generated after the prompt."""
+        return self.text[len(self.prompt) :]
+
+
+def trimmed(prompt: str) -> str:
+    """The prompt without spaces and line breaks at its end: the model writes its own before the next word.
+
+    In training, a space was part of the word after it. A space alone was rare, and models write nonsense after it.
+    """
+    return prompt.rstrip(" \t\r\n")
+
 
 class Engine:
     """Generates text with a model and its tokenizer. The model may be trained between two calls.
 
-    `notify` receives one sentence per call when prompts or samples are longer than the model's context.
+    Prompts are `trimmed`. `notify` receives one sentence per call when prompts or samples are longer than the model's
+    context.
     """
 
     def __init__(
@@ -70,6 +85,7 @@ class Engine:
         if isinstance(prompts, str):
             raise TypeError("generate takes a list of prompts; [prompt] is one of one")
         sampling = sampling or Sampling()
+        prompts = [trimmed(prompt) for prompt in prompts]
         encoded = self._encode(prompts)
         samples: dict[int, Sample] = {}
         windowed = False
@@ -86,9 +102,11 @@ class Engine:
         return [samples[i] for i in range(len(prompts))]
 
     def stream(self, prompt: str, sampling: Sampling | None = None, index: int = 0) -> Generator[str, None, None]:
-        """What comes after the prompt, as it is generated: whole characters, together what `generate` returns."""
+        """What comes after the `trimmed` prompt, as it is generated: whole characters, together the `continuation` of
+        what `generate` returns.
+        """
         decoder, table = _text_decoder(), self.tokenizer.token_bytes
-        for token in self.stream_tokens(self.tokenizer.encode(prompt), sampling, index):
+        for token in self.stream_tokens(self.tokenizer.encode(trimmed(prompt)), sampling, index):
             if piece := decoder.decode(table[token]):
                 yield piece
 
@@ -112,9 +130,9 @@ class Engine:
                     yield int(batch.generated[0, batch.steps - 1])
         return bool(batch.finished[0])
 
-    def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
+    def _encode(self, prompts: list[str]) -> list[list[int]]:
         """Ids of each prompt after an end of text, as in training: the newest that fit the context."""
-        return self._fitted(self.tokenizer.encode_batch(list(prompts)))
+        return self._fitted(self.tokenizer.encode_batch(prompts))
 
     def _fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         context = self.model.config.context_length

@@ -14,20 +14,23 @@ GREEDY = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How text is generated. Raises UserError, naming every option that is out of range."""
+    """How text is generated. The defaults are those of every command, page and export.
+
+    Raises UserError, naming every option that is out of range.
+    """
 
     temperature: float = 0.8
     """Below 1 likely tokens become likelier, above 1 less likely; 0 always takes the most likely one."""
     top_k: int | None = None
     """Draw only from this many most likely tokens."""
-    top_p: float | None = None
-    """Draw from the most likely tokens that together hold this share of the probability."""
+    top_p: float | None = 0.95
+    """Draw from the most likely tokens that together hold this share of the probability; 1 draws from all."""
     min_p: float | None = None
     """Leave out tokens whose probability is below this share of the most likely one's."""
     repetition_penalty: float = 1.0
     """Above 1, tokens that the text already holds become less likely."""
-    max_new_tokens: int = 200
-    """Stop a text that has not ended after this many tokens."""
+    max_new_tokens: int = 512
+    """Stop a text that has not ended after this many tokens. Few stories for children are longer than the default."""
     seed: int = 0
     """The same seed generates the same texts."""
 
@@ -51,7 +54,3 @@ class Sampling:
             yield f"--max-new-tokens is {self.max_new_tokens}; it counts tokens, so 1 or more"
         if not 0 <= self.seed < 2**63:
             yield f"--seed is {self.seed}; it is a whole number from 0 up"
-
-
-DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=200)
-"""The settings of samples unless others are given."""

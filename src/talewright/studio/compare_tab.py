@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from talewright.generate.engine import trimmed
 from talewright.studio import rendering, shared
 from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import Studio, html
 
-EMPTY = "Choose two models above, and press Tell both."
+EMPTY = "Choose two models above, and press Generate both."
 SIDES = ("First", "Second")
 
 
@@ -23,7 +24,11 @@ class CompareTab:
         self.studio = studio
         choices = studio.registry.choices()
         prompt = gr.Textbox(
-            label="How both stories begin", lines=2, max_lines=12, placeholder="Once upon a time", elem_id="both-prompt"
+            label="How both stories begin",
+            lines=2,
+            max_lines=12,
+            placeholder="If this is empty, the models begin on their own.",
+            elem_id="both-prompt",
         )
         with gr.Row():
             self.models = [
@@ -31,7 +36,7 @@ class CompareTab:
                 for number, (side, value) in enumerate(zip(SIDES, studio.registry.default_pair(), strict=True), 1)
             ]
         with gr.Row(elem_classes="keys"):
-            tell = gr.Button("Tell both", variant="primary", elem_id="tell-both")
+            both = gr.Button("Generate both", variant="primary", elem_id="generate-both")
             stop = gr.Button("Stop", interactive=False, elem_id="stop-both")
         with gr.Accordion("Settings", open=False):
             settings = shared.sampling_controls()
@@ -41,18 +46,18 @@ class CompareTab:
                 with gr.Column(min_width=280):
                     status = html(rendering.status(""))
                     outputs += [status, html(rendering.placeholder(EMPTY), elem_id=f"side-{number}")]
-        outputs += [tell, stop]
+        outputs += [both, stop]
         inputs = [prompt, *self.models, session, *settings]
-        gr.on([tell.click, prompt.submit], self.on_tell, inputs, outputs, **shared.QUIET)
+        gr.on([both.click, prompt.submit], self.on_generate, inputs, outputs, **shared.QUIET)
         stop.click(lambda session: session.stop(), session, None, queue=False, **shared.QUIET)
 
-    async def on_tell(
+    async def on_generate(
         self, prompt: str | None, first: str, second: str, session: StudioSession, request: gr.Request, *values: Any
     ) -> AsyncGenerator[list[Any], None]:
         """Generate both with the same settings and seed; if one fails, its side shows why and the other continues."""
         session.stop()
-        text, user = shared.clean_prompt(prompt), shared.user_of(request)
-        pair = [self._submit(text, choice, user, values) for choice in (first, second)]
+        text, user, seed = trimmed(prompt or ""), shared.user_of(request), shared.new_seed()
+        pair = [self._submit(text, choice, user, values, seed) for choice in (first, second)]
         session.compared = pair
         try:
             async for _ in shared.follow(self.studio.scheduler, pair):
@@ -62,11 +67,11 @@ class CompareTab:
                 session.compared = ()
         yield [*self._render(pair), gr.Button(interactive=True), gr.Button(interactive=False)]
 
-    def _submit(self, prompt: str, choice: str, user: str, values: Sequence[Any]) -> Generation:
+    def _submit(self, prompt: str, choice: str, user: str, values: Sequence[Any], seed: int) -> Generation:
         """A generation that was submitted, or one that is done already, with its error."""
         generation = Generation(user=user, choice=choice, prompt=prompt)
         try:
-            generation.sampling = shared.sampling_of(values)
+            generation.sampling = shared.sampling_of(values, seed)
             return self.studio.scheduler.submit(generation)
         except Exception as error:
             generation.error, generation.state = shared.error_sentence(error), "done"
@@ -78,9 +83,9 @@ class CompareTab:
             name = each.label or each.choice
             text, kind = shared.progress_of(self.studio.scheduler, each)
             story = rendering.story(each.prompt, each.continuation, each.running, f"{side} story, by {name}")
-            failed = each.error and not each.tokens
+            nothing = not each.running and not each.tokens
             shown += [
                 rendering.status(f"{name}: {text}", kind),
-                rendering.placeholder("No story.") if failed else story,
+                rendering.placeholder("No story.") if nothing else story,
             ]
         return shown

@@ -1,7 +1,7 @@
 () => {
   // Keeps the focus. A button that is disabled, or a word that is drawn again, would send the keyboard and
   // the screen reader to the top of the page; and on a phone a story would begin below the visible part.
-  const STARTERS = { stop: ["tell", "story"], "stop-both": ["tell-both", "side-1"] }; // by stop button: its start button, its story
+  const STARTERS = { stop: ["generate", "story"], "stop-both": ["generate-both", "side-1"] }; // by stop button: its start button, its story
   let held = null; // what had the focus last
   document.addEventListener("focusin", ({ target }) => { held = target; });
   document.addEventListener("pointerdown", () => { held = null; }, true); // a click outside everything: nothing is held

@@ -8,13 +8,14 @@ from typing import Any
 import gradio as gr
 
 from talewright.config import PROMPTS
+from talewright.generate.engine import trimmed
 from talewright.studio import rendering, shared
 from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import Studio, html
 from talewright.studio.word_probabilities import WordProbability, word_probabilities
 
-EMPTY = "Write how a story begins, or pick a prompt, and press Tell. Without a prompt the model begins on its own."
+EMPTY = "Write how a story begins, or pick a prompt, and press Generate. Without a prompt the model begins on its own."
 NO_STORY = "No story yet."
 Updates = AsyncGenerator[list[Any], None]
 
@@ -29,23 +30,27 @@ class GenerateTab:
                 self._build_controls()
             with gr.Column(scale=3, min_width=300):
                 self._build_story()
-        keys = [self.tell, self.stop, self.go_on, self.again]
+        keys = [self.generate, self.stop, self.go_on, self.regenerate]
         self.outputs = [self.story, self.alternatives, self.status, self.past, *keys]
         self._connect(session)
 
     def _build_controls(self) -> None:
         self.prompt = gr.Textbox(
-            label="How the story begins", lines=3, max_lines=12, placeholder="Once upon a time", elem_id="prompt"
+            label="How the story begins",
+            lines=3,
+            max_lines=12,
+            placeholder="If this is empty, the model begins on its own.",
+            elem_id="prompt",
         )
         with gr.Row(elem_classes="picks"):
             self.picks = [gr.Button(prompt, size="sm", elem_classes="pick") for prompt in PROMPTS]
         choices = self.studio.registry.choices()
         self.model = gr.Dropdown(choices, value=choices[0], label="Model", filterable=False, elem_id="model")
         with gr.Row(elem_classes="keys"):
-            self.tell = gr.Button("Tell", variant="primary", elem_id="tell")
+            self.generate = gr.Button("Generate", variant="primary", elem_id="generate")
             self.stop = gr.Button("Stop", interactive=False, elem_id="stop")
             self.go_on = gr.Button("Continue", interactive=False, elem_id="continue")
-            self.again = gr.Button("Tell another", interactive=False, elem_id="again")
+            self.regenerate = gr.Button("Regenerate", interactive=False, elem_id="regenerate")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self.settings = shared.sampling_controls()
 
@@ -62,23 +67,23 @@ class GenerateTab:
         inputs, outputs = [session, *self.settings], self.outputs
         for pick, prompt in zip(self.picks, PROMPTS, strict=True):
             pick.click(lambda prompt=prompt: prompt, None, self.prompt, queue=False, **shared.QUIET)
-        public = {**shared.QUIET, "api_visibility": "public", "api_name": "tell"}
+        public = {**shared.QUIET, "api_visibility": "public", "api_name": "generate"}
         new = [self.prompt, self.model, *inputs]
-        gr.on([self.tell.click, self.prompt.submit], self.on_tell, new, outputs, **public)
+        gr.on([self.generate.click, self.prompt.submit], self.on_generate, new, outputs, **public)
         self.stop.click(lambda session: session.stop(), session, None, queue=False, **shared.QUIET)
         self.go_on.click(self.on_continue, inputs, outputs, **shared.QUIET)
-        self.again.click(self.on_again, inputs, [*outputs, self.settings[-1]], **shared.QUIET)
+        self.regenerate.click(self.on_regenerate, inputs, [*outputs, self.settings[-1]], **shared.QUIET)
         self.by_word.change(self.on_by_word, [session, self.by_word], outputs, **shared.QUIET)
         for component in (self.story, self.alternatives, self.past):
             component.choose(self.on_choose, inputs, outputs, **shared.QUIET)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    async def on_tell(
+    async def on_generate(
         self, prompt: str | None, model: str, session: StudioSession, request: gr.Request, *values: Any
     ) -> Updates:
         """Generate a new story."""
-        async for update in self._generate(session, lambda: _new(shared.clean_prompt(prompt), model, values, request)):
+        async for update in self._generate(session, lambda: _new(trimmed(prompt or ""), model, values, request)):
             yield update
 
     async def on_continue(self, session: StudioSession, request: gr.Request, *values: Any) -> Updates:
@@ -89,14 +94,14 @@ class GenerateTab:
         async for update in self._generate(session, lambda: _continued(story, story.tokens, values, request)):
             yield update
 
-    async def on_again(self, session: StudioSession, request: gr.Request, *values: Any) -> Updates:
-        """Generate from the current story's prompt again, with the next seed."""
+    async def on_regenerate(self, session: StudioSession, request: gr.Request, *values: Any) -> Updates:
+        """Generate from the current story's prompt again, with a new seed; the seed's box becomes empty."""
         story = session.story
         if story is None:
             return
-        values = (*values[:-1], int(values[-1] or 0) + 1)
+        values = (*values[:-1], "")
         async for update in self._generate(session, lambda: _new(story.prompt, story.choice, values, request)):
-            yield [*update, values[-1]]
+            yield [*update, ""]
 
     async def on_choose(
         self, session: StudioSession, request: gr.Request, event: gr.EventData, *values: Any
@@ -157,7 +162,7 @@ class GenerateTab:
             shown, text = rendering.placeholder(EMPTY), text or NO_STORY
         else:
             shown = rendering.story(story.prompt, story.continuation)
-            text = text or f"Story {session.current}, by {story.label}."
+            text = text or f"Story {session.current}, by {story.label}, seed {story.sampling.seed}."
         if story is not None and session.by_word and story.tokens:
             try:
                 if session.words is None:
@@ -173,16 +178,17 @@ class GenerateTab:
         return word_probabilities(self.studio.registry.load(story.choice), story.prompt_tokens or [], story.tokens)
 
 
-def _new(prompt: str, choice: str, values: Sequence[Any], request: gr.Request) -> Generation:
-    return Generation(user=shared.user_of(request), choice=choice, prompt=prompt, sampling=shared.sampling_of(values))
+def _new(prompt: str, choice: str, values: Sequence[Any], request: gr.Request, seed: int | None = None) -> Generation:
+    sampling = shared.sampling_of(values, seed)
+    return Generation(user=shared.user_of(request), choice=choice, prompt=prompt, sampling=sampling)
 
 
 def _continued(story: Generation, tokens: Sequence[int], values: Sequence[Any], request: gr.Request) -> Generation:
-    """The story again from these of its tokens, with the current settings."""
-    generation = _new(story.prompt, story.choice, values, request)
+    """The story again from these of its tokens, with the current settings, and its own seed if there is no other."""
+    generation = _new(story.prompt, story.choice, values, request, story.sampling.seed)
     generation.prompt_tokens, generation.tokens, generation.part = story.prompt_tokens, list(tokens), story.part + 1
     return generation
 
 
-def _buttons(tell: bool, stop: bool, go_on: bool, again: bool) -> list[Any]:
-    return [gr.Button(interactive=each) for each in (tell, stop, go_on, again)]
+def _buttons(generate: bool, stop: bool, go_on: bool, regenerate: bool) -> list[Any]:
+    return [gr.Button(interactive=each) for each in (generate, stop, go_on, regenerate)]

@@ -21,7 +21,7 @@ from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import QUIET, Studio, error_sentence, html
 
-EMPTY = "Generate a story first, under Tell; then see here how well the model predicted it, and where it attended."
+EMPTY = "Generate a story first, under Generate; then see here how well the model predicted it, and where it attended."
 FIRST = "Layer 0, head 0"
 
 

@@ -41,7 +41,7 @@ def build(studio: Studio) -> gr.Blocks:
         html(_header(studio))
         session = gr.State(StudioSession())
         with gr.Tabs() as tabs:
-            with gr.Tab("Tell", id=0):
+            with gr.Tab("Generate", id=0):
                 generate = GenerateTab(studio, session)
             with gr.Tab("Compare", id=1):
                 compare = CompareTab(studio, session)

@@ -110,7 +110,9 @@ def _past_story(number: int, session: StudioSession) -> str:
 
 def settings(s: Sampling) -> str:
     """The sampling settings in a few words."""
-    words = [f"temperature {s.temperature:g}", f"top-k {s.top_k}"]
+    words = [f"temperature {s.temperature:g}"]
+    if s.top_k is not None:
+        words.append(f"top-k {s.top_k}")
     if s.top_p is not None and s.top_p < 1:
         words.append(f"top-p {s.top_p:g}")
     if s.repetition_penalty != 1:

@@ -44,7 +44,7 @@ class StudioSession:
 
     def keep(self, story: Generation) -> None:
         """Keep a story, if anything was generated, and show it."""
-        if not story.label or not (story.tokens or story.finished):
+        if not story.label or not story.tokens:
             return
         self.count += 1
         self.stories[self.count] = story

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,15 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
 from talewright.studio.registry import ModelRegistry
 from talewright.studio.scheduler import Generation, GenerationScheduler, user_message
 
 RUNNING, QUEUED = 0.12, 0.5
 """Seconds between two polls of a story that is generated, and of one that waits."""
+SEEDS = 1_000_000
+"""A new seed is below this number, so that it can be read and typed."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Options of every event but generation: no progress overlay, no waiting for other events, no public API name."""
 T = TypeVar("T")
@@ -42,33 +46,45 @@ class Studio:
 
 def sampling_controls() -> list[Any]:
     """The controls, in the order of `sampling_of`."""
-    top_k, top_p = "Sample from this many of the most probable tokens.", "Sample from this share of the probability."
+    temperature = "Lower is more predictable, higher more varied."
+    new_tokens = "A story that has not ended pauses after this many."
+    top_k = "Sample from this many of the most probable tokens; 0: from all."
+    top_p = "Sample from the most probable tokens with this share of the probability."
+    seed = "The same seed gives the same story. Empty: a new one each time."
+    s = Sampling
     return [
-        gr.Slider(0.1, 1.5, 0.8, step=0.1, label="Temperature", info="Lower is more predictable, higher more varied."),
-        gr.Slider(20, 400, 100, step=1, label="New tokens", info="The story pauses after this many."),
-        gr.Slider(1, 200, 50, step=1, label="Top-k", info=top_k),
-        gr.Slider(0.05, 1.0, 1.0, step=0.05, label="Top-p", info=top_p),
-        gr.Slider(1.0, 2.0, 1.0, step=0.05, label="Repetition penalty", info="Above 1, repeating is less likely."),
-        gr.Number(0, label="Seed", precision=0, minimum=0, info="Same seed, same story.", elem_classes="seed"),
+        gr.Slider(0.1, 1.5, s.temperature, step=0.1, label="Temperature", info=temperature),
+        gr.Slider(20, 2048, s.max_new_tokens, step=1, label="New tokens", info=new_tokens),
+        gr.Slider(0, 200, s.top_k or 0, step=1, label="Top-k", info=top_k),
+        gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=top_p),
+        gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info="Above 1, repeats less."),
+        gr.Textbox("", label="Seed", info=seed, elem_classes="seed"),  # a gr.Number cannot stay empty: it sends 0
     ]
 
 
-def sampling_of(values: Sequence[Any]) -> Sampling:
-    """Raises UserError if a value is out of range."""
-    temperature, new_tokens, top_k, top_p, penalty, seed = (value or 0 for value in values)
+def new_seed() -> int:
+    return secrets.randbelow(SEEDS)
+
+
+def sampling_of(values: Sequence[Any], seed: int | None = None) -> Sampling:
+    """The settings; if their seed is empty, with `seed`, or else a new one.
+
+    Raises UserError if a value is out of range.
+    """
+    temperature, new_tokens, top_k, top_p, penalty = (value or 0 for value in values[:-1])
+    typed = "" if values[-1] is None else str(values[-1]).strip()
+    if typed and not typed.isdecimal():
+        raise UserError(f"the seed is {typed[:40]!r}; it is a whole number from 0 up, or empty for a new one")
+    if typed:
+        seed = int(typed)
     return Sampling(
         temperature=float(temperature),
         max_new_tokens=int(new_tokens),
-        top_k=int(top_k),
+        top_k=int(top_k) or None,
         top_p=float(top_p),
         repetition_penalty=float(penalty),
-        seed=int(seed),
+        seed=new_seed() if seed is None else seed,
     )
-
-
-def clean_prompt(prompt: str | None) -> str:
-    """The prompt without trailing spaces: a space belongs to the word after it."""
-    return (prompt or "").rstrip(" ")
 
 
 def html(value: str, **options: Any) -> Any:
@@ -113,6 +129,7 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
 
 def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple[str, str]:
     """The state of a generation in a sentence, and the kind of sentence (see `rendering.status`)."""
+    notes = map(error_sentence, generation.notes)
     if generation.error:
         return error_sentence(generation.error), "error"
     if generation.state == "waiting":
@@ -122,10 +139,10 @@ def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple
     if generation.state == "loading":
         return "Loading the model …", "busy"
     if generation.state == "generating":
-        return " ".join(["Writing …", *generation.notes]), "busy"
-    number = f"{len(generation.tokens):,} tokens"
-    if generation.finished:
-        return " ".join([f"The end, after {number}.", *generation.notes]), ""
+        return " ".join(["Writing …", *notes]), "busy"
     if not generation.tokens:
-        return "Stopped before the first word.", ""
-    return " ".join(["Stopped." if generation.stopped else f"Paused after {number}.", *generation.notes]), ""
+        ended = "The model ended the story at once; there is nothing to keep."
+        return ended if generation.finished else "Stopped before the first word.", ""
+    number = f"after {len(generation.tokens):,} tokens"
+    end = "The end" if generation.finished else "Stopped" if generation.stopped else "Paused"
+    return " ".join([f"{end}, {number}. Seed {generation.sampling.seed}.", *notes]), ""

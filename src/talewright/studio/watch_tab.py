@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from talewright.config import TrainConfig
 from talewright.inspect.curves import curve_panels
 from talewright.run.history import History
 from talewright.studio import rendering
@@ -29,7 +30,7 @@ class WatchTab:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._drawn: dict[str, tuple[tuple[int, ...], list[str]]] = {}
+        self._drawn: dict[str, tuple[tuple[int, ...], History, list[str]]] = {}
         names = studio.registry.names
         self.run = gr.Dropdown(names, value=names[0], label="Run", filterable=False, elem_id="watched")
         self.status = html(rendering.status(""), elem_id="watch-status")
@@ -53,11 +54,11 @@ class WatchTab:
         sizes = tuple(_stat(run.path / file)[0] for file in ("log.jsonl", "samples.jsonl"))
         if name not in self._drawn or self._drawn[name][0] != sizes:
             history = run.history()
-            alive = time.time() - _stat(run.path / "log.jsonl")[1] < ALIVE
             curves = "".join(figure(panel) for panel in curve_panels([history])) if history.steps else ""
-            status = rendering.status(_state(history, alive))
-            self._drawn[name] = sizes, [status, f'<div class="panels">{curves}</div>', _samples(history)]
-        return self._drawn[name][1]
+            self._drawn[name] = sizes, history, [f'<div class="panels">{curves}</div>', _samples(history)]
+        _, history, drawn = self._drawn[name]
+        alive = time.time() - _stat(run.path / "log.jsonl")[1] < ALIVE
+        return [rendering.status(_state(history, run.recipe.train, alive)), *drawn]
 
 
 def _stat(path: Path) -> tuple[int, float]:
@@ -69,15 +70,27 @@ def _stat(path: Path) -> tuple[int, float]:
     return stat.st_size, stat.st_mtime
 
 
-def _state(history: History, alive: bool) -> str:
+def _state(history: History, train: TrainConfig, alive: bool) -> str:
     if not history.steps:
         return f"{history.name} has logged no step yet; its curves will appear as soon as it trains."
     losses = [loss for loss in history.training["loss"] if loss is not None]
     validation = [loss for loss in history.evaluations["loss"] if loss is not None]
     last = [f"{losses[-1]:.2f}"] if losses else []
     last += [f"{validation[-1]:.2f} on validation"] if validation else []
-    state = f"{history.name} is at step {history.steps:,}" + ("" if alive else ", and is not being trained now")
-    return state + (f". Its last loss was {', '.join(last)}." if last else ".")
+    state = f"{history.name} is at step {history.steps:,}" + (f" of {train.max_steps:,}" if train.max_steps else "")
+    state += f", {_time_left(history, train)}" if alive else ", and is not being trained now"
+    return state.removesuffix(", ") + (f". Its last loss was {', '.join(last)}." if last else ".")
+
+
+def _time_left(history: History, train: TrainConfig) -> str:
+    """The time that the rest of the budget takes at the speed so far; empty if the log does not say."""
+    tokens, seconds = (history.training[name][-1] or 0 for name in ("tokens", "seconds"))
+    budgets = ((history.steps, train.max_steps), (tokens, train.max_tokens), (seconds / 60, train.max_minutes))
+    used = max((done / budget for done, budget in budgets if budget), default=0)
+    if not used:
+        return ""
+    left = max(0, seconds * (1 - used) / used)
+    return f"with {f'about {left / 60:,.0f}' if left >= 120 else 'less than two'} minutes left"
 
 
 def _samples(history: History) -> str:

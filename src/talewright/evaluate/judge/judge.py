@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from talewright.evaluate.judge.grades import (
 )
 from talewright.files import write_json
 from talewright.generate.engine import Engine
-from talewright.generate.sampling import DEFAULT_SAMPLING
+from talewright.generate.sampling import Sampling
 from talewright.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -116,8 +116,8 @@ def _exercises(run: RunFolder, options: JudgeOptions) -> list[Exercise]:
         return [Exercise(prompt, rest) for prompt, rest in cut]
     prompts = (list(options.prompts) or [prompt for prompt, _ in cut])[: options.stories]
     model, _ = run.load_model(options.checkpoint)
-    samples = Engine(model, run.tokenizer).generate(prompts, replace(DEFAULT_SAMPLING, seed=options.seed))
-    return [Exercise(sample.prompt, sample.text[len(sample.prompt) :]) for sample in samples]
+    samples = Engine(model, run.tokenizer).generate(prompts, Sampling(seed=options.seed))
+    return [Exercise(sample.prompt, sample.continuation) for sample in samples]
 
 
 def _cut_stories(run: RunFolder, options: JudgeOptions) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from talewright.export.target import ExportSource, ExportTarget
 from talewright.export.web.quantized import write_quantized
 from talewright.export.web.runtime import runtime_problem, write_runtime
 from talewright.files import sha256_file, write_json
+from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
 from talewright.tokenizer import Tokenizer
 
@@ -106,9 +107,21 @@ def _about(source: ExportSource, folder: Path) -> dict[str, Any]:
         "vocabulary": source.tokenizer.vocab_size,
         "end": source.tokenizer.eos_id,
         "prompts": list(recipe.train.prompts or PROMPTS),
+        "sampling": sampling_settings(),
         "runtime": _file(folder, "runtime/ort.wasm"),
         "tokenizer": _file(folder, "model/tokenizer.json"),
         "models": [{"kind": name, **_file(folder, GRAPHS[name])} for name in graphs],
+    }
+
+
+def sampling_settings() -> dict[str, Any]:
+    """The settings that the page begins with, by the ids of its inputs."""
+    return {
+        "temperature": Sampling.temperature,
+        "top-k": Sampling.top_k or 0,
+        "top-p": Sampling.top_p,
+        "penalty": Sampling.repetition_penalty,
+        "new-tokens": Sampling.max_new_tokens,
     }
 
 

@@ -21,9 +21,9 @@ function show(now) {
   element("loading-bar").hidden = element("loading-text").hidden = state !== "loading";
   element("download").hidden = state !== "waiting";
   element("failure").hidden = state !== "failed";
-  enable({ tell: ready, stop: generating, continue: ready && current !== null && !current.finished, another: ready && current !== null });
+  enable({ generate: ready, stop: generating, continue: ready && current !== null && !current.finished, regenerate: ready && current !== null });
   element("kind").disabled = generating || state === "loading" || about === null;
-  element("story-buttons").hidden = !current || generating;
+  element("story-buttons").hidden = !current?.generated || generating;
   element("story").classList.toggle("generating", generating);
   element("story").classList.toggle("empty", current === null);
   element("story").setAttribute("aria-busy", String(generating));
@@ -34,7 +34,7 @@ function show(now) {
 function enable(usable) {
   const held = document.activeElement;
   for (const [id, now] of Object.entries(usable)) element(id).disabled = !now;
-  if (usable[held.id] === false) element(state === "generating" ? "stop" : "tell").focus();
+  if (usable[held.id] === false) element(state === "generating" ? "stop" : "generate").focus();
 }
 
 function fail(message) {
@@ -70,6 +70,10 @@ async function begin() {
   document.title = `Stories by ${about.name}`;
   element("about").textContent = `${about.name}: a language model with ${size} million parameters that writes stories in your browser.`;
   element("kind").replaceChildren(...about.models.map(({ kind, bytes }) => new Option(`${KINDS[kind]} (${megabytes(bytes)})`, kind)));
+  for (const [id, value] of Object.entries(about.sampling)) {
+    element(id).value = value;
+    element(id).dispatchEvent(new Event("input"));
+  }
   element("prompts").replaceChildren(...about.prompts.map(promptButton));
   if (downloadSize() > MAX_UNASKED) offer();
   else load();
@@ -129,43 +133,43 @@ function promptButton(prompt) {
 
 // --- generation -----------------------------------------------------------------------------------------------------
 
-function settings() {
-  const seed = element("seed");
-  if (!seed.value || !seed.checkValidity()) {
+/** The settings; if the seed is empty, with `seed`, or else a new one. Null, with a message, if the seed is wrong. */
+function settings(seed = Math.floor(Math.random() * 1e6)) {
+  const typed = element("seed");
+  if (!typed.checkValidity()) {
     element("settings").open = true;
     element("status").textContent = "The seed must be an integer from 0 to 999,999,999.";
-    seed.focus();
+    typed.focus();
     return null;
   }
-  const values = { seed: Number(seed.value) };
+  const values = { seed: typed.value === "" ? seed : Number(typed.value) };
   for (const [name, id] of Object.entries(numbers)) values[name] = Number(element(id).value);
+  values.topK ||= null;
   return values;
 }
 
-function tell(prompt) {
+function generate(prompt) {
   const values = state === "ready" ? settings() : null;
   if (values === null) return;
-  if (current) keep();
-  const wellFormed = prompt.toWellFormed?.() ?? prompt;
-  current = { prompt: wellFormed, generated: "", finished: false };
-  element("story-prompt").textContent = wellFormed;
+  if (current?.generated) keep();
+  const trimmed = (prompt.toWellFormed?.() ?? prompt).replace(/[ \t\r\n]+$/, ""); // as the engine's `trimmed`
+  current = { prompt: trimmed, generated: "", finished: false, seed: values.seed };
+  element("story-prompt").textContent = trimmed;
   element("generated").textContent = "";
   element("notes").replaceChildren();
   element("notes").hidden = true;
-  send({ do: "generate", prompt: wellFormed, settings: values });
+  send({ do: "generate", prompt: trimmed, settings: values });
 }
 
 function resume() {
-  const values = settings();
+  const values = settings(current.seed);
   if (values !== null) send({ do: "continue", settings: values });
 }
 
-/** Another story from the same prompt, with the next seed. */
-function tellAnother() {
-  const values = settings();
-  if (values === null) return;
-  element("seed").value = (values.seed + 1) % 1e9;
-  tell(current.prompt);
+/** Another story from the same prompt, with a new seed. */
+function regenerate() {
+  element("seed").value = "";
+  generate(current.prompt);
 }
 
 function send(task) {
@@ -197,10 +201,14 @@ function receive({ loaded, of, ready, note: message, piece, done, failed }) {
 function end({ finished, stopped, tokens, seconds }) {
   current.finished = finished;
   const pace = tokens > 1 ? `${tokens} tokens, ${Math.round(tokens / seconds)} per second` : "";
-  if (finished && tokens === 0) element("status").textContent = "The end: the model has nothing to add.";
-  else if (finished) element("status").textContent = `The end. ${pace}`;
-  else if (stopped) element("status").textContent = `Stopped. ${pace}`;
-  else element("status").textContent = `Paused after ${pace}. Continue generates more.`;
+  const seed = `Seed ${current.seed}.`;
+  if (!current.generated && finished) {
+    element("status").textContent = "The model ended the story at once; there is nothing to keep.";
+    element("story-prompt").textContent = "";
+    current = null;
+  } else if (finished) element("status").textContent = `The end. ${seed} ${pace}`;
+  else if (stopped) element("status").textContent = `Stopped. ${seed} ${pace}`;
+  else element("status").textContent = `Paused after ${pace}. ${seed} Continue generates more.`;
   show("ready");
 }
 
@@ -260,7 +268,7 @@ function save(content, name) {
 
 function saveAll() {
   const stories = [...past].reverse();
-  if (current && state !== "generating") stories.push(current);
+  if (current?.generated && state !== "generating") stories.push(current);
   save(stories.map(text).join("\n\n* * *\n\n"), "stories.txt");
 }
 
@@ -276,11 +284,11 @@ for (const output of document.querySelectorAll("output")) {
 element("form").noValidate = true; // the page checks the seed itself
 element("form").onsubmit = (event) => {
   event.preventDefault();
-  tell(element("prompt").value);
+  generate(element("prompt").value);
 };
 element("stop").onclick = stop;
 element("continue").onclick = resume;
-element("another").onclick = tellAnother;
+element("regenerate").onclick = regenerate;
 element("copy").onclick = () => copy(text(current));
 element("save").onclick = () => save(text(current), "story.txt");
 element("save-all").onclick = saveAll;
