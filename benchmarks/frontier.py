@@ -13,7 +13,8 @@ from pathlib import Path
 
 from talewright.scaling.sweep.pictures import draw_results
 from talewright.scaling.sweep.reading import POINT
-from talewright.scaling.sweep.results import Trial, rows_of, table
+from talewright.scaling.sweep.results import Trial, rows_of
+from talewright.scaling.sweep.verdict import table
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def test_whitespace_after_a_prompt_changes_nothing(prompt, whitespace, seed):
 
 
 def test_a_story_reads_right_after_a_prompt_that_ends_with_a_space():
-    after = {"e": ",", ",": " ", " ": "a", "a": BYTE_EOS, "o": " "}
+    after: dict[int | str, int | str] = {"e": ",", ",": " ", " ": "a", "a": BYTE_EOS, "o": " "}
     stories = generated_by(after, ["Once upon a time ", "to  ", " \n"])
     assert [story.text for story in stories[:2]] == ["Once upon a time, a", "to a"]
     assert stories[2] == generated_by(after, ["", "", ""])[2]

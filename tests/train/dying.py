@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from rich.console import Console
 
 from talewright.config import Recipe, recipe_from_dict
 from talewright.data import Corpus, prepare
 from talewright.evaluate.likelihood import score_stories
-from talewright.run import checkpoint
 from talewright.run.checkpoint import check
 from talewright.run.retention import steps
 from talewright.train import metrics
@@ -117,8 +117,8 @@ def die_at(calls: int) -> None:
 
         return call
 
-    saved = checkpoint.save_file
-    checkpoint.save_file = counted(saved)
+    saved = safetensors.torch.save_file
+    safetensors.torch.save_file = counted(saved)
     for module, name in DISK:
         setattr(module, name, counted(getattr(module, name)))
 

@@ -18,6 +18,7 @@ import torch
 
 from talewright.data.batches import pad_sequences
 from talewright.errors import UserError
+from talewright.machine.busy import adapt_to_load
 from talewright.model.gpt import GPT
 from talewright.model.loss import token_scores
 
@@ -118,7 +119,8 @@ def score_tokens(
     try:
         for offsets, sequences in _batches(stories, starts, eos_id, model.config.context_length, batch_tokens):
             inputs, targets = (torch.from_numpy(array).to(device) for array in pad_sequences(sequences))  # (B, T)
-            scored = token_scores(model.hidden(inputs), model.output_weight, targets)
+            with adapt_to_load():
+                scored = token_scores(model.hidden(inputs), model.output_weight, targets)
             batch_losses, batch_correct = (tensor.cpu().numpy() for tensor in scored)  # (B, T)
             for row, (offset, sequence) in enumerate(zip(offsets, sequences, strict=True)):
                 count = len(sequence) - 1

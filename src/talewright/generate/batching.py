@@ -11,6 +11,7 @@ from torch import Tensor
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import GREEDY, Sampling
+from talewright.machine.busy import adapt_to_load
 from talewright.model.kv_cache import KVCache
 
 
@@ -52,6 +53,7 @@ class GenerationBatch:
         """Whether any sample is unfinished."""
         return len(self.alive) > 0 and self.steps < self.sampling.max_new_tokens
 
+    @adapt_to_load()
     @torch.inference_mode()
     def step(self) -> None:
         """Generate one more token of every sample that has not ended."""

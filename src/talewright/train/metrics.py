@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from talewright.config import Recipe, recipe_to_dict
-from talewright.machine import device_name, torch_dtype, versions
-from talewright.machine.peak import matmul_peak
+from talewright.machine import device_name, versions
+from talewright.machine.peak import known_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.run.checkpoint import TrainState
 from talewright.run.log import RunLog, rewind
 from talewright.train.overfitting import OverfittingMonitor
+from talewright.train.pace import PaceMonitor
+from talewright.train.speed import usual_speed
 
 if TYPE_CHECKING:
     from talewright.data import Split
@@ -44,18 +46,19 @@ class MetricsLogger:
         self.recipe, self.run, self.progress, self.precision = recipe, run, progress, distributed.precision
         self.enabled = fabric.is_global_zero
         self.device_name = device_name(fabric.device, fabric.world_size)
-        self.peak_flops = matmul_peak(fabric.device, torch_dtype(self.precision)) * fabric.world_size
+        self.peak_flops = known_peak(fabric.device, self.precision) * fabric.world_size
         self.flops_per_token = training_flops(recipe.model, recipe.sequence_length)
         self.validation_loss: float | None = None
         self.tokens_per_second = 0.0  # a moving average
         self.evaluation_seconds = 0.0  # of the last one, with its sample
         self.overfitting = OverfittingMonitor()
 
-    def start(self, state: TrainState, split: Split, compiled: bool, resumed: bool) -> None:
+    def start(self, state: TrainState, split: Split, budget: Budget, compiled: bool, resumed: bool) -> None:
         """Open the log, without what it holds after `state`, and show what is trained on what."""
         if not self.enabled:
             return
         self.split = split
+        self.pace = PaceMonitor(budget, self.recipe.schedule.warmup_steps, self._usual_steps(budget, compiled))
         rewind(self.run, state.step if resumed else -1, state.skipped)
         self.log = RunLog(self.run, self.recipe.train.tensorboard, state.step)
         parameters = count_parameters(self.recipe.model).total
@@ -86,6 +89,8 @@ class MetricsLogger:
             return
         self.log.write("step", step=state.step, **figures, tokens=state.tokens, seconds=round(state.seconds, 3))
         self.overfitting.log_step(figures["loss"])
+        if warning := self.pace.log_step(state):
+            logger.warning(warning)
         speed = figures["tokens_per_second"]
         self.tokens_per_second = 0.9 * self.tokens_per_second + 0.1 * speed if self.tokens_per_second else speed
         shown: dict[str, Any] = {**figures, "tokens_per_second": self.tokens_per_second}
@@ -95,6 +100,14 @@ class MetricsLogger:
         seconds = state.seconds + evaluations * self.evaluation_seconds
         seconds_left = seconds * (1 - used) / used if used > 0 and state.step > 1 else None
         self.progress.update(state.step, budget.max_steps, used, seconds_left, **shown, validation=self.validation_loss)
+
+    def _usual_steps(self, budget: Budget, compiled: bool) -> float | None:
+        """Steps that the budget in minutes usually buys on this machine; None if that is not known."""
+        speed, train = usual_speed(self.recipe, compiled), self.recipe.train
+        if budget.max_seconds is None or speed is None:
+            return None
+        tokens_per_step = train.micro_batch * train.accumulation * self.recipe.sequence_length
+        return max(0.0, budget.max_seconds - speed.compile_seconds) * speed.tokens_per_second / tokens_per_step
 
     def log_activity(self, activity: str) -> None:
         """Show what takes time besides the steps."""

@@ -57,6 +57,14 @@ def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Spe
     return Speed(COMPILED_GAIN * eager.tokens_per_second, COMPILE_SECONDS) if compiled else eager
 
 
+def usual_speed(recipe: Recipe, compiled: bool) -> Speed | None:
+    """The speed of earlier runs on this machine; on a CPU without any, an estimate; None if it is not known."""
+    known = read_speed(setup_name(recipe, compiled), recipe.train.micro_batch)
+    if known is None and _device(recipe).type == "cpu":
+        return Speed(CPU_FLOPS / training_flops(recipe.model, recipe.sequence_length))
+    return known
+
+
 def setup_name(recipe: Recipe, compiled: bool) -> str:
     """What determines the speed, besides the micro-batch: machine, versions, precision, the model's shape."""
     device, model, train = _device(recipe), recipe.model, recipe.train

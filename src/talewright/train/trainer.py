@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from talewright.config import Recipe
 from talewright.data import Batches, Split
+from talewright.machine.busy import adapt_to_load
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 from talewright.run.checkpoint import TrainState, load_training, load_weights
@@ -76,6 +77,7 @@ class Trainer:
             figures["tokens_per_second"] = tokens / seconds
         return tokens > 0, figures
 
+    @adapt_to_load()
     def _update(self, interruptible: AbstractContextManager[None]) -> tuple[int, dict[str, float]]:
         """The update itself. Returns the number of tokens trained on, 0 if no weight changed; and the figures."""
         state, schedule = self.state, self.recipe.schedule
