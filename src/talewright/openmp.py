@@ -29,9 +29,14 @@ def set_openmp_defaults(environment: MutableMapping[str, str] = os.environ) -> N
     """
     if not any(name in environment for name in WAIT_VARIABLES):
         environment.update(SPINNING)
+    if usable_cpus() < available_cpus():  # OpenMP itself respects only the affinity
+        environment.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
+
+
+def usable_cpus() -> int:
+    """CPUs that this process has time on, a part of one counted whole."""
     quota = cpu_quota()
-    if quota is not None and quota < available_cpus():  # OpenMP itself respects only the affinity
-        environment.setdefault("OMP_NUM_THREADS", str(math.ceil(quota)))
+    return available_cpus() if quota is None else min(available_cpus(), math.ceil(quota))
 
 
 def available_cpus() -> int:

@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from talewright.errors import UserError
 from talewright.files import lock_file, wait_for_lock
+from talewright.openmp import usable_cpus
 from talewright.run.log import read_log
 from talewright.scaling.sweep.names import output_of
 from talewright.scaling.sweep.progress import SweepProgress, TrialProgress
@@ -173,7 +174,7 @@ class Worker:
             command += [f"--{name}={value}" for name, value in self.sweep.settings(facts.point).items()]
         environment = dict(os.environ)
         if self.jobs > 1:
-            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
+            environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // self.jobs)))
         logger.info("%s: training; its output is %s", facts.label, output_of(run))
         process = subprocess.Popen(
             command,
