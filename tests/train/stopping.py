@@ -19,11 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from benchmarks.killed import differences
 
 import talewright.data.preparation.builder
-import talewright.run.checkpoint
 import talewright.train.trainer
 from talewright.cli import main as talewright_main
 from talewright.run.retention import steps
@@ -42,7 +42,7 @@ PHASES: dict[str, tuple[Any, str, int, float]] = {
     "evaluation": (Hooks, "score", 3, 20.0),
     "sample": (Hooks, "sample", 3, 20.0),
     "last evaluation": (Hooks, "score", 5, 20.0),
-    "save": (talewright.run.checkpoint, "save_file", 3, 1.0),
+    "save": (safetensors.torch, "save_file", 3, 1.0),
     "preparation": (talewright.data.preparation.builder, "tokenize_stories", 1, 20.0),
 }
 """Of each phase: the function it is in, which call of it is made to last, and how many seconds."""
@@ -67,6 +67,7 @@ def found(number: int, case: dict[str, Any]) -> dict[str, Any]:
         command += ["--data.min-chars", "21"]  # so that the stories are prepared again
     child = start(command, run, lambda: make_it_last(case["phase"], marker))
     while not marker.exists():
+        assert os.waitpid(child, os.WNOHANG)[0] == 0, Path(f"{run}.err").read_text()
         time.sleep(0.01)
     for name in case["signals"]:
         time.sleep(0.1)
