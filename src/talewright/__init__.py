@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from talewright.openmp import set_openmp_defaults
+from talewright.openmp import limit_threads
 from talewright.version import __version__ as __version__
 
-set_openmp_defaults()  # before anything imports torch
+limit_threads()  # before anything imports torch
 
 __all__ = ["Run", "Sampling", "UserError", "fit", "load", "load_recipe", "plan_recipe", "resume"]
 

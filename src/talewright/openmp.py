@@ -1,10 +1,4 @@
-"""How torch's threads wait for each other, and how many there are. Both must be chosen before torch is imported.
-
-OpenMP's threads spin while they wait. That is fast on an idle machine, but on a busy one they spin away the time that
-the thread they wait for needs: training is then up to fifteen times slower (docs/BENCHMARKS.md). So threads spin for a
-millisecond or two, longer than almost any wait on an idle machine, and then sleep. `machine/busy.py` lets them sleep at
-once while the machine is busy.
-"""
+"""How many threads torch uses where a container allows fewer CPUs than there are. Set before torch is imported."""
 
 from __future__ import annotations
 
@@ -14,22 +8,15 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-SPINNING = {"GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}
-"""For GNU's OpenMP in loop iterations, a tenth of its own default; for LLVM's and Intel's in milliseconds, where 200 is
-the default.
-"""
-WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 CGROUP, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def set_openmp_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set the environment variables that OpenMP reads when torch is imported, except those that the user set.
+def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set OMP_NUM_THREADS to the container's CPU quota, unless it is set. OpenMP itself respects only the affinity.
 
-    Processes started by this one inherit them.
+    Processes started by this one inherit it.
     """
-    if not any(name in environment for name in WAIT_VARIABLES):
-        environment.update(SPINNING)
-    if usable_cpus() < available_cpus():  # OpenMP itself respects only the affinity
+    if usable_cpus() < available_cpus():
         environment.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
 
 

@@ -99,7 +99,7 @@ def test_the_filters_together_equal_transformers_in_its_order(logits, data):
 def test_a_penalty_makes_seen_tokens_less_likely_whatever_the_sign_of_their_logits():
     logits = torch.tensor([[2.0, -2.0, 2.0, -2.0]])
     seen = torch.tensor([[True, True, False, False]])
-    result = filtered(logits, Sampling(temperature=1, repetition_penalty=2), seen)
+    result = filtered(logits, Sampling(temperature=1, top_p=None, repetition_penalty=2), seen)
     assert result.tolist() == [[1.0, -4.0, 2.0, -2.0]]
 
 

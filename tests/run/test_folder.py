@@ -47,7 +47,9 @@ def save(path: Path, step: int, best: int, newest: int = 2) -> None:
 def run(tmp_path: Path) -> Path:
     """A run with checkpoints 2 (the best), 4 and 6."""
     path = tmp_path / "run"
-    corpus: Any = SimpleNamespace(tokenizer=Tokenizer.load(EARLIER / "tokenizer"), fingerprint="f")
+    corpus: Any = SimpleNamespace(
+        tokenizer=Tokenizer.load(EARLIER / "tokenizer"), fingerprint="f", manifest={"recognized": {}}
+    )
     assert create_run(path, RECIPE, corpus) == RECIPE
     for step in (2, 4, 6):
         save(path, step, best=2)

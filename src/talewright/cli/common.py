@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from talewright.cli.words import print_pieces
-from talewright.config.data import StoryFormat
+from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class DataOptions(FileOptions):
         given = {
             f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
         }
-        other = {"data.limit": "null", "data.format": "auto", "data.separator": "null"} if self.data is not None else {}
-        return {**other, **overrides, **given}
+        return {**(NEW_SOURCE if self.data is not None else {}), **overrides, **given}
 
 
 def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:

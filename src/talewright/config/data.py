@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from talewright.config.checks import Check, Count, CountOrZero, Section
 
 HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
+NEW_SOURCE = {"data.limit": "null", "data.format": "auto", "data.separator": "null"}
+"""What a recipe's settings for its own source become for another one."""
 
 StoryFormat = Literal["auto", "separator", "blank-lines", "lines", "text", "csv", "json", "jsonl", "parquet"]
 

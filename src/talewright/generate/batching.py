@@ -53,7 +53,7 @@ class GenerationBatch:
         """Whether any sample is unfinished."""
         return len(self.alive) > 0 and self.steps < self.sampling.max_new_tokens
 
-    @adapt_to_load()
+    @adapt_to_load(one_thread=True)
     @torch.inference_mode()
     def step(self) -> None:
         """Generate one more token of every sample that has not ended."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from talewright.config import Recipe, load_recipe, recipe_from_dict, recipe_to_dict
+from talewright.config.data import NEW_SOURCE
 from talewright.data.corpus import Corpus
 from talewright.data.preparation.request import is_prepared
 from talewright.errors import UserError
@@ -241,7 +242,7 @@ def _command(budget: str, settings: Mapping[str, str]) -> str:
     short = {"data.source": "--data", "data.valid": "--valid", "data.test": "--test", "seed": "--seed"}
     words = ["talewright train", budget]
     for name, value in settings.items():
-        if (name, value) != ("data.limit", "null"):  # what --data adds itself
+        if NEW_SOURCE.get(name) != value:  # --data adds these itself
             text = json.loads(value) if value.startswith('"') else value
             words.append(f"{short.get(name, '--' + name.replace('_', '-'))} {shlex.quote(text)}")
     return " ".join(words)
