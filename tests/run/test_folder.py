@@ -70,7 +70,7 @@ def test_checkpoints_are_opened_by_their_names(run: Path, caplog: pytest.LogCapt
     assert loaded_step(opened, "last") == (6, "step-6")
     assert loaded_step(opened, "4") == (4, "step-4")
     assert opened.recipe == RECIPE
-    assert opened.metadata == {"source": RECIPE.data.source, "fingerprint": "f"}
+    assert opened.metadata == {"source": RECIPE.data.source, "fingerprint": "f", "recognized": {}}
     assert caplog.messages == []
     with pytest.raises(UserError, match="no checkpoint 5; it has best, last, 2, 4, 6"):
         opened.load_model("5")

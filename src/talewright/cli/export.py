@@ -24,8 +24,8 @@ def export(
 
     Args:
         folder: Folder to write. If the verification fails, nothing is left of it.
-        to: The format. hf: a model class of transformers. hf-remote: any architecture, with our own model as code.
-            gguf: one file for llama.cpp. onnx: a graph that transformers.js opens. llama2c: the files of run.c.
+        to: The format. hf (default): a model class of transformers. hf-remote: any architecture, with our own model as
+            code. gguf: one file for llama.cpp. onnx: a graph that transformers.js opens. llama2c: the files of run.c.
             web: a page that generates stories in the visitor's browser, from any static file server. space: the story
             studio as a Hugging Face Space.
         dtype: Precision of the weights. hf: f32 (default), bf16 or f16; gguf: also q8_0; web: f32 or q8, by default
@@ -44,6 +44,7 @@ def export(
         if to != "web":
             raise UserError(f"--runtime is for --to web, and this export is --to {to}")
         keep_runtime(Path(runtime))
+    to = to or ("hf" if folder else None)
     # All that can be checked without torch, which takes seconds to import
     opened, place = RunFolder(run), None if folder is None else Path(folder)
     opened.find_checkpoint(checkpoint)

@@ -49,7 +49,7 @@ WARMUP_FRACTION = 0.03
 EMBEDDING = 6
 """Learning rate of the embedding, as a multiple of the matrices'."""
 EVALUATIONS, EVALUATION_FRACTION = 20, 0.05
-"""Number of evaluations in a run, and the fraction of its time that they may take."""
+"""Number of evaluations in a run, and the time that they may take, as a fraction of the training time."""
 FORWARD_GAIN = 3.0
 """Speed of scoring relative to training, which has a backward pass besides."""
 FEWEST_STORIES, MOST_STORIES = 20, 500
@@ -166,7 +166,7 @@ def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Pl
     recipe = ladder_recipe(size, goal)
     model, length, parameters = recipe.model, recipe.sequence_length, count_parameters(recipe.model).total
     seconds = max(1.0, goal.seconds - speed.compile_seconds)
-    affordable = (1 - EVALUATION_FRACTION) * seconds * speed.tokens_per_second
+    affordable = seconds * speed.tokens_per_second
     enough = MAX_EPOCHS * _text_tokens(recipe, goal)
     tokens = max(1, int(min(affordable, enough)))
     flops = tokens * training_flops(model, length)
