@@ -191,3 +191,17 @@ def test_files_that_are_one_story_each_stay_so(tmp_path: Path, caplog: pytest.Lo
     assert caplog.messages == [
         f"{tmp_path}: 15 files of plain text, cut into documents (--format, --separator change this)"
     ]
+
+
+def test_the_same_contents_are_announced_once_by_whatever_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "some.txt").write_text("\n\n".join(f"Story {i}. It is short. It ends." for i in range(40)))
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.INFO, "talewright"):
+        for name in ("some.txt", "./some.txt", str(tmp_path / "some.txt")):
+            open_source(name, DataConfig())
+        assert len(caplog.messages) == 1
+        open_source("some.txt", DataConfig(format="lines"))
+        open_source("some.txt", DataConfig())
+    assert len(caplog.messages) == 1

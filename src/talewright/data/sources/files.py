@@ -62,6 +62,19 @@ def _recognize_all(name: str, files: tuple[tuple[str, int, int], ...], settings:
         recognize(path, _opener(Path(path)), settings, size=size, **several if len(files) > 1 else {})
         for path, size, _ in files
     ]
+    contents = (tuple((Path(path).resolve(), *stat) for path, *stat in files), settings)
+    if contents not in _logged:  # a run names the same files by absolute paths
+        _logged.add(contents)
+        _log(name, found)
+    return [each.form for each in found]
+
+
+_logged: set[Any] = set()
+"""The contents and settings whose recognition was logged."""
+
+
+def _log(name: str, found: list[RecognizedFile]) -> None:
+    """Log how the files of a name were recognized, one line for all that are alike."""
     alike: dict[FileFormat, list[RecognizedFile]] = {}
     for each in found:
         alike.setdefault(each.form, []).append(each)
@@ -69,7 +82,6 @@ def _recognize_all(name: str, files: tuple[tuple[str, int, int], ...], settings:
         if some[0].message:
             alone, form = len(some) == 1, some[0].form
             logger.info(some[0].message if alone else f"{name}: {len(some):,} files of {form.describe()} ({OPTIONS})")
-    return [each.form for each in found]
 
 
 def find_files(name: str) -> tuple[list[Path], Path]:
