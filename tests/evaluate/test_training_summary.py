@@ -53,10 +53,10 @@ def test_its_numbers_are_those_of_an_evaluation(run):
     assert scores["run"]["checkpoint"] == f"step-{summary.best_step}"
 
 
-def made(trained: float, last: float, ngram: float, untrained: float = 8.0) -> TrainingSummary:
+def made(trained: float, last: float, ngram: float, untrained: float = 8.0, epochs: float = 1.0) -> TrainingSummary:
     scores = {"untrained": (untrained, untrained), "5-gram": (ngram, ngram), "trained": (trained, trained)}
     counts = {"best_step": 120, "steps": 427, "stories": 28, "counted": 63000, "counted_share": 1.0}
-    return TrainingSummary(scores=scores, last_loss=last, **counts)  # type: ignore[arg-type]
+    return TrainingSummary(scores=scores, last_loss=last, epochs=epochs, **counts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def made(trained: float, last: float, ngram: float, untrained: float = 8.0) -> T
     [
         (made(2.0, 2.0, 2.5), "The model is better than a 5-gram model by 0.50 bits per byte."),
         (made(3.0, 3.0, 2.5), "worse than a 5-gram model by 0.50 bits per byte: it needs more training."),
+        (made(3.0, 3.0, 2.5, epochs=4.0), "it needs more text to learn from."),
         (made(3.0, 5.3, 2.5), "worse than a 5-gram model by 0.50 bits per byte: it needs more text"),
         (made(2.0, 5.3, 2.5), "It overfitted after step 120: the validation loss rose to 5.300."),
         (made(9.0, 9.0, 2.5), "The model learned nothing"),

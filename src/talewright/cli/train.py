@@ -117,7 +117,7 @@ def show_result(folder: Path) -> None:
         summary = None
     if summary is not None:
         logger.info("\n%s", summary)
-        advice = [_longer(run.recipe)] if summary.gain < 0 and summary.improving else []
+        advice = [_longer(run.recipe)] if summary.undertrained else []
     path, look = shlex.quote(str(folder)), "studio" if find_spec("gradio") else "evaluate"
     lines = [f"train --resume {path} {budget}" for budget in advice]
     lines += [f'generate {path} --prompt "Once upon a time"', f"{look} {path}"]

@@ -16,6 +16,8 @@ from talewright.run.history import clearly_above
 
 NGRAM, MAX_TOKENS = "5-gram", 1_000_000
 """The n-gram model, and the training tokens that it counts, from the first story on: they take some seconds."""
+MANY_EPOCHS = 3.5
+"""After so many passes over a text that is too short, more of them rather memorize it (docs/LOG.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +38,18 @@ class TrainingSummary:
     """Training tokens that the n-gram model counted."""
     counted_share: float
     """Their share of all training tokens, 0 to 1."""
+    epochs: float
+    """Passes over the training stories."""
 
     @property
     def overfitted(self) -> bool:
         return clearly_above(self.last_loss, self.scores["trained"][0])
 
     @property
-    def improving(self) -> bool:
-        """Whether the last evaluation was the best one."""
-        return self.last_loss <= self.scores["trained"][0]
+    def undertrained(self) -> bool:
+        """Whether it is worse than the n-gram model, and longer training would help."""
+        improving = self.last_loss <= self.scores["trained"][0]
+        return self.gain <= 0 and improving and self.epochs < MANY_EPOCHS
 
     @property
     def gain(self) -> float:
@@ -68,7 +73,7 @@ class TrainingSummary:
         elif self.gain > 0:
             found = [f"The model is better than a {NGRAM} model by {margin}."]
         else:
-            why = "it needs more training" if self.improving else "it needs more text to learn from"
+            why = "it needs more training" if self.undertrained else "it needs more text to learn from"
             found = [f"The model is worse than a {NGRAM} model by {margin}: {why}."]
         if self.overfitted:
             found.append(
@@ -107,4 +112,5 @@ def summarize_training(run: RunFolder) -> TrainingSummary | None:
         stories=len(stories),
         counted=counted,
         counted_share=counted / train.n_tokens,
+        epochs=(run.history().tokens_at(run.history().steps) or 0) / train.n_tokens,
     )
