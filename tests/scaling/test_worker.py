@@ -256,7 +256,7 @@ def test_a_database_gives_the_trial_of_a_lost_machine_to_another(stub, capsys, m
 
 def test_jobs_share_the_cores(stub, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(worker_module, "usable_cpus", lambda: 8)
     code = "import os; raise SystemExit(os.environ['OMP_NUM_THREADS'] + ' threads')"
     monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "-c", code))
     sweep("--jobs", "4")

@@ -36,7 +36,7 @@ def processor_name() -> str:
     except OSError:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    return next(names, platform.machine())
 
 
 def read_speed(setup: str, micro_batch: int) -> Speed | None:
