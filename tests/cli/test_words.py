@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talewright.cli.words import print_pieces, wrap_pieces
+from talewright.cli.words import print_message, print_pieces, wrap_pieces
 
 PIECES = st.lists(st.text("ab.  \n", max_size=7), max_size=20)
 
@@ -46,3 +46,16 @@ def test_text_for_a_file_stays_as_it_is(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     print_pieces([text])
     assert max(map(len, capsys.readouterr().out.splitlines())) == 39
+
+
+def test_a_message_is_wrapped_in_a_terminal_but_not_its_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    message = "one two three four five six\n  talewright generate runs/a --prompt now"
+    print_message(message)
+    assert capsys.readouterr().err == message + "\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    print_message(message)
+    wrapped = "one two three four\nfive six\n  talewright generate runs/a --prompt now\n"
+    assert capsys.readouterr().err == wrapped

@@ -17,6 +17,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
+from talewright.cli.words import print_message
 from talewright.errors import UserError
 from talewright.train.signals import StopSignal
 from talewright.version import __version__
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         with StopSignal(interruptible=True), show_messages():
             _run_command(words)
     except UserError as error:
-        print(f"talewright: {error}", file=sys.stderr)
+        print_message(f"talewright: {error}")
         sys.exit(2)
     except KeyboardInterrupt as stopped:
         print("talewright: stopped", file=sys.stderr)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from talewright.cli.words import print_pieces
+from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
 
@@ -58,8 +58,8 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
-class DataOptions(FileOptions):
-    """Options for the stories, each short for a setting of the recipe."""
+class SourceOptions:
+    """Where the stories come from."""
 
     data: str | None = None
     """Stories: bundled, hub:OWNER/NAME, or a file, folder or glob (text, CSV, TSV, JSON, Parquet; .gz, .zst)."""
@@ -69,6 +69,11 @@ class DataOptions(FileOptions):
     """Test stories, if they have a source of their own."""
     limit: int | None = None
     """Read at most this many stories."""
+
+
+@dataclass(frozen=True)
+class DataOptions(FileOptions, SourceOptions):  # a dataclass lists the fields of its last base first
+    """Options for the stories, each short for a setting of the recipe."""
 
     def added_to(self, overrides: Overrides) -> dict[str, str]:
         """The overrides with these options. The recipe's limit and format are for its own source, so `data` removes
@@ -102,11 +107,11 @@ def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes messages as plain lines to the current `sys.stderr`, which a live progress bar may have replaced."""
+    """Writes messages to the current `sys.stderr`, which a live progress bar may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stderr, flush=True)
+            print_message(self.format(record))
         except Exception:
             self.handleError(record)
 

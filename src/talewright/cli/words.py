@@ -17,6 +17,17 @@ def print_pieces(pieces: Iterable[str]) -> None:
     print()
 
 
+def print_message(text: str) -> None:
+    """Print a message on standard error: in a terminal wrapped between words, but for indented lines, such as commands
+    to copy.
+    """
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = text.split("\n")
+        text = "\n".join(line if line.startswith("  ") else "".join(wrap_pieces([line], width)) for line in lines)
+    print(text, file=sys.stderr, flush=True)
+
+
 def wrap_pieces(pieces: Iterable[str], width: int) -> Iterator[str]:
     """The pieces of a text with line breaks between words, so that only a longer word exceeds the width.
 

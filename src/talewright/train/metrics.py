@@ -164,4 +164,5 @@ class MetricsLogger:
 
     def close(self) -> None:
         if self.enabled:
+            self.progress.finish()
             self.log.close()

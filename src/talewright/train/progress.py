@@ -62,6 +62,11 @@ class TrainingProgress(logging.Handler):
             self.next_plain_line = time.monotonic() + PLAIN_SECONDS
             self.print(activity)
 
+    def finish(self) -> None:
+        """Leave no activity on the live line."""
+        if self.live:
+            self.progress.update(self.task, figures="", refresh=True)
+
     def print(self, text: str) -> None:
         """Print a line that stays, above the live one."""
         self.console.print(escape(text), soft_wrap=not self.live)
