@@ -18,7 +18,8 @@ from talewright.model.cost import count_parameters, training_flops
 from talewright.scaling.law import best_batch, best_learning_rate, effective_size, fitted_law
 from talewright.scaling.plan import (
     EMBEDDING,
-    MAX_EPOCHS,
+    EPOCHS,
+    MOST_EPOCHS,
     SIZES,
     Goal,
     best_plan,
@@ -75,9 +76,10 @@ def test_more_text_never_gives_a_size_a_smaller_vocabulary(minutes, sizes):
 def test_a_plan_takes_no_more_time_than_there_is_and_repeats_the_text_only_so_often(minutes, size):
     found = best(minutes, size)
     assert found.seconds <= 60 * minutes * 1.001 + 1
-    assert found.epochs <= MAX_EPOCHS
+    most = min(MOST_EPOCHS, EPOCHS * max(1.0, size / found.parameters) ** 0.5)
+    assert found.epochs <= 1.001 * most
     recipe = found.recipe({"data.source": "stories.txt"})
-    assert recipe.train.max_epochs == MAX_EPOCHS
+    assert recipe.train.max_epochs == pytest.approx(most, rel=0.05)
     assert recipe.train.max_minutes == pytest.approx(minutes, rel=1e-5)
 
 

@@ -37,10 +37,12 @@ VOCABULARIES = ((150e3, 1024), (2e6, 2048))
 """Largest vocabulary for texts of up to that many bytes: tokens that are rare in training are not learned. On 44 kB,
 1,024 tokens ended at 2.19 bits per byte and 512 at 2.28; on 0.29 MB, 2,048 at 1.48 and 1,024 at 1.53 (0.3M parameters,
 4 or 5 passes). Nothing larger was tried on texts so short."""
-MAX_EPOCHS = 4.0
-"""More passes over the text do not lower the validation loss. Of 50 TinyStories, 4 and 6 passes ended at 2.28 and 2.52
-bits per byte (best: 2.25 and 2.29); of 372, 5 passes at 1.53, and the best of 10 was 1.56. Muennighoff et al. 2023
-(arXiv:2305.16264) found 4 passes nearly as good as new text."""
+EPOCHS, MOST_EPOCHS = 4.0, 16.0
+"""Passes over a text with a byte for each parameter, and over any text, at most. More do not lower the validation loss:
+of 372 TinyStories (1 byte a parameter) 4 passes ended at 1.50 bits per byte, and the best of 8 was 1.52; of 2,000 (2
+bytes a parameter) the best of 8 came after 6. Muennighoff et al. 2023 (arXiv:2305.16264): repeating stops to pay near
+16.
+"""
 PARAMETERS_PER_BYTE = 2.0
 """Of the training text, at most. On 372 TinyStories (0.29 MB), 0.7M parameters overfitted in 5 passes (at best 1.51
 bits per byte) and 0.3M did not (1.53); on 50, 0.6M were no better than 0.3M."""
@@ -79,7 +81,7 @@ class Plan:
     tokens: int
     epochs: float
     seconds: float
-    """Time that it takes, at most the time given: a short text is not repeated more than `MAX_EPOCHS` times."""
+    """Time that it takes, at most the time given: a short text is repeated some times only (`EPOCHS`)."""
     flops: float
     steps: int
     bits_per_byte: float
@@ -167,7 +169,8 @@ def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Pl
     model, length, parameters = recipe.model, recipe.sequence_length, count_parameters(recipe.model).total
     seconds = max(1.0, goal.seconds - speed.compile_seconds)
     affordable = seconds * speed.tokens_per_second
-    enough = MAX_EPOCHS * _text_tokens(recipe, goal)
+    most_epochs = _most_epochs(recipe, goal)
+    enough = most_epochs * _text_tokens(recipe, goal)
     tokens = max(1, int(min(affordable, enough)))
     flops = tokens * training_flops(model, length)
     windows = max(1, round(best_batch(flops) / length))
@@ -188,7 +191,7 @@ def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Pl
         "train.patience": f"{PATIENCE}",
     }
     if enough < math.inf:
-        settings["train.max_epochs"] = f"{MAX_EPOCHS:g}"
+        settings["train.max_epochs"] = f"{most_epochs:.2g}"
     epochs = tokens / _text_tokens(recipe, goal)
     story_bytes = effective_size(min(goal.text.bytes, tokens * _bytes_per_token(recipe)), epochs)
     return Plan(
@@ -276,7 +279,7 @@ def _corpus_tokenizer(recipe: Recipe) -> dict[str, str]:
 
 def _with_budget(recipe: Recipe, goal: Goal) -> Recipe:
     """The recipe with that budget, which decides whether to compile, and with steps of one micro-batch."""
-    enough = MAX_EPOCHS * _text_tokens(recipe, goal)
+    enough = _most_epochs(recipe, goal) * _text_tokens(recipe, goal)
     train = dataclasses.replace(
         recipe.train,
         accumulation=1,
@@ -294,6 +297,14 @@ def _bytes_per_token(recipe: Recipe) -> float:
 
 def _text_tokens(recipe: Recipe, goal: Goal) -> float:
     return goal.text.bytes / _bytes_per_token(recipe)
+
+
+def _most_epochs(recipe: Recipe, goal: Goal) -> float:
+    """Passes that the text is good for: more where it has more bytes than the model has parameters to learn it by
+    heart with.
+    """
+    bytes_per_parameter = goal.text.bytes / count_parameters(recipe.model).total
+    return min(MOST_EPOCHS, EPOCHS * math.sqrt(max(1.0, bytes_per_parameter)))
 
 
 def _evaluated_stories(recipe: Recipe, seconds: float, speed: Speed) -> int:
