@@ -100,7 +100,17 @@ def test_a_line_of_100_megabytes_takes_less_than_a_gigabyte(what: str, tmp_path:
             file.write(text * (MEGABYTE // len(text.encode())))
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not say how much memory a process held")
-    command = ["prepare", "--data", "a.txt", "--out", "made", "--data.splits=[1, 0]", "--model.vocab-size", "400"]
+    command = [
+        "prepare",
+        "--json",
+        "--data",
+        "a.txt",
+        "--out",
+        "made",
+        "--data.splits=[1, 0]",
+        "--model.vocab-size",
+        "400",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
