@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from talewright.openmp import limit_threads
+from talewright.cpus import limit_threads
 from talewright.version import __version__ as __version__
 
 limit_threads()  # before anything imports torch

@@ -68,15 +68,19 @@ def test_short_computations_are_measured_together() -> None:
 
 
 SCRIPT = """
-import threading, torch, talewright
+import os, threading, torch, talewright
 from talewright.machine.busy import _Waiting, adapt_to_load, _watch
 import talewright.machine.busy as busy
 torch.set_num_threads(2)
 with adapt_to_load():
     torch.ones(1 << 20).add_(1)
 print(busy._waiting is not None)
+if os.environ.get("SLEEP") and busy._waiting and not busy._waiting.sleeping:
+    busy._waiting.sleep()
+was_sleeping = busy._waiting and busy._waiting.sleeping
 with adapt_to_load(one_thread=True):
-    print(torch.get_num_threads() == (1 if busy._waiting and busy._waiting.sleeping else 2))
+    inside = torch.get_num_threads()
+print(inside == (1 if busy._waiting and was_sleeping and "OMP_NUM_THREADS" not in os.environ else 2))
 waiting = busy._waiting or _Waiting()
 if waiting.sleeping:
     waiting.spin()
@@ -109,6 +113,11 @@ def test_sleeping_and_spinning_leave_the_number_of_threads_as_it_is() -> None:
     assert sleeping[1] == spinning[1] == "2"
     assert int(sleeping[0]) <= 1  # GNU's OpenMP needs one more thread that waits, LLVM's none
     assert spinning[0] == "0"
+
+
+def test_generation_on_a_busy_machine_uses_one_thread_unless_their_number_was_set() -> None:
+    assert run_script(SLEEP="1")[1] == ["True"]
+    assert run_script(SLEEP="1", OMP_NUM_THREADS="2")[1] == ["True"]
 
 
 @pytest.mark.parametrize("variables", [{"OMP_WAIT_POLICY": "passive"}, {"GOMP_SPINCOUNT": "5"}, {"KMP_BLOCKTIME": "0"}])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from talewright.openmp import usable_cpus
+from talewright.cpus import usable_cpus
 
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Environment variables by which a user sets how threads wait."""
@@ -119,7 +119,7 @@ def adapt_to_load(one_thread: bool = False) -> Iterator[None]:
     """Compute inside this, in steps of about a second at most: threads wait as suits the load of the machine.
 
     With `one_thread`, a busy machine gets one thread, which is faster still but rounds differently. Does nothing with a
-    single thread, or if the user has set how OpenMP waits.
+    single thread, or if the user has set how OpenMP waits; a number of threads that was set stays.
     """
     global _waiting
     threads = torch.get_num_threads()
@@ -127,7 +127,7 @@ def adapt_to_load(one_thread: bool = False) -> Iterator[None]:
         yield
         return
     _waiting = _waiting or _Waiting()
-    if one_thread and _waiting.sleeping:
+    if one_thread and _waiting.sleeping and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     started, cpu = time.perf_counter(), time.thread_time()
     try:

@@ -19,7 +19,7 @@ from talewright.files import folder_size
 from tests.data.cases import BPE, VOCAB, as_bytes, files_of, packed, tales, write_txt
 from tests.disk import mounted
 
-from .test_preparation import StopError, stop
+from .test_builder import StopError, stop
 
 ENDINGS = ["txt", "jsonl", "json", "csv", "txt.gz"]
 

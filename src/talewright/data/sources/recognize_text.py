@@ -1,7 +1,7 @@
 """Recognition of how a text holds its stories, by statistics of a sample.
 
 Stories and the paragraphs of a book are both separated by blank lines, and both may stand on a line each. They differ
-in how they begin and how much they hold: a story has several sentences and begins anew; many paragraphs are a single
+in how they begin and how much they hold: a story has several sentences and begins afresh; many paragraphs are a single
 sentence of dialogue, or go on from the one before with "He" or "But".
 """
 

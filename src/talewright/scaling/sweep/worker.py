@@ -20,9 +20,9 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from talewright.cpus import usable_cpus
 from talewright.errors import UserError
 from talewright.files import lock_file, wait_for_lock
-from talewright.openmp import usable_cpus
 from talewright.run.log import read_log
 from talewright.scaling.sweep.names import output_of
 from talewright.scaling.sweep.progress import SweepProgress, TrialProgress

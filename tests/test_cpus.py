@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talewright import openmp
-from talewright.openmp import cpu_quota, limit_threads
+from talewright import cpus
+from talewright.cpus import cpu_quota, limit_threads
 
 QUOTAS = st.one_of(st.none(), st.integers(1_000, 6_400_000))
 PATHS = st.lists(st.sampled_from(["docker", "user.slice", "a b", "job_1"]), max_size=3)
@@ -55,8 +55,8 @@ def test_without_control_groups_there_is_no_quota(tmp_path: Path) -> None:
 def test_a_quota_below_the_cpus_limits_the_threads(
     quota: float | None, threads: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openmp, "cpu_quota", lambda: quota)
-    monkeypatch.setattr(openmp, "available_cpus", lambda: 4)
+    monkeypatch.setattr(cpus, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(cpus, "available_cpus", lambda: 4)
     environment: dict[str, str] = {}
     limit_threads(environment)
     assert environment.get("OMP_NUM_THREADS") == threads
@@ -69,8 +69,8 @@ def test_torch_is_imported_with_the_limit() -> None:
     """The package sets it before torch is loaded."""
     script = (
         "import sys, talewright; assert 'torch' not in sys.modules\n"
-        "from talewright import openmp; openmp.available_cpus = lambda: 1000\n"
-        "openmp.cpu_quota = lambda: 0.7\nopenmp.limit_threads()\nimport torch; print(torch.get_num_threads())"
+        "from talewright import cpus; cpus.available_cpus = lambda: 1000\n"
+        "cpus.cpu_quota = lambda: 0.7\ncpus.limit_threads()\nimport torch; print(torch.get_num_threads())"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
