@@ -32,12 +32,12 @@ def together(monkeypatch) -> Callable[..., list[Any]]:
     """Calls a function with the context of each of several processes, here threads, and returns what came of each."""
 
     def run(function: Callable[[DistributedContext], Any], processes: int = 3, signals: dict[int, int] = {}) -> list:  # noqa: B006
-        results, told, meeting = [None] * processes, [None] * processes, threading.Barrier(processes)
+        results, shared, meeting = [None] * processes, [None] * processes, threading.Barrier(processes)
 
         def gather(self: DistributedContext, value: Any) -> list[Any]:
-            told[self.fabric.global_rank] = value
+            shared[self.fabric.global_rank] = value
             meeting.wait(10)
-            everything = list(told)
+            everything = list(shared)
             meeting.wait(10)
             return everything
 

@@ -196,7 +196,8 @@ def test_weights_of_another_run_with_an_average_and_patience(start):
     code, output = ended(start([sys.executable, *TRAIN]))
     assert code == 0, output
     Path("run").rename("first")
-    options = ["--init-from", "first", "--train.average", "0.9", "--train.patience", "1", "--train.learning-rate", "1"]
+    options = ["--init-from", "first", "--train.average", "0.9", "--train.patience", "1", "--train.evaluate-every", "2"]
+    options += ["--train.learning-rate", "0.3", "--schedule.warmup-steps", "0"]  # which soon makes it worse
     scored = {}
     for command in ([sys.executable], TORCHRUN):
         code, output = ended(start([*command, *TRAIN, *options]))
@@ -206,4 +207,5 @@ def test_weights_of_another_run_with_an_average_and_patience(start):
         scored[len(command)] = [event["loss"] for event in events]
         Path("run").rename(f"run-{len(command)}")
     one, two = scored.values()
-    assert two == pytest.approx(one, rel=1e-5)
+    assert two[0] == pytest.approx(one[0], rel=1e-6)
+    assert two == pytest.approx(one, rel=1e-2)
