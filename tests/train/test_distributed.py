@@ -32,7 +32,9 @@ def together(monkeypatch) -> Callable[..., list[Any]]:
     """Calls a function with the context of each of several processes, here threads, and returns what came of each."""
 
     def run(function: Callable[[DistributedContext], Any], processes: int = 3, signals: dict[int, int] = {}) -> list:  # noqa: B006
-        results, shared, meeting = [None] * processes, [None] * processes, threading.Barrier(processes)
+        results: list[Any] = [None] * processes
+        shared: list[Any] = [None] * processes
+        meeting = threading.Barrier(processes)
 
         def gather(self: DistributedContext, value: Any) -> list[Any]:
             shared[self.fabric.global_rank] = value
@@ -86,7 +88,7 @@ def test_a_signal_that_one_process_received_stops_all(together):
 
 
 def test_values_are_gathered_as_json(monkeypatch):
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=dist.distributed_c10d.HashStore(), rank=0, world_size=1)
     try:
         context = DistributedContext(cast(Any, SimpleNamespace(device=torch.device("cpu"), world_size=1)), "fp32")
         value = {"number": 0.1, "text": "größer", "nothing": None}
