@@ -23,7 +23,7 @@ REASONS = {
     "fopenmp": "the C++ compiler has no OpenMP; install g++, or OpenMP for yours (libomp-dev)",
     "lgomp": "the C++ compiler has no OpenMP; install g++, or OpenMP for yours (libomp-dev)",
     "TritonMissing": "Triton, which compiles for the GPU, is missing or too old; pip install triton",
-    "GPUTooOldForTriton": "Triton supports no GPU as old as this one (compute capability below 7.0); set train.compile false",
+    "GPUTooOldForTriton": "Triton supports no GPU with a compute capability below 7.0; set train.compile false",
     "find C compiler": "Triton finds no C compiler; install gcc, or set CC to one",
     "No space left": f"there is no space for compiled code; free some, or {OTHER_CACHE}",
 }
@@ -41,8 +41,8 @@ def compile_failure(device_type: str) -> str | None:
 
     It is found out by compiling a small function, once in a process: seconds, which the compile cache shortens.
     """
-    if device_type == "cpu" and compiler() is None:
-        return "there is no C++ compiler; install g++, or set CXX to a compiler"
+    if device_type == "cpu" and shutil.which(compiler() or "") is None:
+        return f"there is no C++ compiler {compiler() or ''}".rstrip() + "; install g++, or set CXX to a compiler"
     failures: list[Exception] = []
 
     def attempt() -> None:
@@ -64,7 +64,8 @@ def compile_failure(device_type: str) -> str | None:
 def explain_failure(error: BaseException) -> str:
     """One sentence on a failed compilation: what is wrong and, if it is known, what helps."""
     inner = getattr(error, "inner_exception", error)
-    text = f"{type(inner).__name__}: {inner}"
+    # a C++ compiler's output, without the command that it ran
+    text = f"{type(inner).__name__}: {getattr(inner, 'output', inner)}"
     if getattr(inner, "errno", None) == errno.ENOSPC:
         return REASONS["No space left"]
     if isinstance(inner, OSError) and inner.filename:
