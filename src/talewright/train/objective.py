@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from talewright.model.gpt import GPT
 from talewright.model.loss import RealTargets, cross_entropy
+from talewright.train.compilation import compiled
 from talewright.train.distillation import TeacherOutput, distillation_loss
 
 
@@ -16,10 +16,10 @@ class Objective(nn.Module):
     The model's layers are compiled as one graph; the loss is already a few large operations (see model/loss.py).
     """
 
-    def __init__(self, model: GPT, compiled: bool = False) -> None:
+    def __init__(self, model: GPT, compile_model: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.hidden = torch.compile(model.hidden, fullgraph=True) if compiled else model.hidden
+        self.hidden = compiled(model.hidden) if compile_model else model.hidden
 
     def forward(
         self, tokens: Tensor, targets: Tensor, real: RealTargets = None, teacher: TeacherOutput | None = None
