@@ -23,6 +23,7 @@ def train(
     max_steps: int | None = None,
     max_minutes: float | None = None,
     seed: int | None = None,
+    force: bool = False,
 ) -> None:
     """Train a model on your stories, in the given minutes; or from a recipe; or resume a run that was stopped.
 
@@ -40,6 +41,7 @@ def train(
         max_minutes: Stop after this many minutes, in which the learning-rate schedule ends. It replaces the recipe's
             budget.
         seed: Seed of the weights, the data order, dropout and the samples.
+        force: Train even if the memory is estimated not to suffice.
     """
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
@@ -62,7 +64,10 @@ def train(
     folder = Path(str(resume)) if chosen is None else new_run_path(chosen, out)
     callbacks, share = api.CALLBACKS, ComputeShare()
     with hint_on_stop(folder):
-        outcome = resume_run(folder, overrides, callbacks) if chosen is None else start_run(chosen, folder, callbacks)
+        if chosen is None:
+            outcome = resume_run(folder, overrides, callbacks, force=force)
+        else:
+            outcome = start_run(chosen, folder, callbacks, force=force)
     exit_if_stopped(outcome, folder)
     if not outcome.main_process:
         return

@@ -18,6 +18,7 @@ from talewright.train.distillation import open_teacher
 from talewright.train.distributed import DistributedContext, launch
 from talewright.train.hooks import Callbacks
 from talewright.train.loop import Outcome, fit
+from talewright.train.out_of_memory import explain_out_of_memory
 from talewright.train.preflight import preflight
 from talewright.train.progress import TrainingProgress
 from talewright.train.trainer import training_batches
@@ -25,24 +26,30 @@ from talewright.train.trainer import training_batches
 logger = logging.getLogger(__name__)
 
 
-def start_run(recipe: Recipe, path: Path, callbacks: Callbacks, progress: TrainingProgress | None = None) -> Outcome:
-    """Train the recipe into a new run folder."""
+def start_run(
+    recipe: Recipe, path: Path, callbacks: Callbacks, progress: TrainingProgress | None = None, force: bool = False
+) -> Outcome:
+    """Train the recipe into a new run folder; with `force`, even if its memory is estimated not to suffice."""
     distributed = launch(recipe)  # before the folder is made, so that every process finds it free
     with distributed.fabric.rank_zero_first():
         corpus = open_corpus(recipe)
     batches = training_batches(recipe, corpus.split("train"))  # raises if the stories are too short for the recipe
     teacher = open_teacher(recipe, corpus)
-    preflight(recipe, distributed, path, teacher)
-    with _lock(path, distributed):
+    preflight(recipe, distributed, path, teacher, force)
+    with _lock(path, distributed), explain_out_of_memory(recipe, distributed, path, teacher):
         if distributed.fabric.is_global_zero:
             recipe = create_run(path, recipe, corpus, teacher and teacher.source)
         return fit(recipe, distributed, corpus, batches, path, callbacks, teacher=teacher, progress=progress)
 
 
 def resume_run(
-    path: Path, overrides: Mapping[str, str], callbacks: Callbacks, progress: TrainingProgress | None = None
+    path: Path,
+    overrides: Mapping[str, str],
+    callbacks: Callbacks,
+    progress: TrainingProgress | None = None,
+    force: bool = False,
 ) -> Outcome:
-    """Resume a run from its newest whole checkpoint, or without one from step 0."""
+    """Resume a run from its newest whole checkpoint, or without one from step 0; `force` as in `start_run`."""
     run = RunFolder(path, overrides)
     recipe = run.recipe
     distributed = launch(recipe)
@@ -51,8 +58,8 @@ def resume_run(
     run.check_same_stories(corpus)
     batches = training_batches(recipe, corpus.split("train"))
     teacher = open_teacher(recipe, corpus, run.metadata.get("teacher", {}))
-    preflight(recipe, distributed, path, teacher)
-    with _lock(path, distributed):
+    preflight(recipe, distributed, path, teacher, force)
+    with _lock(path, distributed), explain_out_of_memory(recipe, distributed, path, teacher):
         if overrides and distributed.fabric.is_global_zero:
             _log_new_budget(RunFolder(path).recipe, recipe)
             run.write_recipe(recipe)
