@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from talewright.machine.device import compiler, default_device, device_name, versions
-from talewright.machine.peak import machine_peaks
+from talewright.machine.peak import known_peaks
 from talewright.machine.precision import choose_precision
 
 EXTRAS = ("datasets", "pyarrow", "zstandard", "tensorboard", "lightning", "transformers")
@@ -32,7 +32,7 @@ def machine_facts() -> dict[str, Any]:
         "memory_bytes": memory,
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
         "precision": choose_precision("auto", device),
-        "peaks": machine_peaks(),
+        "peaks": known_peaks(),
         "compiler": compiler(),
         "extras": {name: find_spec(name) is not None for name in EXTRAS},
     }

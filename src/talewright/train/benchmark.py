@@ -10,8 +10,7 @@ import numpy as np
 
 from talewright.config import Recipe
 from talewright.data import Batches
-from talewright.machine import keep_heap, torch_dtype
-from talewright.machine.peak import matmul_peak
+from talewright.machine import keep_heap
 from talewright.machine.throughput import throughput
 from talewright.model.cost import training_flops
 from talewright.model.gpt import GPT
@@ -51,10 +50,9 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
         updated, figures = trainer.update()
         if updated:
             rates.append(figures["tokens_per_second"])
-    peak = matmul_peak(distributed.fabric.device, torch_dtype(distributed.precision))
     flops = training_flops(recipe.model, recipe.sequence_length)
     return {
-        **throughput(statistics.median(rates), flops, peak),
+        **throughput(statistics.median(rates), flops, distributed.fabric.device, distributed.precision),
         "precision": distributed.precision,
         "compiled": trainer.compiled,
         "warm_up_seconds": warmup_seconds,
