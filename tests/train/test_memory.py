@@ -106,7 +106,7 @@ def test_the_free_memory_of_a_gpu_includes_what_torch_holds_unused(monkeypatch):
 def test_an_apple_gpu_shares_the_machines_memory(machine, available, monkeypatch):
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 800)
     monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 100)
-    monkeypatch.setattr(memory, "memory_available", lambda: machine)
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: machine)
     assert device_memory(MPS) == available
 
 

@@ -31,9 +31,9 @@ ERRORS = [
 
 def message(error: Exception, run: Any, available: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
     def train() -> None:
-        monkeypatch.setattr(memory, "memory_available", lambda: available)
+        monkeypatch.setattr(memory, "memory_available", lambda processes=1: available)
         with explain_out_of_memory(MINI, distributed_on_cpu(), run, None):
-            monkeypatch.setattr(memory, "memory_available", lambda: 0)  # what was free before counts
+            monkeypatch.setattr(memory, "memory_available", lambda processes=1: 0)  # what was free before counts
             raise error
 
     with pytest.raises(UserError) as explained:

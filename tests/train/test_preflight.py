@@ -74,7 +74,7 @@ def distributed_on_cpu(processes: int = 1) -> Any:
 
 
 def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(memory, "memory_available", lambda: 2**20)
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**20)
     with pytest.raises(UserError, match=r"shorter context. --force trains nevertheless$"):
         preflight(MINI, distributed_on_cpu(), tmp_path, None)
     preflight(MINI, distributed_on_cpu(), tmp_path, None, force=True)
@@ -84,13 +84,13 @@ def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog
 
 @pytest.mark.parametrize(("available", "refused"), [(None, False), (0, True), (2**50, False)])
 def test_unknown_memory_is_not_refused_and_none_is(available, refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "memory_available", lambda: available)
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: available)
     with pytest.raises(UserError) if refused else nullcontext():
         preflight(MINI, distributed_on_cpu(), tmp_path, None)
 
 
 def test_the_least_memory_of_all_processes_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "memory_available", lambda: 2**50)
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**50)
     distributed = distributed_on_cpu(2)
     distributed.fabric.all_reduce = lambda value, reduce_op: (
         min(value, torch.tensor(2**20)) if reduce_op == "min" else 0

@@ -66,12 +66,15 @@ class MemoryNeed:
         size = training_bytes(recipe, self.precision, self.teacher, self.device.type)
         if self.world_size > 1:  # DistributedDataParallel copies the gradients into buckets
             size += 4 * count_parameters(recipe.model).total
-        sharing = self.world_size // self.recipe.train.nodes if self.device.type == "cpu" else 1
-        return sharing * size
+        return self._sharing() * size
 
     def available(self) -> int | None:
         """Bytes that are free for it now; None if the system does not say."""
-        return device_memory(self.device)
+        return device_memory(self.device, self._sharing())
+
+    def _sharing(self) -> int:
+        """Processes of this node that share the memory; a GPU's is one process's."""
+        return self.world_size // self.recipe.train.nodes if self.device.type == "cpu" else 1
 
     def smaller_batch(self, limit: float) -> SmallerBatch | None:
         """The largest micro-batch that divides this one and is estimated to need at most `limit` bytes; None if even 1
@@ -89,8 +92,8 @@ class MemoryNeed:
         return None
 
 
-def device_memory(device: torch.device) -> int | None:
-    """Bytes of memory that this process may still allocate on a device; None if the system does not say."""
+def device_memory(device: torch.device, processes: int = 1) -> int | None:
+    """Bytes of memory that so many processes may still allocate on a device; None if the system does not say."""
     if device.type == "cuda":  # what torch holds unused is free for it, too
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
@@ -98,7 +101,7 @@ def device_memory(device: torch.device) -> int | None:
         own = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
         machine = memory_available()
         return own if machine is None else min(own, machine)
-    return memory_available()
+    return memory_available(processes)
 
 
 def state_bytes(recipe: Recipe) -> int:
