@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ from talewright.errors import UserError
 from talewright.train import memory, out_of_memory
 from talewright.train.memory import MemoryNeed
 from talewright.train.out_of_memory import explain_out_of_memory
+from tests.train.conftest import write_stories
 from tests.train.test_preflight import distributed_on_cpu, proposed
 
 MINI = load_recipe("mini-2m")
@@ -88,3 +92,34 @@ def test_a_gpu_runs_out_of_its_own_memory(tmp_path, monkeypatch):
         explain_out_of_memory(MINI, distributed, tmp_path, None),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_real_run_within_a_small_address_space_ends_in_one_sentence(forced, tmp_path):
+    """Without force the estimate refuses it; with force the allocator does, in the middle of a batch."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux enforces a limit of the address space")
+    script = (
+        "import resource, sys, torch, talewright.api, talewright.train.session\n"
+        "from talewright.cli import main\n"
+        "torch.set_num_threads(1)\n"
+        "held = next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmSize')) << 10\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (held + (700 << 20), resource.RLIM_INFINITY))\n"
+        "main(sys.argv[1:])"
+    )
+    stories = write_stories(tmp_path / "stories.txt", 400)
+    words = ["train", "--recipe", "mini-2m", "--data", str(stories), "--out", str(tmp_path / "run"), "--max-steps", "2"]
+    words += ["--train.micro-batch", "64", "--train.compile", "false", "--train.evaluate-stories", "4"]
+    words += ["--model.vocab-size", "600", "--train.precision", "fp32", *["--force"] * forced]
+    environment = {**os.environ, "TALEWRIGHT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = " ".join(done.stderr.split("talewright: ")[-1].split())
+    micro_batch, accumulation = proposed(last)
+    assert micro_batch * accumulation == 64 * MINI.train.accumulation
+    assert ("ran out of memory" in last) == forced
+    assert ("--force trains nevertheless" in last) == (not forced)
+    assert ("Nothing is saved yet" in last or "newest checkpoint" in last) == forced
