@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from talewright.machine.device import compiler, default_device, device_name, versions
+from talewright.machine.limits import memory_available
 from talewright.machine.peak import known_peaks
 from talewright.machine.precision import choose_precision
 
@@ -30,6 +31,7 @@ def machine_facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": memory,
+        "available_memory_bytes": memory_available(),
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
         "precision": choose_precision("auto", device),
         "peaks": known_peaks(),
