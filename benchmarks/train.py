@@ -22,7 +22,7 @@ from plain import PlainGPT
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.machine import keep_heap
-from talewright.machine.peak import matmul_peak
+from talewright.machine.peak import known_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.model.gpt import GPT
 from talewright.train.objective import Objective
@@ -53,7 +53,7 @@ def main() -> None:
             rivals[f"{name}, bf16, heap kept"] = Rival(make, (*shape, torch.bfloat16, True))
     if config.dropout:
         rivals["ours, bf16, without dropout"] = Rival(ours, (dataclasses.replace(config, dropout=0.0), *shape[1:]))
-    peak = matmul_peak(torch.device("cpu"), torch.bfloat16, seconds=2.0)
+    peak = known_peak(torch.device("cpu"), "bf16")
     found = alternate(rivals, chosen.rounds)
     tokens, flops, held = chosen.batch * length, training_flops(config, length), HELD * count_parameters(config).total
     first = found["ours, bf16"].seconds

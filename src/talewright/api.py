@@ -122,8 +122,12 @@ def plan_recipe(minutes: float, data: str | None = None, overrides: Mapping[str,
     return plan.recipe(goal.overrides)
 
 
-def fit(recipe: Recipe, out: str | Path | None = None, progress: TrainingProgress | None = None) -> Run:
+def fit(
+    recipe: Recipe, out: str | Path | None = None, progress: TrainingProgress | None = None, force: bool = False
+) -> Run:
     """Train the recipe into the folder `out` (by default the next free one under runs/) and open the run.
+
+    A run that is estimated not to fit in the memory is refused; with `force` it is only warned of.
 
     Raises UserError if something is wrong with the recipe, the data or the folder; KeyboardInterrupt, with the run
     saved, if a signal stops it.
@@ -131,16 +135,19 @@ def fit(recipe: Recipe, out: str | Path | None = None, progress: TrainingProgres
     from talewright.train.session import start_run
 
     path = new_run_path(recipe, out)
-    return _finished(path, start_run(recipe, path, CALLBACKS, progress))
+    return _finished(path, start_run(recipe, path, CALLBACKS, progress, force))
 
 
 def resume(
-    path: str | Path, overrides: Mapping[str, str] | None = None, progress: TrainingProgress | None = None
+    path: str | Path,
+    overrides: Mapping[str, str] | None = None,
+    progress: TrainingProgress | None = None,
+    force: bool = False,
 ) -> Run:
-    """Resume a stopped run, bit-for-bit. Overrides may give it a new budget."""
+    """Resume a stopped run, bit-for-bit. Overrides may give it a new budget. `force` is that of `fit`."""
     from talewright.train.session import resume_run
 
-    return _finished(Path(path), resume_run(Path(path), overrides or {}, CALLBACKS, progress))
+    return _finished(Path(path), resume_run(Path(path), overrides or {}, CALLBACKS, progress, force))
 
 
 def _sample(model: GPT, tokenizer: Tokenizer, prompt: str, seed: int) -> str:

@@ -33,21 +33,26 @@ def available_cpus() -> int:
 
 def cpu_quota(root: Path = CGROUP, own: Path = OWN_CGROUP) -> float | None:
     """CPU seconds per second that the container allows (control groups, version 1 or 2); None without a limit."""
-    return min(filter(None, map(_quota, _groups(root, own))), default=None)
+    return min(filter(None, map(_quota, control_groups("cpu", root, own))), default=None)
 
 
-def _groups(root: Path, own: Path) -> Iterator[Path]:
-    """The folders of the process's control group and of those around it. In a container, its own group may be the
-    root.
+def control_groups(controller: str, root: Path = CGROUP, own: Path = OWN_CGROUP) -> Iterator[Path]:
+    """Folders of the process's control group, version 1 or 2, and of those around it; some may not exist.
+
+    A group's limits hold for all groups inside it. In a container, the process's own group may be the root.
     """
-    paths = {PurePosixPath()}
+    paths = {"": {PurePosixPath()}, controller: {PurePosixPath()}}  # version 2 has one tree for all controllers
     with suppress(OSError, ValueError):
         for line in own.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
-            if not controllers or "cpu" in controllers.split(","):
-                paths |= {PurePosixPath(path.lstrip("/")), *PurePosixPath(path.lstrip("/")).parents}
-    for controller in ("", "cpu", "cpu,cpuacct"):  # version 2, and two usual names in version 1
-        yield from (root / controller / path for path in paths)
+            inside = PurePosixPath(path.lstrip("/"))
+            if ".." in inside.parts:  # outside of what this container sees
+                continue
+            for tree in {"", controller} & set(controllers.split(",")):
+                paths[tree] |= {inside, *inside.parents}
+    mounts = {"": ("", "unified"), controller: (controller, f"{controller},{controller}acct")}  # usual names
+    for tree, names in mounts.items():
+        yield from (root / name / path for name in names for path in paths[tree])
 
 
 def _quota(group: Path) -> float | None:

@@ -92,7 +92,7 @@ WORK = (
     "talewright.api.load",
     "talewright.data.prepare",
     "talewright.cli.tables.print_recipes",
-    "talewright.machine.peak.machine_peaks",
+    "talewright.machine.peak.known_peaks",
     "talewright.machine.facts.machine_facts",
     "talewright.train.benchmark.bench_training",
     "talewright.generate.benchmark.bench_generation",

@@ -23,7 +23,7 @@ from talewright.model.gpt import GPT
 from talewright.train.benchmark import RandomBatches
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import launch
-from talewright.train.preflight import training_bytes
+from talewright.train.memory import training_bytes
 from talewright.train.trainer import Trainer
 
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
-from talewright.evaluate import likelihood
-from talewright.machine.limits import memory_available
-from talewright.model.cost import count_parameters
-from talewright.train import preflight
-from talewright.train.preflight import check_disk, check_memory, run_bytes, training_bytes
+from talewright.train import memory
+from talewright.train import preflight as preflight_module
+from talewright.train.memory import MemoryNeed
+from talewright.train.preflight import check_disk, check_memory, preflight, run_bytes
 from tests.train.conftest import train_small
 
 MINI = load_recipe("mini-2m")
+FULL = dataclasses.replace(MINI, train=dataclasses.replace(MINI.train, keep=10**6, max_steps=None, max_minutes=1.0))
+"""More checkpoints than any disk holds."""
 
 
 def test_a_run_takes_what_was_estimated(small, small_corpus, tmp_path):
@@ -37,68 +38,68 @@ def test_a_run_takes_what_was_estimated(small, small_corpus, tmp_path):
 
 def test_room_on_the_disk_is_looked_at_before_and_what_is_there_counts(tmp_path):
     check_disk(MINI, tmp_path / "new" / "run")
-    large = dataclasses.replace(
-        MINI, train=dataclasses.replace(MINI.train, keep=10**6, max_steps=None, max_minutes=1.0)
-    )
     with pytest.raises(
         UserError, match=r"needs [\d,]+ bytes for its checkpoints and its log, and [\d,]+ are free there"
     ):
-        check_disk(large, tmp_path / "new" / "run")
+        check_disk(FULL, tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
 
 
+def proposed(message: str) -> tuple[int, int]:
+    """The micro-batch and the accumulation that a message proposes."""
+    found = re.search(r"--train.micro-batch (\d+) --train.accumulation (\d+) makes the same batches", message)
+    assert found, message
+    return int(found[1]), int(found[2])
+
+
 def test_what_memory_does_not_hold_is_refused_with_what_it_would_hold():
-    needed = training_bytes(MINI, "fp32")
-    check_memory(MINI, "fp32", available=needed)
+    needed = MemoryNeed(MINI).needed()
+    check_memory(MemoryNeed(MINI), needed)
     with pytest.raises(UserError, match="MiB are free") as refused:
-        check_memory(MINI, "fp32", available=needed - 1)
-    found = re.search(
-        r"--train.micro-batch (\d+) --train.accumulation (\d+) makes the same batches", str(refused.value)
-    )
-    assert found
-    micro_batch, accumulation = map(int, found.groups())
+        check_memory(MemoryNeed(MINI), needed - 1)
+    micro_batch, accumulation = proposed(str(refused.value))
     assert micro_batch * accumulation == MINI.train.micro_batch * MINI.train.accumulation
-    proposed = load_recipe("mini-2m", {"train.micro_batch": str(micro_batch), "train.accumulation": str(accumulation)})
-    check_memory(proposed, "fp32", available=needed - 1)
-    with pytest.raises(UserError, match="a micro-batch of 1 needs"):
-        check_memory(MINI, "fp32", available=2**20)
+    smaller = load_recipe("mini-2m", {"train.micro_batch": str(micro_batch), "train.accumulation": str(accumulation)})
+    check_memory(MemoryNeed(smaller), needed - 1)
+    with pytest.raises(UserError, match="a micro-batch of 1 needs more"):
+        check_memory(MemoryNeed(MINI), 2**20)
 
 
-def test_memory_is_that_of_the_machine_or_of_the_container_whichever_is_less(tmp_path, monkeypatch):
-    if not Path("/proc/meminfo").exists():
-        pytest.skip("this system does not say how much memory is free")
-    monkeypatch.setattr("talewright.machine.limits.CGROUP", tmp_path)
-    free = memory_available()
-    assert free is not None
-    assert free > 2**20
-    (tmp_path / "memory.max").write_text("900000\n")
-    (tmp_path / "memory.stat").write_text("anon 300000\nfile 500000\n")
-    assert memory_available() == 600_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory_available() is not None
+def distributed_on_cpu(processes: int = 1) -> Any:
+    """A stand-in for that many processes on one node, which all have the same memory."""
+    fabric = SimpleNamespace(
+        device=torch.device("cpu"), world_size=processes, is_global_zero=True, all_reduce=lambda value, reduce_op: value
+    )
+    return SimpleNamespace(fabric=fabric, precision="fp32")
 
 
-def test_a_teacher_takes_memory_too():
-    teacher = load_recipe("tinystories-8m").model
-    more = training_bytes(MINI, "fp32", teacher) - training_bytes(MINI, "fp32")
-    assert more > 4 * count_parameters(teacher).total
-    with pytest.raises(UserError, match="MiB are free"):
-        check_memory(MINI, "fp32", available=training_bytes(MINI, "fp32"), teacher=teacher)
+def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**20)
+    with pytest.raises(UserError, match=r"shorter context. --force trains nevertheless$"):
+        preflight(MINI, distributed_on_cpu(), None)
+    preflight(MINI, distributed_on_cpu(), None, force=True)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "MiB are free" in caplog.text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
-@pytest.mark.parametrize("name", ["quickstart", "mini-2m", "tinystories-8m", "llama2c-15m", "mini-2m tinystories-8m"])
-def test_training_takes_the_memory_that_was_estimated(name, precision):
-    """Of two names, the second one's model is the first one's teacher."""
-    if not Path("/proc/self/status").exists():
-        pytest.skip("this system does not say how much memory a process held")
-    name, *teacher = name.split()
-    command = [sys.executable, "-m", "tests.train.measured", name, precision, *teacher]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert found["before"] + found["estimate"] == pytest.approx(found["most"], rel=0.2)
+@pytest.mark.parametrize(("available", "refused"), [(None, False), (0, True), (2**50, False)])
+def test_unknown_memory_is_not_refused_and_none_is(available, refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: available)
+    with pytest.raises(UserError) if refused else nullcontext():
+        preflight(MINI, distributed_on_cpu(), None)
 
 
-def test_the_estimate_knows_how_many_tokens_an_evaluation_reads() -> None:
-    assert preflight.EVALUATION_TOKENS == likelihood.BATCH_TOKENS
+def test_the_least_memory_of_all_processes_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**50)
+    distributed = distributed_on_cpu(2)
+    distributed.fabric.all_reduce = lambda value, reduce_op: (
+        min(value, torch.tensor(2**20)) if reduce_op == "min" else 0
+    )
+    with pytest.raises(UserError, match="1 MiB are free"):
+        preflight(MINI, distributed, None)
+
+
+def test_a_failing_disk_is_refused_whether_forced_or_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight_module, "check_disk", lambda recipe, run: check_disk(FULL, run))
+    with pytest.raises(UserError, match="are free there"):
+        preflight(MINI, distributed_on_cpu(), None, force=True)

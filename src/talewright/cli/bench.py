@@ -21,7 +21,8 @@ def bench(
     """Measure this machine: its matrix products, or how fast it trains a recipe or generates with it.
 
     Args:
-        what: machine measures matrix products in each precision; train and generate measure a recipe on random tokens.
+        what: machine shows the fastest matrix products seen here, in each precision; train and generate measure a
+            recipe on random tokens.
         recipe: A recipe's name, or a YAML file.
         seconds: How long to measure, after the warmup.
         batch: With generate: number of stories in a batch.
@@ -31,9 +32,9 @@ def bench(
         raise UserError(f"--seconds is {seconds} and --batch {batch}; both must be above 0")
     chosen = load_recipe(recipe, overrides)
     if what == "machine":
-        from talewright.machine.peak import machine_peaks
+        from talewright.machine.peak import known_peaks
 
-        figures: dict[str, Any] = {"peak_flops_per_second": machine_peaks()}
+        figures: dict[str, Any] = {"peak_flops_per_second": known_peaks()}
     elif what == "train":
         from talewright.train.benchmark import bench_training
 
@@ -52,6 +53,7 @@ def bench_page(figures: dict[str, Any]) -> str:
         return "\n".join(f"matrix products in {name}: {rate / 1e9:,.0f} GFLOP/s" for name, rate in peak.items())
     return (
         f"{figures['tokens_per_second']:,.0f} tokens/s · {figures['flops_per_second'] / 1e9:,.1f} GFLOP/s, "
-        f"{figures['percent_of_peak']:.1f} % of the {peak / 1e9:,.0f} of matrix products in {figures['precision']}\n"
+        f"{figures['percent_of_peak']:.1f} % of the {peak / 1e9:,.0f} of matrix products in "
+        f"{figures['peak_precision']}\n"
         f"peak memory: {figures['peak_memory_bytes'] / 2**20:,.0f} MiB"
     )

@@ -40,6 +40,7 @@ def sweep(
     from talewright.scaling.sweep.verdict import LEGEND, table, verdict
 
     try:
+        from talewright.scaling.sweep.memory import check_memory_of_jobs
         from talewright.scaling.sweep.progress import SweepProgress
         from talewright.scaling.sweep.study import open_study, trials_of
         from talewright.scaling.sweep.worker import Worker
@@ -50,6 +51,7 @@ def sweep(
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}; it counts processes, so 1 or more")
     plan, folder = read_sweep(Path(file)), Path(out) if out else Path("sweeps") / Path(file).stem
+    check_memory_of_jobs(plan, jobs)
     study = open_study(plan, folder, storage)
     if jobs > 1 and has_time_budget(plan):
         logger.warning(

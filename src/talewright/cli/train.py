@@ -23,6 +23,7 @@ def train(
     max_steps: int | None = None,
     max_minutes: float | None = None,
     seed: int | None = None,
+    force: bool = False,
 ) -> None:
     """Train a model on your stories, in the given minutes; or from a recipe; or resume a run that was stopped.
 
@@ -41,6 +42,7 @@ def train(
         max_minutes: Stop after this many minutes, in which the learning-rate schedule ends. It replaces the recipe's
             budget.
         seed: Seed of the weights, the data order, dropout and the samples.
+        force: Train even if the memory is estimated not to suffice.
     """
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
@@ -49,7 +51,7 @@ def train(
         resume, begun = _begun_run(out), {"train.max_minutes": minutes, "train.init_from": init_from}
         if resume is not None:
             overrides = {**overrides, **{key: str(value) for key, value in begun.items() if value is not None}}
-            return _resume_same_command(resume, None if init_from else recipe, overrides)
+            return _resume_same_command(resume, None if init_from else recipe, overrides, force)
     if resume and init_from:
         raise UserError("give --resume or --init-from, not both")
     chosen = None
@@ -63,7 +65,7 @@ def train(
 
     if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
-    _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides)
+    _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides, force)
 
 
 def _begun_run(out: str | None) -> str | None:
@@ -73,14 +75,14 @@ def _begun_run(out: str | None) -> str | None:
     return out if (Path(out) / "recipe.yaml").exists() else None
 
 
-def _resume_same_command(run: str, recipe: str | None, overrides: Overrides) -> None:
+def _resume_same_command(run: str, recipe: str | None, overrides: Overrides, force: bool) -> None:
     """Resume the run that this command began."""
     from talewright.train.session import budgets_of_same_command
 
-    _train(None, Path(run), budgets_of_same_command(Path(run), recipe, overrides))
+    _train(None, Path(run), budgets_of_same_command(Path(run), recipe, overrides), force)
 
 
-def _train(recipe: Recipe | None, folder: Path, overrides: Overrides) -> None:
+def _train(recipe: Recipe | None, folder: Path, overrides: Overrides, force: bool) -> None:
     """Train the recipe into a new folder, or without one resume that folder's run; then show what came of it."""
     from talewright.api import CALLBACKS
     from talewright.run.folder import RunFolder
@@ -89,7 +91,10 @@ def _train(recipe: Recipe | None, folder: Path, overrides: Overrides) -> None:
 
     share = ComputeShare()
     with hint_on_stop(folder):
-        outcome = resume_run(folder, overrides, CALLBACKS) if recipe is None else start_run(recipe, folder, CALLBACKS)
+        if recipe is None:
+            outcome = resume_run(folder, overrides, CALLBACKS, force=force)
+        else:
+            outcome = start_run(recipe, folder, CALLBACKS, force=force)
     exit_if_stopped(outcome, folder)
     if not outcome.main_process:
         return

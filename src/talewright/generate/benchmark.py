@@ -12,11 +12,13 @@ from talewright.config import Recipe
 from talewright.generate.batching import GenerationBatch
 from talewright.generate.quantization import BYTES, WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
-from talewright.machine import default_device, keep_heap
-from talewright.machine.peak import matmul_peak
+from talewright.machine import Precision, default_device, keep_heap
 from talewright.machine.throughput import throughput
 from talewright.model.cost import forward_flops
 from talewright.model.gpt import GPT
+
+PRODUCTS: dict[WeightPrecision, Precision] = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16", "int8": "bf16"}
+"""The precision of the matrix products with weights of each precision: int8 ones meet bfloat16 activations."""
 
 
 def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: WeightPrecision) -> dict[str, Any]:
@@ -36,7 +38,6 @@ def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: Weig
             samples.step()
         rates.append(batch * samples.steps / (time.perf_counter() - started))
     rate = statistics.median(rates[1:])
-    peak = matmul_peak(device, torch.float32)
     weights = sum(p.numel() for p in model.parameters()) * BYTES[precision]
     facts = {"batch": batch, "precision": precision, "weight_bytes_per_second": rate / batch * weights}
-    return throughput(rate, forward_flops(recipe.model), peak) | facts
+    return throughput(rate, forward_flops(recipe.model), device, PRODUCTS[precision]) | facts

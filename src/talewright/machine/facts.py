@@ -13,7 +13,8 @@ import torch
 
 from talewright.machine.compilers import compiler
 from talewright.machine.device import default_device, device_name, versions
-from talewright.machine.peak import machine_peaks
+from talewright.machine.limits import memory_available
+from talewright.machine.peak import known_peaks
 from talewright.machine.precision import choose_precision
 
 EXTRAS = ("datasets", "pyarrow", "zstandard", "tensorboard", "lightning", "transformers")
@@ -31,9 +32,10 @@ def machine_facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": memory,
+        "available_memory_bytes": memory_available(),
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
         "precision": choose_precision("auto", device),
-        "peaks": machine_peaks(),
+        "peaks": known_peaks(),
         "compiler": compiler(),
         "extras": {name: find_spec(name) is not None for name in EXTRAS},
     }

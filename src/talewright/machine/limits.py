@@ -1,18 +1,29 @@
-"""The memory that this process may use: the machine's, and its container's limit."""
+"""The memory that this process may use: the machine's, within the limits that are set for the process."""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-CGROUP = Path("/sys/fs/cgroup")
+from talewright.cpus import CGROUP, OWN_CGROUP, control_groups
+
+NO_LIMIT = 2**60
+"""What version 1 of control groups has for no limit is about 2^63."""
 
 
-def memory_available() -> int | None:
-    """Bytes of memory still available, within the container's limit; None if the system does not say."""
-    return min((size for size in (_machine_memory(), _cgroup_memory()) if size is not None), default=None)
+def memory_available(processes: int = 1) -> int | None:
+    """Bytes of memory that are free for so many processes like this one, within the limits of its container, of its
+    service and of `ulimit`; None if the system does not say.
+
+    Swap space does not count, and cached files do not count as used: the kernel drops them.
+    """
+    own = (processes * left for left in _process_limits())
+    found = [size for size in (_machine_memory(), _cgroup_memory(), *own) if size is not None]
+    return max(0, min(found)) if found else None
 
 
 def peak_memory() -> int:
@@ -33,11 +44,58 @@ def _machine_memory() -> int | None:
         return None
 
 
-def _cgroup_memory() -> int | None:
-    """What a control group (version 2) leaves of its limit. Cached file pages do not count: the kernel drops them."""
-    try:
-        limit = int((CGROUP / "memory.max").read_text(encoding="utf-8"))
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="utf-8").splitlines())
-        return limit - int(stat["anon"])
-    except (OSError, ValueError, KeyError):  # no such group, or no limit ("max")
+def _cgroup_memory(root: Path = CGROUP, own: Path = OWN_CGROUP) -> int | None:
+    """What the process's control group, and those around it, leave of their limits; None without one."""
+    left = map(_left_in_group, control_groups("memory", root, own))
+    return min((size for size in left if size is not None), default=None)
+
+
+def _left_in_group(group: Path) -> int | None:
+    """What a group's own limits leave; None if it has none.
+
+    Of what it uses, the pages of files and the kernel's reclaimable caches are free when they are needed.
+    """
+    stat = _read_stat(group / "memory.stat")
+    version_2 = _read_number(group / "memory.max"), _read_number(group / "memory.high")  # slowed down beyond `high`
+    version_1 = _read_number(group / "memory.limit_in_bytes"), stat.get("hierarchical_memory_limit")
+    limits = [limit for limit in (*version_2, *version_1) if limit is not None and limit < NO_LIMIT]
+    if not limits:
         return None
+    used = _read_number(group / "memory.current")
+    prefix, droppable = "", ("active_file", "inactive_file", "slab_reclaimable")
+    if used is None:
+        used = _read_number(group / "memory.usage_in_bytes")
+        prefix = "total_"  # with the groups inside, which version 2 always counts
+    return min(limits) - max(0, (used or 0) - sum(stat.get(prefix + name, 0) for name in droppable))
+
+
+def _read_number(path: Path) -> int | None:
+    """The number in a file; None if there is none ("max": no limit)."""
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _read_stat(path: Path) -> dict[str, int]:
+    """The numbers in a file by their names; empty if it is missing or damaged."""
+    try:
+        pairs = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        return {name: int(value) for name, value in pairs}
+    except (OSError, ValueError):
+        return {}
+
+
+def _process_limits() -> Iterator[int]:
+    """What this process's limits of address space and of data (`ulimit -v`, `ulimit -d`) leave, if it has such."""
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except (ImportError, OSError):  # macOS does not enforce them; Windows has none
+        return
+    held = {name: 1024 * int(size) for name, size in re.findall(r"^(VmSize|VmData):\s+(\d+) kB", status, re.MULTILINE)}
+    for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY and name in held:
+            yield most - held[name]

@@ -1,57 +1,150 @@
-"""The measured peak throughput of matrix products."""
+"""The peak throughput of matrix products on this machine, kept in the cache folder: `peaks.json`.
+
+The best rate that was ever seen here counts: other programs can only slow a product down. It is measured a few times,
+at least ten minutes apart, and raised where a training is faster still; so what is shown hardly changes.
+"""
 
 from __future__ import annotations
 
-import platform
+import logging
+import math
 import time
-from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from talewright.files import cache_dir, read_json, write_json
+from talewright.files import cache_dir, read_json, wait_for_lock, write_json
 from talewright.machine.device import default_device, device_name, synchronize
 from talewright.machine.precision import Precision, torch_dtype
+from talewright.machine.speeds import processor_name
+
+logger = logging.getLogger(__name__)
 
 MEASUREMENTS = 5
-"""How often `known_peak` measures before it relies on what it has: other programs may be busy at the first time."""
+"""How often a peak is measured in all: other programs may be busy at the first times."""
+INTERVAL = 600.0
+"""Seconds between two of them, so that one busy minute does not use them up."""
+SECONDS = 1.5
+"""Seconds of a measurement, about."""
+SIZES, GPU_SIZES = (1024, 2048, 4096), (4096, 8192, 16384)
+"""Rows and columns of the matrices. Which is the fastest depends on the caches, and on how busy the machine is."""
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """FLOP/s of large matrix products: the best of several, measured now."""
-    n = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    best, end = float("inf"), time.perf_counter() + seconds
-    torch.mm(a, b)
-    while best == float("inf") or time.perf_counter() < end:  # at least once, however busy the machine
-        synchronize(device)
-        start = time.perf_counter()
-        torch.mm(a, b)
-        synchronize(device)
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
+class Peak(NamedTuple):
+    """The best rate that is known, and how often and when (seconds since 1970) it was last measured."""
+
+    flops_per_second: float = 0.0
+    measurements: int = 0
+    time: float = 0.0
+
+
+_seen: dict[str, float] = {}
+"""The best rates that this process knows: it measures once at most, also where the cache cannot be written."""
 
 
 def known_peak(device: torch.device, precision: Precision) -> float:
-    """FLOP/s of large matrix products: the best of the first measurements ever made here, so that it hardly changes.
+    """FLOP/s of large matrix products: the best ever seen on this machine, measured now if that is due."""
+    key = _key(device, precision)
+    peak = _peak(_read().get(key))
+    due = peak.measurements < MEASUREMENTS and abs(time.time() - peak.time) >= INTERVAL and key not in _seen
+    if due or max(peak.flops_per_second, _seen.get(key, 0.0)) <= 0:
+        return _keep(key, matmul_peak(device, torch_dtype(precision)), measured=True)
+    return max(peak.flops_per_second, _seen.get(key, 0.0))
 
-    They are kept in `peaks.json` of the cache folder; a cache that cannot be written is not an error.
+
+def raised_peak(device: torch.device, precision: Precision, reached: float) -> float:
+    """The known peak after a program reached that many FLOP/s: whoever trains faster than the peak shows a better one.
+
+    Measures nothing.
     """
-    path = cache_dir() / "peaks.json"
-    key = " | ".join((platform.node(), device_name(device), f"torch {torch.__version__}", precision))
-    peaks = read_json(path)
-    peaks = peaks if isinstance(peaks, dict) else {}
-    measured = peaks.get(key)
-    measured = [value for value in measured if isinstance(value, float)] if isinstance(measured, list) else []
-    if len(measured) < MEASUREMENTS:
-        measured.append(matmul_peak(device, torch_dtype(precision)))
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, {**peaks, key: measured})
-    return max(measured)
+    key = _key(device, precision)
+    kept = max(_peak(_read().get(key)).flops_per_second, _seen.get(key, 0.0))
+    return _keep(key, reached, measured=False) if kept < reached < math.inf else kept
 
 
-def machine_peaks() -> dict[str, float]:
+def known_peaks() -> dict[str, float]:
     """Peak FLOP/s of matrix products on the default device, by precision."""
     device = default_device()
     precisions: tuple[Precision, ...] = ("fp32", "bf16", "fp16") if device.type == "cuda" else ("fp32", "bf16")
-    return {precision: matmul_peak(device, torch_dtype(precision), seconds=1.0) for precision in precisions}
+    return {precision: known_peak(device, precision) for precision in precisions}
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS) -> float:
+    """FLOP/s of the fastest of many large matrix products, measured now, in about `seconds`."""
+    sizes = GPU_SIZES if device.type == "cuda" else SIZES
+    share, best = seconds / len(sizes), 0.0
+    for n in sizes:
+        if best and 3 * _flops(n) > share * best:  # at most two of them would fit
+            break
+        try:
+            best = max(best, _flops(n) / _shortest_product(n, device, dtype, share))
+        except torch.OutOfMemoryError:  # a GPU that others use, too
+            break
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # training starts with whole memory
+    return best
+
+
+def _shortest_product(n: int, device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """Seconds of the fastest product x W^T as a linear layer computes it, with matrices of n x n; one is made at least.
+
+    The output's memory is the same each time, as on a heap that keeps freed memory. Random values, because a GPU that
+    multiplies zeros draws less power and runs faster.
+    """
+    x = torch.randn(n, n, device=device).to(dtype)
+    weight, out = x.roll(1, 0), torch.empty_like(x)
+    best, end = math.inf, time.perf_counter() + seconds
+    while best == math.inf or time.perf_counter() < end:
+        synchronize(device)
+        start = time.perf_counter()
+        torch.mm(x, weight.mT, out=out)
+        synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _flops(n: int) -> float:
+    return 2.0 * n**3
+
+
+def _key(device: torch.device, precision: Precision) -> str:
+    return " | ".join((processor_name(), device_name(device), f"torch {torch.__version__}", precision))
+
+
+def _keep(key: str, rate: float, measured: bool) -> float:
+    """Keep a rate if it is the best; returns the best. A cache that cannot be written is not an error."""
+    _seen[key] = max(rate, _seen.get(key, 0.0))
+    path = _path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wait_for_lock(path, lambda: None):
+            peaks = _read()
+            before = _peak(peaks.get(key))
+            best = max(before.flops_per_second, _seen[key])
+            peak = Peak(best, before.measurements + measured, time.time() if measured else before.time)
+            write_json(path, {**peaks, key: peak._asdict()})
+        return best
+    except OSError as error:
+        logger.debug("cannot keep the measured peak: %s", error)
+        return _seen[key]
+
+
+def _path() -> Path:
+    return cache_dir() / "peaks.json"
+
+
+def _read() -> dict[str, Any]:
+    peaks = read_json(_path())
+    return peaks if isinstance(peaks, dict) else {}
+
+
+def _peak(entry: Any) -> Peak:
+    """The entry of the file; nothing known if it is missing or damaged."""
+    if not isinstance(entry, dict) or not all(_is_number(entry.get(name)) for name in Peak._fields):
+        return Peak()
+    return Peak(float(entry["flops_per_second"]), int(entry["measurements"]), float(entry["time"]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

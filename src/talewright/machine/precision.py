@@ -23,7 +23,7 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
     if wanted == "fp16" and device.type == "mps":
-        raise UserError("train.precision is fp16, which torch does not train in on an Apple GPU; use auto, fp32 or bf16")
+        raise UserError("train.precision is fp16, which an Apple GPU does not train in; use auto, fp32 or bf16")
     return cast(Precision, wanted)
 
 

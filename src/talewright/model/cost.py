@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from talewright.config import ModelConfig
 
+BLOCK = 128
+"""Queries in a block of `attention.blocked_attention`."""
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -54,19 +57,22 @@ def training_flops(config: ModelConfig, T: int | None = None) -> float:
     return 3 * forward_flops(config, T)
 
 
-def activation_bytes(config: ModelConfig, T: int, e: int) -> float:
-    """Bytes a token that the backward pass reads again before the loss, in sequences of T; e is the size of a product's
-    values.
+def activation_bytes(config: ModelConfig, T: int, e: int, block: int | None = BLOCK) -> float:
+    """Bytes per token that the backward pass reads again before the loss, in sequences of T; e is the size of a
+    product's values.
 
-    The residual stream and what norms keep are float32.
+    The residual stream and what norms keep are float32. `block`: queries in a block of attention; None for a fused
+    kernel, which keeps of the scores only one float32 for each query and head, their log-sum-exp.
     """
     D, H, F = config.d_model, config.n_heads, config.d_ff
     drops = {site: config.dropout > 0 and site in config.dropout_sites for site in ("attention", "residual", "mlp")}
     norms = 4 * D + 8 if config.norm == "layernorm" else 8 * D + 4  # with mean and deviation, or the root alone
     total = 8.0 + 4 * D * (config.dropout > 0 and "embedding" in config.dropout_sites) + norms
     for layer in range(config.n_layers):
-        squares = H * _keys_held(T, config.layer_window(layer))
-        attention = 5 * e * D + e * squares * (3 if drops["attention"] else 1)
+        attention = 5 * e * D + 4 * H
+        if block is not None:
+            squares = H * _keys_held(T, config.layer_window(layer), block)
+            attention = 5 * e * D + e * squares * (3 if drops["attention"] else 1)
         if config.qk_norm:
             attention += 8 * config.head_dim * (H + config.kv_heads) + (4 * D if e == 4 else 0)
         width = {"swiglu": 4}.get(config.activation, 2) + drops["mlp"]
@@ -74,7 +80,7 @@ def activation_bytes(config: ModelConfig, T: int, e: int) -> float:
     return total
 
 
-def _keys_held(T: int, window: int | None, block: int = 128) -> float:
+def _keys_held(T: int, window: int | None, block: int) -> float:
     """Scores a token and head that attention in blocks keeps, on average."""
     blocks = [(start, min(start + block, T)) for start in range(0, T, block)]
     firsts = [0 if window is None else max(0, start - window + 1) for start, _ in blocks]

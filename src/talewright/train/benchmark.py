@@ -10,8 +10,7 @@ import numpy as np
 
 from talewright.config import Recipe
 from talewright.data import Batches
-from talewright.machine import keep_heap, torch_dtype
-from talewright.machine.peak import matmul_peak
+from talewright.machine import keep_heap
 from talewright.machine.throughput import throughput
 from talewright.model.cost import training_flops
 from talewright.model.gpt import GPT
@@ -53,10 +52,9 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     warmup_seconds = time.perf_counter() - started
     while not rates or time.perf_counter() < end:
         rates += [result.figures["tokens_per_second"] for result in trainer.update() if result.updated]
-    peak = matmul_peak(distributed.fabric.device, torch_dtype(distributed.precision))
     flops = training_flops(recipe.model, recipe.sequence_length)
     return {
-        **throughput(statistics.median(rates), flops, peak),
+        **throughput(statistics.median(rates), flops, distributed.fabric.device, distributed.precision),
         "precision": distributed.precision,
         "compiled": trainer.compiled,
         "warm_up_seconds": warmup_seconds,

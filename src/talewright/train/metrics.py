@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from talewright.config import Recipe, recipe_to_dict
-from talewright.machine import device_name, versions
-from talewright.machine.peak import known_peak
+from talewright.machine import Precision, device_name, versions
+from talewright.machine.peak import known_peak, raised_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.run.checkpoint import TrainState
 from talewright.run.log import RunLog, rewind
@@ -44,10 +44,12 @@ class MetricsLogger:
 
     def __init__(self, recipe: Recipe, distributed: DistributedContext, run: Path, progress: TrainingProgress) -> None:
         fabric = distributed.fabric
-        self.recipe, self.run, self.progress, self.precision = recipe, run, progress, distributed.precision
+        self.recipe, self.run, self.progress = recipe, run, progress
+        self.precision: Precision = distributed.precision
         self.enabled = fabric.is_global_zero
         self.device_name = device_name(fabric.device, fabric.world_size)
-        self.peak_flops = known_peak(fabric.device, self.precision) * fabric.world_size
+        self.device, self.world_size = fabric.device, fabric.world_size
+        self.peak_flops = known_peak(fabric.device, self.precision) * fabric.world_size if self.enabled else 0.0
         self.flops_per_token = training_flops(recipe.model, recipe.sequence_length)
         self.validation_loss: float | None = None
         self.tokens_per_second = 0.0  # a moving average
@@ -97,7 +99,10 @@ class MetricsLogger:
         speed = figures["tokens_per_second"]
         self.tokens_per_second = 0.9 * self.tokens_per_second + 0.1 * speed if self.tokens_per_second else speed
         shown: dict[str, Any] = {**figures, "tokens_per_second": self.tokens_per_second}
-        shown["percent_of_peak"] = 100 * self.tokens_per_second * self.flops_per_token / self.peak_flops
+        rate = self.tokens_per_second * self.flops_per_token
+        if rate > self.peak_flops:
+            self.peak_flops = raised_peak(self.device, self.precision, rate / self.world_size) * self.world_size
+        shown["percent_of_peak"] = 100 * rate / self.peak_flops
         used = budget.progress(state.step, state.seconds)
         evaluations = budget.evaluations(state.step, state.seconds, self.recipe.train.evaluate_every)
         seconds = state.seconds + evaluations * self.evaluation_seconds

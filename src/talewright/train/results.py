@@ -19,7 +19,7 @@ class StepResult:
     updated: bool
     """Whether the weights changed: not if the loss or the gradient was not finite."""
     overflowed: bool
-    """Whether only the scaled gradient of fp16 was not finite: the scale was too large, and the batch is not at fault."""
+    """Whether only the scaled gradient of fp16 was not finite: the scale was too large; the batch is not at fault."""
     figures: dict[str, float]
     """loss, gradient_norm, learning_rate, tokens_per_second; with a teacher plain_loss."""
     first_sample: int
@@ -30,7 +30,7 @@ class StepResult:
     """That of the run after this batch."""
 
 
-class Launched(NamedTuple):
+class LaunchedStep(NamedTuple):
     """A step that was launched on the device."""
 
     figures: dict[str, float]
@@ -54,12 +54,12 @@ class StepQueue:
 
     def __init__(self, device: torch.device) -> None:
         self.kept = 1 if device.type == "cuda" else 0
-        self.steps: deque[Launched] = deque()
+        self.steps: deque[LaunchedStep] = deque()
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def append(self, step: Launched) -> None:
+    def append(self, step: LaunchedStep) -> None:
         """Start to copy the step's values to the host."""
         values, shared = (tensor.to("cpu", non_blocking=self.kept > 0) for tensor in (step.values, step.shared))
         copied = None
@@ -68,7 +68,7 @@ class StepQueue:
             copied.record()
         self.steps.append(step._replace(values=values, shared=shared, copied=copied))
 
-    def read(self, everything: bool = False) -> list[Launched]:
+    def read(self, everything: bool = False) -> list[LaunchedStep]:
         """Wait for the steps that are due: all but the newest, or all."""
         ready = []
         while len(self.steps) > (0 if everything else self.kept):

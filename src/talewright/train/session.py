@@ -21,6 +21,7 @@ from talewright.train.distillation import Teacher, open_teacher
 from talewright.train.distributed import DistributedContext, attempt, launch
 from talewright.train.hooks import Callbacks
 from talewright.train.loop import Outcome, fit
+from talewright.train.out_of_memory import explain_out_of_memory
 from talewright.train.preflight import check_disk, preflight
 from talewright.train.progress import TrainingProgress
 from talewright.train.trainer import training_batches
@@ -32,8 +33,13 @@ MOVABLE = ("data.source", "data.valid", "data.test", "data.format", "data.separa
 """Where its stories lie and how they are read may change, if they are the same stories."""
 
 
-def start_run(recipe: Recipe, path: Path, callbacks: Callbacks, progress: TrainingProgress | None = None) -> Outcome:
-    """Train the recipe into a new run folder: of several processes, the main one's `path`."""
+def start_run(
+    recipe: Recipe, path: Path, callbacks: Callbacks, progress: TrainingProgress | None = None, force: bool = False
+) -> Outcome:
+    """Train the recipe into a new run folder: of several processes, the main one's `path`.
+
+    With `force`, even if its memory is estimated not to suffice.
+    """
     prepared = attempt(lambda: open_corpus(recipe))  # may take long, and has a lock of its own
     distributed = launch(recipe)  # before the folder is made, so that every process finds it free
     with ExitStack() as stack:
@@ -44,16 +50,20 @@ def start_run(recipe: Recipe, path: Path, callbacks: Callbacks, progress: Traini
         # raises if the stories are too short for the recipe
         batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
         teacher = distributed.agree(lambda: open_teacher(recipe, corpus))
-        _check_and_lock(recipe, distributed, path, teacher, stack)
+        _check_and_lock(recipe, distributed, path, teacher, force, stack)
         distributed.decide(lambda: _create(path, recipe, corpus, teacher))
         recipe = with_absolute_paths(recipe)  # as in the run folder
         return fit(recipe, distributed, corpus, batches, path, callbacks, teacher=teacher, progress=progress)
 
 
 def resume_run(
-    path: Path, overrides: Mapping[str, str], callbacks: Callbacks, progress: TrainingProgress | None = None
+    path: Path,
+    overrides: Mapping[str, str],
+    callbacks: Callbacks,
+    progress: TrainingProgress | None = None,
+    force: bool = False,
 ) -> Outcome:
-    """Resume a run from its newest whole checkpoint, or without one from step 0.
+    """Resume a run from its newest whole checkpoint, or without one from step 0; `force` as in `start_run`.
 
     Raises UserError if the overrides change what its weights and its data depend on.
     """
@@ -69,7 +79,7 @@ def resume_run(
         distributed.agree(lambda: run.check_same_stories(corpus))
         batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
         teacher = distributed.agree(lambda: open_teacher(recipe, corpus, run.metadata.get("teacher", {})))
-        _check_and_lock(recipe, distributed, path, teacher, stack)
+        _check_and_lock(recipe, distributed, path, teacher, force, stack)
         if overrides:
             distributed.decide(lambda: _replace_recipe(run, own))
         before = steps(path)[-1:]
@@ -133,12 +143,13 @@ def recipe_from_run(run: str | Path, recipe: str | None, overrides: Mapping[str,
 
 
 def _check_and_lock(
-    recipe: Recipe, distributed: DistributedContext, path: Path, teacher: Teacher | None, stack: ExitStack
+    recipe: Recipe, distributed: DistributedContext, path: Path, teacher: Teacher | None, force: bool, stack: ExitStack
 ) -> None:
-    """Check the disk and the memory, and lock the run folder until `stack` is left."""
+    """Check the disk and the memory, lock the run folder and explain a lack of memory until `stack` is left."""
     distributed.decide(lambda: check_disk(recipe, path))
-    distributed.agree(lambda: preflight(recipe, distributed, path, teacher))
+    distributed.agree(lambda: preflight(recipe, distributed, teacher, force))
     distributed.decide(lambda: stack.enter_context(lock_run(path)))
+    stack.enter_context(explain_out_of_memory(recipe, distributed, path, teacher))
 
 
 def _create(path: Path, recipe: Recipe, corpus: Corpus, teacher: Teacher | None) -> None:

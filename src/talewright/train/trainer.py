@@ -24,7 +24,7 @@ from talewright.train.distillation import Teacher, TeacherOutput
 from talewright.train.distributed import DistributedContext, per_rank_batch
 from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
-from talewright.train.results import Launched, StepQueue, StepResult
+from talewright.train.results import LaunchedStep, StepQueue, StepResult
 from talewright.train.schedule import Budget, lr_multiplier
 from talewright.train.seeds import derived_seed
 from talewright.train.weight_average import WeightAverage
@@ -117,7 +117,7 @@ class Trainer:
         values = torch.stack([losses[0], norm, made.float(), *losses[1:]])
         shared = self._shared(signal, started)
         figures = {"learning_rate": train.learning_rate * rate}
-        self._queue.append(Launched(figures, names, values, shared, first, tokens, None))
+        self._queue.append(LaunchedStep(figures, names, values, shared, first, tokens, None))
 
     def _learning_rate_multiplier(self) -> float:
         state, schedule = self.state, self.recipe.schedule
@@ -198,7 +198,7 @@ class Trainer:
             results += [self._result(step) for step in self._queue.read(everything=True)]
         return results
 
-    def _result(self, step: Launched) -> StepResult:
+    def _result(self, step: LaunchedStep) -> StepResult:
         """Count a step that was read from the device."""
         state, figures = self.state, {**step.figures, **dict(zip(step.names, step.values.tolist(), strict=True))}
         signal, shared_seconds = step.shared.tolist()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talewright.config import load_recipe, read_yaml, setting_names
+from talewright.config import Recipe, load_recipe, read_yaml, setting_names
 from talewright.errors import UserError
 
 KEYS = ("recipe", "set", "vary", "points", "seeds", "sampler", "trials", "pruner")
@@ -87,9 +87,13 @@ def grid(sweep: Sweep) -> Iterator[dict[str, str]]:
 
 def has_time_budget(sweep: Sweep) -> bool:
     """Whether the training of some point is limited in minutes."""
-    points = itertools.islice(grid(sweep), MAX_CHECKED)
-    recipes = (load_recipe(sweep.recipe, {**sweep.set, **sweep.settings(point)}) for point in points)
-    return any(recipe.train.max_minutes is not None for recipe in recipes)
+    return any(recipe.train.max_minutes is not None for recipe in recipes(sweep))
+
+
+def recipes(sweep: Sweep) -> Iterator[Recipe]:
+    """The recipes of its points, of the first ones if there are many."""
+    for point in itertools.islice(grid(sweep), MAX_CHECKED):
+        yield load_recipe(sweep.recipe, {**sweep.set, **sweep.settings(point)})
 
 
 def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
