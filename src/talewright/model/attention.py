@@ -1,15 +1,30 @@
-"""Two ways of writing out attention: for training on a CPU, and for whoever wants to see the scores.
-
-Elsewhere `gpt.Attention` calls torch's fused kernel.
+"""Attention three times: by torch's fused kernel; written out in blocks, for training on a CPU; and its scores, for
+whoever wants to see them.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.model.dropout import dropout
 from talewright.model.masks import visible_keys
+
+
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, rate: float = 0.0
+) -> Tensor:
+    """softmax(scale * q k^T) v, with mask and causal as in `AttentionMetadata`: (B, H, T, d).
+
+    By torch's fused kernel, except on Apple's GPU: there, releases from torch 2.8 on have kernels that silently give
+    wrong values for transposed queries or for one mask per row, and training has no fused kernel to lose.
+    """
+    groups = q.shape[1] // k.shape[1]  # query heads that share a head of keys and values
+    if q.device.type == "mps":
+        weights = attention_scores(q, k, mask, causal, scale).softmax(-1)
+        return dropout(weights, rate) @ v.repeat_interleave(groups, 1)
+    return F.scaled_dot_product_attention(q, k, v, mask, rate, causal, scale=scale, enable_gqa=groups > 1)
 
 
 def blocked_attention(
