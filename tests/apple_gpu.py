@@ -36,7 +36,12 @@ class GpuTensor(torch.Tensor):
         if inner.dtype == torch.float64:
             raise TypeError(NO_FLOAT64)
         made = torch.Tensor._make_wrapper_subclass(
-            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype, device=MPS
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=MPS,
         )
         made.inner = inner
         return made

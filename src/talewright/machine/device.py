@@ -72,7 +72,9 @@ def _unsupported_reason(index: int) -> str | None:
     if torch.version.hip is not None or not built:  # AMD's have other names
         return None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"(?s).*(cuda|compute) capability", UserWarning)  # torch's own words on the same
+        warnings.filterwarnings(
+            "ignore", r"(?s).*(cuda|compute) capability", UserWarning
+        )  # torch's own words on the same
         major, minor = torch.cuda.get_device_capability(index)
     for kind, x, y, only in re.findall(r"(sm|compute)_(\d+)(\d)(a?)", " ".join(built)):
         code, here = (int(x), int(y)), (major, minor)

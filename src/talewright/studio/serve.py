@@ -32,9 +32,7 @@ def find_runs(names: Sequence[str]) -> list[Path]:
     return [recipes[-1].parent]
 
 
-def serve(
-    folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None, device: str | None = None
-) -> None:
+def serve(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None, device: str | None = None) -> None:
     """Serve the page until the process is stopped, and log its address. Raises UserError as `open_studio` does."""
     with open_studio(folders, host, port, device) as address:
         logger.info("The studio is open at %s (Ctrl-C closes it)", address)
