@@ -86,7 +86,7 @@ def test_the_stand_in_refuses_what_the_real_one_refuses() -> None:
             with pytest.raises(TypeError, match="float64"):
                 wrong()
         with pytest.raises(RuntimeError, match="same device"):
-            x + torch.ones(3)
+            _ = x + torch.ones(3)
         with pytest.raises(RuntimeError):
             x.numpy()
 
@@ -169,7 +169,7 @@ def test_its_measurements_are_those_of_a_cpu() -> None:
             np.testing.assert_allclose(b, a, atol=1e-4)
 
 
-def test_the_python_api_computes_where_it_is_told(run: Path) -> None:
+def test_the_python_api_computes_on_the_named_device(run: Path) -> None:
     expected = talewright.load(run, device="cpu")
     with apple_gpu():
         opened = talewright.load(run)  # the best device
