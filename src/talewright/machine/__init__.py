@@ -1,7 +1,8 @@
 """What the machine has, and what a run uses of it."""
 
 from talewright.machine.allocator import keep_heap
-from talewright.machine.device import choose_device, compiler, default_device, device_name, versions
+from talewright.machine.compilers import compile_failure, compiler
+from talewright.machine.device import choose_device, default_device, device_name, versions
 from talewright.machine.gpu_memory import gpu_memory_errors
 from talewright.machine.precision import Precision, autocast, choose_precision, torch_dtype
 
@@ -10,6 +11,7 @@ __all__ = [
     "autocast",
     "choose_device",
     "choose_precision",
+    "compile_failure",
     "compiler",
     "default_device",
     "device_name",

@@ -1,6 +1,4 @@
-"""Attention three times: by torch's fused kernel; written out in blocks, for training on a CPU; and its scores, for
-whoever wants to see them.
-"""
+"""Three ways to compute attention: torch's fused kernels, blocks for training on a CPU, and scores for inspection."""
 
 from __future__ import annotations
 
@@ -10,21 +8,6 @@ from torch import Tensor
 
 from talewright.model.dropout import dropout
 from talewright.model.masks import visible_keys
-
-
-def fused_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, rate: float = 0.0
-) -> Tensor:
-    """softmax(scale * q k^T) v, with mask and causal as in `AttentionMetadata`: (B, H, T, d).
-
-    By torch's fused kernel, except on Apple's GPU: there, releases from torch 2.8 on have kernels that silently give
-    wrong values for transposed queries or for one mask per row, and training has no fused kernel to lose.
-    """
-    groups = q.shape[1] // k.shape[1]  # query heads that share a head of keys and values
-    if q.device.type == "mps":
-        weights = attention_scores(q, k, mask, causal, scale).softmax(-1)
-        return dropout(weights, rate) @ v.repeat_interleave(groups, 1)
-    return F.scaled_dot_product_attention(q, k, v, mask, rate, causal, scale=scale, enable_gqa=groups > 1)
 
 
 def blocked_attention(
@@ -49,6 +32,25 @@ def blocked_attention(
             scores = torch.baddbmm(mask, q[:, start:stop], k[:, first:stop].mT, alpha=scale)  # mask + scale * q k^T
             out.append(dropout(scores.softmax(-1), rate) @ v[:, first:stop])
     return torch.cat(out, 1).view(B, H, T, d)
+
+
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, rate: float = 0.0
+) -> Tensor:
+    """softmax(scale * q k^T) v by torch's own kernels; `rate` is the dropout of the weights: (B, H, T, d).
+
+    On Apple's GPU it is written out: there, several releases from torch 2.8 on have kernels that silently give wrong
+    values for transposed queries or for a mask per row, and training with gradients had no fused kernel anyway.
+    """
+    groups = q.shape[1] // k.shape[1]
+    if q.device.type == "mps":
+        weights = attention_scores(q, k, mask, causal, scale).softmax(-1)
+        return dropout(weights, rate) @ v.repeat_interleave(groups, 1)
+    # On a GPU, FlashAttention reads shared heads itself, but takes no mask and only 16 bits, float16 only of newer
+    # cards. torch's other fused kernel does not share heads before torch 2.10, and without one every score is held.
+    if groups > 1 and q.device.type != "cpu" and (mask is not None or q.dtype != torch.bfloat16):
+        k, v, groups = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), 1
+    return F.scaled_dot_product_attention(q, k, v, mask, rate, causal, scale=scale, enable_gqa=groups > 1)
 
 
 def attention_scores(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
