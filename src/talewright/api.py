@@ -24,7 +24,7 @@ from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.generate.engine import Engine, Sample
 from talewright.generate.quantization import WeightPrecision
 from talewright.generate.sampling import Sampling
-from talewright.machine import autocast, keep_heap
+from talewright.machine import autocast, choose_device, gpu_memory_errors, keep_heap
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.folder import new_run_path
@@ -32,6 +32,8 @@ from talewright.tokenizer import Tokenizer
 from talewright.train.hooks import Callbacks
 
 if TYPE_CHECKING:
+    import torch
+
     from talewright.train.loop import Outcome
     from talewright.train.progress import TrainingProgress
 
@@ -39,19 +41,28 @@ if TYPE_CHECKING:
 class Run(RunFolder):
     """A run folder with its model loaded when it is first needed."""
 
-    def __init__(self, path: str | Path, checkpoint: str = "best", precision: WeightPrecision = "fp32") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        checkpoint: str = "best",
+        precision: WeightPrecision = "fp32",
+        device: str | torch.device | None = None,
+    ) -> None:
         """Open a run at a checkpoint: `best`, `last` or a step. `precision` is that of the weights for generation.
+        `device` is where to compute: `cpu`, `cuda`, `cuda:N` or `mps`, by default this machine's best.
 
-        Raises UserError if there is no such run or checkpoint.
+        Raises UserError if there is no such run, checkpoint or device.
         """
         super().__init__(path)
         self.precision: WeightPrecision = precision
         self.loaded_checkpoint = self.checkpoint(checkpoint)
+        self.device = choose_device(device)
 
     @cached_property
     def model(self) -> GPT:
-        """The trained model, in evaluation mode, on this machine's best device."""
-        model, self.loaded_checkpoint = self.load_model(self.loaded_checkpoint.name.removeprefix("step-"))
+        """The trained model, in evaluation mode, on `device`."""
+        step = self.loaded_checkpoint.name.removeprefix("step-")
+        model, self.loaded_checkpoint = self.load_model(step, self.device)
         return model
 
     @cached_property
@@ -60,20 +71,22 @@ class Run(RunFolder):
 
     def generate(self, prompt: str = "", sampling: Sampling | None = None) -> Sample:
         """Generate a story that begins with the prompt. Unset settings: `Sampling()`, whole stories."""
-        return self.engine.generate([prompt], sampling)[0]
+        with gpu_memory_errors(self.device):
+            return self.engine.generate([prompt], sampling)[0]
 
     def stream(self, prompt: str = "", sampling: Sampling | None = None) -> Iterator[str]:
         """Generate a story and yield its text piece by piece."""
-        return self.engine.stream(prompt, sampling)
+        with gpu_memory_errors(self.device):
+            yield from self.engine.stream(prompt, sampling)
 
     def evaluate(self, data: str | None = None, untrained: bool = False) -> Likelihood:
         """Loss, perplexity, bits per byte and accuracy on the validation stories, or on all the stories of `data`; with
         `untrained`, of the model before training.
         """
         stories, sizes = self.stories(data)
-        model = self.initial_model() if untrained else self.model
+        model = self.initial_model(self.device) if untrained else self.model
         keep_heap()
-        with autocast(self.recipe.train.precision):
+        with gpu_memory_errors(self.device), autocast(self.recipe.train.precision, self.device):
             return score_stories(model, stories, sizes, self.tokenizer.eos_id)
 
     def export(
@@ -106,9 +119,14 @@ class Run(RunFolder):
         return export_model(source, to, Path(folder), dtype, overwrite, push)
 
 
-def load(path: str | Path, checkpoint: str = "best", precision: WeightPrecision = "fp32") -> Run:
-    """Open a run folder."""
-    return Run(path, checkpoint, precision)
+def load(
+    path: str | Path,
+    checkpoint: str = "best",
+    precision: WeightPrecision = "fp32",
+    device: str | torch.device | None = None,
+) -> Run:
+    """Open a run folder; the values are those of `Run`."""
+    return Run(path, checkpoint, precision, device)
 
 
 def plan_recipe(minutes: float, data: str | None = None, overrides: Mapping[str, str] | None = None) -> Recipe:

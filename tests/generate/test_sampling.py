@@ -46,7 +46,7 @@ def test_the_command_has_the_defaults():
 
 def test_python_the_evaluation_the_judge_and_the_card_use_the_defaults(used, tmp_path):
     engine = Engine(SOURCE.model, SOURCE.tokenizer, notify=lambda message: None)
-    run = SimpleNamespace(tokenizer=SOURCE.tokenizer, load_model=lambda which: (SOURCE.model, tmp_path))
+    run = SimpleNamespace(tokenizer=SOURCE.tokenizer, load_model=lambda which, device: (SOURCE.model, tmp_path))
     engine.generate(["a"])
     list(engine.stream("a"))
     judge._exercises(run, judge.JudgeOptions(prompts=("a",)))  # pyright: ignore[reportArgumentType]

@@ -9,7 +9,6 @@ import torch
 
 from talewright.errors import UserError
 from talewright.machine import autocast, choose_precision, torch_dtype
-from talewright.machine import precision as module
 
 CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
 
@@ -44,17 +43,15 @@ def test_fp16_needs_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_autocast_sets_the_precision_of_matrix_products(monkeypatch: pytest.MonkeyPatch, precision: Any) -> None:
-    monkeypatch.setattr(module, "default_device", lambda: CPU)
+def test_autocast_sets_the_precision_of_matrix_products(precision: Any) -> None:
     a = torch.ones(4, 4)
-    with autocast(precision):
+    with autocast(precision, CPU):
         assert (a @ a).dtype == torch_dtype(precision)
     assert (a @ a).dtype == torch.float32
 
 
 def test_autocast_to_fp16_off_a_gpu_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "default_device", lambda: CPU)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
     a = torch.ones(4, 4)
-    with autocast("fp16"):
+    with autocast("fp16", CPU):
         assert (a @ a).dtype == torch.float32

@@ -33,6 +33,7 @@ logger = logging.getLogger("talewright.cli")
 RunArgument = Annotated[str, Positional, arg(name="run", metavar="RUN", help="Run folder.")]
 RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="[RUN ...]", help="Run folders.")]
 Checkpoint = Annotated[str, arg(help="`best`, `last` or a step.")]
+Device = Annotated[str | None, arg(help="cpu, cuda, cuda:1 or mps. Default: the GPU, if there is one.")]
 Seed = Annotated[int, arg(help="The same seed generates the same stories; another one, others.")]
 Json = Annotated[bool, arg(help="Print JSON.")]
 

@@ -132,8 +132,8 @@ def _scores(run: Run) -> dict[str, Likelihood]:
     from talewright.machine import autocast
 
     stories, sizes = run.stories()
-    with autocast(run.recipe.train.precision):
+    with autocast(run.recipe.train.precision, run.device):
         return {
             name: score_stories(model, stories[:SCORED], sizes[:SCORED], run.tokenizer.eos_id)
-            for name, model in (("untrained", run.initial_model()), ("trained", run.model))
+            for name, model in (("untrained", run.initial_model(run.device)), ("trained", run.model))
         }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from talewright.cli.common import Checkpoint, FileOptions, Json, RunsArgument, Seed, read_prompts, to_json
+from talewright.cli.common import Checkpoint, Device, FileOptions, Json, RunsArgument, Seed, read_prompts, to_json
 from talewright.errors import UserError
 
 
@@ -21,6 +21,7 @@ def evaluate(
     seed: Seed = 0,
     limit: int | None = None,
     each: bool = False,
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Evaluate runs: how likely they find held-out stories, and how good the stories are that they generate.
@@ -53,7 +54,13 @@ def evaluate(
         stories=samples, prompts=tuple(read_prompts(prompts) if prompts else [""]), sampling=sampling
     )
     options = EvaluationOptions(
-        tasks=tasks, data=data, reading=file.reading(), checkpoint=checkpoint, limit=limit, generation=generation
+        tasks=tasks,
+        data=data,
+        reading=file.reading(),
+        checkpoint=checkpoint,
+        device=device,
+        limit=limit,
+        generation=generation,
     )
     results = evaluate_runs([Path(run) for run in runs], options)
     if json:  # the likelihood's scores come first as well, where they are looked for

@@ -53,7 +53,7 @@ def export(
 
     assert to is not None  # check_export refuses
     assert place is not None
-    record = api.load(run, checkpoint).export(place, to, dtype, overwrite, push)
+    record = api.load(run, checkpoint, device="cpu").export(place, to, dtype, overwrite, push)
     logger.info("%s", record["proof"])
     print(to_json({"folder": folder, **record}) if json else folder, flush=True)
     lines = [f"  {name}: {command}" for name, command in target.commands(place).items()]

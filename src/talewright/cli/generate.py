@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from talewright.cli.common import Checkpoint, RunArgument, Seed, logger, print_story, read_prompts, to_json
+from talewright.cli.common import Checkpoint, Device, RunArgument, Seed, logger, print_story, read_prompts, to_json
 from talewright.cli.words import print_pieces
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
@@ -23,6 +23,7 @@ def generate(
     seed: Seed = Sampling.seed,
     checkpoint: Checkpoint = "best",
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
+    device: Device = None,
     json: bool = False,
 ) -> None:
     """Generate stories with a trained run, and print them word by word.
@@ -56,14 +57,16 @@ def generate(
         seed=seed,
     )
     from talewright import api
+    from talewright.machine import gpu_memory_errors
 
-    opened = api.load(run, checkpoint, precision)
+    opened = api.load(run, checkpoint, precision, device)
     step = opened.loaded_checkpoint.name.removeprefix("step-")
     logger.info("%s, checkpoint %s (step %s)", opened.path, checkpoint, step)
     if not json and len(texts) * samples == 1:
         print_story(opened, texts[0], sampling)
         return
-    stories = opened.engine.generate([text for text in texts for _ in range(samples)], sampling)
+    with gpu_memory_errors(opened.device):
+        stories = opened.engine.generate([text for text in texts for _ in range(samples)], sampling)
     if json:
         keys = ("prompt", "text", "new_tokens", "finished")
         print(to_json([{key: getattr(story, key) for key in keys} for story in stories]))

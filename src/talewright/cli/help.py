@@ -61,6 +61,7 @@ METAVARS = {
     "against": "RUN",
     "out": "PATH",
     "prompts": "FILE",
+    "device": "DEVICE",
     "recipe": "RECIPE",
     "minutes": "MINUTES",
     "max_minutes": "MINUTES",

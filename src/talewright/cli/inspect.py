@@ -4,7 +4,7 @@ from typing import Literal
 
 from tyro.conf import OmitArgPrefixes
 
-from talewright.cli.common import Checkpoint, FileOptions, RunArgument
+from talewright.cli.common import Checkpoint, Device, FileOptions, RunArgument
 
 
 def inspect(
@@ -16,6 +16,7 @@ def inspect(
     data: str | None = None,
     file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
     neurons: str = "",
+    device: Device = None,
     out: str | None = None,
 ) -> None:
     """Look inside a run: curves, attention, weights, predictions and neurons, as one page and as figures.
@@ -37,6 +38,7 @@ def inspect(
         text=text,
         neurons=neurons,
         checkpoint=checkpoint,
+        device=device,
         against=against,
         data=data,
         reading=file.reading(),

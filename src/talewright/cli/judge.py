@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
-from talewright.cli.common import Checkpoint, FileOptions, Json, RunArgument, Seed, read_prompts, to_json
+from talewright.cli.common import Checkpoint, Device, FileOptions, Json, RunArgument, Seed, read_prompts, to_json
 from talewright.errors import UserError
 
 
@@ -21,6 +21,7 @@ def judge(
     data: str | None = None,
     file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
     checkpoint: Checkpoint = "best",
+    device: Device = None,
     seed: Seed = 0,
     concurrency: int = 4,
     max_requests: int = 1000,
@@ -75,6 +76,7 @@ def judge(
         data=data,
         reading=file.reading(),
         checkpoint=checkpoint,
+        device=device,
         seed=seed,
         concurrency=concurrency,
         max_requests=max_requests,

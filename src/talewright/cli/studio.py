@@ -1,9 +1,9 @@
 """The command `studio`."""
 
-from talewright.cli.common import RunsArgument
+from talewright.cli.common import Device, RunsArgument
 
 
-def studio(runs: RunsArgument = (), host: str = "127.0.0.1", port: int | None = None) -> None:
+def studio(runs: RunsArgument = (), host: str = "127.0.0.1", port: int | None = None, device: Device = None) -> None:
     """Open the story studio: a page in the browser that generates stories with your runs, compares them, looks inside
     them, and watches one train.
 
@@ -14,4 +14,4 @@ def studio(runs: RunsArgument = (), host: str = "127.0.0.1", port: int | None = 
     """
     from talewright.studio import find_runs, serve
 
-    serve(find_runs(runs), host, port)
+    serve(find_runs(runs), host, port, device)

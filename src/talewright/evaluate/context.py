@@ -15,6 +15,7 @@ from talewright.evaluate import UnavailableError
 from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
 from talewright.generate.engine import Engine, Sample
 from talewright.generate.sampling import Sampling
+from talewright.machine import choose_device
 from talewright.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class EvaluationOptions:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How `data` is read: settings of the section data, such as {"format": "lines"}."""
     checkpoint: str = "best"
+    device: str | None = None
+    """The device to compute on, as `machine.choose_device` reads it."""
     limit: int | None = None
     """Use only the first N held-out stories."""
     generation: GenerationOptions = GenerationOptions()
@@ -51,11 +54,12 @@ class EvaluationContext:
 
     def __init__(self, run: RunFolder, options: EvaluationOptions) -> None:
         self.run, self.generation, self.tokenizer = run, options.generation, run.tokenizer
+        self.device = choose_device(options.device)
         stories, sizes = run.stories(options.data, options.reading)
         self.stories, self.story_bytes = stories[: options.limit], sizes[: options.limit]
         named = options.data or run.recipe.data.valid
         self.source = last_name(named) if named else f"validation stories of {last_name(run.recipe.data.source)}"
-        self.model, self.checkpoint = run.load_model(options.checkpoint)
+        self.model, self.checkpoint = run.load_model(options.checkpoint, self.device)
 
     def log(self, activity: str) -> None:
         """Report progress."""

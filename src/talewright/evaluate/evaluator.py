@@ -39,7 +39,7 @@ from talewright.evaluate.multiple_choice.scoring import (
 from talewright.evaluate.multiple_choice.understanding import understanding_figures, understanding_questions
 from talewright.evaluate.scores import FORMAT, OLD_TASKS, VERSION, held_out_facts, reusable_tasks, write_scores
 from talewright.files import read_json
-from talewright.machine import autocast, keep_heap
+from talewright.machine import autocast, gpu_memory_errors, keep_heap
 from talewright.model.cost import count_parameters
 from talewright.run import RunFolder
 from talewright.run.log import read_log
@@ -81,7 +81,8 @@ def evaluate_run(run: RunFolder, options: EvaluationOptions) -> Figures:
     for name in options.tasks:  # each is written before the next starts, so an interruption loses only one
         context.log(name)
         try:
-            scores["tasks"][name] = TASKS[name](context)
+            with gpu_memory_errors(context.device):
+                scores["tasks"][name] = TASKS[name](context)
         except UnavailableError as error:
             scores["tasks"][name] = {"unavailable": str(error)}
         write_scores(run.path, scores)
@@ -111,10 +112,10 @@ def evaluate_likelihood(context: EvaluationContext) -> Figures:
     """The likelihood of the held-out stories, and that of the untrained model and of the baselines."""
     stories, sizes, eos_id = context.stories, context.story_bytes, context.tokenizer.eos_id
     check_stories(stories, sizes)
-    with autocast(context.run.recipe.train.precision):
+    with autocast(context.run.recipe.train.precision, context.device):
         trained = score_tokens(context.model, stories, eos_id)
         context.log("likelihood of the untrained model")
-        untrained = score_tokens(context.run.initial_model(), stories, eos_id)
+        untrained = score_tokens(context.run.initial_model(context.device), stories, eos_id)
     words = np.array([len(text.split()) for text in context.texts])
     return {
         **_likelihood_figures(trained, sizes, words),
@@ -168,7 +169,7 @@ def _multiple_choice(
     def answer(scorer: Scorer) -> Figures:
         return figures_of(choice_log_probs(scorer, context.tokenizer, questions, context_length))
 
-    untrained = answer(model_scorer(context.run.initial_model()))
+    untrained = answer(model_scorer(context.run.initial_model(context.device)))
     figures = {**answer(model_scorer(context.model)), "untrained": untrained}
     try:
         return {**figures, "baselines": {"5-gram": answer(ngram_scorer(context.ngram_models[0]["5-gram"]))}}
@@ -200,5 +201,6 @@ def validation_loss(run: RunFolder) -> float:
     """The loss of the best checkpoint on the validation stories that training evaluates."""
     stories, sizes = run.corpus().split("valid").first_stories(run.recipe.train.evaluate_stories)
     keep_heap()
-    with autocast(run.recipe.train.precision):
-        return score_stories(run.load_model()[0], stories, sizes, run.tokenizer.eos_id).loss
+    model, _ = run.load_model()
+    with autocast(run.recipe.train.precision, model.output_weight.device):
+        return score_stories(model, stories, sizes, run.tokenizer.eos_id).loss

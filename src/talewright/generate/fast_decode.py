@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from talewright.model.attention import fused_attention
 from talewright.model.gpt import GPT, Block
 from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.norm import LayerNorm, RMSNorm
@@ -106,7 +107,6 @@ class _Layer:
         self.activate = _gelu if mlp.activation == "gelu" else mlp.activate
         self.heads = (attention.n_heads, attention.kv_heads, attention.kv_heads)
         self.head_dim, self.scale, self.window = attention.head_dim, attention.scale, attention.window
-        self.grouped = attention.n_heads != attention.kv_heads
         self.normed = isinstance(attention.q_norm, RMSNorm)
         self.q_norm, self.k_norm = attention.q_norm, attention.k_norm
 
@@ -127,9 +127,7 @@ class _Layer:
         cache.put(k, v, metadata.stop - 1 if metadata.positions is None else metadata.positions)
         first = 0 if self.window is None or metadata.held is not None else max(0, metadata.stop - self.window)
         keys, values = (kept[:, :, first : metadata.stop] for kept in (cache.keys, cache.values))
-        y = F.scaled_dot_product_attention(
-            q[:, :, None], keys, values, attn_mask=self._mask(metadata), scale=self.scale, enable_gqa=self.grouped
-        )
+        y = fused_attention(q[:, :, None], keys, values, self._mask(metadata), False, self.scale)
         return self.out(y.view(len(x), -1))
 
     def _mask(self, metadata: DecodeMetadata) -> Tensor | None:

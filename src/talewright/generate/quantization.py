@@ -64,9 +64,11 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def int8_product(weight: Tensor, bias: Tensor | None) -> Map:
-    """The product with the weight in int8 and the rows in bfloat16, which adds in float32."""
+    """The product with the weight in int8 and the rows in bfloat16, which adds in float32; on a GPU, whose kernels for
+    it differ by torch's release, with the int8 values as float32.
+    """
     levels, scales = to_int8(weight.detach())
-    if weight.shape[1] % LANES:
+    if weight.shape[1] % LANES or weight.device.type != "cpu":
         return float_product(levels * scales[:, None], bias)
     short = scales.bfloat16()
 

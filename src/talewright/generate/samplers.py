@@ -81,10 +81,12 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     One number a row, so that a row's token depends on nothing else in the batch.
     """
     # A GPU sums in blocks: rounded to float32, the sum could rise at a token of probability 0. A CPU sums in order,
-    # and is slow with larger tensors.
-    exact = torch.float64 if logits.is_cuda else torch.float32
+    # and is slow with larger tensors. Apple's GPU has no float64, but its memory is the CPU's.
+    device, exact = logits.device, torch.float64 if logits.is_cuda else torch.float32
+    if device.type == "mps":
+        logits, uniform = logits.cpu(), uniform.cpu()
     cumulative = logits.softmax(-1).cumsum(-1, dtype=exact)
-    return torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    return torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)[:, 0].to(device)
 
 
 def uniforms(seed: int, indices: Sequence[int], block: int) -> Tensor:

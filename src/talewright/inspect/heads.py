@@ -140,7 +140,7 @@ def _losses_without(model: GPT, inputs: Tensor, targets: Tensor) -> np.ndarray:
         for block in blocks[first:]:
             x = block(x, metadata)
         scores, _ = token_scores(model.norm(x), model.output_weight, targets)
-        return float(scores.double().sum())
+        return float(scores.cpu().double().sum())  # Apple's GPU has no float64
 
     whole = loss(x, 0)
     for layer, block in enumerate(blocks):

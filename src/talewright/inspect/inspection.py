@@ -159,7 +159,7 @@ class Inspector:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Matrix products in the run's own precision."""
-        return autocast(self.inspected.run.recipe.train.precision)
+        return autocast(self.inspected.run.recipe.train.precision, self.model.output_weight.device)
 
 
 def labels(first: InspectedModel, second: InspectedModel) -> tuple[str, str]:

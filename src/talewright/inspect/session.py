@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from talewright.config import DataConfig
 from talewright.data import tokenize_source
@@ -26,7 +27,7 @@ from talewright.inspect.inspection import (
     inspect_weights,
 )
 from talewright.inspect.report.page import write_report
-from talewright.machine import keep_heap
+from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
 from talewright.run.history import write_history
@@ -49,6 +50,8 @@ class InspectionOptions:
     """Neurons to show, as in "0.12,3.511"; those that respond most clearly to one token if it is empty."""
     checkpoint: str = "best"
     """best, last, or a step."""
+    device: str | None = None
+    """The device to compute on, as `machine.choose_device` reads it."""
     against: str | None = None
     """A second model to compare with: another run's folder, or a checkpoint of the same run."""
     data: str | None = None
@@ -64,11 +67,12 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     Raises UserError if there is nothing to inspect.
     """
     run, options, notes = RunFolder(folder), options or InspectionOptions(), []
+    device = choose_device(options.device)
     keep_heap()
-    inspected = open_model(run, options.checkpoint, notes)
+    inspected = open_model(run, options.checkpoint, notes, device)
     if inspected.model is None and not inspected.history.steps:
         raise UserError(f"{run.path} has neither a step in its log nor a checkpoint yet; let it train first")
-    other = None if options.against is None else _open_other(run, options.against, notes)
+    other = None if options.against is None else _open_other(run, options.against, notes, device)
     inspection, target = Inspection(model=inspected, other=other, notes=notes), Path(out or run.path)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
@@ -79,13 +83,14 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
                 f"The text has {tokens:,} tokens, more than the model's context: it is cut to the first {context:,}."
             )
         inspector = Inspector(inspected, _stories(run, options, notes), options.text)
-        _inspect_model(inspection, inspector, options, target / "plots")
+        with gpu_memory_errors(device):
+            _inspect_model(inspection, inspector, options, target / "plots")
     for note in notes:
         logger.warning(note)
     return write_report(inspection, target / "report.html")
 
 
-def open_model(run: RunFolder, which: str, notes: list[str]) -> InspectedModel:
+def open_model(run: RunFolder, which: str, notes: list[str], device: torch.device) -> InspectedModel:
     """The run's model at that checkpoint, or at the newest whole one; without a model if there is none yet."""
     history = run.history()
     if history.torn:
@@ -95,7 +100,7 @@ def open_model(run: RunFolder, which: str, notes: list[str]) -> InspectedModel:
         notes.append(f"{run.path} has no checkpoint yet: only its curves are shown. Its first evaluation saves one.")
         return inspected
     wanted = run.find_checkpoint(which)
-    model, checkpoint = run.load_model(which)
+    model, checkpoint = run.load_model(which, device)
     if checkpoint != wanted:
         reason = check(wanted) or "it is gone"
         notes.append(f"{wanted.name} cannot be used ({reason}): this report shows {checkpoint.name}, which is whole.")
@@ -108,12 +113,12 @@ def open_model(run: RunFolder, which: str, notes: list[str]) -> InspectedModel:
     return dataclasses.replace(inspected, model=model, step=int(checkpoint.name.removeprefix("step-")))
 
 
-def _open_other(run: RunFolder, against: str, notes: list[str]) -> InspectedModel:
+def _open_other(run: RunFolder, against: str, notes: list[str], device: torch.device) -> InspectedModel:
     if against in ("best", "last") or against.isdigit():
-        return open_model(run, against, notes=[])
+        return open_model(run, against, [], device)
     if not Path(against).exists():
         raise UserError(f"--against is {against}, which is neither a run folder nor a checkpoint (best, last, a step)")
-    return open_model(RunFolder(against), "best", notes)
+    return open_model(RunFolder(against), "best", notes, device)
 
 
 def _stories(run: RunFolder, options: InspectionOptions, notes: list[str]) -> list[np.ndarray]:

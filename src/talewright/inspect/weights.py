@@ -98,7 +98,7 @@ def singular_values(matrix: Tensor) -> np.ndarray:
     They are the square roots of the eigenvalues of the smaller of A A^T and A^T A, which is many times faster than a
     decomposition of A if one side is long. In float64, values down to 1e-7 of the largest are accurate.
     """
-    a = matrix.double()
+    a = matrix.cpu().double()
     gram = a @ a.mT if a.shape[0] < a.shape[1] else a.mT @ a
     return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(0).numpy()
 

@@ -2,17 +2,20 @@
 
 from talewright.machine.allocator import keep_heap
 from talewright.machine.compilers import compile_failure, compiler
-from talewright.machine.device import default_device, device_name, versions
+from talewright.machine.device import choose_device, default_device, device_name, versions
+from talewright.machine.gpu_memory import gpu_memory_errors
 from talewright.machine.precision import Precision, autocast, choose_precision, torch_dtype
 
 __all__ = [
     "Precision",
     "autocast",
+    "choose_device",
     "choose_precision",
     "compile_failure",
     "compiler",
     "default_device",
     "device_name",
+    "gpu_memory_errors",
     "keep_heap",
     "torch_dtype",
     "versions",

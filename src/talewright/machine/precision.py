@@ -8,7 +8,6 @@ from typing import Any, Literal, cast
 import torch
 
 from talewright.errors import UserError
-from talewright.machine.device import default_device
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -32,9 +31,8 @@ def torch_dtype(precision: Precision) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def autocast(precision: str) -> AbstractContextManager[Any]:
-    """A context in which matrix products on the default device run at that precision (fp16 only on CUDA)."""
-    device = default_device()
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """A context in which matrix products on that device run at that precision (fp16 only on CUDA)."""
     chosen = choose_precision(precision if precision != "fp16" or device.type == "cuda" else "auto", device)
     return nullcontext() if chosen == "fp32" else torch.autocast(device.type, torch_dtype(chosen))
 

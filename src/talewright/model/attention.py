@@ -35,10 +35,17 @@ def blocked_attention(
 
 
 def fused_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, rate: float
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, rate: float = 0.0
 ) -> Tensor:
-    """softmax(scale * q k^T) v by torch's own kernels; `rate` is the dropout of the weights: (B, H, T, d)."""
+    """softmax(scale * q k^T) v by torch's own kernels; `rate` is the dropout of the weights: (B, H, T, d).
+
+    On Apple's GPU it is written out: there, several releases from torch 2.8 on have kernels that silently give wrong
+    values for transposed queries or for a mask per row, and training with gradients had no fused kernel anyway.
+    """
     groups = q.shape[1] // k.shape[1]
+    if q.device.type == "mps":
+        weights = attention_scores(q, k, mask, causal, scale).softmax(-1)
+        return dropout(weights, rate) @ v.repeat_interleave(groups, 1)
     # On a GPU, FlashAttention reads shared heads itself, but takes no mask and only 16 bits, float16 only of newer
     # cards. torch's other fused kernel does not share heads before torch 2.10, and without one every score is held.
     if groups > 1 and q.device.type != "cpu" and (mask is not None or q.dtype != torch.bfloat16):

@@ -86,7 +86,6 @@ class RunFolder:
         """The model at a checkpoint, in evaluation mode, by default on this machine's best device; and the checkpoint's
         folder.
         """
-        from talewright.machine import default_device
         from talewright.model.gpt import GPT
 
         model = GPT(self.recipe.model)
@@ -97,20 +96,19 @@ class RunFolder:
             if checkpoint.is_dir():
                 raise
             return self.load_model(which, device)  # a training run has just deleted it
-        return model.to(device or default_device()).eval(), checkpoint
+        return _moved(model, device), checkpoint
 
     def initial_model(self, device: torch.device | None = None) -> GPT:
         """The model before training, in evaluation mode."""
         import torch
 
-        from talewright.machine import default_device
         from talewright.model.gpt import GPT
 
         torch.manual_seed(self.recipe.seed)
         model = GPT(self.recipe.model)
         if (self.path / INITIAL).is_dir():
             load_weights(self.path / INITIAL, model)
-        return model.to(device or default_device()).eval()
+        return _moved(model, device)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -214,6 +212,15 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
         write_json(path / METADATA, metadata)
         write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
     return recipe
+
+
+def _moved(model: GPT, device: torch.device | None) -> GPT:
+    """The model in evaluation mode on that device, or on this machine's best one."""
+    from talewright.machine import default_device, gpu_memory_errors
+
+    device = device or default_device()
+    with gpu_memory_errors(device):
+        return model.to(device).eval()
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talewright.errors import UserError
+from talewright.machine import choose_device
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
@@ -42,14 +43,17 @@ class LoadedModel:
 class ModelRegistry:
     """Runs by name. A choice is "NAME" (its best checkpoint) or "NAME · step N"; the page never passes a path."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        """Raises UserError if a folder is not a run."""
+    def __init__(self, folders: Sequence[Path], device: str | None = None) -> None:
+        """`device` is where the models compute, as `machine.choose_device` reads it. Raises UserError if a folder is
+        not a run, or the device cannot be used.
+        """
         self._runs: dict[str, RunFolder] = {}
         for run in map(RunFolder, folders):
             name, number = run.name, 2
             while name in self._runs:  # another folder of that name
                 name, number = f"{run.name} ({number})", number + 1
             self._runs[name] = run
+        self.device = choose_device(device)
         self._loaded: OrderedDict[tuple[str, str, int], LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -105,7 +109,7 @@ class ModelRegistry:
         key = (checkpoint.name, name, written)
         if key not in self._loaded:
             run = RunFolder(path)  # as it is now
-            model, checkpoint = run.load_model(which)
+            model, checkpoint = run.load_model(which, self.device)
             step = int(checkpoint.name.removeprefix("step-"))
             self._loaded[key] = LoadedModel(name=name, step=step, model=model, tokenizer=run.tokenizer)
         self._loaded.move_to_end(key)

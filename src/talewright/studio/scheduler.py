@@ -19,6 +19,7 @@ from typing import Literal
 from talewright.errors import UserError
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.machine import gpu_memory_errors
 from talewright.studio.registry import LoadedModel, ModelRegistry
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,8 @@ def token_stream(generation: Generation, loaded: LoadedModel) -> Generator[int, 
     """The tokens that continue the story; returns whether it came to its end."""
     engine = Engine(loaded.model, loaded.tokenizer, notify=generation.notes.append)
     tokens = [*(generation.prompt_tokens or []), *generation.tokens]
-    return engine.stream_tokens(tokens, generation.sampling, generation.part)
+    with gpu_memory_errors(loaded.model.output_weight.device):
+        return (yield from engine.stream_tokens(tokens, generation.sampling, generation.part))
 
 
 class GenerationScheduler:

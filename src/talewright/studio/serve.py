@@ -32,18 +32,21 @@ def find_runs(names: Sequence[str]) -> list[Path]:
     return [recipes[-1].parent]
 
 
-def serve(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None) -> None:
+def serve(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None, device: str | None = None) -> None:
     """Serve the page until the process is stopped, and log its address. Raises UserError as `open_studio` does."""
-    with open_studio(folders, host, port) as address:
+    with open_studio(folders, host, port, device) as address:
         logger.info("The studio is open at %s (Ctrl-C closes it)", address)
         while True:
             time.sleep(3600)
 
 
 @contextmanager
-def open_studio(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
-    """A server over these runs, by its address, until the context is left. Raises UserError if a folder is not a run,
-    Gradio is not installed, or the address cannot be used.
+def open_studio(
+    folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None, device: str | None = None
+) -> Iterator[str]:
+    """A server over these runs, by its address, until the context is left. `device` is where the models compute, as
+    `machine.choose_device` reads it. Raises UserError if a folder is not a run, the device cannot be used, Gradio is
+    not installed, or the address cannot be used.
     """
     if find_spec("gradio") is None:
         raise UserError('the studio needs Gradio: pip install "talewright[studio]"')
@@ -54,7 +57,7 @@ def open_studio(folders: Sequence[Path], host: str = "127.0.0.1", port: int | No
     from talewright.studio.scheduler import GenerationScheduler
     from talewright.studio.shared import Studio
 
-    registry = ModelRegistry(folders)
+    registry = ModelRegistry(folders, device)
     studio = Studio(registry=registry, scheduler=GenerationScheduler(registry))
     try:
         page = build(studio).queue(max_size=1000, api_open=False)

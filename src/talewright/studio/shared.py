@@ -15,6 +15,7 @@ import gradio as gr
 
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
+from talewright.machine import gpu_memory_errors
 from talewright.studio.registry import ModelRegistry
 from talewright.studio.scheduler import Generation, GenerationScheduler, user_message
 
@@ -37,7 +38,8 @@ class Studio:
     """Inspects stories and draws figures, one at a time, so that memory stays bounded."""
 
     async def compute(self, function: Callable[..., T], *values: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.worker, function, *values)
+        with gpu_memory_errors(self.registry.device):
+            return await asyncio.get_running_loop().run_in_executor(self.worker, function, *values)
 
     def close(self) -> None:
         self.scheduler.close()

@@ -23,6 +23,7 @@ from talewright.evaluate.judge.grades import (
 from talewright.files import write_json
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.machine import choose_device, gpu_memory_errors
 from talewright.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ class JudgeOptions:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How `data` is read: settings of the section data, such as {"format": "lines"}."""
     checkpoint: str = "best"
+    device: str | None = None
+    """The device to compute on, as `machine.choose_device` reads it."""
     seed: int = 0
     concurrency: int = 4
     max_requests: int = 1000
@@ -111,12 +114,14 @@ def judge_table(result: dict[str, Any]) -> str:
 
 def _exercises(run: RunFolder, options: JudgeOptions) -> list[Exercise]:
     """Prompts and continuations; the same for the same run, stories and seed."""
+    device = choose_device(options.device)
     cut = [] if options.prompts and not options.human else _cut_stories(run, options)
     if options.human:
         return [Exercise(prompt, rest) for prompt, rest in cut]
     prompts = (list(options.prompts) or [prompt for prompt, _ in cut])[: options.stories]
-    model, _ = run.load_model(options.checkpoint)
-    samples = Engine(model, run.tokenizer).generate(prompts, Sampling(seed=options.seed))
+    model, _ = run.load_model(options.checkpoint, device)
+    with gpu_memory_errors(device):
+        samples = Engine(model, run.tokenizer).generate(prompts, Sampling(seed=options.seed))
     return [Exercise(sample.prompt, sample.continuation) for sample in samples]
 
 

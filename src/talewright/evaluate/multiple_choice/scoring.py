@@ -64,7 +64,7 @@ def model_scorer(model: GPT, batch_tokens: int = BATCH_TOKENS) -> Scorer:
             target[: choice.start - 1] = IGNORED
         hidden = model.hidden(torch.from_numpy(inputs).to(device))
         losses, _ = token_scores(hidden, model.output_weight, torch.from_numpy(targets).to(device))
-        return -losses.double().sum(-1).cpu().numpy()
+        return -losses.cpu().double().sum(-1).numpy()  # Apple's GPU has no float64
 
     def score(choices: Sequence[EncodedChoice]) -> np.ndarray:
         log_probs, training = np.zeros(len(choices)), model.training
