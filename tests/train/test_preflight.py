@@ -87,19 +87,3 @@ def test_unknown_memory_is_not_refused_and_none_is(available, refused, tmp_path,
     monkeypatch.setattr(memory, "memory_available", lambda processes=1: available)
     with pytest.raises(UserError) if refused else nullcontext():
         preflight(MINI, distributed_on_cpu(), None)
-
-
-def test_the_least_memory_of_all_processes_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**50)
-    distributed = distributed_on_cpu(2)
-    distributed.fabric.all_reduce = lambda value, reduce_op: (
-        min(value, torch.tensor(2**20)) if reduce_op == "min" else 0
-    )
-    with pytest.raises(UserError, match="1 MiB are free"):
-        preflight(MINI, distributed, None)
-
-
-def test_a_failing_disk_is_refused_whether_forced_or_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight_module, "check_disk", lambda recipe, run: check_disk(FULL, run))
-    with pytest.raises(UserError, match="are free there"):
-        preflight(MINI, distributed_on_cpu(), None, force=True)
