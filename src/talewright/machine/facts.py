@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from talewright.machine.device import compiler, default_device, device_name, versions
+from talewright.machine.limits import total_memory
 from talewright.machine.peak import machine_peaks
 from talewright.machine.precision import choose_precision
 
@@ -22,14 +23,13 @@ EXTRAS = ("datasets", "pyarrow", "zstandard", "tensorboard", "lightning", "trans
 def machine_facts() -> dict[str, Any]:
     """Versions, device, memory, disk, precision, measured peaks, compiler and optional packages, as plain values."""
     device = default_device()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     return {
         **versions(),
         "system": platform.platform(),
         "device": device_name(device),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "memory_bytes": memory,
+        "memory_bytes": total_memory(),
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
         "precision": choose_precision("auto", device),
         "peaks": machine_peaks(),

@@ -34,7 +34,7 @@ from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
-from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
+from talewright.files import portable_name, read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.history import History, read_history
@@ -183,7 +183,8 @@ class RunFolder:
 def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
     """The path of a new run: `out`, or the next free runs/NAME-N. Raises UserError if it holds a run already."""
     if out is None:
-        return next(path for n in count(1) if not (path := Path("runs") / f"{recipe.name}-{n}").exists())
+        name = portable_name(recipe.name)
+        return next(path for n in count(1) if not (path := Path("runs") / f"{name}-{n}").exists())
     path = Path(out)
     if path.is_file():
         raise UserError(f"{path} is a file; --out names a folder for the run")

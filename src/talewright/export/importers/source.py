@@ -32,7 +32,7 @@ def find_source(source: str) -> Path:
         raise UserError(f"{source} is a file; name the folder that contains it and its config.json")
     if folder.is_dir():
         return folder
-    if source.count("/") > 1 or source.startswith((".", "/", "~")) or "\\" in source:
+    if source.count("/") > 1 or source.startswith((".", "/", "~")) or {*"\\:"} & {*source}:
         raise UserError(f"there is no folder {source}")
     return _download(source)
 
