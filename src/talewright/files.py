@@ -43,11 +43,20 @@ def cache_dir() -> Path:
 
     Raises UserError if there is no home folder, as for a user that a container does not know.
     """
-    named = os.environ.get("TALEWRIGHT_CACHE")
+    if named := os.environ.get("TALEWRIGHT_CACHE"):
+        return expand_home(named)
     try:
-        return Path(named).expanduser() if named else Path.home() / ".cache" / "talewright"
+        return Path.home() / ".cache" / "talewright"
     except RuntimeError:
         raise UserError("there is no home folder to keep prepared stories in; set TALEWRIGHT_CACHE to one") from None
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with the home folder in place of its `~` or `~user`. Raises UserError if there is no such folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path} begins with the home folder of a user unknown here; write its full path") from None
 
 
 def existing_parent(path: Path) -> Path:

@@ -34,7 +34,7 @@ from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
-from talewright.files import portable_name, read_json, reject_outside_links, write_json, write_text_atomic
+from talewright.files import expand_home, portable_name, read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.history import History, read_history
@@ -222,10 +222,10 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
     data, tokenizer = recipe.data, recipe.tokenizer
     sources = {name: getattr(data, name) for name in ("source", "valid", "test")}
     data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in sources.items()})
-    if Path(tokenizer.source).expanduser().is_dir():  # otherwise a name on the hub
+    if expand_home(tokenizer.source).is_dir():  # otherwise a name on the hub
         tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
     runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
-    runs = {name: run and str(Path(run).expanduser().absolute()) for name, run in runs.items()}
+    runs = {name: run and str(expand_home(run).absolute()) for name, run in runs.items()}
     train = dataclasses.replace(recipe.train, **runs)
     return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
 

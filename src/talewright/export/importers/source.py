@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from talewright.errors import UserError
 from talewright.export.adapters import Tensors
 from talewright.export.hub import TIMEOUT, reach_hub, short_reason
+from talewright.files import expand_home
 
 INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -25,7 +26,7 @@ CONVERT = (
 
 def find_source(source: str) -> Path:
     """The folder of a model: a local folder, or that of a name on the hub, downloaded if it is not here yet."""
-    folder = Path(source).expanduser()
+    folder = expand_home(source)
     if folder.is_file() and folder.suffix in PICKLED:
         raise UserError(f"{source} is not read: {CONVERT}")
     if folder.is_file():
