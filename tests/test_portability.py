@@ -131,7 +131,7 @@ def unclear_text(node: ast.AST) -> bool:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
     words = {keyword.arg for keyword in node.keywords}
     modes = [each.value for each in node.args if isinstance(each, ast.Constant)]
-    if name in ("read_text", "write_text"):
+    if name in ("read_text", "write_text") and isinstance(node.func, ast.Attribute):
         encoded = "encoding" in words or any("utf" in str(mode) for mode in modes)
         return not encoded or (name == "write_text" and "newline" not in words)
     if name in ("run", "Popen") and "subprocess" in ast.unparse(node.func):
@@ -139,7 +139,8 @@ def unclear_text(node: ast.AST) -> bool:
     if name != "open" or not (isinstance(node.func, ast.Name) or not node.args or is_mode(node.args[0])):
         return False
     mode = next((arg.value for arg in node.args if is_mode(arg)), "r")  # pyright: ignore[reportAttributeAccessIssue]
-    return "b" not in mode and "encoding" not in words
+    wanted = {"encoding"} if "r" in mode else {"encoding", "newline"}
+    return "b" not in mode and not wanted <= words
 
 
 def is_mode(argument: ast.AST) -> bool:

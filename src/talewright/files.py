@@ -265,7 +265,7 @@ def refuse_if_locked(path: Path, owner: str, message: Callable[[str], str]) -> I
 
     Raises LockedError with `message(owner)` of the current holder, OSError if the file cannot be written.
     """
-    with path.open("a+", encoding="utf-8", errors="replace") as file:
+    with path.open("a+", encoding="utf-8", errors="replace", newline="\n") as file:
         if not lock_file(file, wait=False):
             file.seek(0)
             raise LockedError(message(file.read(200) or "another process"))
