@@ -16,7 +16,9 @@ settings.load_profile("talewright")
 
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     number = getattr(signal, name, None)
-    if number is not None and signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background: what a run would leave ignored
+    if (
+        number is not None and signal.getsignal(number) == signal.SIG_IGN
+    ):  # under nohup, or in the background: what a run would leave ignored
         signal.signal(number, handler)
 
 

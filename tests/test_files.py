@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,7 @@ from tests.systems import sync_no_folder, windows_error
 WRITER = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from talewright.files import write_json
 for number in range(150):
     write_json(Path(sys.argv[1]), [sys.argv[2]] * 500)
@@ -160,7 +162,9 @@ def test_a_lock_is_waited_for_and_deleted(system: str, request: pytest.FixtureRe
     assert not list(tmp_path.iterdir())
 
 
-@given(name=st.text(max_size=12) | st.sampled_from(["con", "NUL", "com1.txt", "Lpt9 .x", "a:b", "..", "a. .", "<b>|?*"]))
+@given(
+    name=st.text(max_size=12) | st.sampled_from(["con", "NUL", "com1.txt", "Lpt9 .x", "a:b", "..", "a. .", "<b>|?*"])
+)
 def test_a_portable_name_is_one_on_windows_and_stays_what_it_is(name: str) -> None:
     portable = portable_name(name)
     assert portable
@@ -171,7 +175,9 @@ def test_a_portable_name_is_one_on_windows_and_stays_what_it_is(name: str) -> No
     assert portable_name(portable) == portable
 
 
-@pytest.mark.parametrize("name", ["quickstart", "mini-2m", "Märchen 2", "console", "com", "a.b", ".hidden", "nulls.txt"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "mini-2m", "Märchen 2", "console", "com", "a.b", ".hidden", "nulls.txt"]
+)
 def test_a_name_that_all_systems_accept_is_kept(name: str) -> None:
     assert portable_name(name) == name
 
@@ -196,3 +202,12 @@ def test_a_path_is_quoted_for_the_shell_of_the_system(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "platform", "win32")
     assert shell_word(r"C:\my runs\a") == r'"C:\my runs\a"'
     assert shell_word(r"runs\a") == r"runs\a"
+
+
+def test_a_file_system_without_locks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
+    with refuse_if_locked(tmp_path / ".lock", "process 1", str):
+        assert (tmp_path / ".lock").read_text() == "process 1"

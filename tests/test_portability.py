@@ -15,6 +15,7 @@ import pytest
 import talewright
 from talewright.cli import main
 from talewright.data.corpus import Corpus
+from talewright.export.gguf import GGUF
 from tests.systems import sync_no_folder
 from tests.test_cli import SMALL, TRAIN, losses
 from tests.train.conftest import write_stories
@@ -45,20 +46,18 @@ def test_the_whole_path_on_windows(windows: None, capsys: pytest.CaptureFixture[
     assert not [path for path in Path().rglob("*") if path.suffix in (".lock", ".part", ".partial", ".replaced")]
 
 
-@pytest.mark.parametrize("format_", ["hf", "gguf", "llama2c", "onnx"])
+@pytest.mark.parametrize("format_", ["hf", "gguf"])
 @pytest.mark.slow  # each is verified in a process of its own
-def test_exports_on_windows_are_replaced(format_: str, windows: None, capsys: pytest.CaptureFixture[str]) -> None:
-    norm = ["--model.norm", "rmsnorm", "--model.activation", "swiglu", "--model.positions", "rope"]
-    main([*TRAIN, *(norm if format_ == "llama2c" else [])])
+def test_exports_on_windows_are_replaced(format_: str, windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GGUF, "reader_packages", ("absent",))  # then this process reads the file, by mapping it
+    main(TRAIN)
     for _ in range(2):
         main(["export", "run", "out", "--to", format_, "--overwrite"])
     assert Path("out/talewright.json").is_file()
     assert sorted(path.name for path in Path().glob("*out*")) == ["out"]
 
 
-def test_stories_are_prepared_on_windows_into_an_empty_folder(
-    windows: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stories_are_prepared_on_windows_into_an_empty_folder(windows: None) -> None:
     Path("prepared").mkdir()
     for _ in range(2):
         main(["prepare", "--recipe", "small.yaml", "--data", "stories.txt", "--out", "prepared"])

@@ -263,6 +263,28 @@ def test_jobs_share_the_cores(stub, monkeypatch):
     assert all(path.read_text() == "2 threads\n" for path in Path("out/runs").glob("*.out"))
 
 
+def test_on_windows_ctrl_c_reaches_only_the_worker_and_ctrl_break_has_a_training_save(monkeypatch):
+    """There, SIGTERM would end a training at once, and both would get Ctrl-C."""
+    options, sent, start = [], [], subprocess.Popen
+
+    class Process(start):
+        def __init__(self, command, creationflags=0, **others):
+            options.append((creationflags, others.get("start_new_session", False)))
+            super().__init__(command, **others)
+
+        def send_signal(self, number):
+            sent.append(number)
+            super().send_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 512, raising=False)
+    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], **worker_module._own_group())
+    worker_module._stop(job)
+    assert job.wait(30) == -signal.SIGTERM
+    assert (options, sent) == ([(512, False)], [1])
+
+
 def test_minutes_of_trials_that_share_the_cores_are_warned_about_once(stub, capsys):
     edit("[1e-2, 1e-4, 5]", "[5]")
     sweep("--jobs", "2")
