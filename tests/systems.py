@@ -36,7 +36,7 @@ def in_use(path: Any) -> bool:
     held = {f"/{name}" for name in names}
     for handle in Path("/proc/self/fd").iterdir():
         try:
-            held.add(os.readlink(handle))
+            held.add(str(handle.readlink()))
         except FileNotFoundError:  # that of this loop
             continue
     return any(name == place or name.startswith(place + os.sep) for name in held)
@@ -59,7 +59,7 @@ def make_windows(patch: pytest.MonkeyPatch) -> None:
     open_file, sync = os.open, os.fsync
 
     def open_no_folder(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
-        if os.path.isdir(path):
+        if Path(path).is_dir():
             raise windows_error(DENIED, path)
         return open_file(path, flags, mode, **options)
 
@@ -96,7 +96,7 @@ def _refuse_files_in_use(patch: pytest.MonkeyPatch) -> None:
             for each in (path, *others):
                 if os.path.lexists(each) and in_use(each):
                     raise windows_error(SHARED, each)
-            if others and os.path.isdir(others[0]):
+            if others and Path(others[0]).is_dir():
                 raise windows_error(DENIED, others[0])
             if others and function is rename and os.path.lexists(others[0]):
                 raise FileExistsError(errno.EEXIST, "Cannot create a file when that file already exists", others[0])

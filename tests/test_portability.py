@@ -6,7 +6,7 @@ import ast
 import errno
 import io
 import json
-import os
+import re
 import sys
 from pathlib import Path
 
@@ -82,15 +82,11 @@ def test_a_character_that_the_terminal_lacks_is_replaced(monkeypatch: pytest.Mon
 
 # --- what no module may do -----------------------------------------------------------------------------------------
 
-POSIX_ONLY = {f"os.{name}" for name in dir(os) if name.startswith(("sched_", "getres", "setres", "getpriority"))} | {
-    *(
-        f"os.{name}"
-        for name in "pwrite pread getloadavg mkfifo fork forkpty killpg setsid sysconf statvfs uname".split()
-    ),
-    *(f"os.{name}" for name in "getuid geteuid getgid getpgid getpgrp chown lchown mknod nice wait wait3".split()),
-    *(f"os.{name}" for name in "posix_fallocate posix_fadvise sendfile register_at_fork fchmod fchown".split()),
-    *(f"signal.{name}" for name in "SIGHUP SIGUSR1 SIGUSR2 SIGKILL SIGALRM SIGCHLD SIGPIPE SIGSTOP alarm".split()),
-}
+POSIX_ONLY = re.compile(
+    r"os\.(sched_\w+|(get|set)(res)?[ug]id\w*|get(e[ug]id|pgid|pgrp|sid|loadavg)|setsid|pread|pwrite|fork(pty)?|killpg|"
+    r"mkfifo|mknod|nice|sysconf|statvfs|uname|wait[34]?|l?chown|fchmod|fchown|posix_\w+|sendfile|register_at_fork)|"
+    r"signal\.(SIG(HUP|USR1|USR2|KILL|ALRM|CHLD|PIPE|STOP)|alarm|pause|sigwait|setitimer)"
+)
 MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "pty", "tty", "posix", "multiprocessing"}
 """Those of POSIX, and the processes that are forked there and started anew elsewhere."""
 
@@ -113,13 +109,13 @@ def unguarded(node: ast.AST) -> list[str]:
     if guards(node):
         return []
     found = []
-    if isinstance(node, ast.Attribute) and ast.unparse(node) in POSIX_ONLY:
+    if isinstance(node, ast.Attribute) and POSIX_ONLY.fullmatch(ast.unparse(node)):
         found = [ast.unparse(node)]
     elif isinstance(node, ast.Import):
         found = [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
     elif isinstance(node, ast.ImportFrom) and node.module:
         names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        found = [name for name in names if name.split(".")[0] in MODULES or name in POSIX_ONLY]
+        found = [name for name in names if name.split(".")[0] in MODULES or POSIX_ONLY.fullmatch(name)]
     return found + [name for child in ast.iter_child_nodes(node) for name in unguarded(child)]
 
 

@@ -62,9 +62,10 @@ def test_a_message_is_wrapped_in_a_terminal_but_not_its_commands(
     assert capsys.readouterr().err == wrapped
 
 
-@pytest.mark.parametrize(
-    ("encoding", "expected"), [("cp1252", "Zoë ? ?"), ("cp932", "Zo? あ ?"), ("utf-8", "Zoë あ 🐉")]
-)
+REPLACED = [("cp1252", "Zoë ? ?"), ("cp932", "Zo? あ ?"), ("utf-8", "Zoë あ 🐉")]
+
+
+@pytest.mark.parametrize(("encoding", "expected"), REPLACED)
 def test_only_what_the_terminal_lacks_is_replaced(
     encoding: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

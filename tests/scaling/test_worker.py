@@ -272,14 +272,15 @@ def test_on_windows_ctrl_c_reaches_only_the_worker_and_ctrl_break_has_a_training
             options.append((creationflags, others.get("start_new_session", False)))
             super().__init__(command, **others)
 
-        def send_signal(self, number):
-            sent.append(number)
+        def send_signal(self, sig):
+            sent.append(sig)
             super().send_signal(signal.SIGTERM)
 
     monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 512, raising=False)
     monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
     monkeypatch.setattr(subprocess, "Popen", Process)
-    job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], **worker_module._own_group())
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    job: subprocess.Popen[bytes] = subprocess.Popen(command, **worker_module._own_group())
     worker_module._stop(job)
     assert job.wait(30) == -signal.SIGTERM
     assert (options, sent) == ([(512, False)], [1])

@@ -177,7 +177,7 @@ class Worker:
         if self.jobs > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // self.jobs)))
         logger.info("%s: training; its output is %s", facts.label, output_of(run))
-        process = subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
