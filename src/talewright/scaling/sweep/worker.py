@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -177,13 +177,15 @@ class Worker:
         if self.jobs > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // self.jobs)))
         logger.info("%s: training; its output is %s", facts.label, output_of(run))
-        process: subprocess.Popen[bytes] = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env=environment,
-            **_own_group(),
+            # Ctrl-C must reach only the worker: two signals end a training before it has saved
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
         self.running[frozen.number] = RunningTrial(trial, facts, output, process, set(frozen.intermediate_values))
 
@@ -249,12 +251,6 @@ class Worker:
             for job in self.running.values():
                 self.record_heartbeat(job.trial._trial_id)
         optuna.storages.fail_stale_trials(self.study)  # does nothing where there are no heartbeats
-
-
-def _own_group() -> dict[str, Any]:
-    """Options of Popen by which Ctrl-C reaches only the worker: two signals end a training before it has saved."""
-    windows = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", None)
-    return {"start_new_session": True} if windows is None else {"creationflags": windows}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
