@@ -209,3 +209,22 @@ def test_a_file_system_without_locks_is_no_error(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
     with refuse_if_locked(tmp_path / ".lock", "process 1", str):
         assert (tmp_path / ".lock").read_text() == "process 1"
+
+
+def test_on_windows_a_folder_is_synced_and_takes_the_place_of_an_empty_one(
+    windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished" / "file").write_text("text")
+    synced: list[str] = []
+    sync = os.fsync
+
+    def record(handle: int) -> None:
+        sync(handle)
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", record)
+    publish_folder(tmp_path / "finished", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "text"
+    assert synced == ["file"]
