@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.systems import make_windows
+
 settings.register_profile("talewright", deadline=None)  # first examples pay for imports and warm-up
 settings.load_profile("talewright")
 
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-    if signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background: what a run would leave ignored
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    number = getattr(signal, name, None)
+    if (
+        number is not None and signal.getsignal(number) == signal.SIG_IGN
+    ):  # under nohup, or in the background: what a run would leave ignored
         signal.signal(number, handler)
 
 
@@ -40,3 +45,9 @@ def gpt2_folder(shared: Path) -> Path:
     if not (folder / "vocab.json").is_file():
         pytest.skip(f"no GPT-2 tokenizer files in {folder}")
     return folder
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process finds what it would find on Windows."""
+    make_windows(monkeypatch)

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from talewright.files import read_json, write_text_atomic
+from talewright.errors import UserError
+from talewright.files import (
+    LockedError,
+    atomic_folder,
+    cache_dir,
+    existing_parent,
+    expand_home,
+    portable_name,
+    publish_folder,
+    read_json,
+    refuse_if_locked,
+    rename,
+    shell_word,
+    wait_for_lock,
+    write_text_atomic,
+)
+from tests.systems import sync_no_folder, windows_error
 
 WRITER = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from talewright.files import write_json
 for number in range(150):
     write_json(Path(sys.argv[1]), [sys.argv[2]] * 500)
@@ -37,3 +60,171 @@ def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path: Path)
             write_text_atomic(path, json.dumps("later"))
     assert read_json(path) == "earlier"
     assert [each.name for each in tmp_path.iterdir()] == ["state.json"]
+
+
+# --- other systems -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOTSUP])
+def test_a_folder_is_written_where_folders_cannot_be_synced(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_no_folder(monkeypatch, number)
+    for text in ("first", "second"):
+        with atomic_folder(tmp_path / "folder") as partial:
+            (partial / "file").write_text(text)
+    assert (tmp_path / "folder" / "file").read_text() == "second"
+
+
+def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"), atomic_folder(tmp_path / "folder") as partial:
+        (partial / "file").write_text("text")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_replaced_on_windows(windows: None, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()  # empty: it is free
+    for text in ("first", "second"):
+        with atomic_folder(tmp_path / "folder") as partial:
+            (partial / "file").write_text(text)
+    assert (tmp_path / "folder" / "file").read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_that_is_not_empty_is_not_overwritten(tmp_path: Path) -> None:
+    for name in ("finished", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    with pytest.raises(OSError, match="not empty"):
+        publish_folder(tmp_path / "finished", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "target"
+
+
+def test_a_file_that_a_virus_scanner_has_open_is_replaced_once_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new").write_text("new")
+    errors, replace = [windows_error(5, "new"), windows_error(32, "new")], os.replace
+
+    def replace_later(source: Path, target: Path) -> None:
+        if errors:
+            raise errors.pop()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_later)
+    rename(tmp_path / "new", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_another_error_of_a_rename_is_raised_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+    with pytest.raises(FileNotFoundError):
+        rename(tmp_path / "absent", tmp_path / "file")
+
+
+def test_a_lock_on_windows_names_its_holder_and_ends_with_it(windows: None, tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with refuse_if_locked(path, "process 1", str):
+        with pytest.raises(LockedError, match="process 1"), refuse_if_locked(path, "process 2", str):
+            raise AssertionError("it is held")
+        assert path.read_text() == "process 1"
+    with refuse_if_locked(path, "process 3", str):
+        assert path.read_text() == "process 3"
+
+
+@pytest.mark.parametrize("system", ["windows", "linux"])
+def test_a_lock_is_waited_for_and_deleted(system: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if system == "windows":
+        request.getfixturevalue("windows")
+    events: list[str] = []
+    waiting = threading.Event()
+
+    def wait() -> None:
+        events.append("waits")
+        waiting.set()
+
+    def second() -> None:
+        with wait_for_lock(tmp_path / "target", wait):
+            events.append("second")
+
+    thread = threading.Thread(target=second)
+    with wait_for_lock(tmp_path / "target", wait):
+        thread.start()
+        assert waiting.wait(30)
+        events.append("first")
+    thread.join(30)
+    assert events == ["waits", "first", "second"]
+    assert not list(tmp_path.iterdir())
+
+
+@given(
+    name=st.text(max_size=12) | st.sampled_from(["con", "NUL", "com1.txt", "Lpt9 .x", "a:b", "..", "a. .", "<b>|?*"])
+)
+def test_a_portable_name_is_one_on_windows_and_stays_what_it_is(name: str) -> None:
+    portable = portable_name(name)
+    assert portable
+    assert not set(portable) & {*'<>:"/\\|?*', *map(chr, range(32))}
+    assert portable[-1] not in ". "
+    assert portable.split(".")[0].strip().lower() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
+    assert portable_name(portable) == portable
+
+
+@pytest.mark.parametrize(
+    "name", ["quickstart", "mini-2m", "Märchen 2", "console", "com", "a.b", ".hidden", "nulls.txt"]
+)
+def test_a_name_that_all_systems_accept_is_kept(name: str) -> None:
+    assert portable_name(name) == name
+
+
+def test_a_home_folder_that_is_unknown_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="~nobody-here/x begins with the home folder of a user unknown here"):
+        expand_home("~nobody-here/x")
+    monkeypatch.delenv("TALEWRIGHT_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(UserError, match=r"no home folder .*; set TALEWRIGHT_CACHE"):
+        cache_dir()
+
+
+def test_the_free_space_of_a_missing_drive_is_that_of_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path == Path() and exists(path))
+    assert existing_parent(Path("/z/runs")) == Path()
+
+
+def test_a_path_is_quoted_for_the_shell_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shell_word("my run") == "'my run'"
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert shell_word(r"C:\my runs\a") == r'"C:\my runs\a"'
+    assert shell_word(r"runs\a") == r"runs\a"
+
+
+def test_a_file_system_without_locks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
+    with refuse_if_locked(tmp_path / ".lock", "process 1", str):
+        assert (tmp_path / ".lock").read_text() == "process 1"
+
+
+def test_on_windows_a_folder_is_synced_and_takes_the_place_of_an_empty_one(
+    windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished" / "file").write_text("text")
+    synced: list[str] = []
+    sync = os.fsync
+
+    def record(handle: int) -> None:
+        sync(handle)
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", record)
+    publish_folder(tmp_path / "finished", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "text"
+    assert synced == ["file"]

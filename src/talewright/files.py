@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +22,16 @@ from talewright.errors import UserError
 
 MAX_JSON_BYTES = 64 << 20
 """A manifest of a hundred thousand shards has a fifth of this."""
+IN_USE = (5, 32)
+"""Windows' error numbers for a file that another program, such as a virus scanner, has open: denied, and shared."""
+WAITS = (0.01, 0.05, 0.2, 0.5)
+"""Seconds to wait for such a program before each new try."""
+LOCK_POLL = 0.1
+"""Seconds between two tries for a lock that another process holds."""
+LOCKED_BYTE = 1 << 30
+"""Windows locks bytes, and nobody else may read them: this one is beyond what a lock file or a log holds."""
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows the first dot."""
 
 
 class LockedError(UserError):
@@ -23,14 +39,44 @@ class LockedError(UserError):
 
 
 def cache_dir() -> Path:
-    """Folder for prepared stories and downloads: TALEWRIGHT_CACHE, or ~/.cache/talewright."""
-    named = os.environ.get("TALEWRIGHT_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "talewright"
+    """Folder for prepared stories and downloads: TALEWRIGHT_CACHE, or ~/.cache/talewright.
+
+    Raises UserError if there is no home folder, as for a user that a container does not know.
+    """
+    if named := os.environ.get("TALEWRIGHT_CACHE"):
+        return expand_home(named)
+    try:
+        return Path.home() / ".cache" / "talewright"
+    except RuntimeError:
+        raise UserError("there is no home folder to keep prepared stories in; set TALEWRIGHT_CACHE to one") from None
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with the home folder in place of its `~` or `~user`. Raises UserError if there is no such folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path} begins with the home folder of a user unknown here; write its full path") from None
 
 
 def existing_parent(path: Path) -> Path:
-    """The path itself, or its nearest parent that exists."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    """The path itself, or its nearest parent that exists; the working directory if its drive does not exist."""
+    return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path())
+
+
+def portable_name(name: str) -> str:
+    """The name as one that every system accepts for a file or folder: Windows forbids some characters and words."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", name).rstrip(". ")
+    return f"_{name}" if not name or DEVICES.match(name) else name
+
+
+def shell_word(text: str) -> str:
+    """A path, or another word of a command, as it is typed into this system's shell."""
+    if sys.platform != "win32":
+        return shlex.quote(text)
+    from subprocess import list2cmdline
+
+    return list2cmdline([text])
 
 
 def error_reason(error: Exception) -> str:
@@ -49,10 +95,22 @@ def write_text_atomic(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        rename(part, path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file, over another if there is one, or a folder. If Windows says that it is in use, wait a little."""
+    for wait in (*WAITS, None):
+        try:
+            source.replace(target)
+            return
+        except OSError as error:
+            if wait is None or getattr(error, "winerror", None) not in IN_USE:
+                raise
+            time.sleep(wait)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -119,12 +177,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         yield partial
         if folder.exists():
             shutil.rmtree(replaced, ignore_errors=True)
-            folder.replace(replaced)
+            rename(folder, replaced)
         try:
             publish_folder(partial, folder)
         except OSError:
             if replaced.exists() and not folder.exists():
-                replaced.replace(folder)
+                rename(replaced, folder)
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -135,19 +193,35 @@ def publish_folder(finished: Path, target: Path) -> None:
     """Sync a finished folder to the disk and rename it to `target`, which may exist only as an empty folder."""
     for path in (*finished.rglob("*"), finished):
         _sync(path)
-    finished.replace(target)
+    if target.is_dir():
+        target.rmdir()  # Windows renames over no folder
+    rename(finished, target)
     _sync(target.parent)
 
 
 def remove_folder(folder: Path) -> None:
     """Delete a folder so that its name never stands for a part of it: rename first, then delete."""
     partial = partial_folder(folder)
-    folder.rename(partial)
+    rename(folder, partial)
     shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Wait until a file is on the disk; a folder's list of names too, where the system can."""
+    if path.is_dir():
+        with contextlib.suppress(OSError):  # Windows opens no folder, and some network file systems sync none
+            _open_and_sync(path, os.O_RDONLY)
+        return
+    try:
+        _open_and_sync(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        _open_and_sync(path, os.O_RDWR)  # Windows syncs only what is open for writing
+
+
+def _open_and_sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
@@ -162,7 +236,7 @@ def wait_for_lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold the lock of a folder that is about to be made; if another process holds it, call `on_wait` and wait."""
     path = target.with_name(f".{target.name}.lock")
     while True:
-        with path.open("w") as file:
+        with path.open("ab") as file:
             if not lock_file(file, wait=False):
                 on_wait()
                 lock_file(file, wait=True)
@@ -170,8 +244,19 @@ def wait_for_lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
                 try:
                     yield
                 finally:
-                    path.unlink(missing_ok=True)
-                return
+                    deleted = _delete(path)
+                break
+    if not deleted:
+        _delete(path)  # Windows deletes no open file, so this leaves it to whoever waits
+
+
+def _delete(path: Path) -> bool:
+    """Delete a file; False if the system does not let it go."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        return False
+    return True
 
 
 @contextmanager
@@ -180,7 +265,7 @@ def refuse_if_locked(path: Path, owner: str, message: Callable[[str], str]) -> I
 
     Raises LockedError with `message(owner)` of the current holder, OSError if the file cannot be written.
     """
-    with path.open("a+", encoding="utf-8", errors="replace") as file:
+    with path.open("a+", encoding="utf-8", errors="replace", newline="\n") as file:
         if not lock_file(file, wait=False):
             file.seek(0)
             raise LockedError(message(file.read(200) or "another process"))
@@ -192,13 +277,21 @@ def refuse_if_locked(path: Path, owner: str, message: Callable[[str], str]) -> I
 
 
 def lock_file(file: IO[Any], wait: bool = False) -> bool:
-    """Lock an open file until it is closed; False if another process holds it. True if the system has no locks."""
+    """Lock an open file until it is closed; False if another process holds it. True if its disk has no locks."""
+    while not _try_lock(file):
+        if not wait:
+            return False
+        time.sleep(LOCK_POLL)
+    return True
+
+
+def _try_lock(file: IO[Any]) -> bool:
     try:
         import fcntl
     except ImportError:
-        return True
+        return _try_lock_on_windows(file.fileno())
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
@@ -206,7 +299,22 @@ def lock_file(file: IO[Any], wait: bool = False) -> bool:
     return True
 
 
-def _is_open_file(file: IO[str], path: Path) -> bool:
+def _try_lock_on_windows(handle: int) -> bool:
+    msvcrt: Any = import_module("msvcrt")  # unknown to a type checker elsewhere
+    position = os.lseek(handle, 0, os.SEEK_CUR)
+    os.lseek(handle, LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except PermissionError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    finally:
+        os.lseek(handle, position, os.SEEK_SET)
+    return True
+
+
+def _is_open_file(file: IO[Any], path: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False

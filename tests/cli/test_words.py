@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import textwrap
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talewright.cli.words import print_message, print_pieces, wrap_pieces
+from talewright.cli.words import print_message, print_pieces, replace_unknown_characters, wrap_pieces
 
 PIECES = st.lists(st.text("ab.  \n", max_size=7), max_size=20)
 
@@ -59,3 +60,17 @@ def test_a_message_is_wrapped_in_a_terminal_but_not_its_commands(
     print_message(message)
     wrapped = "one two three four\nfive six\n  talewright generate runs/a --prompt now\n"
     assert capsys.readouterr().err == wrapped
+
+
+REPLACED = [("cp1252", "Zoë ? ?"), ("cp932", "Zo? あ ?"), ("utf-8", "Zoë あ 🐉")]
+
+
+@pytest.mark.parametrize(("encoding", "expected"), REPLACED)
+def test_only_what_the_terminal_lacks_is_replaced(
+    encoding: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding))
+    replace_unknown_characters()
+    print("Zoë あ 🐉", end="", flush=True)
+    assert shown.getvalue().decode(encoding) == expected

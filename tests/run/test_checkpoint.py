@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -11,6 +12,7 @@ from talewright.model.gpt import GPT
 from talewright.run.checkpoint import TrainState, check, load_training, load_weights, save_checkpoint
 from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
+from tests.systems import in_use
 
 SHAPE = ModelConfig(n_layers=2, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=6)
 
@@ -83,3 +85,13 @@ def test_weights_of_another_shape_are_refused_by_name(tmp_path):
     folder = save_checkpoint(tmp_path, *trained(0), TrainState(step=1))
     with pytest.raises(UserError, match=r"blocks\.2\.\S+ as nothing, the recipe says"):
         load_weights(folder, GPT(ModelConfig(**{**SHAPE.__dict__, "n_layers": 3})))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not say which files are mapped")
+def test_a_checkpoint_that_was_read_is_not_held(tmp_path):
+    folder = save_checkpoint(tmp_path, *trained(0), TrainState(step=3))
+    model, optimizer = trained(1)
+    load_training(folder, model, optimizer)
+    assert not in_use(folder)
+    with (folder / "state.json").open():
+        assert in_use(folder)

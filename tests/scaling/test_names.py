@@ -10,6 +10,10 @@ from talewright.scaling.sweep.names import output_of, run_name, trial_label
 POINTS = st.dictionaries(st.sampled_from(["point", "model.d_model", "train.learning_rate"]), st.text(max_size=150))
 
 
+def test_a_point_is_not_named_like_a_device_of_windows():
+    assert run_name({"point": "nul.5"}, 0) == "_nul.5-seed-0"
+
+
 def test_trials_are_named_after_their_point_and_seed():
     assert run_name({"point": "wide"}, 1) == "wide-seed-1"
     assert (

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -289,6 +290,31 @@ def test_jobs_share_the_cores(stub, monkeypatch):
     monkeypatch.setattr(worker_module, "TRAIN", (sys.executable, "-c", code))
     sweep("--jobs", "4")
     assert all(path.read_text() == "2 threads\n" for path in Path("out/runs").glob("*.out"))
+
+
+def test_on_windows_ctrl_c_reaches_only_the_worker(stub, monkeypatch):
+    groups: list[int] = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, command, creationflags=0, **others):
+            groups.append(creationflags)
+            super().__init__(command, **others)
+
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 512, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    sweep()
+    assert set(groups) == {512}
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_training_is_stopped_by_a_signal_that_lets_it_save(windows, monkeypatch):
+    """On Windows, SIGTERM would end it at once."""
+    if windows:
+        monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    sent: list[int] = []
+    job: Any = SimpleNamespace(send_signal=sent.append)
+    worker_module._stop(job)
+    assert sent == [1 if windows else signal.SIGTERM]
 
 
 def test_minutes_of_trials_that_share_the_cores_are_warned_about_once(stub, capsys):

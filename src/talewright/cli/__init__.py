@@ -17,7 +17,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
-from talewright.cli.words import print_message
+from talewright.cli.words import print_message, replace_unknown_characters
 from talewright.errors import LostProcessError, UserError
 from talewright.train.launcher import is_main_process, reports_errors
 from talewright.train.signals import StopSignal
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exits with 0, with 2 after a user's mistake, with 128 + its number after a signal (130 for
     Ctrl-C, 143 for SIGTERM), and with 1 if another process of the training is lost.
     """
+    replace_unknown_characters()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
         print(f"talewright {__version__}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from tyro.conf import Positional, arg
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
+from talewright.files import shell_word
 from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def program() -> str:
         return "talewright"
     script = shutil.which("talewright", path=Path(sys.executable).parent)
     if script is None:
-        return f"{shlex.quote(sys.executable)} -m talewright"
+        return f"{shell_word(sys.executable)} -m talewright"
     inside = Path(script).is_relative_to(Path.cwd())
-    return shlex.quote(os.path.relpath(script) if inside else script)
+    return shell_word(os.path.relpath(script) if inside else script)
 
 
 def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
@@ -182,7 +182,7 @@ def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
 def read_prompts(path: str) -> list[str]:
     """The prompts in a file, one on each line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prompts {path} cannot be read: {error}") from None
     prompts = [line for line in lines if line.strip()]

@@ -1,6 +1,5 @@
 """The command `train`."""
 
-import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ from tyro.conf import OmitArgPrefixes
 from talewright.cli.common import DataOptions, Overrides, exit_if_stopped, hint_on_stop, logger, program
 from talewright.config import BUDGETS, HUB_TINYSTORIES, Recipe, load_recipe
 from talewright.errors import UserError
+from talewright.files import shell_word
 
 
 def train(
@@ -150,7 +150,7 @@ def show_result(folder: Path) -> None:
     if summary is not None:
         logger.info("\n%s", summary)
         advice = [_longer(run.recipe)] if summary.undertrained else []
-    path, look = shlex.quote(str(folder)), "studio" if find_spec("gradio") else "evaluate"
+    path, look = shell_word(str(folder)), "studio" if find_spec("gradio") else "evaluate"
     lines = [f"train --resume {path} {budget}" for budget in advice]
     lines += [f'generate {path} --prompt "Once upon a time"', f"{look} {path}"]
     logger.info("\nNext:\n%s\n", "\n".join(f"  {program()} {line}" for line in lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
@@ -26,6 +27,13 @@ def print_message(text: str) -> None:
         lines = text.split("\n")
         text = "\n".join(line if line.startswith("  ") else "".join(wrap_pieces([line], width)) for line in lines)
     print(text, file=sys.stderr, flush=True)
+
+
+def replace_unknown_characters() -> None:
+    """Print "?" for a character that the terminal's encoding, such as cp1252, lacks. By default, Python raises."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def wrap_pieces(pieces: Iterable[str], width: int) -> Iterator[str]:

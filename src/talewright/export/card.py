@@ -50,7 +50,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         record=record,
         yaml=_recipe_yaml(source.recipe),
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
 
 def _front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:

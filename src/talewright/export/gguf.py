@@ -96,7 +96,7 @@ Or with llama.cpp itself: `llama-completion -m {{place}}/{FILE} -c 0 -p "Once up
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        (folder / MODELFILE).write_text(_modelfile(config.context_length), encoding="utf-8")
+        (folder / MODELFILE).write_text(_modelfile(config.context_length), encoding="utf-8", newline="\n")
 
 
 def _as_llama_cpp(source: ExportSource) -> tuple[str, ModelConfig, Tensors]:

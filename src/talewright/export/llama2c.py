@@ -92,7 +92,7 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
             for name in tensor_order(config):
                 file.write(foreign[name].detach().numpy().astype("<f4").tobytes())
         (folder / TOKENIZER).write_bytes(tokenizer_bin(tokens, ids))
-        (folder / IDS).write_text(json.dumps(ids.tolist()) + "\n", encoding="utf-8")
+        (folder / IDS).write_text(json.dumps(ids.tolist()) + "\n", encoding="utf-8", newline="\n")
         source.tokenizer.save(folder / "tokenizer")
 
 

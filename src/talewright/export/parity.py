@@ -79,7 +79,7 @@ def reader_logits(reader: str, path: Path, stories: Sequence[Sequence[int]]) -> 
         # -P: modules are not searched for in the folder of the program
         program = [sys.executable, "-P", str(READERS / "__init__.py"), str(READERS / f"{reader}.py")]
         command = [*program, str(path.resolve()), str(tokens), str(logits)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=work)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", cwd=work)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
             raise UserError(f"{path} cannot be read in a fresh process: {last}")

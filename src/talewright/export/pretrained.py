@@ -54,7 +54,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> 
     path = folder / "tokenizer.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     values["post_processor"] = _begin_with(EOT, tokenizer.eos_id)
-    path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8", newline="\n")
     path = folder / "tokenizer_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     write_json(path, {**values, "model_max_length": context_length, "padding_side": "left"})

@@ -64,7 +64,7 @@ print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
         write_config(folder, settings, config, source.tokenizer, dtype)
         write_weights(folder, adapter.export_tensors(config, source.model.state_dict()), dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
-        (folder / f"{FILE}.py").write_text(one_file(), encoding="utf-8")
+        (folder / f"{FILE}.py").write_text(one_file(), encoding="utf-8", newline="\n")
 
 
 def one_file() -> str:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from talewright.export.card import public_recipe
 from talewright.export.target import ExportSource, ExportTarget
+from talewright.files import portable_name
 
 APP = '''"""The story studio with the model in this folder: `python app.py`, or as a Hugging Face Space."""
 
@@ -55,14 +56,14 @@ python app.py          # http://127.0.0.1:7860
         from talewright.export.importers import write_run
 
         recipe = public_recipe(source.recipe)
-        run = f"run/{recipe.name}"
+        run = f"run/{portable_name(recipe.name)}"
         write_run(folder / run, recipe, source.model, source.tokenizer, source.step)
         with as_file(files("talewright")) as package:
             shutil.copytree(package, folder / "talewright", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "app.py").write_text(APP.format(run=run), encoding="utf-8")
+        (folder / "app.py").write_text(APP.format(run=run), encoding="utf-8", newline="\n")
         required = [each for each in requires("talewright") or [] if "extra ==" not in each]
         lines = [*required, f"gradio=={version('gradio')}"]
-        (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
     def front_matter(self, source: ExportSource) -> dict[str, Any]:
         return {

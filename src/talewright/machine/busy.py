@@ -42,8 +42,9 @@ class _Waiting:
         self._release = threading.Event()
         self._library = _llvm_openmp()
         self._blocktime = self._library.kmp_get_blocktime() if self._library else 0  # in milliseconds
-        if hasattr(os, "getloadavg") and os.getloadavg()[0] > usable_cpus():
-            self.sleep()
+        with suppress(AttributeError, OSError):  # Windows has no such figure
+            if os.getloadavg()[0] > usable_cpus():
+                self.sleep()
 
     def sleep(self) -> None:
         """Let waiting threads sleep at once."""

@@ -13,7 +13,7 @@ import torch
 
 from talewright.machine.compilers import compiler
 from talewright.machine.device import default_device, device_name, versions
-from talewright.machine.limits import memory_available
+from talewright.machine.limits import memory_available, total_memory
 from talewright.machine.peak import known_peaks
 from talewright.machine.precision import choose_precision
 
@@ -24,14 +24,13 @@ EXTRAS = ("datasets", "pyarrow", "zstandard", "tensorboard", "lightning", "trans
 def machine_facts() -> dict[str, Any]:
     """Versions, device, memory, disk, precision, measured peaks, compiler and optional packages, as plain values."""
     device = default_device()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     return {
         **versions(),
         "system": platform.platform(),
         "device": device_name(device),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "memory_bytes": memory,
+        "memory_bytes": total_memory(),
         "available_memory_bytes": memory_available(),
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
         "precision": choose_precision("auto", device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 from talewright.cpus import CGROUP, OWN_CGROUP, control_groups
+from talewright.machine.windows import windows_memory, windows_peak_memory
 
 NO_LIMIT = 2**60
 """What version 1 of control groups has for no limit is about 2^63."""
@@ -30,8 +32,10 @@ def peak_memory() -> int:
     """Most bytes held so far: on the GPU if there is one, otherwise by this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return windows_peak_memory()
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else size * 1024
 
@@ -40,7 +44,17 @@ def _machine_memory() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
+    except (OSError, StopIteration):  # another system than Linux
+        return windows_memory("available") or total_memory()
+
+
+def total_memory() -> int | None:
+    """Bytes of the machine's memory; None if the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return windows_memory("total")
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
         return None
 
 

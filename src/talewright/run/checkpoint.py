@@ -144,7 +144,8 @@ def load_training(
     shapes, keys_of = {"step": torch.zeros(())}, _state_keys(optimizer)
     _check_fit(path, tensors, {f"{key}.{names[p]}": shapes.get(key, p) for p, keys in keys_of.items() for key in keys})
     for p, keys in keys_of.items():
-        optimizer.state[p] = {key: tensors[f"{key}.{names[p]}"].to(p.device) for key in keys}
+        # copied, so that they do not keep the file mapped: Windows deletes no such file
+        optimizer.state[p] = {key: tensors[f"{key}.{names[p]}"].to(p.device, copy=True) for key in keys}
     return read_state(folder)
 
 

@@ -34,7 +34,7 @@ from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
-from talewright.files import read_json, reject_outside_links, write_json, write_text_atomic
+from talewright.files import expand_home, portable_name, read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.history import History, read_history
@@ -181,7 +181,8 @@ class RunFolder:
 def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
     """The path of a new run: `out`, or the next free runs/NAME-N. Raises UserError if it holds a run already."""
     if out is None:
-        return next(path for n in count(1) if not (path := Path("runs") / f"{recipe.name}-{n}").exists())
+        name = portable_name(recipe.name)
+        return next(path for n in count(1) if not (path := Path("runs") / f"{name}-{n}").exists())
     path = Path(out)
     if path.is_file():
         raise UserError(f"{path} is a file; --out names a folder for the run")
@@ -228,10 +229,10 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     data, tokenizer = recipe.data, recipe.tokenizer
     sources = {name: getattr(data, name) for name in ("source", "valid", "test")}
     data = dataclasses.replace(data, **{name: value and from_anywhere(value) for name, value in sources.items()})
-    if Path(tokenizer.source).expanduser().is_dir():  # otherwise a name on the hub
+    if expand_home(tokenizer.source).is_dir():  # otherwise a name on the hub
         tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
     runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
-    runs = {name: run and str(Path(run).expanduser().absolute()) for name, run in runs.items()}
+    runs = {name: run and str(expand_home(run).absolute()) for name, run in runs.items()}
     train = dataclasses.replace(recipe.train, **runs)
     return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
 

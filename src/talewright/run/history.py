@@ -64,9 +64,9 @@ def write_history(history: History, folder: Path) -> None:
     columns = {"training": history.training, "evaluations": history.evaluations}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "training_history.json").write_text(json.dumps(columns), encoding="utf-8")
+        (folder / "training_history.json").write_text(json.dumps(columns), encoding="utf-8", newline="\n")
         texts = json.dumps(history.samples, ensure_ascii=False, indent=1)
-        (folder / "generated_texts_complete.json").write_text(texts, encoding="utf-8")
+        (folder / "generated_texts_complete.json").write_text(texts, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror}") from None
 

@@ -22,8 +22,8 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises OSError if that fails."""
         self.path, self.pending = path, bytearray()
-        self.handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-        self.size = os.lseek(self.handle, 0, os.SEEK_END)
+        self.file = path.open("ab", buffering=0)
+        self.size = self.file.tell()
 
     def append(self, value: dict[str, Any], **options: Any) -> None:
         self.pending += (json.dumps(value, **options) + "\n").encode()
@@ -33,11 +33,11 @@ class LineFile:
         if not self.pending:
             return
         try:
-            written = os.pwrite(self.handle, self.pending, self.size)
+            written = self.file.write(self.pending)
             if written < len(self.pending):  # a full disk takes a part, and raises at the next byte
-                written += os.pwrite(self.handle, self.pending[written:], self.size + written)
+                written += self.file.write(self.pending[written:])
         except OSError:
-            os.ftruncate(self.handle, self.size)  # no torn line
+            self.file.truncate(self.size)  # no torn line
             raise
         del self.pending[:written]
         self.size += written
@@ -45,10 +45,10 @@ class LineFile:
     def sync(self) -> None:
         """Wait until all lines are on the disk. Raises OSError if that fails."""
         self.flush()
-        os.fsync(self.handle)
+        os.fsync(self.file.fileno())
 
     def close(self) -> None:
-        os.close(self.handle)
+        self.file.close()
 
 
 class RunLog:

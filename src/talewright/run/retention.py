@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import error_reason, partial_folder, remove_folder, replaced_folder, write_text_atomic
+from talewright.files import error_reason, partial_folder, remove_folder, rename, replaced_folder, write_text_atomic
 from talewright.run.checkpoint import FILES, WEIGHTS, TrainState, UnsavedError, check, checkpoint_folder, read_state
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _set_aside_if_damaged(run: Path, step: int) -> bool:
         return False
     aside = folder.with_name(f"damaged-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
-    folder.rename(aside)
+    rename(folder, aside)
     logger.warning("%s is damaged: %s. Renamed to %s", folder, fault, aside.name)
     return True
 
@@ -128,7 +128,7 @@ def _clean_up(run: Path) -> None:
     for step in steps(run):
         shutil.rmtree(replaced_folder(checkpoint_folder(run, step)), ignore_errors=True)
     for path in (run / "checkpoints").glob(replaced_folder(Path("*")).name):
-        path.rename(path.with_name(path.name.removeprefix(".").removesuffix(".replaced")))
+        rename(path, path.with_name(path.name.removeprefix(".").removesuffix(".replaced")))
     for pattern in (partial_folder(Path("*")).name, "*.part"):
         for path in (run / "checkpoints").glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from talewright.config.data import NEW_SOURCE
 from talewright.data.corpus import Corpus
 from talewright.data.preparation.request import is_prepared
 from talewright.errors import UserError
+from talewright.files import shell_word
 from talewright.machine.speeds import Speed
 from talewright.model.cost import count_parameters, training_flops
 from talewright.scaling.law import (
@@ -247,7 +247,7 @@ def _command(budget: str, settings: Mapping[str, str]) -> str:
     for name, value in settings.items():
         if NEW_SOURCE.get(name) != value:  # --data adds these itself
             text = json.loads(value) if value.startswith('"') else value
-            words.append(f"{short.get(name, '--' + name.replace('_', '-'))} {shlex.quote(text)}")
+            words.append(f"{short.get(name, '--' + name.replace('_', '-'))} {shell_word(text)}")
     return " ".join(words)
 
 

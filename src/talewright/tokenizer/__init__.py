@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from talewright.config import TokenizerConfig
 from talewright.errors import UserError
+from talewright.files import expand_home
 from talewright.tokenizer.base import Tokenizer
 
 __all__ = ["Tokenizer", "make_tokenizer"]
@@ -22,7 +22,7 @@ def make_tokenizer(config: TokenizerConfig, vocab_size: int, stories: Callable[[
     Raises UserError if files are not available or the size is too small for all bytes.
     """
     if config.kind == "saved":
-        return Tokenizer.load(Path(config.source).expanduser())
+        return Tokenizer.load(expand_home(config.source))
     if config.kind != "gpt2" and vocab_size < _SMALLEST:
         raise UserError(f"model.vocab_size is {vocab_size}; tokenizer.kind {config.kind} needs {_SMALLEST} or more")
     if config.kind == "bpe":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import sha256_file
+from talewright.files import expand_home, sha256_file
 from talewright.tokenizer.base import Merges, merges_of_json, read_text
 
 TIMEOUT = 5.0
@@ -30,7 +30,7 @@ def load_gpt2(source: str) -> Merges:
 
     Files on this machine are used first, the network last. Read are vocab.json and merges.txt, or else tokenizer.json.
     """
-    folder = Path(source).expanduser()
+    folder = expand_home(source)
     if folder.is_dir():
         found = _read(lambda name: folder / name if (folder / name).is_file() else None)
         if found is None:

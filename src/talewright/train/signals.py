@@ -1,7 +1,8 @@
 """Stop signals: the first one ends the run at the next safe point, a second one ends the process at once.
 
 SIGINT is Ctrl-C; SIGTERM comes before a system kills; SIGHUP comes from a closed terminal; SIGUSR1 comes from a job
-scheduler before time is up. A signal that is ignored, as SIGHUP is under nohup, stays ignored.
+scheduler before time is up; SIGBREAK is Ctrl-Break on Windows, and what a sweep sends there. A signal that is ignored,
+as SIGHUP is under nohup, stays ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any, Self
 
 from talewright.train.launcher import is_main_process
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 SHOW_CURSOR = "\x1b[?25h"  # a live progress line hides it
 
 

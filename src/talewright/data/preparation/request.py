@@ -14,7 +14,7 @@ from talewright.config import DataConfig, TokenizerConfig
 from talewright.data.corpus import is_corpus
 from talewright.data.layout import VERSION
 from talewright.data.sources import HUB, identify, is_bundled
-from talewright.files import cache_dir
+from talewright.files import cache_dir, expand_home
 from talewright.tokenizer import Tokenizer
 
 
@@ -37,7 +37,7 @@ class PreparationRequest:
             data[name] = getattr(self.data, name)
         tokenizer: dict[str, Any] = {"kind": self.tokenizer.kind}
         if self.tokenizer.kind == "saved":  # the same in whatever folder it is
-            tokenizer["fingerprint"] = Tokenizer.load(Path(self.tokenizer.source).expanduser()).fingerprint
+            tokenizer["fingerprint"] = Tokenizer.load(expand_home(self.tokenizer.source)).fingerprint
         elif self.tokenizer.kind != "bpe":
             path = Path(self.tokenizer.source)
             tokenizer["source"] = str(path.resolve()) if path.is_dir() else self.tokenizer.source

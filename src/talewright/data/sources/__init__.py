@@ -14,6 +14,7 @@ from talewright.config import DataConfig
 from talewright.data.layout import SplitName
 from talewright.data.sources.files import SourceFile, open_files, recognize_files
 from talewright.errors import UserError
+from talewright.files import expand_home
 
 HUB = "hub:"
 BUNDLED_STORIES = 20_000
@@ -89,7 +90,7 @@ def from_anywhere(name: str) -> str:
     """The name with absolute paths, so that it is valid in any working directory."""
     if is_bundled(name) or name.startswith(HUB):
         return name
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if glob.has_magic(name) and not path.exists():
         return str(Path(glob.escape(str(Path.cwd()))) / path)
     return str(path.absolute())

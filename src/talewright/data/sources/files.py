@@ -20,6 +20,7 @@ from talewright.data.sources.file_format import FileFormat, RecognizedFile
 from talewright.data.sources.formats import read_records
 from talewright.data.sources.recognize import OPTIONS, SAMPLE_BYTES, is_story_file, recognize
 from talewright.errors import UserError
+from talewright.files import expand_home
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def _log(name: str, found: list[RecognizedFile]) -> None:
 
 def find_files(name: str) -> tuple[list[Path], Path]:
     """The files of a name, sorted, and the folder that their names are relative to. UserError if there are none."""
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if path.is_file():
         return [path], path.parent
     if path.is_dir():

@@ -102,7 +102,7 @@ class GradeFile:
         with self._lock:
             self._grades[key] = grade
             try:
-                with self.path.open("a", encoding="utf-8") as file:
+                with self.path.open("a", encoding="utf-8", newline="\n") as file:
                     file.write(self._separator + json.dumps({"key": key, "grade": grade}) + "\n")
             except OSError as error:
                 raise UserError(f"cannot write {self.path}: {error.strerror}") from None

@@ -98,7 +98,7 @@ def write_run(run: Path, recipe: Recipe, model: GPT, tokenizer: Tokenizer, step:
     state = TrainState(step=step, best_step=step)
     save_checkpoint(run, model, torch.optim.AdamW(model.parameters()), state)
     apply_retention(run, state, 1)
-    (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+    (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8", newline="\n")
 
 
 def _make_recipe(source: str, imported: ImportedModel) -> Recipe:

@@ -29,6 +29,7 @@ from talewright.export.llama2c import (
     tensor_order,
 )
 from talewright.export.vocabulary import BYTES, MAX_PIECE, ScoredPieces, tokenizer_from_pieces
+from talewright.files import expand_home
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.fallback import SPACE
 
@@ -39,7 +40,7 @@ LATER = b"24ka"
 
 def llama2c_file(source: str) -> Path | None:
     """The file of a source that is llama2.c's: a .bin that is not pickled, or the model.bin of an export."""
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if path.is_dir() and not (path / "config.json").exists():
         path = path / MODEL
     if not path.is_file() or path.suffix != ".bin":
@@ -91,7 +92,7 @@ def _find_tokenizer(model: Path, named: str | None, vocab_size: int, ours: bool)
     """The named tokenizer; otherwise that of our own export; otherwise the tokenizer.bin next to the model."""
     own, pieces = model.with_name("tokenizer"), model.with_name(TOKENIZER)
     if named is not None and Path(named).suffix == ".bin":
-        pieces = Path(named).expanduser()
+        pieces = expand_home(named)
     elif named is not None or (ours and own.is_dir()):
         return read_tokenizer(own, named, vocab_size)
     if not pieces.is_file():

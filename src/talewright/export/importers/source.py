@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from talewright.errors import UserError
 from talewright.export.adapters import Tensors
 from talewright.export.hub import TIMEOUT, reach_hub, short_reason
+from talewright.files import expand_home
 
 INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -25,14 +26,14 @@ CONVERT = (
 
 def find_source(source: str) -> Path:
     """The folder of a model: a local folder, or that of a name on the hub, downloaded if it is not here yet."""
-    folder = Path(source).expanduser()
+    folder = expand_home(source)
     if folder.is_file() and folder.suffix in PICKLED:
         raise UserError(f"{source} is not read: {CONVERT}")
     if folder.is_file():
         raise UserError(f"{source} is a file; name the folder that contains it and its config.json")
     if folder.is_dir():
         return folder
-    if source.count("/") > 1 or source.startswith((".", "/", "~")) or "\\" in source:
+    if source.count("/") > 1 or source.startswith((".", "/", "~")) or {*"\\:"} & {*source}:
         raise UserError(f"there is no folder {source}")
     return _download(source)
 

@@ -9,7 +9,7 @@ from typing import Any
 from talewright.config import EOT
 from talewright.errors import UserError
 from talewright.export.vocabulary import same_tokens
-from talewright.files import read_json
+from talewright.files import expand_home, read_json
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.base import merges_of_json
 from talewright.tokenizer.gpt2 import load_gpt2
@@ -24,7 +24,7 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     Raises UserError if there is none, or if it has more ids than the model.
     """
     if other is not None:
-        named = Path(other).expanduser()
+        named = expand_home(other)
         tokenizer = _from_folder(named) if named.is_dir() else Tokenizer.from_merges(load_gpt2(other))
     else:
         tokenizer = _from_folder(folder)

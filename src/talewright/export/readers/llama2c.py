@@ -13,7 +13,8 @@ def reader(path: str) -> Callable[[np.ndarray], np.ndarray]:
     """Reader of an export's folder, or of any model.bin, which may have no `ids.json` next to it."""
     file = Path(path) / "model.bin" if Path(path).is_dir() else Path(path)
     model, numbers = RunCModel(np.fromfile(file, "<f4")), file.with_name("ids.json")
-    ids = np.array(json.loads(numbers.read_text())) if numbers.is_file() else np.arange(len(model.embedding))
+    stored = json.loads(numbers.read_text(encoding="utf-8")) if numbers.is_file() else range(len(model.embedding))
+    ids = np.array(stored)
     return lambda story: model.logits(ids[story])[:, ids]
 
 

@@ -63,7 +63,7 @@ python -m http.server --directory {place} 8000   # then open http://localhost:80
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         (folder / "model").mkdir()
         write_runtime(folder / "runtime")
-        (folder / "model" / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+        (folder / "model" / "tokenizer.json").write_text(tokenizer, encoding="utf-8", newline="\n")
         graph = folder / GRAPHS["f32"]
         write_graph(source.model, graph)
         if dtype != "f32":

@@ -103,7 +103,9 @@ def _download(folder: Path) -> Path:
     command = [npm, "pack", f"onnxruntime-web@{VERSION}", "--ignore-scripts", "--pack-destination", str(folder)]
     logger.info("Downloading onnxruntime-web %s (33 MB) with npm, once", VERSION)
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", timeout=TIMEOUT
+        )
     except subprocess.TimeoutExpired:
         raise UserError(f"npm did not download onnxruntime-web in {TIMEOUT:.0f} s. Try again, {OTHERWISE}") from None
     if done.returncode or not (folder / TARBALL).is_file():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from talewright.files import portable_name
 from talewright.scaling.sweep.reading import POINT
 
 LONGEST_NAME = 100
@@ -28,7 +29,7 @@ def run_name(point: Mapping[str, str], seed: int, taken: Collection[str] = ()) -
     It is none of `taken`, also where case does not count; a number after the point tells it from those.
     """
     text = re.sub(r"[^\w.+-]+", "-", "-".join(_words(point, "-")))
-    base = text[:LONGEST_NAME].strip("-.") or ("point" if point else "recipe")
+    base = portable_name(text[:LONGEST_NAME].strip("-.") or ("point" if point else "recipe"))
     used, name, number = {each.casefold() for each in taken}, f"{base}-seed-{seed}", 2
     while name.casefold() in used:
         name, number = f"{base}-{number}-seed-{seed}", number + 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -45,8 +46,8 @@ logger = logging.getLogger(__name__)
 POLL, REPORT = 0.5, 5
 """Seconds between two looks at the training processes, and between two reports to the study."""
 TRAIN = (sys.executable, "-m", "talewright", "train")
-SIGNALED = (129, 130, 138, 143)
-"""Exit codes of a training that a signal stopped after it had saved: SIGHUP, SIGINT, SIGUSR1, SIGTERM."""
+SIGNALED = (129, 130, 138, 143, 149)
+"""Exit codes of a training that a signal stopped after it had saved: SIGHUP, SIGINT, SIGUSR1, SIGTERM, SIGBREAK."""
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Worker:
         finally:
             for job in self.running.values():
                 if not job.pruned:  # a second signal would end it before it has saved
-                    job.process.terminate()
+                    _stop(job.process)
             for job in self.running.values():
                 job.process.wait()
                 job.output.close()
@@ -146,7 +147,7 @@ class Worker:
             trial.suggest_int("seed", 0, 2**63 - 1)
             if not has_run:
                 run = new_run(self.study, self.storage.get_trial(frozen._trial_id), self.folder)
-            trial.set_user_attr("run", str(run.relative_to(self.folder)))
+            trial.set_user_attr("run", run.relative_to(self.folder).as_posix())
             output = output or _open_locked(output_of(run))
             run.mkdir(exist_ok=True)
             if output is not None:  # a new file's lock is free
@@ -189,7 +190,9 @@ class Worker:
             stdout=output,
             stderr=output,
             env=environment,
-            start_new_session=True,  # Ctrl-C must reach only the worker: two signals end a training before it has saved
+            # Ctrl-C must reach only the worker: two signals end a training before it has saved
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
         self.running[frozen.number] = RunningTrial(trial, facts, output, process, set(frozen.intermediate_values), gpu)
 
@@ -207,7 +210,7 @@ class Worker:
                 self._finish(job, code)
         except UpdateFinishedTrialError:  # its heartbeats came too late, and another worker was given the trial
             logger.warning("%s was finished by another worker", job.facts.label)
-            job.process.terminate()
+            _stop(job.process)
             code = job.process.wait()
         if code is not None:
             job.output.close()
@@ -221,7 +224,7 @@ class Worker:
                 job.trial.report(event["bits_per_byte"], event["step"])
                 if not job.pruned and job.trial.should_prune():
                     job.pruned = True
-                    job.process.terminate()
+                    _stop(job.process)
 
     def _finish(self, job: RunningTrial, code: int) -> None:
         name, trial = job.facts.label, job.trial
@@ -269,6 +272,12 @@ def _visible_gpus() -> list[str]:
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Have a training save and end."""
+    windows = getattr(signal, "CTRL_BREAK_EVENT", None)  # there, terminate() would end it before it has saved
+    process.send_signal(signal.SIGTERM if windows is None else windows)
 
 
 def _open_locked(path: Path) -> IO[bytes] | None:
