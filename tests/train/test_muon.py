@@ -116,7 +116,7 @@ def test_processes_share_the_matrices_of_a_stack(monkeypatch, processes):
     """Each in turn here, some with less to do or nothing: what they send, in order, is the whole result."""
     stack, sent = torch.randn(4, 6, 9, generator=torch.Generator().manual_seed(0)), []
     monkeypatch.setattr(muon.dist, "get_world_size", lambda: processes)
-    monkeypatch.setattr(muon.dist, "all_gather_into_tensor", lambda whole, mine, async_op: sent.append(mine))
+    monkeypatch.setattr(muon.dist, "all_gather", lambda parts, mine, async_op: sent.append(mine))
     for rank in range(processes):
         monkeypatch.setattr(muon.dist, "get_rank", lambda rank=rank: rank)
         received, _ = share_newton_schulz(stack, torch.float32)

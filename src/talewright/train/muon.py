@@ -107,7 +107,7 @@ def share_newton_schulz(matrices: Tensor, dtype: torch.dtype) -> tuple[Tensor, d
         part = matrices[first : first + share]
         mine[: len(part)] = newton_schulz(part, dtype)
     received = mine.new_empty((share * dist.get_world_size(), *matrices.shape[1:]))
-    work = dist.all_gather_into_tensor(received, mine, async_op=True)
+    work = dist.all_gather(list(received.split(share)), mine, async_op=True)
     return received[: len(matrices)], cast(dist.Work, work)
 
 

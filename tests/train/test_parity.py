@@ -78,7 +78,7 @@ def train_in(processes: int, recipes: dict[Path, Recipe], corpus: Corpus, *, res
         values["train"]["devices"] = processes
         runs.append({"recipe": values, "folder": str(folder)})
     plan.write_text(json.dumps({"corpus": str(corpus.folder), "resume": resume, "runs": runs}), encoding="utf-8")
-    command = [sys.executable, "-m", "tests.train.processes", str(plan)]
+    command = [sys.executable, "-m", "tests.train.parity", str(plan)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

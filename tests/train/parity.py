@@ -1,4 +1,4 @@
-"""Trains runs one after another in processes that start once: `python -m tests.train.processes FILE`.
+"""Trains runs one after another in processes that start once: `python -m tests.train.parity FILE`.
 
 The file is JSON: the folder of the prepared stories, whether to resume, and the runs, each a recipe's values and a run
 folder. All have the number of processes of the first. What they learned is in the logs of the run folders.
