@@ -68,10 +68,10 @@ def test_a_matrix_without_a_gradient_stays():
     assert not optimizer.state
 
 
-def matrices_with_gradients(seed: int = 0) -> dict[nn.Parameter, list[int]]:
+def matrices_with_gradients(seed: int = 0) -> dict[torch.Tensor, list[int]]:
     """Five matrices of three shapes, one of them stacked, with drawn gradients."""
     generator = torch.Generator().manual_seed(seed)
-    found: dict[nn.Parameter, list[int]] = {}
+    found: dict[torch.Tensor, list[int]] = {}
     for rows, columns, sizes in ((8, 8, [8]), (24, 8, [8, 8, 8]), (16, 8, [16]), (8, 16, [8]), (8, 16, [8])):
         matrix = nn.Parameter(torch.randn(rows, columns, generator=generator))
         matrix.grad = torch.randn(rows, columns, generator=generator)

@@ -132,10 +132,9 @@ def test_a_run_goes_on_in_another_number_of_processes(make_recipe, small_corpus,
     name, folder = "rows; muon; accumulation", tmp_path / "run"
     for number, processes in enumerate((2, 4, 2, 1)):
         changes["train"]["max_steps"] = STOP * (number + 1)
-        recipe = make_recipe(name, changes)
-        train_in(processes, {folder: recipe}, small_corpus, resume=number > 0)
+        train_in(processes, {folder: make_recipe(name, changes)}, small_corpus, resume=number > 0)
     found = [event["loss"] for event in read_log(folder / "log.jsonl") if event["event"] == "step"]
-    train_small(recipe, small_corpus, tmp_path / "one")
+    train_small(make_recipe(name, changes), small_corpus, tmp_path / "one")
     expected = [event["loss"] for event in read_log(tmp_path / "one" / "log.jsonl") if event["event"] == "step"]
     assert len(expected) == 4 * STOP
     assert found == pytest.approx(expected, rel=1e-5)
