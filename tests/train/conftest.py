@@ -16,7 +16,7 @@ from talewright.data import Batches, Corpus, prepare
 from talewright.evaluate.likelihood import Likelihood, score_stories
 from talewright.model.gpt import GPT
 from talewright.train.distillation import open_teacher
-from talewright.train.distributed import launch
+from talewright.train.distributed import DistributedContext, launch
 from talewright.train.hooks import Callbacks
 from talewright.train.loop import Outcome, fit
 from talewright.train.progress import TrainingProgress
@@ -91,11 +91,16 @@ def small(small_values: dict[str, Any]) -> Callable[..., Recipe]:
 @pytest.fixture(scope="session")
 def teacher_run(small_values: dict[str, Any], small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a wider model, without dropout, on the same stories."""
-    model = {**small_values["model"], "d_model": 24, "d_ff": 48, "context_length": 20, "dropout": 0.0}
-    recipe = recipe_from_dict({**small_values, "model": model, "data": {**small_values["data"], "sequence_length": 16}})
-    run = tmp_path_factory.mktemp("teacher") / "run"
-    train_small(recipe, small_corpus, run)
-    small_corpus.tokenizer.save(run / "tokenizer")
+    return train_teacher(small_values, small_corpus, tmp_path_factory.mktemp("teacher") / "run", 16)
+
+
+def train_teacher(small_values: dict[str, Any], corpus: Corpus, run: Path, sequence_length: int) -> Path:
+    """Train a model that is wider than the small one, and sees a little more than `sequence_length`."""
+    model = {**small_values["model"], "d_model": 24, "d_ff": 48, "context_length": sequence_length + 4, "dropout": 0.0}
+    data = {**small_values["data"], "sequence_length": sequence_length}
+    recipe = recipe_from_dict({**small_values, "model": model, "data": data})
+    train_small(recipe, corpus, run)
+    corpus.tokenizer.save(run / "tokenizer")
     (run / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
     return run
 
@@ -111,9 +116,10 @@ def train_small(
     resume: bool = False,
     at_evaluation: Callable[[int], None] = lambda number: None,
     shown: IO[str] | None = None,
+    distributed: DistributedContext | None = None,
 ) -> Outcome:
     """Train into `run`. `at_evaluation` gets the number of each evaluation as it begins, 0 for that of the untrained
-    model; `shown` gets what a person sees.
+    model; `shown` gets what a person sees. The processes are `distributed`, or are started.
     """
     run.mkdir(exist_ok=True)
     evaluations = 0 if resume else -1
@@ -127,5 +133,5 @@ def train_small(
     callbacks = Callbacks(evaluate, lambda model, tokenizer, prompt, seed: f"{prompt} {seed}")
     progress = TrainingProgress(Console(file=shown, width=1000) if shown else Console(quiet=True))
     teacher = open_teacher(recipe, corpus)
-    batches, distributed = batches_of(recipe, corpus), launch(recipe)
+    batches, distributed = batches_of(recipe, corpus), distributed or launch(recipe)
     return fit(recipe, distributed, corpus, batches, run, callbacks, resume=resume, teacher=teacher, progress=progress)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from talewright.train.muon import Muon, newton_schulz
+from talewright.train import muon
+from talewright.train.muon import Muon, newton_schulz, share_newton_schulz
 
 
 def orthogonal(gradient: np.ndarray) -> np.ndarray:
@@ -64,3 +66,66 @@ def test_a_matrix_without_a_gradient_stays():
     optimizer.step()
     assert torch.equal(still, torch.ones(4, 4))
     assert not optimizer.state
+
+
+def matrices_with_gradients(seed: int = 0) -> dict[torch.Tensor, list[int]]:
+    """Five matrices of three shapes, one of them stacked, with drawn gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[torch.Tensor, list[int]] = {}
+    for rows, columns, sizes in ((8, 8, [8]), (24, 8, [8, 8, 8]), (16, 8, [16]), (8, 16, [8]), (8, 16, [8])):
+        matrix = nn.Parameter(torch.randn(rows, columns, generator=generator))
+        matrix.grad = torch.randn(rows, columns, generator=generator)
+        found[matrix] = sizes
+    return found
+
+
+def contents(optimizer: Muon) -> list[torch.Tensor]:
+    """Copies of all weights and of all momentum."""
+    weights = [p.detach().clone() for p in optimizer.split_sizes]
+    return weights + [optimizer.state[p]["momentum_buffer"].clone() for p in optimizer.split_sizes]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_found_inf_leaves_weights_and_momentum_as_they_were(value):
+    optimizer = Muon(matrices_with_gradients(), 0.1, 0.2, 0.9)
+    optimizer.step()
+    before = contents(optimizer)
+    for number, p in enumerate(optimizer.split_sizes):
+        assert p.grad is not None
+        p.grad[0, 0] = value if number % 2 else 1e38  # what overflowed somewhere is finite elsewhere
+    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(contents(optimizer), before, strict=True))
+
+
+def test_found_inf_of_zero_changes_no_bit():
+    """Neither where the host reads it, nor where the device does."""
+    plain, read, on_device = (Muon(matrices_with_gradients(), 0.1, 0.2, 0.9) for _ in range(3))
+    read.found_inf = torch.tensor(0.0)
+    for _ in range(3):
+        plain.step()
+        read.step()
+        on_device.update(torch.tensor(False))
+    for a, b, c in zip(contents(plain), contents(read), contents(on_device), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+def test_processes_share_the_matrices_of_a_stack(monkeypatch, processes):
+    """Each in turn here, some with less to do or nothing: what they send, in order, is the whole result."""
+    stack, sent = torch.randn(4, 6, 9, generator=torch.Generator().manual_seed(0)), []
+    monkeypatch.setattr(muon.dist, "get_world_size", lambda: processes)
+    monkeypatch.setattr(muon.dist, "all_gather", lambda parts, mine, async_op: sent.append(mine))
+    for rank in range(processes):
+        monkeypatch.setattr(muon.dist, "get_rank", lambda rank=rank: rank)
+        received, _ = share_newton_schulz(stack, torch.float32)
+        assert received.shape == stack.shape
+    assert len({each.shape for each in sent}) == 1
+    torch.testing.assert_close(torch.cat(sent)[: len(stack)], newton_schulz(stack, torch.float32))
+
+
+def test_in_float32_a_matrix_becomes_orthogonal_exactly():
+    drawn = torch.randn(1, 12, 30, generator=torch.Generator().manual_seed(0))
+    found = newton_schulz(drawn, torch.float32)
+    np.testing.assert_allclose(found[0].numpy(), orthogonal(drawn[0].double().numpy()), atol=1e-4)

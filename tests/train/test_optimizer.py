@@ -6,7 +6,8 @@ import torch
 
 from talewright.config import ModelConfig, OptimizerConfig
 from talewright.model.gpt import GPT
-from talewright.train.optimizer import make_optimizer
+from talewright.train.muon import Muon
+from talewright.train.optimizer import CombinedOptimizer, make_optimizer
 from tests.train.test_muon import orthogonal
 
 SHAPE = ModelConfig(
@@ -75,3 +76,13 @@ def test_muons_matrices_have_a_learning_rate_of_their_own_or_the_same():
     for own, expected in ((None, {0.01}), (0.02, {0.01, 0.02})):
         config = OptimizerConfig(kind="muon", matrix_learning_rate=own)
         assert {group["initial_lr"] for group in make_optimizer(GPT(SHAPE), config, 0.01).param_groups} == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float32)]
+)
+def test_muons_products_have_the_precision_of_the_models(precision, dtype):
+    made = make_optimizer(GPT(SHAPE), OptimizerConfig(kind="muon"), 0.01, precision)
+    assert isinstance(made, CombinedOptimizer)
+    muon = next(part for part in made.optimizers if isinstance(part, Muon))
+    assert muon.dtype == dtype

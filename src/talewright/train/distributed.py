@@ -163,7 +163,11 @@ def attempt(function: Callable[[], T]) -> Callable[[], T]:
 
 
 def per_rank_batch(recipe: Recipe, world_size: int) -> tuple[int, int]:
-    """Micro-batch and accumulation of each process; all processes together make the recipe's batch."""
+    """Micro-batch and accumulation of each process; all processes together make the recipe's batch.
+
+    The losses are those of one process, but for rounding; with dropout only where the accumulation is divided. Dropout
+    is drawn for a whole micro-batch at once, in a GPU's kernels too, so that a divided one draws other numbers.
+    """
     micro_batch, accumulation = recipe.train.micro_batch, recipe.train.accumulation
     if accumulation % world_size == 0:
         return micro_batch, accumulation // world_size

@@ -58,7 +58,8 @@ class StoryModule(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.model, self.recipe.optimizer, self.recipe.train.learning_rate)
+        precision = "bf16" if "bf16" in str(self.trainer.precision) else "fp32"
+        optimizer = make_optimizer(self.model, self.recipe.optimizer, self.recipe.train.learning_rate, precision)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

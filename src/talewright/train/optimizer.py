@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from talewright.config import OptimizerConfig
+from talewright.machine import Precision
 from talewright.model.gpt import GPT, Block
 from talewright.train.muon import Muon
 
 
-def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: GPT, config: OptimizerConfig, learning_rate: float, precision: Precision = "bf16"
+) -> torch.optim.Optimizer:
     """The recipe's optimizer. Weight decay applies to matrices and embeddings, not to vectors (norms and biases).
 
     With `muon`, Muon updates the matrices of the blocks, and AdamW the embeddings, the output layer and all vectors.
+    `precision` is that of Muon's matrix products, except that fp16, whose range is too small for them, becomes fp32.
     Each parameter group has its peak learning rate as `initial_lr`, like those of torch's schedulers.
     """
     matrices = projections(model) if config.kind == "muon" else {}
@@ -30,7 +34,8 @@ def make_optimizer(model: GPT, config: OptimizerConfig, learning_rate: float) ->
     ]
     if matrices:
         peak = config.matrix_learning_rate or learning_rate
-        optimizers.append(Muon(matrices, peak, config.weight_decay, config.momentum))
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        optimizers.append(Muon(matrices, peak, config.weight_decay, config.momentum, dtype))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

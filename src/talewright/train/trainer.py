@@ -55,7 +55,7 @@ class Trainer:
         self.micro_batch, self.accumulation = per_rank_batch(recipe, fabric.world_size)
         torch.manual_seed(recipe.seed)
         self.model = GPT(recipe.model)
-        self.optimizer = make_optimizer(self.model, recipe.optimizer, recipe.train.learning_rate)
+        self.optimizer = make_optimizer(self.model, recipe.optimizer, recipe.train.learning_rate, self.precision)
         if initial is not None and initial.is_dir():
             load_weights(initial, self.model)
         self.average = WeightAverage(self.model, recipe.train.average) if recipe.train.average else None
