@@ -40,7 +40,7 @@ def test_the_loss_falls(small: Small, precision: str, optimizer: str, record_pro
     record_property("first loss", found[0])
     record_property("last loss", found[-1])
     assert found[0] == pytest.approx(math.log(512), rel=0.03)
-    assert found[-1] < found[0] - 1
+    assert found[-1] < found[0] - 0.7
     assert trainer.precision == precision
     assert trainer.state.step == 20
 
