@@ -38,15 +38,16 @@ def write_report(path: Path, title: str, facts: dict[str, Any], rows: Sequence[d
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The lines of a Markdown table."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
     return ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {cell(each)}" for key, each in value.items())
     return "" if value is None else " ".join(str(value).replace("|", "\\|").split())
 
 

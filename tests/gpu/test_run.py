@@ -100,7 +100,7 @@ def test_an_export_equals_the_model_in_transformers(run: Path, tmp_path: Path) -
     assert record["verified"]
 
 
-@pytest.mark.parametrize("command", ["generate", "evaluate"])
+@pytest.mark.parametrize("command", ["generate", pytest.param("evaluate", marks=pytest.mark.slow)])
 def test_commands_run_on_the_device_they_are_given(
     run: Path, command: str, device: torch.device, capsys: pytest.CaptureFixture[str]
 ) -> None:
