@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from benchmarks.gpu_report import cell, machine, table, write_report
+
 from talewright.config import Recipe, load_recipe, recipe_from_dict, recipe_to_dict
 from talewright.errors import UserError
 from talewright.generate.benchmark import bench_generation
@@ -103,27 +103,27 @@ def all_parts(device: torch.device) -> Iterator[Part]:
     recipes = {name: load_recipe(name) if device.type == "cuda" else stand_in(name) for name in FOUR + LADDER}
     large = with_batch(recipes["gpt2-124m"], LARGE_BATCH if device.type == "cuda" else 8, 1)
     compiled = device.type == "cuda"
-    yield training("gpt2-124m", large, device, "auto", compiled)
-    yield training("gpt2-124m", recipes["gpt2-124m"], device, "fp16", compiled)
+    yield training(large, device, "auto", compiled)
+    yield training(recipes["gpt2-124m"], device, "fp16", compiled)
     for name in FOUR:
-        yield training(name, recipes[name], device, "auto", compiled)
+        yield training(recipes[name], device, "auto", compiled)
     for name in FOUR:
-        yield from (generation(name, recipes[name], batch) for batch in (1, 64))
+        yield from (generation(recipes[name], batch) for batch in (1, 64))
     for name in reversed(LADDER):
-        yield training(name, recipes[name], device, "auto", False)
+        yield training(recipes[name], device, "auto", False)
     for name in reversed(LADDER):
-        yield from (generation(name, recipes[name], batch) for batch in (1, 64))
+        yield from (generation(recipes[name], batch) for batch in (1, 64))
     if compiled:
         for name in FOUR:
-            yield training(name, recipes[name], device, "auto", False)
+            yield training(recipes[name], device, "auto", False)
         for name in reversed(LADDER):
-            yield training(name, recipes[name], device, "auto", True)
+            yield training(recipes[name], device, "auto", True)
 
 
-def training(name: str, recipe: Recipe, device: torch.device, precision: str, compiled: bool) -> Part:
+def training(recipe: Recipe, device: torch.device, precision: str, compiled: bool) -> Part:
     """Training with the recipe's batch."""
     batch = recipe.train.micro_batch * recipe.train.accumulation
-    labels = {"what": "train", "recipe": name, "batch": batch, "tokens_per_step": batch * recipe.sequence_length}
+    labels = {"what": "train", "recipe": recipe.name, "batch": batch, "tokens_per_step": batch * recipe.sequence_length}
     train = dataclasses.replace(recipe.train, precision=precision, compile=compiled, accelerator=device.type)
     recipe = dataclasses.replace(recipe, train=train)
 
@@ -143,10 +143,10 @@ def training(name: str, recipe: Recipe, device: torch.device, precision: str, co
             "warm_up_seconds": figures["warm_up_seconds"],
         }
 
-    return Part({**labels, "asked": f"{precision}, {'compiled' if compiled else 'eager'}"}, measure)
+    return Part({**labels, "options": f"{precision}, {'compiled' if compiled else 'eager'}"}, measure)
 
 
-def generation(name: str, recipe: Recipe, batch: int) -> Part:
+def generation(recipe: Recipe, batch: int) -> Part:
     """Generation of texts of the context's length."""
 
     def measure() -> dict[str, Any]:
@@ -154,7 +154,7 @@ def generation(name: str, recipe: Recipe, batch: int) -> Part:
         memory = figures["peak_memory_bytes"] / 2**30
         return {"precision": "fp32", "tokens_per_second": figures["tokens_per_second"], "peak_memory_gib": memory}
 
-    return Part({"what": "generate", "recipe": name, "batch": batch}, measure)
+    return Part({"what": "generate", "recipe": recipe.name, "batch": batch}, measure)
 
 
 def measured(parts: Iterator[Part], seconds: float) -> Iterator[dict[str, Any]]:
@@ -237,7 +237,7 @@ def stand_in(name: str) -> Recipe:
     values["model"] |= sizes | heads
     values["train"] |= {"micro_batch": 4, "accumulation": 2}
     values["data"] |= {"sequence_length": None, "stride": None}
-    return recipe_from_dict(values)
+    return recipe_from_dict({**values, "name": f"stand-in for {name}"})
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["mini-2m", "story-1m"])
 def test_a_recipe_is_trained_and_generated_with(name: str, device: torch.device) -> None:
     recipe = gpu.stand_in(name)
-    parts = [gpu.training(name, recipe, device, "auto", False), gpu.generation(name, recipe, 3)]
+    parts = [gpu.training(recipe, device, "auto", False), gpu.generation(recipe, 3)]
     trained, generated = gpu.measured(iter(parts), 60.0)
     assert (trained["batch"], trained["micro_batch"], trained["tokens_per_step"]) == (8, 8, 256)
     assert trained["tokens_per_second"] > 0
@@ -40,7 +40,7 @@ def test_every_recipe_is_measured_in_training_and_in_generation(device: torch.de
     parts = list(gpu.all_parts(device))
     for what in ("train", "generate"):
         found = {part.labels["recipe"] for part in parts if part.labels["what"] == what}
-        assert found == {*gpu.FOUR, *gpu.LADDER}
+        assert {name.removeprefix("stand-in for ") for name in found} == {*gpu.FOUR, *gpu.LADDER}
 
 
 def test_a_part_that_takes_too_long_is_cut_and_later_ones_do_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,8 +48,8 @@ def test_a_part_that_takes_too_long_is_cut_and_later_ones_do_not_begin(monkeypat
     before = signal.getsignal(signal.SIGALRM)
     sleeping, quick = gpu.Part({"what": "sleep"}, lambda: time.sleep(30) or {}), gpu.Part({}, lambda: {"value": 1})
     started = time.monotonic()
-    first, second, third = gpu.measured(iter([quick, sleeping, quick]), 1.0)
-    assert time.monotonic() - started < 10
+    first, second, third = gpu.measured(iter([quick, sleeping, quick]), 4.0)
+    assert time.monotonic() - started < 20
     assert first["value"] == 1
     assert second["what"] == "sleep"
     assert second["note"].startswith("cut after")

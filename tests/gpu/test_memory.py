@@ -52,7 +52,11 @@ def test_the_estimate_is_close_to_what_training_takes(
 
 
 def test_a_training_that_does_not_fit_is_refused_with_a_smaller_micro_batch(
-    small: Small, cuda: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: Small,
+    cuda: torch.device,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (160 * 2**20, 2**33))
     torch.cuda.empty_cache()

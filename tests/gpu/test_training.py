@@ -136,9 +136,7 @@ def _small_batch(name: str, device: torch.device) -> Recipe:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_no_step_waits_for_the_device(small: Small, cuda: torch.device, precision: str, optimizer: str) -> None:
-    trainer = make_trainer(
-        small(model={"dropout": 0.1}, optimizer={"kind": optimizer}, train={"precision": precision})
-    )
+    trainer = make_trainer(small(model={"dropout": 0.1}, optimizer={"kind": optimizer}, train={"precision": precision}))
     train(trainer, 3)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
