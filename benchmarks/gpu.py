@@ -237,7 +237,7 @@ def stand_in(name: str) -> Recipe:
     values["model"] |= sizes | heads
     values["train"] |= {"micro_batch": 4, "accumulation": 2}
     values["data"] |= {"sequence_length": None, "stride": None}
-    return recipe_from_dict({**values, "name": f"stand-in for {name}"})
+    return recipe_from_dict({**values, "name": f"{name}-stand-in"})
 
 
 if __name__ == "__main__":
