@@ -42,7 +42,7 @@ def test_the_loss_falls(small: Small, precision: str, optimizer: str, record_pro
     assert found[0] == pytest.approx(math.log(512), rel=0.03)
     assert found[-1] < found[0] - 0.7
     assert trainer.precision == precision
-    assert trainer.state.step == 20
+    assert trainer.state.step == len(found) >= 15  # in fp16 the first steps may overflow
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -88,7 +88,8 @@ def test_dropout_differs_by_step_and_is_the_same_for_the_same_seed(small: Small)
     for seed in (1, 1, 2):
         recipe = small(seed=seed, model={"dropout": 0.5}, train={"learning_rate": 1e-30, "precision": "fp32"})
         found.append(losses(train(make_trainer(recipe, SameBatch(recipe)), 3)))
-    assert len(set(found[0])) == 3  # the weights and the tokens are the same: only the masks differ
+    first, second, third = found[0]  # of the same weights and the same tokens: only the masks differ
+    assert min(abs(first - second), abs(second - third), abs(first - third)) > 5e-4
     assert found[0] == pytest.approx(found[1], abs=1e-5)
     assert found[0] != pytest.approx(found[2], abs=1e-5)
 
@@ -162,6 +163,8 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
 def test_attention_runs_in_a_fused_kernel(small: Small, cuda: torch.device, kind: str, precision: str) -> None:
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         pytest.skip("this GPU has no bf16")
+    if kind == "grouped queries" and torch.cuda.get_device_capability(cuda) < (8, 0):
+        pytest.skip("this GPU has no flash attention, the only fused kernel with grouped queries")
     trainer = make_trainer(small(model=ATTENTIONS[kind], train={"precision": precision}))
     with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):  # raises where neither can run
         assert losses(train(trainer, 2))
