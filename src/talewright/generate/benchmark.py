@@ -13,7 +13,6 @@ from talewright.generate.batching import GenerationBatch
 from talewright.generate.quantization import BYTES, WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import default_device, keep_heap
-from talewright.machine.device import synchronize
 from talewright.machine.peak import matmul_peak
 from talewright.machine.throughput import throughput
 from talewright.model.cost import forward_flops
@@ -32,11 +31,9 @@ def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: Weig
     while len(rates) < 2 or time.perf_counter() < end:  # the first warms up
         sampling = Sampling(top_p=None, max_new_tokens=length, seed=len(rates))  # top-p is slow on random weights
         samples = GenerationBatch(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
-        synchronize(device)
         started = time.perf_counter()
         while samples.running:
             samples.step()
-        synchronize(device)
         rates.append(batch * samples.steps / (time.perf_counter() - started))
     rate = statistics.median(rates[1:])
     peak = matmul_peak(device, torch.float32)
