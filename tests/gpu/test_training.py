@@ -130,7 +130,7 @@ def _small_batch(name: str, device: torch.device) -> Recipe:
     values = recipe_to_dict(load_recipe(name))
     values["train"] |= {"micro_batch": 2, "accumulation": 1, "compile": False, "accelerator": device.type}
     if device.type == "cpu":
-        values["data"]["sequence_length"] = 64
+        values["data"] |= {"sequence_length": 64, "stride": None}
     return recipe_from_dict(values)
 
 
