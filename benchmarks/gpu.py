@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def all_parts(device: torch.device) -> Iterator[Part]:
-    """The parts, the most telling first: the last ones may find no time left."""
+    """The parts, the most important first: the last ones may find no time left."""
     recipes = {name: load_recipe(name) if device.type == "cuda" else stand_in(name) for name in FOUR + LADDER}
     large = with_batch(recipes["gpt2-124m"], LARGE_BATCH if device.type == "cuda" else 8, 1)
     compiled = device.type == "cuda"
