@@ -2,6 +2,7 @@
 #
 #   make demo PYTHON=python3.12              another Python
 #   make train ARGS="--data stories.txt --minutes 20"
+#   make test-gpu BIN=/path/to/venv/bin      an environment that exists, in place of .venv: nothing is installed
 #
 # On Linux, torch from PyPI brings CUDA: several GB. A machine without an NVIDIA GPU needs only the CPU build, a tenth of
 # that: set PIP_EXTRA_INDEX_URL to PyTorch's CPU index (see pytorch.org's install page) before the first `make`.
@@ -11,6 +12,12 @@ ARGS ?=
 WORKERS ?= 2
 STORIES ?=
 GPT2 ?=
+# test-gpu and bench-gpu: cuda, or cpu to try them without a GPU; where their results go; FULL=1 trains gpt2-124m from its
+# first step to its last, on the stories of the folder TINYSTORIES (train.txt, valid.txt) if it is given.
+DEVICE ?= cuda
+OUT ?= build/gpu
+FULL ?=
+TINYSTORIES ?=
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e
@@ -25,10 +32,14 @@ PEERS := .venv-bench/.installed
 LISTS := pyproject.toml constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
 SMOKE := tests/config tests/model tests/cli/test_common.py tests/test_files.py tests/test_cli.py::test_the_whole_path
+# A BIN of one's own needs no installation, and its pytest no plugins: the settings of pyproject.toml are not used.
+GPU_SETUP = $(if $(filter .venv/bin,$(BIN)),$(DEV))
+ON_DEVICE = PYTHONPATH="$(CURDIR)/src:$(CURDIR)" $(if $(filter cpu,$(DEVICE)),CUDA_VISIBLE_DEVICES=) $(BIN)/python
+FOLDERS = $(if $(TINYSTORIES),--tinystories "$(TINYSTORIES)") $(if $(GPT2),--gpt2 "$(GPT2)")
 CODE := $(wildcard src tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup train smoke test test-all lint bench clean
+.PHONY: help demo setup train smoke test test-all test-gpu lint bench bench-gpu clean
 
 help: ## list what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -51,6 +62,10 @@ test: $(DEV) ## the tests, but for the slow ones: about a quarter of an hour on 
 test-all: $(DEV) ## all tests: longer
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
+test-gpu: $(GPU_SETUP) ## the tests of an NVIDIA GPU, in under four minutes: results in build/gpu/test-gpu.md and .json
+	TALEWRIGHT_TEST_DEVICE=$(DEVICE) TALEWRIGHT_TEST_REPORT="$(abspath $(OUT))" $(ON_DEVICE) -m pytest -q -rs \
+		-o addopts= -p no:cacheprovider --confcutdir=tests/gpu tests/gpu $(ARGS)
+
 lint: $(DEV) ## lint, format and types
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -58,6 +73,9 @@ lint: $(DEV) ## lint, format and types
 
 bench: $(PEERS) ## ours beside transformers, litgpt, llama.cpp, tokenizers: make bench STORIES=stories.txt GPT2=folder
 	@cd benchmarks && PYTHON=../.venv-bench/bin/python ./all.sh $(abspath $(STORIES)) $(abspath $(GPT2))
+
+bench-gpu: $(GPU_SETUP) ## the speed of an NVIDIA GPU, in under four minutes; or FULL=1: results in build/gpu
+	$(ON_DEVICE) -m benchmarks.gpu --device $(DEVICE) --out "$(OUT)" $(if $(FULL),--full $(FOLDERS))
 
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
