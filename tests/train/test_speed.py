@@ -54,7 +54,7 @@ def test_another_shape_is_another_setup(name):
 
 
 def test_compiling_is_assumed_until_a_run_was_timed(no_measuring, monkeypatch):
-    monkeypatch.setattr("talewright.train.distributed.compiler", lambda: "g++")
+    monkeypatch.setattr("talewright.train.compilation.compiler", lambda: "g++")
     compiled = recipe(**{"train.compile": "true"})
     record_speed(setup_name(compiled, False), 4, Speed(100.0))
     assert training_speed(compiled) == Speed(100 * COMPILED_GAIN, COMPILE_SECONDS)

@@ -16,6 +16,8 @@ from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
 from talewright.run.retention import apply_retention, find_checkpoint, steps
 from talewright.tokenizer import Tokenizer
+from talewright.train.distributed import DistributedContext
+from talewright.train.evaluation import score_in_parts
 from talewright.train.metrics import MetricsLogger, Score
 from talewright.train.seeds import derived_seed
 from talewright.train.signals import StopSignal
@@ -90,9 +92,15 @@ class Hooks:
         return int(self.trainer.budget.evaluations(step, seconds, self.train.evaluate_every) + 1e-9)
 
     def score(self) -> Score:
-        with self.trainer.fabric.autocast():
-            model = self.trainer.evaluated_model
-            return self.callbacks.evaluate(model, self.stories, self.sizes, self.tokenizer.eos_id)
+        """The score on the validation stories, each process doing its part; the same in all."""
+        trainer = self.trainer
+
+        def evaluate(stories: list[np.ndarray], sizes: np.ndarray) -> Score:
+            return self.callbacks.evaluate(trainer.evaluated_model, stories, sizes, self.tokenizer.eos_id)
+
+        with trainer.fabric.autocast():
+            distributed = DistributedContext(trainer.fabric, trainer.precision)
+            return score_in_parts(evaluate, self.stories, self.sizes, distributed)
 
     def sample(self, prompt: str) -> str:
         seed = derived_seed(self.trainer.recipe.seed, self.state.step)

@@ -11,7 +11,7 @@ from talewright.data import Batches, Corpus
 from talewright.machine import keep_heap
 from talewright.run.checkpoint import TrainState
 from talewright.run.folder import INITIAL
-from talewright.run.retention import find_checkpoint, recover, steps
+from talewright.run.retention import recover
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext
 from talewright.train.hooks import Callbacks, Hooks
@@ -57,7 +57,7 @@ def fit(
     state, budget = trainer.state, trainer.budget
     metrics = MetricsLogger(recipe, distributed, run, progress)
     hooks = Hooks(trainer, corpus, run, callbacks, metrics)
-    with StopSignal(interruptible=True) as stop, progress if fabric.is_global_zero else nullcontext():
+    with StopSignal(interruptible=fabric.world_size == 1) as stop, progress if fabric.is_global_zero else nullcontext():
         metrics.start(state, batches.split, budget, trainer.compiled, resumed=checkpoint is not None)
         signal = None
         with closing(metrics):
@@ -87,7 +87,10 @@ def fit(
 
 def _newest_checkpoint(run: Path, distributed: DistributedContext) -> Path | None:
     """The checkpoint to resume from, after the main process has repaired the folder."""
-    if distributed.fabric.is_global_zero:
-        recover(run)
-    distributed.fabric.barrier()
-    return find_checkpoint(run, "last") if steps(run) else None
+
+    def newest() -> str | None:
+        folder = recover(run)
+        return folder and str(folder)
+
+    checkpoint = distributed.decide(newest)
+    return checkpoint and Path(checkpoint)

@@ -20,7 +20,8 @@ from talewright.machine.speeds import Speed, processor_name, read_speed, record_
 from talewright.model.cost import training_flops
 from talewright.run.log import read_log
 from talewright.train.benchmark import RandomBatches
-from talewright.train.distributed import CPU_FLOPS, launch, should_compile
+from talewright.train.compilation import CPU_FLOPS, should_compile
+from talewright.train.distributed import launch
 from talewright.train.schedule import Budget
 from talewright.train.trainer import Trainer
 

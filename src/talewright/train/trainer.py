@@ -17,8 +17,9 @@ from talewright.machine.busy import adapt_to_load
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
 from talewright.run.checkpoint import TrainState, load_training, load_weights
+from talewright.train.compilation import should_compile
 from talewright.train.distillation import Teacher, TeacherOutput
-from talewright.train.distributed import DistributedContext, per_rank_batch, should_compile
+from talewright.train.distributed import DistributedContext, per_rank_batch
 from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
 from talewright.train.schedule import Budget, lr_multiplier
