@@ -16,10 +16,12 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 SET_DEVICE, TUN, PLAIN_PACKETS = 0x400454CA, 0x0001, 0x1000  # of linux/if_tun.h
 INTERFACE = "tun0"
+ADDRESSES = ["10.99.0.1", "10.99.0.2"]
 
 
 def what_links_lack() -> str | None:
@@ -38,7 +40,7 @@ def what_links_lack() -> str | None:
 
 
 class Link:
-    """Namespaces `names` with the `addresses` 10.99.0.1 and 10.99.0.2. Use as a context manager.
+    """The nodes `node1` and `node2`, which know each other by these names. Use as a context manager.
 
     Each packet arrives `delay` seconds later; the fraction `loss` of them never does, and none does while `cut`.
     """
@@ -46,23 +48,25 @@ class Link:
     def __init__(self, delay: float = 0.0, loss: float = 0.0) -> None:
         self.delay, self.loss, self.cut = delay, loss, False
         self.carried = 0
-        self.names = [f"node{number}-{os.getpid()}" for number in (1, 2)]
-        self.addresses = ["10.99.0.1", "10.99.0.2"]
+        self.namespaces = [f"node{number}-{os.getpid()}" for number in (1, 2)]
         self._devices: list[int] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._carry, daemon=True)
 
     def __enter__(self) -> Link:
-        for number, (name, address) in enumerate(zip(self.names, self.addresses, strict=True)):
+        for number, name in enumerate(self.namespaces):
             device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             self._devices.append(device)
             interface = f"tw{number}-{os.getpid()}"
             fcntl.ioctl(device, SET_DEVICE, struct.pack("16sH", interface.encode(), TUN | PLAIN_PACKETS))
             _ip("netns", "add", name)
             _ip("link", "set", interface, "netns", name, "name", INTERFACE)
-            _ip("-n", name, "address", "add", f"{address}/24", "dev", INTERFACE)
+            _ip("-n", name, "address", "add", f"{ADDRESSES[number]}/24", "dev", INTERFACE)
             _ip("-n", name, "link", "set", INTERFACE, "up")
             _ip("-n", name, "link", "set", "lo", "up")
+            hosts = Path("/etc/netns", name, "hosts")  # `ip netns exec` shows it as /etc/hosts
+            hosts.parent.mkdir(parents=True)
+            hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{ADDRESSES[n]} node{n + 1}\n" for n in (0, 1)))
         self._thread.start()
         return self
 
@@ -71,8 +75,14 @@ class Link:
         self._thread.join()
         for device in self._devices:
             os.close(device)
-        for name in self.names:
+        for name in self.namespaces:
             _ip("netns", "del", name)
+            shutil.rmtree(Path("/etc/netns", name))
+
+    def on_node(self, number: int, command: Sequence[str]) -> list[str]:
+        """The command that runs `command` on the node of this number, 0 or 1."""
+        as_host = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', f"node{number + 1}"]
+        return ["ip", "netns", "exec", self.namespaces[number], *as_host, *command]
 
     def _carry(self) -> None:
         draw, first, second = random.Random(1), *self._devices

@@ -31,12 +31,12 @@ class Nodes:
         return [self.start_node(0), self.start_node(1)]
 
     def start_node(self, number: int) -> Process:
-        first, own = (self.link.addresses[0], self.link.addresses[number]) if self.link else ("127.0.0.1",) * 2
-        enter = ["ip", "netns", "exec", self.link.names[number]] if self.link else []
-        command = [*enter, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-        command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{first}:{self.port}", "--local-addr", own]
+        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        first = "node1" if self.link else "127.0.0.1"
+        command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{first}:{self.port}"]
         command += ["--max-restarts", str(self.restarts), "-m", "talewright", "train"]
         command += self.place.options(self.run, "--resume", "auto")
+        command = self.link.on_node(number, command) if self.link else command
         variables = {"GLOO_SOCKET_IFNAME": INTERFACE if self.link else "lo"}
         return self.place.start(command, f"{self.run}.{number}", variables)
 
