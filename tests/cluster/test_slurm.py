@@ -38,7 +38,6 @@ def test_a_job_whose_time_is_up_is_saved_queued_again_and_finished(slurm, place)
     place.wait_for_step("slurm", 10)
     slurm.run("scancel", "--signal=USR1", job)  # as SLURM itself does before the time limit: to the processes of srun
     wait_until(lambda: slurm.state(job)["Restarts"] == "1", 60, "the job is queued again")
-    assert not slurm.state(job)["JobState"] == "FAILED"
     last = place.losses("slurm")[-1][0]
     assert 10 <= last < 60
     wait_until(lambda: slurm.state(job)["JobState"] == "PENDING", 60, "the job waits")
@@ -56,4 +55,5 @@ def test_a_mistake_fails_the_job_and_is_not_queued_again(slurm, place):
     wait_until(lambda: slurm.state(job)["JobState"] == "FAILED", 120, "the job failed")
     assert (slurm.state(job)["ExitCode"], slurm.state(job)["Restarts"]) == ("2:0", "0")
     said = (place.folder / "wrong.out").read_text()
-    assert said.count("model.n_heads") == 1, said
+    assert said.count("model.n_heads is 5") == 2, said  # each node finds it by itself, before they meet
+    assert "Traceback" not in said
