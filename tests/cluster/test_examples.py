@@ -45,7 +45,7 @@ def understood(monkeypatch):
 
 
 def run_with_fakes(script: str, folder: Path, fakes: dict[str, str], **environment: str) -> tuple[int, list[list[str]]]:
-    """Run a bash script in which some programs only note their words, and then do as told. Returns its exit code and
+    """Run a bash script in which some programs only note their words, and then end as asked. Returns its exit code and
     the words of each call.
     """
     for name, body in fakes.items():

@@ -37,7 +37,8 @@ class Nodes:
         command += ["--max-restarts", str(self.restarts), "-m", "talewright", "train"]
         command += self.place.options(self.run, "--resume", "auto")
         command = self.link.on_node(number, command) if self.link else command
-        variables = {"GLOO_SOCKET_IFNAME": INTERFACE if self.link else "lo"}
+        # without it, a process that starts again may read where one that is gone could be reached
+        variables = {"GLOO_SOCKET_IFNAME": INTERFACE if self.link else "lo", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
         return self.place.start(command, f"{self.run}.{number}", variables)
 
     def finish(self, nodes: list[Process]) -> None:
