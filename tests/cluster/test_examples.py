@@ -109,8 +109,8 @@ def test_the_skypilot_task_has_skypilots_schema():
 
 
 def test_the_commands_of_the_guide_are_understood(understood):
-    text = GUIDE.read_text().replace("\\\n", " ")
-    commands = [shlex.split(line, comments=True) for line in re.findall(r"^torchrun .*$", text, re.MULTILINE)]
+    blocks = "".join(re.findall(r"^```\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+    commands = [shlex.split(line) for line in re.findall(r"^torchrun .*$", blocks, re.MULTILINE)]
     assert len(commands) >= 2
     for words in commands:
         torchrun, _ = understood(words)
