@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -183,7 +184,8 @@ def _environment(launched: Launched | None, nodes: int) -> ClusterEnvironment:
     """Named to Fabric, which would otherwise guess it, from leftover variables too."""
     if launched:
         kinds = {TORCHRUN: TorchElasticEnvironment, SLURM: SLURMEnvironment, KUBEFLOW: KubeflowEnvironment}
-        return kinds[launched.launcher]()
+        with warnings.catch_warnings(action="ignore"):  # Fabric misses srun where the job's name is `bash`
+            return kinds[launched.launcher]()
     if nodes > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
         raise UserError(
             f"train.nodes is {nodes}: start with torchrun, srun or Kubeflow, or set MASTER_ADDR, MASTER_PORT and "
@@ -252,7 +254,7 @@ def _is_first_to_report() -> bool:
         store = dist.distributed_c10d._get_default_store()
         store.set_timeout(timedelta(seconds=5))
         return store.add("lost process reported", 1) == 1 or is_main_process()
-    except RuntimeError:  # the store was the main process's, and went with it
+    except (RuntimeError, ValueError):  # the store was the main process's, and went with it
         return True
 
 

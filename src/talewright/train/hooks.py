@@ -16,7 +16,6 @@ from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
 from talewright.run.retention import apply_retention, find_checkpoint, steps
 from talewright.tokenizer import Tokenizer
-from talewright.train.distributed import DistributedContext
 from talewright.train.evaluation import score_in_parts
 from talewright.train.metrics import MetricsLogger, Score
 from talewright.train.seeds import derived_seed
@@ -99,8 +98,7 @@ class Hooks:
             return self.callbacks.evaluate(trainer.evaluated_model, stories, sizes, self.tokenizer.eos_id)
 
         with trainer.fabric.autocast():
-            distributed = DistributedContext(trainer.fabric, trainer.precision)
-            return score_in_parts(evaluate, self.stories, self.sizes, distributed)
+            return score_in_parts(evaluate, self.stories, self.sizes, trainer.distributed)
 
     def sample(self, prompt: str) -> str:
         seed = derived_seed(self.trainer.recipe.seed, self.state.step)

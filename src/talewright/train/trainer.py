@@ -42,6 +42,7 @@ class Trainer:
     ) -> None:
         """Training starts at step 0, from the weights in the folder `initial` if it exists, or at a checkpoint."""
         self.recipe, self.batches, self.teacher = recipe, batches, teacher
+        self.distributed = distributed
         self.fabric, self.precision = distributed.fabric, distributed.precision
         fabric = self.fabric
         self.budget = Budget.of(recipe.train, batches.samples_per_epoch, recipe.sequence_length)
