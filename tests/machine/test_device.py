@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import platform
-import shutil
 
 import pytest
 import torch
 
-from talewright.machine import compiler, default_device, device_name, versions
+from talewright.machine import default_device, device_name, versions
 from talewright.version import __version__
 
 
@@ -33,16 +32,6 @@ def test_the_gpus_have_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
     assert device_name(torch.device("cuda"), 4) == "4 x NVIDIA H100"
     assert device_name(torch.device("mps")) == "Apple GPU"
-
-
-def test_the_compiler_is_the_one_that_is_set_or_the_first_one_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == "clang++" else None)
-    assert compiler() == "/bin/clang++"
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert compiler() is None
-    monkeypatch.setenv("CXX", "icpx")
-    assert compiler() == "icpx"
 
 
 def test_versions_are_those_that_run() -> None:

@@ -1,49 +1,82 @@
+"""Where a run compiles its model, and what happens where that fails."""
+
 from __future__ import annotations
+
+import logging
+from functools import partial
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch import Tensor, nn
+from torch._dynamo.backends.common import aot_autograd
 
-from talewright.errors import UserError
+from talewright.config import load_recipe
 from talewright.machine import compiler
+from talewright.machine.speeds import Speed, record_speed
 from talewright.run.log import read_log
 from talewright.train import compilation
-from talewright.train.compilation import should_compile
+from talewright.train.compilation import compiled, should_compile
 from talewright.train.schedule import Budget
+from talewright.train.setup_name import setup_name
 from tests.train.conftest import train_small
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CPU, GPU, APPLE = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 MINUTES = Budget(max_steps=None, max_seconds=600)
 MODEL = {"norm": "rmsnorm", "dropout": 0.0}
 
 
-@pytest.fixture(params=[True, False], ids=["compiler", "no compiler"])
-def has_compiler(request, monkeypatch):
-    monkeypatch.setattr(compilation, "compiler", lambda: "g++" if request.param else None)
-    return request.param
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """A machine with a compiler, a slow processor and a fast GPU, that has trained nothing yet."""
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(compilation, "compile_failure", lambda device_type: None)
+    monkeypatch.setattr(compilation, "known_peak", lambda device, precision: 5e14 if device.type == "cuda" else 2e11)
+    compilation._works.cache_clear()
+    yield
+    compilation._works.cache_clear()
 
 
-def test_what_is_asked_for_is_done(small, has_compiler):
-    for device in (CPU, GPU):
-        assert not should_compile(small(train={"compile": False}), device, MINUTES)
-    assert should_compile(small(train={"compile": True}), GPU, MINUTES)
-    if has_compiler:
-        assert should_compile(small(train={"compile": True}), CPU, MINUTES)
-    else:
-        with pytest.raises(UserError, match="no C\\+\\+ compiler"):
-            should_compile(small(train={"compile": True}), CPU, MINUTES)
+@pytest.fixture
+def broken(monkeypatch):
+    monkeypatch.setattr(compilation, "compile_failure", lambda device_type: "it is broken; repair it")
 
 
-def test_auto_compiles_on_a_gpu_and_nowhere_without_a_compiler(small, has_compiler):
-    recipe = small(train={"compile": "auto"}, model=MODEL)
-    assert should_compile(recipe, GPU, Budget(max_steps=1, max_seconds=None))
-    assert should_compile(recipe, CPU, MINUTES) is has_compiler
-    assert not should_compile(recipe, torch.device("mps"), MINUTES)
+@pytest.mark.parametrize("device", [CPU, GPU, APPLE])
+def test_what_is_asked_for_is_done(small, device):
+    assert not should_compile(small(train={"compile": False}), device, MINUTES)
+    assert should_compile(small(train={"compile": True}), device, Budget(max_steps=1, max_seconds=1.0))
+
+
+@pytest.mark.parametrize("wanted", [True, "auto"])
+def test_without_a_working_compiler_one_warning_says_so(small, broken, caplog, wanted):
+    recipe = small(train={"compile": wanted}, model=MODEL)
+    assert not any(should_compile(recipe, CPU, MINUTES) for _ in range(3))
+    assert [record.getMessage() for record in caplog.records] == [
+        "training without torch.compile: it is broken; repair it"
+    ]
+
+
+def test_nothing_is_said_or_tried_where_compiling_is_not_wanted(small, monkeypatch, caplog):
+    monkeypatch.setattr(compilation, "compile_failure", None)  # calling it would raise
+    assert not should_compile(small(train={"compile": False}, model=MODEL), CPU, MINUTES)
+    assert not should_compile(small(train={"compile": "auto"}, model=MODEL), CPU, Budget(None, 90))
+    assert not caplog.records
+
+
+def test_one_of_several_processes_names_itself(small, broken, monkeypatch, caplog):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    assert not should_compile(small(train={"compile": True}), CPU, MINUTES)
+    assert "process 1 of 2 is training without torch.compile" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("model", "budget", "expected"),
     [
         (MODEL, MINUTES, True),
+        (MODEL, Budget(max_steps=None, max_seconds=300), True),
         (MODEL, Budget(max_steps=None, max_seconds=90), False),
         (MODEL, Budget(max_steps=100, max_seconds=None), False),
         (MODEL, Budget(max_steps=10**9, max_seconds=None), True),
@@ -53,10 +86,114 @@ def test_auto_compiles_on_a_gpu_and_nowhere_without_a_compiler(small, has_compil
         ({**MODEL, "dropout": 0.1}, MINUTES, False),
     ],
 )
-def test_auto_compiles_on_a_cpu_where_it_pays(small, monkeypatch, model, budget, expected):
-    monkeypatch.setattr(compilation, "compiler", lambda: "g++")
+def test_auto_compiles_on_a_cpu_where_it_pays(small, model, budget, expected):
     recipe = small(train={"compile": "auto"}, model=model)
     assert should_compile(recipe, CPU, budget) is expected
+    assert not should_compile(recipe, APPLE, budget)
+
+
+def test_a_fast_processor_needs_more_steps(monkeypatch):
+    recipe, budget = load_recipe("story-1m"), Budget(max_steps=3_000, max_seconds=None)
+    monkeypatch.setattr(compilation, "known_peak", lambda device, precision: 2e11)
+    assert should_compile(recipe, CPU, budget)
+    monkeypatch.setattr(compilation, "known_peak", lambda device, precision: 1e13)
+    assert not should_compile(recipe, CPU, budget)
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize(("seconds", "expected"), [(0.4, True), (0.1, False)])
+def test_a_speed_measured_before_is_what_counts(monkeypatch, device, seconds, expected):
+    recipe = load_recipe("story-1m")
+    tokens = recipe.train.micro_batch * recipe.train.accumulation * recipe.sequence_length
+    record_speed(setup_name(recipe, False), recipe.train.micro_batch, Speed(tokens / seconds))
+    monkeypatch.setattr(compilation, "known_peak", None)
+    assert should_compile(recipe, device, Budget(max_steps=1000, max_seconds=None)) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "expected"),
+    [
+        ("quickstart", Budget(None, 90), False),  # talewright demo
+        ("gpt2-124m", Budget(None, 300), False),
+        ("gpt2-124m", Budget(None, 600), True),
+        ("gpt2-124m", Budget(1_000, None), False),
+        ("gpt2-124m", Budget(45_000, None), True),  # launching 900 kernels a step takes 9 ms
+        ("story-125m", Budget(400, None), False),
+        ("story-125m", Budget(4_000, None), True),  # 1e14 FLOPs a step
+        ("story-125m", Budget(4_000, 90), False),
+    ],
+)
+def test_auto_compiles_on_a_gpu_where_it_pays(name, budget, expected):
+    assert should_compile(load_recipe(name), GPU, budget) is expected
+
+
+class Doubler(nn.Module):
+    """A module whose method draws a random number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def double(self, x: Tensor) -> Tensor:
+        return 2 * self.weight * x + torch.rand(())
+
+
+def interpret(graph, inputs):
+    return make_boxed_func(graph.forward)
+
+
+def fail(graph, inputs):
+    raise RuntimeError("no code for you")
+
+
+BACKENDS = {
+    "works": aot_autograd(fw_compiler=interpret),
+    "forward fails": fail,
+    "backward fails": aot_autograd(fw_compiler=interpret, bw_compiler=fail),
+}
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_failed_compilation_leaves_eager_execution_and_one_warning(kind, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING, "talewright")
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=BACKENDS[kind]))
+    module, x = Doubler(), torch.arange(3.0)
+    double = compiled(module.double)
+    torch.manual_seed(5)
+    found = [double(x), double(x)]
+    torch.manual_seed(5)
+    torch.testing.assert_close(found, [module.double(x), module.double(x)])
+    assert module.weight.grad is None
+    found[1].sum().backward()
+    torch.testing.assert_close(module.weight.grad, 2 * x)
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("talewright")]
+    assert len(messages) == (kind != "works")
+    assert all("without torch.compile" in message and "no code for you" in message for message in messages)
+
+
+def test_compiled_code_is_what_runs(monkeypatch):
+    ran = []
+
+    def backend(graph, inputs):
+        return lambda *arguments: ran.append(1) or graph(*arguments)
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    double = compiled(Doubler().double)
+    for _ in range(3):
+        double(torch.ones(3))
+    assert len(ran) == 4  # the first call runs twice
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), KeyboardInterrupt()])
+def test_what_is_no_failure_of_the_compiler_is_raised(error, monkeypatch):
+    def run(*arguments):
+        raise error
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: run)
+    with pytest.raises(type(error)):
+        compiled(Doubler().double)(torch.ones(3))
 
 
 @pytest.mark.slow
@@ -65,10 +202,10 @@ def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_pa
     """With a teacher, which changes what the compiled model is given."""
     shape = {**MODEL, "positions": "rotary", "activation": "swiglu", "qk_norm": True}
     more = {"teacher": str(teacher_run), "max_steps": 6}
-    for compiled in (False, True):
-        recipe = small(model=shape, train={**more, "compile": compiled}, optimizer={"kind": "muon"})
-        train_small(recipe, small_corpus, tmp_path / str(compiled))
-    eager, compiled = (
+    for wanted in (False, True):
+        recipe = small(model=shape, train={**more, "compile": wanted}, optimizer={"kind": "muon"})
+        train_small(recipe, small_corpus, tmp_path / str(wanted))
+    eager, fast = (
         [
             (event["loss"], event["plain_loss"])
             for event in read_log(tmp_path / name / "log.jsonl")
@@ -77,4 +214,4 @@ def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_pa
         for name in ("False", "True")
     )
     assert len(eager) == 6
-    assert compiled == [pytest.approx(losses, rel=1e-3) for losses in eager]
+    assert fast == [pytest.approx(losses, rel=1e-3) for losses in eager]

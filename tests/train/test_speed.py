@@ -9,7 +9,8 @@ import pytest
 from talewright.config import load_recipe
 from talewright.machine.speeds import Speed, read_speed, record_speed
 from talewright.train import speed as module
-from talewright.train.speed import COMPILE_SECONDS, COMPILED_GAIN, record_run, setup_name, training_speed
+from talewright.train.setup_name import setup_name
+from talewright.train.speed import COMPILED_GAIN, record_run, training_speed
 
 SMALL = {
     "model.n_layers": "1",
@@ -54,10 +55,10 @@ def test_another_shape_is_another_setup(name):
 
 
 def test_compiling_is_assumed_until_a_run_was_timed(no_measuring, monkeypatch):
-    monkeypatch.setattr("talewright.train.compilation.compiler", lambda: "g++")
+    monkeypatch.setattr("talewright.train.speed.should_compile", lambda recipe, device, budget: True)
     compiled = recipe(**{"train.compile": "true"})
     record_speed(setup_name(compiled, False), 4, Speed(100.0))
-    assert training_speed(compiled) == Speed(100 * COMPILED_GAIN, COMPILE_SECONDS)
+    assert training_speed(compiled) == Speed(100 * COMPILED_GAIN, 45.0)
     record_speed(setup_name(compiled, True), 4, Speed(170.0, 20.0))
     assert training_speed(compiled) == Speed(170.0, 20.0)
 

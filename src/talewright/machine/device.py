@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import sys
 
 import torch
@@ -27,11 +25,6 @@ def device_name(device: torch.device, processes: int = 1) -> str:
     else:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "Apple GPU"
     return name if processes == 1 else f"{processes} x {name}"
-
-
-def compiler() -> str | None:
-    """The C++ compiler that torch.compile would use on a CPU, or None."""
-    return os.environ.get("CXX") or next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from talewright.machine.device import compiler, default_device, device_name, versions
+from talewright.machine.compilers import compiler
+from talewright.machine.device import default_device, device_name, versions
 from talewright.machine.peak import machine_peaks
 from talewright.machine.precision import choose_precision
 

@@ -1,11 +1,9 @@
-"""Two ways of writing out attention: for training on a CPU, and for whoever wants to see the scores.
-
-Elsewhere `gpt.Attention` calls torch's fused kernel.
-"""
+"""Three ways to compute attention: torch's fused kernels, blocks for training on a CPU, and scores for inspection."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.model.dropout import dropout
@@ -34,6 +32,18 @@ def blocked_attention(
             scores = torch.baddbmm(mask, q[:, start:stop], k[:, first:stop].mT, alpha=scale)  # mask + scale * q k^T
             out.append(dropout(scores.softmax(-1), rate) @ v[:, first:stop])
     return torch.cat(out, 1).view(B, H, T, d)
+
+
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, rate: float
+) -> Tensor:
+    """softmax(scale * q k^T) v by torch's own kernels; `rate` is the dropout of the weights: (B, H, T, d)."""
+    groups = q.shape[1] // k.shape[1]
+    # On a GPU, FlashAttention reads shared heads itself, but takes no mask and only 16 bits, float16 only of newer
+    # cards. torch's other fused kernel does not share heads before torch 2.10, and without one every score is held.
+    if groups > 1 and q.device.type != "cpu" and (mask is not None or q.dtype != torch.bfloat16):
+        k, v, groups = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), 1
+    return F.scaled_dot_product_attention(q, k, v, mask, rate, causal, scale=scale, enable_gqa=groups > 1)
 
 
 def attention_scores(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:

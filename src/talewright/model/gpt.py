@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
-from talewright.model.attention import blocked_attention
+from talewright.model.attention import blocked_attention, fused_attention
 from talewright.model.dropout import dropout
 from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.masks import AttentionMetadata, attention_metadata
@@ -54,9 +54,8 @@ class Attention(nn.Module):
         rate = self.dropout if self.training else 0.0
         if q.device.type == "cpu" and metadata.own_keys:
             return blocked_attention(q, k, v, self.window, self.scale, rate)
-        mask, grouped = metadata.masks[self.window], self.n_heads != self.kv_heads
-        causal = mask is None and metadata.causal
-        return F.scaled_dot_product_attention(q, k, v, mask, rate, causal, scale=self.scale, enable_gqa=grouped)
+        mask = metadata.masks[self.window]
+        return fused_attention(q, k, v, mask, mask is None and metadata.causal, self.scale, rate)
 
 
 class MLP(nn.Module):

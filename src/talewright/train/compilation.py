@@ -1,39 +1,137 @@
-"""Whether to compile the model."""
+"""Whether to compile the model, and a compiled model that falls back to eager execution."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
+from functools import cache
+from types import MethodType
+from typing import Any, cast
 
 import torch
+import torch.distributed
+from torch import Tensor, nn
 
 from talewright.config import Recipe
-from talewright.errors import UserError
-from talewright.machine import compiler
+from talewright.machine import choose_precision, compile_failure
+from talewright.machine.compilers import explain_failure
+from talewright.machine.peak import known_peak
+from talewright.machine.speeds import read_speed
 from talewright.model.cost import training_flops
 from talewright.train.schedule import Budget
+from talewright.train.setup_name import setup_name
+
+logger = logging.getLogger(__name__)
 
 CPU_FLOPS = 1e11
-"""Approximate FLOP/s of training on two cores."""
-MIN_COMPILE_SECONDS = 300.0
-"""Shorter training does not repay half a minute of compiling."""
+"""Approximate FLOP/s of eager training on two cores without matrix units."""
+CPU_UTILIZATION, GPU_UTILIZATION = 0.2, 0.4
+"""Fraction of the peak of matrix products that eager training reaches; on a GPU at the very most."""
+KERNELS, LAUNCH_SECONDS = 75, 10e-6
+"""Kernels that an eager GPU launches for a layer and a micro-batch, forward and backward, and the time of a launch."""
+PAYS_AFTER = 6.5
+"""Length of a run, in compile times, from which compiling pays. A compiled step takes about three quarters of the eager
+time, so a run breaks even after four compile times; the rest is for compile times that vary."""
 
 
 def should_compile(recipe: Recipe, device: torch.device, budget: Budget) -> bool:
-    """Whether to use torch.compile: what the recipe says, or for `auto`, where it is available and saves time."""
-    wanted = recipe.train.compile
-    if wanted is True and device.type == "cpu" and compiler() is None:
-        raise UserError("train.compile is true, and there is no C++ compiler here; install g++, or leave it on auto")
-    if wanted != "auto" or device.type == "cuda":
-        return wanted is not False
-    return device.type == "cpu" and compiler() is not None and _saves_time_on_cpu(recipe, budget)
+    """Whether to use torch.compile: where the recipe wants it and it works here; otherwise with one warning.
 
-
-def _saves_time_on_cpu(recipe: Recipe, budget: Budget) -> bool:
-    """Compiling takes half a minute. It fuses the many small operators of our RMSNorm and what comes with it, a third
-    of such a model's step. LayerNorm is one operator already, and dropout is slower when compiled.
+    `train.compile: auto` wants it if the run lasts at least `PAYS_AFTER` times as long as compiling (`compile_seconds`)
+    by its time budget, or by its steps and an estimate of their time in eager execution. On a CPU the model must also
+    have RMSNorm and no dropout: our RMSNorm has many small operators to fuse, a third of such a model's step. LayerNorm
+    is one operator already, and dropout is slower when compiled. On Apple's GPU auto never compiles.
     """
-    tokens = recipe.train.micro_batch * recipe.train.accumulation * recipe.sequence_length
-    step_seconds = training_flops(recipe.model, recipe.sequence_length) * tokens / CPU_FLOPS
-    steps_limit = math.inf if budget.max_steps is None else step_seconds * budget.max_steps
-    seconds = min(steps_limit, math.inf if budget.max_seconds is None else budget.max_seconds)
-    return seconds >= MIN_COMPILE_SECONDS and recipe.model.norm == "rmsnorm" and not recipe.model.dropout
+    wanted = recipe.train.compile
+    if wanted is False or (wanted == "auto" and not _pays(recipe, device, budget)):
+        return False
+    return _works(device.type)
+
+
+def compile_seconds(recipe: Recipe, device: torch.device) -> float:
+    """Time of compiling the recipe's model for the first time: on two CPU cores 32 to 77 s were measured
+    (docs/LOG.md); on a GPU it is assumed.
+    """
+    return 45.0 if device.type == "cpu" else 30.0 + 2.0 * recipe.model.n_layers
+
+
+def compiled(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The compiled method of an nn.Module; if its graph cannot be compiled, the method itself, with one warning.
+
+    The first call runs forward and backward once more beforehand, because torch compiles the backward graph only when
+    it is needed. That leaves random numbers and gradients as they were.
+    """
+    fast, chosen = torch.compile(method, fullgraph=True, dynamic=False), None
+    module = cast(nn.Module, cast(MethodType, method).__self__)
+
+    def call(*arguments: Any) -> Tensor:
+        nonlocal chosen
+        if chosen is None:
+            failure = _failure(fast, module, arguments)
+            if failure is not None:
+                _warn(failure)
+            chosen = fast if failure is None else method
+        return chosen(*arguments)
+
+    return call
+
+
+def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tuple[Any, ...]) -> str | None:
+    """Why the function cannot be compiled and run with these arguments, forward and backward; None if it can."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    device = parameters[0].device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            output = function(*arguments)
+            if output.requires_grad:
+                with torch.autocast(device.type, enabled=False):
+                    torch.autograd.grad(output, parameters, torch.zeros_like(output), allow_unused=True)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # torch raises many kinds; what is no fault of the compiler, eager execution repeats
+            return explain_failure(error)
+    return None
+
+
+@cache
+def _works(device_type: str) -> bool:
+    failure = compile_failure(device_type)
+    if failure is not None:
+        _warn(failure)
+    return failure is None
+
+
+def _warn(failure: str) -> None:
+    process = ""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        process = f"process {torch.distributed.get_rank()} of {torch.distributed.get_world_size()} is "
+    logger.warning("%straining without torch.compile: %s", process, failure)
+
+
+def _pays(recipe: Recipe, device: torch.device, budget: Budget) -> bool:
+    """Whether compiling is expected to save more time than it takes."""
+    if device.type not in ("cpu", "cuda"):
+        return False
+    if device.type == "cpu" and (recipe.model.norm != "rmsnorm" or recipe.model.dropout):
+        return False
+    enough = PAYS_AFTER * compile_seconds(recipe, device)
+    if budget.max_seconds is not None and budget.max_seconds < enough:
+        return False
+    return budget.max_steps is None or budget.max_steps * _eager_step_seconds(recipe, device) >= enough
+
+
+def _eager_step_seconds(recipe: Recipe, device: torch.device) -> float:
+    """Estimated time of an optimizer step without torch.compile; on a GPU rather too short."""
+    train = recipe.train
+    tokens = train.micro_batch * train.accumulation * recipe.sequence_length
+    known = read_speed(setup_name(recipe, compiled=False), train.micro_batch)
+    if known is not None:
+        return tokens / known.tokens_per_second
+    flops = training_flops(recipe.model, recipe.sequence_length) * tokens
+    peak = known_peak(device, choose_precision(train.precision, device))
+    if device.type == "cpu":
+        return flops / max(CPU_FLOPS, CPU_UTILIZATION * peak)
+    processes = train.devices * train.nodes
+    launches = KERNELS * recipe.model.n_layers * math.ceil(train.accumulation / processes)
+    return max(flops / processes / (GPU_UTILIZATION * peak), launches * LAUNCH_SECONDS)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import statistics
 import time
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from talewright.config import Recipe
 from talewright.data import Batches
-from talewright.machine import choose_precision, default_device, device_name, keep_heap
-from talewright.machine.speeds import Speed, processor_name, read_speed, record_speed
+from talewright.machine import default_device, keep_heap
+from talewright.machine.speeds import Speed, read_speed, record_speed
 from talewright.model.cost import training_flops
 from talewright.run.log import read_log
 from talewright.train.benchmark import RandomBatches
-from talewright.train.compilation import CPU_FLOPS, should_compile
+from talewright.train.compilation import CPU_FLOPS, compile_seconds, should_compile
 from talewright.train.distributed import launch
 from talewright.train.schedule import Budget
+from talewright.train.setup_name import recipe_device, setup_name
 from talewright.train.trainer import Trainer
 
-COMPILED_GAIN, COMPILE_SECONDS = 1.35, 45.0
-"""Speed of a compiled model relative to an eager one, and the time of compiling: assumed until a run was timed. On two
-CPU cores a step of a small model took 0.7 of the eager time, after 32 to 77 s (docs/LOG.md)."""
+COMPILED_GAIN = 1.35
+"""Speed of a compiled model relative to an eager one, assumed until a run was timed. On two CPU cores a step of a small
+model took 0.7 of the eager time (docs/LOG.md)."""
 STEP_SECONDS = 0.3
 """A measured step has as many windows as fit into about this time on two cores, at most the recipe's micro-batch."""
 MIN_STEPS = 20
@@ -42,7 +39,7 @@ def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Spe
     Only eager training is measured now; for a compiled model its gain is assumed. With `flops_per_second`, of a smaller
     model, a model of which a step would take more than seconds is not measured either.
     """
-    device = _device(recipe)
+    device = recipe_device(recipe)
     compiled = should_compile(recipe, device, Budget.of(recipe.train, 2**40, recipe.sequence_length))
     micro_batch = recipe.train.micro_batch
     known = read_speed(setup_name(recipe, compiled), micro_batch)
@@ -55,34 +52,15 @@ def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Spe
             eager = Speed(flops_per_second * recipe.sequence_length / per_window)
         else:
             eager = _measured(recipe, per_window)
-    return Speed(COMPILED_GAIN * eager.tokens_per_second, COMPILE_SECONDS) if compiled else eager
+    return Speed(COMPILED_GAIN * eager.tokens_per_second, compile_seconds(recipe, device)) if compiled else eager
 
 
 def usual_speed(recipe: Recipe, compiled: bool) -> Speed | None:
     """The speed of earlier runs on this machine; on a CPU without any, an estimate; None if it is not known."""
     known = read_speed(setup_name(recipe, compiled), recipe.train.micro_batch)
-    if known is None and _device(recipe).type == "cpu":
+    if known is None and recipe_device(recipe).type == "cpu":
         return Speed(CPU_FLOPS / training_flops(recipe.model, recipe.sequence_length))
     return known
-
-
-def setup_name(recipe: Recipe, compiled: bool) -> str:
-    """What determines the speed, besides the micro-batch: machine, versions, precision, the model's shape."""
-    device, model, train = _device(recipe), recipe.model, recipe.train
-    values = [dataclasses.asdict(model), recipe.sequence_length, recipe.optimizer.kind, train.teacher, train.average]
-    values += [train.devices, train.nodes]
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-    machine = [processor_name()] if device.type == "cpu" else []
-    return ", ".join(
-        [
-            *machine,
-            device_name(device),
-            f"torch {torch.__version__}",
-            choose_precision(train.precision, device),
-            "compiled" if compiled else "eager",
-            f"{model.n_layers} layers of {model.d_model}, {model.vocab_size} tokens, {digest}",
-        ]
-    )
 
 
 def record_run(run: Path, recipe: Recipe, share: float) -> None:
@@ -113,19 +91,16 @@ def _measured(recipe: Recipe, window_flops: float, seconds: float = 1.2) -> Spee
     """Time eager steps of random tokens, and keep the result. A high quantile, since interruptions only slow down."""
     keep_heap()
     micro_batch = recipe.train.micro_batch
-    if _device(recipe).type == "cpu":
+    if recipe_device(recipe).type == "cpu":
         micro_batch = max(1, min(micro_batch, int(STEP_SECONDS * CPU_FLOPS / window_flops)))
     train = dataclasses.replace(recipe.train, micro_batch=micro_batch, accumulation=1, compile=False)
     eager = dataclasses.replace(recipe, train=train)
     trainer = Trainer(eager, launch(eager), cast(Batches, RandomBatches(eager)))
     trainer.update()
+    trainer.finish()
     share, rates, end = ComputeShare(), [], time.perf_counter() + seconds
     while not rates or time.perf_counter() < end:
-        rates.append(trainer.update()[1].get("tokens_per_second", 0.0))
+        rates += [result.figures["tokens_per_second"] for result in trainer.update()]
     speed = Speed(sorted(rates)[math.ceil(0.8 * (len(rates) - 1))])
     record_speed(setup_name(recipe, False), micro_batch, speed, share() < MIN_SHARE)
     return speed
-
-
-def _device(recipe: Recipe) -> torch.device:
-    return torch.device("cpu") if recipe.train.accelerator == "cpu" else default_device()
