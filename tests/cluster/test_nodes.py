@@ -1,0 +1,147 @@
+"""Two nodes, each with its own torchrun, on a good and on a bad network, and what becomes of a run when one is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.cluster.links import INTERFACE, Link, what_links_lack
+from tests.cluster.processes import Process, Workplace, free_ports, wait_until
+
+LACK = what_links_lack()
+LOST = "lost the connection to another process"
+SECONDS = 240  # each process imports for 5 to 10 s, on a busy machine longer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+needs_links = pytest.mark.skipif(LACK is not None, reason=LACK or "")
+
+
+class Nodes:
+    """Two nodes that train one run with the same command; joined by a link, or by the loopback interface."""
+
+    def __init__(self, place: Workplace, run: str, link: Link | None = None, restarts: int = 0) -> None:
+        self.place, self.run, self.link, self.restarts = place, run, link, restarts
+        self.port = free_ports(1)[0]
+
+    def start(self) -> list[Process]:
+        return [self.start_node(0), self.start_node(1)]
+
+    def start_node(self, number: int) -> Process:
+        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        first = "node1" if self.link else "127.0.0.1"
+        command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{first}:{self.port}"]
+        command += ["--max-restarts", str(self.restarts), "-m", "talewright", "train"]
+        command += self.place.options(self.run, "--resume", "auto")
+        command = self.link.on_node(number, command) if self.link else command
+        # without it, a process that starts again may read where one that is gone could be reached
+        variables = {"GLOO_SOCKET_IFNAME": INTERFACE if self.link else "lo", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+        return self.place.start(command, f"{self.run}.{number}", variables)
+
+    def finish(self, nodes: list[Process]) -> None:
+        """Wait for the end of the run, and compare its losses to those of one process that was left alone."""
+        for node in nodes:
+            assert node.wait(SECONDS) == 0, node.said()
+        expected = self.place.losses("alone")
+        losses = self.place.losses(self.run)
+        assert [step for step, _ in losses] == [step for step, _ in expected]
+        assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in expected], rel=1e-5)
+
+    def talewright(self, node: Process) -> int:
+        """The training process of a node."""
+        (worker,) = node.workers()
+        return worker
+
+
+@pytest.fixture
+def link():
+    with Link(delay=0.02, loss=0.01) as made:
+        yield made
+
+
+def test_two_nodes_train_like_one_process(place):
+    nodes = Nodes(place, "two")
+    nodes.finish(nodes.start())
+
+
+@needs_links
+def test_a_slow_network_that_loses_packets_changes_nothing(place, link):
+    nodes = Nodes(place, "poor", link)
+    nodes.finish(nodes.start())
+    assert link.carried > 60  # the gradients went through it
+
+
+@needs_links
+def test_a_killed_process_is_started_again_and_the_run_goes_on(place, link):
+    nodes = Nodes(place, "restarted", link, restarts=3)
+    started = nodes.start()
+    place.wait_for_step("restarted", 15)
+    os.kill(nodes.talewright(started[1]), signal.SIGKILL)
+    nodes.finish(started)
+
+
+@needs_links
+@pytest.mark.parametrize("lost", [0, 1], ids=["first", "second"])
+def test_a_node_that_is_lost_ends_the_other_with_a_sentence_and_the_same_command_goes_on(place, link, lost):
+    nodes = Nodes(place, f"lost{lost}", link)
+    started = nodes.start()
+    place.wait_for_step(nodes.run, 15)
+    started[lost].kill()
+    begun = time.monotonic()
+    other = started[1 - lost]
+    wait_until(lambda: LOST in other.said(), 30, "the other node says what happened")
+    assert other.wait(60) == 1
+    assert time.monotonic() - begun < 60
+    assert f"{place.folder}" not in other.said().split(LOST)[0][-500:]
+    nodes.finish(nodes.start())
+
+
+@needs_links
+def test_a_node_that_comes_back_joins_the_one_that_waits_for_it(place, link):
+    nodes = Nodes(place, "back", link, restarts=3)
+    started = nodes.start()
+    place.wait_for_step("back", 15)
+    started[1].kill()
+    wait_until(lambda: LOST in started[0].said(), 60, "the first node says what happened")
+    nodes.finish([started[0], nodes.start_node(1)])
+
+
+@needs_links
+def test_a_network_that_is_gone_for_seconds_changes_nothing(place, link):
+    nodes = Nodes(place, "short", link)
+    started = nodes.start()
+    place.wait_for_step("short", 15)
+    link.cut = True
+    time.sleep(4)
+    link.cut = False
+    nodes.finish(started)
+
+
+@needs_links
+@pytest.mark.timeout(1200)
+def test_a_network_that_stays_away_ends_the_run_and_the_same_command_goes_on(place, link):
+    """torch.distributed waits for ten minutes; torchrun may give up before, and stops its process."""
+    nodes = Nodes(place, "long", link)
+    started = nodes.start()
+    place.wait_for_step("long", 15)
+    link.cut = True
+    assert all(node.wait(720) for node in started)
+    assert any(LOST in node.said() for node in started)
+    link.cut = False
+    nodes.finish(nodes.start())
+
+
+@needs_links
+def test_a_sigterm_to_both_saves_and_the_same_command_goes_on(place, link):
+    nodes = Nodes(place, "stopped", link)
+    started = nodes.start()
+    place.wait_for_step("stopped", 15)
+    for node in started:
+        node.started.send_signal(signal.SIGTERM)
+    codes = [node.wait(60) for node in started]
+    assert codes == [143, 143]
+    assert "--resume" in started[0].said()
+    nodes.finish(nodes.start())
