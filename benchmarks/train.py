@@ -25,7 +25,7 @@ from talewright.machine import keep_heap
 from talewright.machine.peak import matmul_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.model.gpt import GPT
-from talewright.train.objective import language_modeling_loss
+from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
 
 HELD = 16
@@ -76,7 +76,7 @@ def ours(config: ModelConfig, batch: int, length: int) -> Callable[[], object]:
     model = GPT(config)
     step, window = stepper(model), windows(config, batch, length)
     inputs, targets = window[:, :-1], window[:, 1:]
-    return lambda: step(lambda: language_modeling_loss(model, inputs, targets) / targets.numel(), torch.bfloat16)
+    return lambda: step(lambda: Objective(model)(inputs, targets) / targets.numel(), torch.bfloat16)
 
 
 def plain(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap: bool) -> Callable[[], object]:

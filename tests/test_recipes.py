@@ -12,7 +12,7 @@ from talewright.config import ModelConfig, load_recipe, recipe_names
 from talewright.export.adapters import Qwen3Adapter
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
-from talewright.train.objective import language_modeling_loss
+from talewright.train.objective import Objective
 
 FOUR = ["gpt2-124m", "sinusoidal-45m", "mini-2m", "neo-41m"]
 FULL = {"model.vocab_size": "50257", "tokenizer.kind": "gpt2"}
@@ -234,7 +234,7 @@ def first_loss(config: ModelConfig) -> float:
     model = GPT(config)
     stream = torch.randint(config.vocab_size, (2, 33))
     with torch.no_grad():
-        return language_modeling_loss(model, stream[:, :-1], stream[:, 1:]).item() / stream[:, 1:].numel()
+        return Objective(model)(stream[:, :-1], stream[:, 1:]).item() / stream[:, 1:].numel()
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -252,7 +252,7 @@ def test_a_step_lowers_the_loss_of_every_recipe(name: str) -> None:
     stream = torch.randint(config.vocab_size, (1, min(config.context_length, 64) + 1))
     losses = []
     for _ in range(2):
-        loss = language_modeling_loss(model, stream[:, :-1], stream[:, 1:]) / stream[:, 1:].numel()
+        loss = Objective(model)(stream[:, :-1], stream[:, 1:]) / stream[:, 1:].numel()
         loss.backward()
         losses.append(loss.item())
         with torch.no_grad():

@@ -6,3 +6,9 @@ class UserError(ValueError):
 
     The command line prints only the message, without a traceback, and exits with code 2.
     """
+
+
+class LostProcessError(RuntimeError):
+    """Another process of a training ended or cannot be reached. The message says how to go on; empty if another
+    process says so.
+    """

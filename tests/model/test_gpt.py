@@ -18,7 +18,7 @@ from talewright.config import ModelConfig
 from talewright.inspect import record
 from talewright.model.gpt import GPT, Block
 from talewright.model.loss import IGNORED
-from talewright.train.objective import language_modeling_loss
+from talewright.train.objective import Objective
 from tests.model import theirs
 from tests.model.plain import plain_logits
 from tests.model.shapes import SEEDS, lively_model, model_configs, token_batch
@@ -76,7 +76,7 @@ def assert_equal_models(
     logits = other(input_ids=tokens, use_cache=False).logits
     torch.testing.assert_close(ours(tokens), logits, atol=1e-4, rtol=0)
     expected = mean_loss_gradients(F.cross_entropy(logits.flatten(0, 1), targets.flatten()), other)
-    found = rename(config, mean_loss_gradients(language_modeling_loss(ours, tokens, targets) / targets.numel(), ours))
+    found = rename(config, mean_loss_gradients(Objective(ours)(tokens, targets) / targets.numel(), ours))
     assert set(expected) - set(found) <= {
         name for name in expected if name.endswith(".bias")
     }  # those that ours has not
@@ -161,7 +161,7 @@ def test_property_5_output_shape_is_batch_by_time_by_vocabulary(
     model, tokens = GPT(config), token_batch(config, 0, rows, T)
     assert model(tokens).shape == (rows, T, config.vocab_size)
     assert model.hidden(tokens).shape == (rows, T, config.d_model)
-    assert language_modeling_loss(model, tokens, tokens).shape == ()
+    assert Objective(model)(tokens, tokens).shape == ()
 
 
 @settings(max_examples=25)
@@ -239,7 +239,7 @@ def test_the_same_seed_makes_the_same_weights(config: ModelConfig, seed: int) ->
 def test_every_parameter_learns(config: ModelConfig, seed: int) -> None:
     """None is left out of the computation. (Positions of places that no token took excepted: all are taken here.)"""
     model, tokens = lively_model(config, seed), token_batch(config, seed)
-    language_modeling_loss(model, tokens, token_batch(config, seed + 1)).backward()
+    Objective(model)(tokens, token_batch(config, seed + 1)).backward()
     assert {name for name, p in model.named_parameters() if p.grad is None} == set()
 
 
@@ -331,12 +331,12 @@ def test_padding_is_neither_scored_nor_attended(config: ModelConfig, seed: int, 
     model = lively_model(config, seed)
     tokens, targets = token_batch(config, seed, len(lengths)), token_batch(config, seed + 1, len(lengths))
     singly = sum(
-        language_modeling_loss(model, tokens[i : i + 1, :n], targets[i : i + 1, :n]).item()
+        Objective(model)(tokens[i : i + 1, :n], targets[i : i + 1, :n]).item()
         for i, n in enumerate(lengths)
     )
     for i, n in enumerate(lengths):
         targets[i, n:] = IGNORED
-    assert language_modeling_loss(model, tokens, targets).item() == pytest.approx(singly, rel=1e-4, abs=1e-4)
+    assert Objective(model)(tokens, targets).item() == pytest.approx(singly, rel=1e-4, abs=1e-4)
 
 
 # --- bfloat16 ----------------------------------------------------------------------------------------------------
@@ -349,12 +349,12 @@ def test_any_model_trains_in_bfloat16(config: ModelConfig, dropout: float, seed:
     model = lively_model(replace(config, dropout=dropout), seed)
     tokens, targets = token_batch(config, seed), token_batch(config, seed + 1)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = language_modeling_loss(model, tokens, targets) / targets.numel()
+        rounded = Objective(model)(tokens, targets) / targets.numel()
     assert rounded.item() == pytest.approx(
-        (language_modeling_loss(model, tokens, targets) / targets.numel()).item(), rel=0.1, abs=0.1
+        (Objective(model)(tokens, targets) / targets.numel()).item(), rel=0.1, abs=0.1
     )
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        language_modeling_loss(model.train(), tokens, targets).backward()
+        Objective(model.train())(tokens, targets).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.dtype == torch.float32

@@ -9,7 +9,7 @@ from talewright.config import ModelConfig, OptimizerConfig
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import TrainState, check, load_training, load_weights, save_checkpoint
-from talewright.train.objective import language_modeling_loss
+from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
 
 SHAPE = ModelConfig(n_layers=2, n_heads=2, d_model=8, d_ff=16, vocab_size=11, context_length=6)
@@ -20,7 +20,7 @@ def trained(seed: int, kind: Literal["adamw", "muon"] = "adamw"):
     model = GPT(SHAPE)
     optimizer = make_optimizer(model, OptimizerConfig(kind=kind), 1e-2)
     for _ in range(3):
-        language_modeling_loss(model, torch.randint(11, (2, 6)), torch.randint(11, (2, 6))).backward()
+        Objective(model)(torch.randint(11, (2, 6)), torch.randint(11, (2, 6))).backward()
         optimizer.step()
         optimizer.zero_grad()
     return model, optimizer
@@ -46,7 +46,7 @@ def test_training_from_a_checkpoint_equals_training_without_a_stop(tmp_path, kin
     load_training(folder, other, other_optimizer)
     tokens = torch.randint(11, (2, 6))
     for each, steps_it in ((model, optimizer), (other, other_optimizer)):
-        language_modeling_loss(each, tokens, tokens).backward()
+        Objective(each)(tokens, tokens).backward()
         steps_it.step()
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,33 @@ def test_a_sweep_trains_everything_once_and_records_what_fails(stub, capsys):
     edit("[0, 1]", "[0, 1, 2]")
     assert [row["n"] for row in rows(capsys)] == [3, 3, 0]
     assert len(list(Path("out/runs").glob("*.out"))) == 9
+
+
+def test_trials_that_train_at_once_have_a_gpu_each(stub, monkeypatch):
+    seen, popen = [], subprocess.Popen
+
+    def spy(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        seen.append(options["env"]["CUDA_VISIBLE_DEVICES"])
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    sweep("--jobs", "2")
+    assert seen[:2] == ["4", "7"]
+    assert sorted({*seen}) == ["4", "7"]
+    seen.clear()
+    edit("[0, 1]", "[0, 1, 2]")
+    sweep()
+    assert {*seen} == {"4,7"}
+
+
+def test_a_launcher_cannot_start_a_sweep(stub, monkeypatch, capsys):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as exit_:
+        sweep()
+    assert exit_.value.code == 2
+    assert "2 processes on 2 nodes, started by Kubeflow: a sweep starts its own" in capsys.readouterr().err
 
 
 def test_workers_that_start_together_share_the_trials(stub, capsys):

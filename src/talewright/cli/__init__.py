@@ -18,14 +18,15 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
 from talewright.cli.words import print_message
-from talewright.errors import UserError
+from talewright.errors import LostProcessError, UserError
+from talewright.train.launcher import is_main_process, reports_errors
 from talewright.train.signals import StopSignal
 from talewright.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command. Exits with 0, with 2 after a user's mistake, and with 128 + its number after a signal: 130 for
-    Ctrl-C, 143 for SIGTERM.
+    """Run one command. Exits with 0, with 2 after a user's mistake, with 128 + its number after a signal (130 for
+    Ctrl-C, 143 for SIGTERM), and with 1 if another process of the training is lost.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
@@ -38,10 +39,16 @@ def main(arguments: list[str] | None = None) -> None:
         with StopSignal(interruptible=True), show_messages():
             _run_command(words)
     except UserError as error:
-        print_message(f"talewright: {error}")
+        if reports_errors():
+            print_message(f"talewright: {error}")
         sys.exit(2)
+    except LostProcessError as error:
+        if str(error):
+            print_message(f"talewright: {error}")
+        sys.exit(1)
     except KeyboardInterrupt as stopped:
-        print("talewright: stopped", file=sys.stderr)
+        if is_main_process():
+            print("talewright: stopped", file=sys.stderr)
         sys.exit(128 + getattr(stopped, "number", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()

@@ -20,6 +20,7 @@ from tyro.conf import Positional, arg
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
+from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
     from talewright.api import Run
@@ -118,8 +119,11 @@ class _StderrHandler(logging.Handler):
 
 @contextmanager
 def show_messages() -> Iterator[None]:
-    """Show the messages that Talewright logs."""
+    """Show the messages that Talewright logs. Of several processes, only the main one shows them; until they have
+    joined, the first one of each node shows its warnings.
+    """
     package, handler = logging.getLogger("talewright"), _StderrHandler()
+    handler.addFilter(lambda record: is_main_process() or (record.levelno >= logging.WARNING and reports_errors()))
     level = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)

@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from talewright.cli.common import Json, logger, to_json
 from talewright.errors import UserError
+from talewright.train.launcher import detect_launcher
 
 
 def sweep(
@@ -29,7 +30,7 @@ def sweep(
         out: Folder of the sweep, with a run folder for each trial; the default is sweeps/NAME, after the file.
         storage: Optuna's storage: a database URL such as sqlite:///sweep.db, or the path of a journal file; the default
             is journal.log in the sweep's folder.
-        jobs: Trials to train at the same time, each in a process of its own.
+        jobs: Trials to train at the same time, each in a process of its own and on a GPU of its own, as far as they go.
     """
     from talewright.evaluate.text_table import terminal_width, wrap
     from talewright.scaling.sweep.names import output_of
@@ -44,6 +45,8 @@ def sweep(
         from talewright.scaling.sweep.worker import Worker
     except ImportError:
         raise UserError('talewright sweep needs Optuna: pip install "talewright[sweep]"') from None
+    if launched := detect_launcher():
+        raise UserError(f"{launched}: a sweep starts its own processes; start it once by itself, with --jobs N")
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}; it counts processes, so 1 or more")
     plan, folder = read_sweep(Path(file)), Path(out) if out else Path("sweeps") / Path(file).stem

@@ -33,7 +33,8 @@ def train(
         minutes: Minutes of training for which everything else is chosen. Without --data: on the bundled stories.
         recipe: A recipe's name (`talewright recipes` lists them), or a YAML file, in place of --minutes.
         out: Folder of the run. Default: the next free runs/NAME-N.
-        resume: Run folder to resume, bit-for-bit: the weights equal those of an uninterrupted run.
+        resume: Run folder to resume, bit-for-bit: the weights equal those of an uninterrupted run. `auto`: the folder
+            of --out if it holds a run; if not, a new run begins there, so the same command begins and continues.
         init_from: Run folder whose model is trained further, into a new run: its weights, its model's shape and its
             tokenizer. The rest comes from --recipe, by default from that run's own recipe.
         max_steps: Stop after this many optimizer steps. It replaces the recipe's budget.
@@ -44,6 +45,11 @@ def train(
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
     overrides = {**data.added_to(overrides), **given}
+    if resume == "auto":
+        resume, begun = _begun_run(out), {"train.max_minutes": minutes, "train.init_from": init_from}
+        if resume is not None:
+            overrides = {**overrides, **{key: str(value) for key, value in begun.items() if value is not None}}
+            return _resume_same_command(resume, None if init_from else recipe, overrides)
     if resume and init_from:
         raise UserError("give --resume or --init-from, not both")
     chosen = None
@@ -52,17 +58,38 @@ def train(
     elif not resume and not init_from:
         chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
 
-    from talewright import api
-    from talewright.run.folder import RunFolder, new_run_path
-    from talewright.train.session import recipe_from_run, resume_run, start_run
-    from talewright.train.speed import ComputeShare, record_run
+    from talewright.run.folder import new_run_path
+    from talewright.train.session import recipe_from_run
 
     if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
-    folder = Path(str(resume)) if chosen is None else new_run_path(chosen, out)
-    callbacks, share = api.CALLBACKS, ComputeShare()
+    _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides)
+
+
+def _begun_run(out: str | None) -> str | None:
+    """The folder of --out, if it holds a run."""
+    if out is None:
+        raise UserError("--resume auto needs --out RUN: the folder to begin the run in, or to resume it from")
+    return out if (Path(out) / "recipe.yaml").exists() else None
+
+
+def _resume_same_command(run: str, recipe: str | None, overrides: Overrides) -> None:
+    """Resume the run that this command began."""
+    from talewright.train.session import budgets_of_same_command
+
+    _train(None, Path(run), budgets_of_same_command(Path(run), recipe, overrides))
+
+
+def _train(recipe: Recipe | None, folder: Path, overrides: Overrides) -> None:
+    """Train the recipe into a new folder, or without one resume that folder's run; then show what came of it."""
+    from talewright.api import CALLBACKS
+    from talewright.run.folder import RunFolder
+    from talewright.train.session import resume_run, start_run
+    from talewright.train.speed import ComputeShare, record_run
+
+    share = ComputeShare()
     with hint_on_stop(folder):
-        outcome = resume_run(folder, overrides, callbacks) if chosen is None else start_run(chosen, folder, callbacks)
+        outcome = resume_run(folder, overrides, CALLBACKS) if recipe is None else start_run(recipe, folder, CALLBACKS)
     exit_if_stopped(outcome, folder)
     if not outcome.main_process:
         return

@@ -45,6 +45,13 @@ class Batches:
         self.split.check_ids(targets)
         return inputs, targets
 
+    def count_tokens(self, first: int, count: int) -> int:
+        """The number of real targets in these samples, without reading them."""
+        if self.layout == "packed":
+            return count * self.context_length
+        bounds = [self._bounds(self._sample(index)) for index in range(first, first + count)]
+        return sum(stop - start for start, stop in bounds)
+
     @property
     def cut_stories(self) -> int:
         """Stories that are longer than a window or row; packed windows cut none."""

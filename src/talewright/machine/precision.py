@@ -20,10 +20,10 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     """
     if wanted == "auto":
         if device.type == "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
-    if wanted == "fp16" and device.type != "cuda":
-        raise UserError(f"train.precision is fp16, which needs a GPU; on this {device.type} use auto, fp32 or bf16")
+    if wanted == "fp16" and device.type == "mps":
+        raise UserError("train.precision is fp16, which torch does not train in on an Apple GPU; use auto, fp32 or bf16")
     return cast(Precision, wanted)
 
 

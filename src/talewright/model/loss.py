@@ -18,28 +18,44 @@ a large vocabulary, because each slice reads all of the output layer."""
 SLICE = 1 << 25
 """Logits that training holds: 64 MiB in bfloat16. The fewer slices, the fewer sums of the output layer's gradient."""
 
+SLICE_ON_GPU = 1 << 27
+"""The same on a GPU, whose products are faster the larger they are: 512 MiB in float32."""
+
+RealTargets = Tensor | slice | None
+"""Which of the targets (B, T), numbered in a row, are real: their numbers, or `slice(None)` for all. None: not known; a
+host that finds it out waits for the GPU."""
+
 Adjustment = Callable[[slice, Tensor, Tensor, Tensor], Tensor]
 """Given which rows these are, their logits (R, V), targets (R,) and the gradient to the logits (R, V): changes the
 gradient in place, and returns what it adds to the loss."""
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, adjustment: Adjustment | None = None) -> Tensor:
+def cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    adjustment: Adjustment | None = None,
+    real: RealTargets = None,
+) -> Tensor:
     """Sum over the real targets of -log softmax(logits)[target], in nats: a float32 scalar.
 
     hidden (B, T, D) is the last norm's output, weight (V, D) the output layer, targets (B, T) with IGNORED at padding;
     the logits are hidden @ weight^T. With an adjustment of the loss it returns two values, (2,): the adjusted loss, and
     the loss without it, which has no gradient. The rows that an adjustment sees are those of `without_padding`.
     """
-    hidden, targets = without_padding(targets, hidden, targets)
+    hidden, targets = without_padding(targets, hidden, targets, real=real)
     hidden = hidden.to(product_dtype(hidden))
     with torch.autocast(hidden.device.type, enabled=False):
         return cast(Tensor, _LinearCrossEntropy.apply(hidden, weight, targets, adjustment))
 
 
-def without_padding(targets: Tensor, *values: Tensor) -> list[Tensor]:
+def without_padding(targets: Tensor, *values: Tensor, real: RealTargets = None) -> list[Tensor]:
     """The values (B, T, ...) at real targets (B, T): (N, ...) each. Padding is not even computed."""
-    real = targets != IGNORED
-    return [each.flatten(0, 1) for each in values] if real.all() else [each[real] for each in values]
+    if real is None:
+        found = (targets != IGNORED).flatten()
+        real = slice(None) if found.all() else found.nonzero().squeeze(1)
+    rows = [each.flatten(0, 1) for each in values]
+    return rows if isinstance(real, slice) else [each.index_select(0, real) for each in rows]
 
 
 def product_dtype(values: Tensor) -> torch.dtype:
@@ -62,7 +78,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         loss, added = (torch.zeros((), device=hidden.device, dtype=weight.dtype) for _ in range(2))
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight)  # float32, also where the products are not: it is summed over slices
-        size = max(1, SLICE // len(weight))
+        size = max(1, (SLICE if hidden.device.type == "cpu" else SLICE_ON_GPU) // len(weight))
         for start in range(0, len(hidden), size):
             rows = slice(start, start + size)
             logits = F.linear(hidden[rows], w)
@@ -88,7 +104,14 @@ def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     The softmax sums in float32 whatever the dtype. Rounded to bfloat16 it is off by a 512th of itself, far less than
     what the rounding of the logits has done to it.
     """
-    p, rows = logits.softmax(-1), torch.arange(len(targets), device=targets.device)
+    rows = torch.arange(len(targets), device=targets.device)
+    if logits.device.type != "cpu":  # without a decision that depends on values, for which the host would wait
+        log_p = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        loss = -log_p[rows, targets].sum()
+        p = log_p.exp_().to(logits.dtype)
+        p[rows, targets] -= 1
+        return loss, p
+    p = logits.softmax(-1)
     chosen = p[rows, targets]  # not `gather`, which on a CPU copies all of p first
     loss = -chosen.to(torch.promote_types(p.dtype, torch.float32)).log()
     lost = chosen < 2 * torch.finfo(p.dtype).tiny  # too unlikely for the dtype: from the logits themselves

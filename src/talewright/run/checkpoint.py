@@ -57,6 +57,10 @@ class TrainState:
     """Training time at that step."""
     skipped: int = 0
     """Batches skipped because their loss or gradient was not finite."""
+    loss_scale: float | None = None
+    """Factor of the loss in fp16, which keeps small gradients above zero."""
+    loss_scale_steps: int = 0
+    """Updates since it last changed."""
 
 
 def save_checkpoint(

@@ -200,7 +200,7 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
     change. `teacher` is the teacher's checkpoint and the hash of its weights.
     """
     new_run_path(recipe, path)  # another process may have started a run here
-    recipe = _with_absolute_paths(recipe)
+    recipe = with_absolute_paths(recipe)
     initial = _initial_checkpoint(recipe, corpus.tokenizer)
     metadata: dict[str, Any] = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
     metadata["recognized"] = corpus.manifest.get("recognized", {})
@@ -216,7 +216,7 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
     return recipe
 
 
-def _with_absolute_paths(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, so that its run finds stories and other runs from any working directory."""
     data, tokenizer = recipe.data, recipe.tokenizer
     sources = {name: getattr(data, name) for name in ("source", "valid", "test")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +67,9 @@ class RunLog:
         self.board = _open_tensorboard(run, after) if tensorboard else None
 
     def write(self, event: str, **values: Any) -> None:
+        """Log an event. A number that is not finite, which JSON lacks, becomes null and is named in `not_finite`."""
+        if lost := [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]:
+            values = {**values, **dict.fromkeys(lost), "not_finite": lost}
         self.events.append({"event": event, **values})
         self._each_file(LineFile.flush)
         if self.board is not None and "step" in values:
@@ -140,7 +144,7 @@ def rewind(run: Path, step: int, skipped: int = 0) -> None:
 
 
 def _is_before(event: dict[str, Any], step: int, skipped: int) -> bool:
-    key, limit = ("skipped", skipped) if event.get("event") == "skipped" else ("step", step)
+    key, limit = ("skipped", skipped) if event.get("event") in ("skipped", "overflow") else ("step", step)
     value = event.get(key, 0)
     return not isinstance(value, (int, float)) or value <= limit
 

@@ -30,6 +30,9 @@ class RandomBatches:
     def __init__(self, recipe: Recipe) -> None:
         self.vocab_size, self.length = recipe.model.vocab_size, recipe.sequence_length
 
+    def count_tokens(self, first: int, count: int) -> int:
+        return count * self.length
+
     def samples(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         window = np.random.default_rng(first).integers(self.vocab_size, size=(count, self.length + 1))
         return window[:, :-1].copy(), window[:, 1:].copy()
@@ -45,12 +48,11 @@ def bench_training(recipe: Recipe, seconds: float) -> dict[str, Any]:
     started = time.perf_counter()
     for _ in range(WARMUP_STEPS):
         trainer.update()
+    trainer.finish()
     rates, end = [], time.perf_counter() + seconds
     warmup_seconds = time.perf_counter() - started
     while not rates or time.perf_counter() < end:
-        updated, figures = trainer.update()
-        if updated:
-            rates.append(figures["tokens_per_second"])
+        rates += [result.figures["tokens_per_second"] for result in trainer.update() if result.updated]
     peak = matmul_peak(distributed.fabric.device, torch_dtype(distributed.precision))
     flops = training_flops(recipe.model, recipe.sequence_length)
     return {

@@ -14,7 +14,7 @@ from talewright.data import Corpus
 from talewright.errors import UserError
 from talewright.files import sha256_file
 from talewright.model.gpt import GPT
-from talewright.model.loss import cross_entropy, product_dtype, without_padding
+from talewright.model.loss import RealTargets, cross_entropy, product_dtype, without_padding
 from talewright.run.checkpoint import WEIGHTS
 from talewright.run.folder import RunFolder
 
@@ -44,12 +44,14 @@ class Teacher:
         return TeacherOutput(self.model.hidden(tokens), self.model.output_weight, self.share)
 
 
-def distillation_loss(hidden: Tensor, weight: Tensor, targets: Tensor, teacher: TeacherOutput) -> Tensor:
+def distillation_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, teacher: TeacherOutput, real: RealTargets = None
+) -> Tensor:
     """(1 - share) * cross-entropy against the targets + share * cross-entropy against the teacher's probabilities.
 
     The other arguments and the result, (2,), are those of `cross_entropy` with an adjustment.
     """
-    (teacher_hidden,) = without_padding(targets, teacher.hidden)
+    (teacher_hidden,) = without_padding(targets, teacher.hidden, real=real)
     output_weight = teacher.output_weight.to(product_dtype(hidden))
 
     def blend(rows: slice, logits: Tensor, targets: Tensor, d_logits: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ def distillation_loss(hidden: Tensor, weight: Tensor, targets: Tensor, teacher: 
         d_logits[numbers, targets] += teacher.share
         return teacher.share * (q * ahead).sum(dtype=torch.promote_types(q.dtype, torch.float32))
 
-    return cross_entropy(hidden, weight, targets, blend)
+    return cross_entropy(hidden, weight, targets, blend, real)
 
 
 def open_teacher(recipe: Recipe, corpus: Corpus, noted: Any = None) -> Teacher | None:

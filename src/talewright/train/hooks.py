@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
 from talewright.run.retention import apply_retention, find_checkpoint, steps
 from talewright.tokenizer import Tokenizer
+from talewright.train.evaluation import score_in_parts
 from talewright.train.metrics import MetricsLogger, Score
+from talewright.train.results import StepResult
 from talewright.train.seeds import derived_seed
 from talewright.train.signals import StopSignal
 from talewright.train.trainer import Trainer
@@ -58,9 +59,9 @@ class Hooks:
         untrained model is not a candidate for the best one, because it has no checkpoint.
         """
         state, prompts = self.state, self.train.prompts
-        number = self._evaluations(state.step, state.seconds)
-        if not self._evaluation_due(number):
+        if not self._evaluation_due(state.step):
             return
+        number = self._evaluations(state.step, state.seconds)
         prompt, text, started = prompts[number % len(prompts)] if prompts else None, None, time.perf_counter()
         self.metrics.log_activity("evaluating ...")
         with stop.interruptible(self.trainer.fabric.world_size == 1):
@@ -77,22 +78,32 @@ class Hooks:
         if prompt is not None and text is not None:
             self.metrics.log_sample(state, prompt, text)
 
-    def _evaluation_due(self, number: int) -> bool:
-        """Whether the state is to be evaluated, after `number` evaluations that were due up to it."""
+    def due(self) -> bool:
+        """Whether something is to be done after the step launched last, which the host may not have read yet."""
+        step, seconds = self.trainer.step, self.state.seconds
+        return self.trainer.budget.spent(step, seconds) or self._evaluation_due(step) or self._checkpoint_due(step)
+
+    def _evaluation_due(self, step: int) -> bool:
         state = self.state
-        if state.evaluated is None or state.step == state.evaluated:
+        if state.evaluated is None or step == state.evaluated:
             return state.evaluated is None
-        spent = self.trainer.budget.spent(state.step, state.seconds)
-        return spent or number > self._evaluations(state.evaluated, state.evaluated_seconds)
+        spent = self.trainer.budget.spent(step, state.seconds)
+        before = self._evaluations(state.evaluated, state.evaluated_seconds)
+        return spent or self._evaluations(step, state.seconds) > before
 
     def _evaluations(self, step: int, seconds: float) -> int:
         """The number of evaluations due by then, that of the untrained model not counted."""
         return int(self.trainer.budget.evaluations(step, seconds, self.train.evaluate_every) + 1e-9)
 
     def score(self) -> Score:
-        with self.trainer.fabric.autocast():
-            model = self.trainer.evaluated_model
-            return self.callbacks.evaluate(model, self.stories, self.sizes, self.tokenizer.eos_id)
+        """The score on the validation stories, each process doing its part; the same in all."""
+        trainer = self.trainer
+
+        def evaluate(stories: list[np.ndarray], sizes: np.ndarray) -> Score:
+            return self.callbacks.evaluate(trainer.evaluated_model, stories, sizes, self.tokenizer.eos_id)
+
+        with trainer.fabric.autocast():
+            return score_in_parts(evaluate, self.stories, self.sizes, trainer.distributed)
 
     def sample(self, prompt: str) -> str:
         seed = derived_seed(self.trainer.recipe.seed, self.state.step)
@@ -108,13 +119,13 @@ class Hooks:
         A save that fails is logged; with `final` it raises UnsavedError.
         """
         trainer, state = self.trainer, self.state
-        due = final or state.best_step == state.step or self._checkpoint_due()
+        due = final or state.best_step == state.step or self._checkpoint_due(state.step)
         if self.metrics.enabled and due and state.step and (state.step, state.evaluated) != self.saved:
             self.metrics.log_checkpoint(state)
+            trainer.note_loss_scale()
             try:
                 average = trainer.average.model if trainer.average else None
-                optimizer: Any = trainer.optimizer  # Fabric's wrapper
-                save_checkpoint(self.run, trainer.model, optimizer.optimizer, state, average)
+                save_checkpoint(self.run, trainer.model, trainer.optimizer, state, average)
                 apply_retention(self.run, state, self.train.keep)
                 self.saved, self.saved_seconds = (state.step, state.evaluated), state.seconds
             except UnsavedError as error:
@@ -123,18 +134,23 @@ class Hooks:
                     raise
         trainer.fabric.barrier()
 
-    def _checkpoint_due(self) -> bool:
+    def _checkpoint_due(self, step: int) -> bool:
         state, every = self.state, self.train.checkpoint_every
         if every is not None:
-            return state.step % every == 0
-        return state.evaluated == state.step or state.seconds - self.saved_seconds >= CHECKPOINT_SECONDS
+            return step % every == 0
+        return state.evaluated == step or state.seconds - self.saved_seconds >= CHECKPOINT_SECONDS
 
-    def skip_batch(self, figures: dict[str, float]) -> None:
-        """Skip a batch whose loss or gradient is not finite; unless the recipe allows it, save and raise UserError."""
-        state, train = self.state, self.train
+    def skip_batch(self, result: StepResult) -> None:
+        """Go on after a batch whose loss or gradient is not finite; unless the recipe allows it, save and raise
+        UserError. In fp16 a gradient may overflow by design.
+        """
+        if result.overflowed:
+            self.metrics.log_overflow(result)
+            return
+        state, train, figures = result.state, self.train, result.figures
         if state.step != self.skipped_at:
             self.skipped_in_a_row, self.skipped_at = 0, state.step
-        stories = self.trainer.batches.stories(self.trainer.first_sample(), train.micro_batch * train.accumulation)
+        stories = self.trainer.batches.stories(result.first_sample, train.micro_batch * train.accumulation)
         reason = (
             f"the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']} at step "
             f"{state.step + 1:,}; no update was made. The batch has {_list_stories(stories)}"
@@ -150,7 +166,6 @@ class Hooks:
                 f"{hint}"
             )
         self.skipped_in_a_row += 1
-        state.skipped += 1
         self.metrics.log_skipped(state, reason, stories, figures)
 
 

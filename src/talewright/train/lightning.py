@@ -22,7 +22,7 @@ from talewright.data import Batches, Split
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED
-from talewright.train.objective import language_modeling_loss
+from talewright.train.objective import Objective
 from talewright.train.optimizer import make_optimizer
 from talewright.train.schedule import Budget, lr_multiplier
 from talewright.train.seeds import derived_seed
@@ -48,11 +48,12 @@ class StoryModule(lightning.LightningModule):
         self.recipe, self.budget = recipe, Budget(max_steps, None)
         torch.manual_seed(recipe.seed)
         self.model = GPT(recipe.model)
+        self.objective = Objective(self.model)
 
     def training_step(self, batch: tuple[Tensor, Tensor, int]) -> Tensor:
         inputs, targets, first = batch
         torch.manual_seed(derived_seed(self.recipe.seed, first))
-        loss = language_modeling_loss(self.model, inputs, targets) / (targets != IGNORED).sum()
+        loss = self.objective(inputs, targets) / (targets != IGNORED).sum()
         self.log("loss", loss)
         return loss
 

@@ -11,12 +11,13 @@ from talewright.data import Batches, Corpus
 from talewright.machine import keep_heap
 from talewright.run.checkpoint import TrainState
 from talewright.run.folder import INITIAL
-from talewright.run.retention import find_checkpoint, recover, steps
+from talewright.run.retention import recover
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext
 from talewright.train.hooks import Callbacks, Hooks
 from talewright.train.metrics import MetricsLogger
 from talewright.train.progress import TrainingProgress
+from talewright.train.results import StepResult
 from talewright.train.signals import Stopped, StopSignal
 from talewright.train.trainer import Trainer
 
@@ -57,7 +58,7 @@ def fit(
     state, budget = trainer.state, trainer.budget
     metrics = MetricsLogger(recipe, distributed, run, progress)
     hooks = Hooks(trainer, corpus, run, callbacks, metrics)
-    with StopSignal(interruptible=True) as stop, progress if fabric.is_global_zero else nullcontext():
+    with StopSignal(interruptible=fabric.world_size == 1) as stop, progress if fabric.is_global_zero else nullcontext():
         metrics.start(state, batches.split, budget, trainer.compiled, resumed=checkpoint is not None)
         signal = None
         with closing(metrics):
@@ -65,29 +66,41 @@ def fit(
                 hooks.evaluate(stop)  # the untrained model, or a checkpoint that a signal left without evaluation
                 metrics.log_activity("compiling ..." if trainer.compiled else "training ...")
                 while not (budget.spent(state.step, state.seconds) or hooks.out_of_patience() or signal):
-                    updated, figures = trainer.update(stop.interruptible(fabric.world_size == 1))
-                    if updated:
-                        trainer.synchronize(stop)
-                        if state.step == recipe.schedule.warmup_steps:
-                            state.warm_seconds = state.seconds
-                        metrics.log_step(state, budget, figures)
+                    results = trainer.update(stop.interruptible(fabric.world_size == 1), stop.number)
+                    if hooks.due():
+                        results += trainer.finish()
+                    signal = _log(results, trainer, metrics, hooks)
+                    if hooks.due():
                         hooks.evaluate(stop)
-                    else:
-                        hooks.skip_batch(figures)
-                    signal = trainer.synchronize(stop)
-                    if signal is None:
-                        hooks.save_checkpoint()
+                        if signal is None:
+                            hooks.save_checkpoint()
             except Stopped as stopped:
                 signal = stopped.number
+            _log(trainer.finish(), trainer, metrics, hooks)
             if hooks.out_of_patience():
                 metrics.log_patience(state)
             hooks.save_checkpoint(final=True)
     return Outcome(state, signal, fabric.is_global_zero)
 
 
+def _log(results: list[StepResult], trainer: Trainer, metrics: MetricsLogger, hooks: Hooks) -> int | None:
+    """Log what came of some steps. Returns the stop signal that a process received, if one did."""
+    for result in results:
+        if result.state.step == trainer.recipe.schedule.warmup_steps:
+            trainer.state.warm_seconds = result.state.seconds
+        if result.updated:
+            metrics.log_step(result, trainer.budget)
+        else:
+            hooks.skip_batch(result)
+    return next((result.signal for result in results if result.signal), None)
+
+
 def _newest_checkpoint(run: Path, distributed: DistributedContext) -> Path | None:
     """The checkpoint to resume from, after the main process has repaired the folder."""
-    if distributed.fabric.is_global_zero:
-        recover(run)
-    distributed.fabric.barrier()
-    return find_checkpoint(run, "last") if steps(run) else None
+
+    def newest() -> str | None:
+        folder = recover(run)
+        return folder and str(folder)
+
+    checkpoint = distributed.decide(newest)
+    return checkpoint and Path(checkpoint)

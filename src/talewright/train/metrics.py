@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from talewright.data import Split
     from talewright.train.distributed import DistributedContext
     from talewright.train.progress import TrainingProgress
+    from talewright.train.results import StepResult
     from talewright.train.schedule import Budget
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class MetricsLogger:
         self.validation_loss: float | None = None
         self.tokens_per_second = 0.0  # a moving average
         self.evaluation_seconds = 0.0  # of the last one, with its sample
+        self.overflows = 0  # steps that fp16 did not make
         self.overfitting = OverfittingMonitor()
 
     def start(self, state: TrainState, split: Split, budget: Budget, compiled: bool, resumed: bool) -> None:
@@ -83,10 +85,11 @@ class MetricsLogger:
             data={"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes},
         )
 
-    def log_step(self, state: TrainState, budget: Budget, figures: dict[str, float]) -> None:
+    def log_step(self, result: StepResult, budget: Budget) -> None:
         """Log an optimizer step."""
         if not self.enabled:
             return
+        state, figures = result.state, result.figures
         self.log.write("step", step=state.step, **figures, tokens=state.tokens, seconds=round(state.seconds, 3))
         self.overfitting.log_step(figures["loss"])
         if warning := self.pace.log_step(state):
@@ -151,6 +154,19 @@ class MetricsLogger:
         if self.enabled:
             self.log.write("skipped", step=state.step + 1, skipped=state.skipped, stories=stories, **figures)
             logger.warning(f"{reason}. Skipped this batch ({state.skipped:,} so far in this run)")
+
+    def log_overflow(self, result: StepResult) -> None:
+        """Log a step that fp16 did not make; show the first one and each tenth."""
+        if not self.enabled:
+            return
+        state, figures = result.state, result.figures
+        self.overflows += 1
+        self.log.write("overflow", step=state.step + 1, skipped=state.skipped, loss=figures["loss"])
+        if self.overflows % 10 == 1:
+            logger.info(
+                f"step {state.step + 1:,}: the gradient is too large for fp16, so this batch made no step; the loss is "
+                f"scaled down. This is usual now and then ({self.overflows:,} so far in this session)"
+            )
 
     def log_checkpoint(self, state: TrainState) -> None:
         """Log a checkpoint about to be written, and bring the log to the disk before it."""

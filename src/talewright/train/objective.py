@@ -5,24 +5,29 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from talewright.model.gpt import GPT
-from talewright.model.loss import cross_entropy
+from talewright.model.loss import RealTargets, cross_entropy
+from talewright.train.compilation import compiled
 from talewright.train.distillation import TeacherOutput, distillation_loss
 
 
-def language_modeling_loss(model: GPT, tokens: Tensor, targets: Tensor) -> Tensor:
-    """The summed loss, in nats, of the model's predictions of `targets` (B, T) after `tokens` (B, T)."""
-    return cross_entropy(model.hidden(tokens), model.output_weight, targets)
-
-
 class Objective(nn.Module):
-    """What one micro-batch contributes to the loss, as a module around the model."""
+    """What one micro-batch contributes to the loss, as a module around the model.
 
-    def __init__(self, model: GPT) -> None:
+    The model's layers are compiled as one graph; the loss is already a few large operations (see model/loss.py).
+    """
+
+    def __init__(self, model: GPT, compile_model: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.hidden = compiled(model.hidden) if compile_model else model.hidden
 
-    def forward(self, tokens: Tensor, targets: Tensor, teacher: TeacherOutput | None = None) -> Tensor:
-        """The summed loss; with a teacher two values, (2,): the distillation loss, and the one without the teacher."""
+    def forward(
+        self, tokens: Tensor, targets: Tensor, real: RealTargets = None, teacher: TeacherOutput | None = None
+    ) -> Tensor:
+        """The summed loss, in nats, of the model's predictions of `targets` (B, T) after `tokens` (B, T). With a
+        teacher two values, (2,): the distillation loss, and the one without the teacher.
+        """
+        hidden, weight = self.hidden(tokens), self.model.output_weight
         if teacher is None:
-            return language_modeling_loss(self.model, tokens, targets)
-        return distillation_loss(self.model.hidden(tokens), self.model.output_weight, targets, teacher)
+            return cross_entropy(hidden, weight, targets, real=real)
+        return distillation_loss(hidden, weight, targets, teacher, real)

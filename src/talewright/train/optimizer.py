@@ -57,6 +57,8 @@ class CombinedOptimizer(torch.optim.Optimizer):
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
         super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
         self.optimizers = optimizers
+        self.found_inf: Tensor | None = None
+        """1 if this step is not to be made, else 0: read on the device, as torch's GradScaler has it."""
         for optimizer in optimizers:
             optimizer.state = self.state
 
@@ -68,5 +70,6 @@ class CombinedOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for optimizer in self.optimizers:
+            cast(Any, optimizer).found_inf = self.found_inf
             optimizer.step()
         return loss

@@ -6,59 +6,118 @@ Starts the processes, opens the corpus and the run folder, and calls the loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict
-from talewright.data import open_corpus
-from talewright.run.folder import RunFolder, create_run
+from talewright.data import Corpus, open_corpus
+from talewright.errors import UserError
+from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
-from talewright.train.distillation import open_teacher
-from talewright.train.distributed import DistributedContext, launch
+from talewright.run.retention import steps
+from talewright.train.distillation import Teacher, open_teacher
+from talewright.train.distributed import DistributedContext, attempt, launch
 from talewright.train.hooks import Callbacks
 from talewright.train.loop import Outcome, fit
-from talewright.train.preflight import preflight
+from talewright.train.preflight import check_disk, preflight
 from talewright.train.progress import TrainingProgress
 from talewright.train.trainer import training_batches
 
 logger = logging.getLogger(__name__)
+FIXED = ("model.", "tokenizer.", "data.", "optimizer.kind", "train.average", "train.init_from")
+"""What a resumed run cannot change: the settings whose names begin so."""
+MOVABLE = ("data.source", "data.valid", "data.test", "data.format", "data.separator", "data.text_key")
+"""Where its stories lie and how they are read may change, if they are the same stories."""
 
 
 def start_run(recipe: Recipe, path: Path, callbacks: Callbacks, progress: TrainingProgress | None = None) -> Outcome:
-    """Train the recipe into a new run folder."""
+    """Train the recipe into a new run folder: of several processes, the main one's `path`."""
+    prepared = attempt(lambda: open_corpus(recipe))  # may take long, and has a lock of its own
     distributed = launch(recipe)  # before the folder is made, so that every process finds it free
-    with distributed.fabric.rank_zero_first():
-        corpus = open_corpus(recipe)
-    batches = training_batches(recipe, corpus.split("train"))  # raises if the stories are too short for the recipe
-    teacher = open_teacher(recipe, corpus)
-    preflight(recipe, distributed, path, teacher)
-    with _lock(path, distributed):
-        if distributed.fabric.is_global_zero:
-            recipe = create_run(path, recipe, corpus, teacher and teacher.source)
+    with ExitStack() as stack:
+        stack.enter_context(distributed.stop)
+        stack.enter_context(distributed.explain_lost_process(path))
+        path = Path(distributed.decide(lambda: str(path)))
+        corpus = distributed.agree(prepared)
+        # raises if the stories are too short for the recipe
+        batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
+        teacher = distributed.agree(lambda: open_teacher(recipe, corpus))
+        _check_and_lock(recipe, distributed, path, teacher, stack)
+        distributed.decide(lambda: _create(path, recipe, corpus, teacher))
+        recipe = with_absolute_paths(recipe)  # as in the run folder
         return fit(recipe, distributed, corpus, batches, path, callbacks, teacher=teacher, progress=progress)
 
 
 def resume_run(
     path: Path, overrides: Mapping[str, str], callbacks: Callbacks, progress: TrainingProgress | None = None
 ) -> Outcome:
-    """Resume a run from its newest whole checkpoint, or without one from step 0."""
-    run = RunFolder(path, overrides)
+    """Resume a run from its newest whole checkpoint, or without one from step 0.
+
+    Raises UserError if the overrides change what its weights and its data depend on.
+    """
+    own, run = RunFolder(path).recipe, RunFolder(path, overrides)
     recipe = run.recipe
+    refuse_changes(path, own, with_absolute_paths(recipe) if overrides else recipe, FIXED, MOVABLE)
+    prepared = attempt(lambda: open_corpus(recipe))
     distributed = launch(recipe)
-    with distributed.fabric.rank_zero_first():
-        corpus = open_corpus(recipe)
-    run.check_same_stories(corpus)
-    batches = training_batches(recipe, corpus.split("train"))
-    teacher = open_teacher(recipe, corpus, run.metadata.get("teacher", {}))
-    preflight(recipe, distributed, path, teacher)
-    with _lock(path, distributed):
-        if overrides and distributed.fabric.is_global_zero:
-            _log_new_budget(RunFolder(path).recipe, recipe)
-            run.write_recipe(recipe)
-        return fit(
+    with ExitStack() as stack:
+        stack.enter_context(distributed.stop)
+        stack.enter_context(distributed.explain_lost_process(path))
+        corpus = distributed.agree(prepared)
+        distributed.agree(lambda: run.check_same_stories(corpus))
+        batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
+        teacher = distributed.agree(lambda: open_teacher(recipe, corpus, run.metadata.get("teacher", {})))
+        _check_and_lock(recipe, distributed, path, teacher, stack)
+        if overrides:
+            distributed.decide(lambda: _replace_recipe(run, own))
+        before = steps(path)[-1:]
+        outcome = fit(
             recipe, distributed, corpus, batches, path, callbacks, resume=True, teacher=teacher, progress=progress
         )
+        if outcome.signal is None and before == [outcome.state.step]:
+            logger.info("%s is finished: nothing is left to train after step %s", path, f"{outcome.state.step:,}")
+        return outcome
+
+
+def budgets_of_same_command(path: Path, recipe: str | None, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The budgets among the overrides of a command that began this run, or continues it.
+
+    Raises UserError, by name, if another setting of the command is not the run's.
+    """
+    own = RunFolder(path).recipe
+    wanted = load_recipe(recipe, overrides) if recipe else RunFolder(path, overrides).recipe
+    refuse_changes(path, own, with_absolute_paths(wanted), ("",), BUDGETS)
+    return {name: value for name, value in overrides.items() if name.replace("-", "_") in BUDGETS}
+
+
+def refuse_changes(
+    path: Path, own: Recipe, wanted: Recipe, prefixes: tuple[str, ...], allowed: Collection[str]
+) -> None:
+    """Raise UserError if a setting whose name has one of the prefixes, and that is not allowed to change, does."""
+    before, after = _settings(own), _settings(wanted)
+    changed = [
+        f"{name} is {before[name]}, not {after[name]}"
+        for name in before
+        if name.startswith(prefixes) and name not in allowed and before[name] != after[name]
+    ]
+    if changed:
+        raise UserError(
+            f"{path} keeps the settings that it began with: {'; '.join(changed)}. Leave them out, or train into "
+            "another folder"
+        )
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Every setting by its dotted name. A saved tokenizer is the run's own copy, wherever it came from."""
+    values: dict[str, Any] = {}
+    for section, inside in recipe_to_dict(recipe).items():
+        named = {f"{section}.{name}": value for name, value in inside.items()} if isinstance(inside, dict) else {}
+        values |= named or {section: inside}
+    if recipe.tokenizer.kind == "saved":
+        del values["tokenizer.source"]
+    return values
 
 
 def recipe_from_run(run: str | Path, recipe: str | None, overrides: Mapping[str, str]) -> Recipe:
@@ -73,8 +132,22 @@ def recipe_from_run(run: str | Path, recipe: str | None, overrides: Mapping[str,
     return recipe_from_dict(values, f"{recipe or run}", overrides)
 
 
-def _lock(path: Path, distributed: DistributedContext) -> AbstractContextManager[None]:
-    return lock_run(path) if distributed.fabric.is_global_zero else nullcontext()
+def _check_and_lock(
+    recipe: Recipe, distributed: DistributedContext, path: Path, teacher: Teacher | None, stack: ExitStack
+) -> None:
+    """Check the disk and the memory, and lock the run folder until `stack` is left."""
+    distributed.decide(lambda: check_disk(recipe, path))
+    distributed.agree(lambda: preflight(recipe, distributed, path, teacher))
+    distributed.decide(lambda: stack.enter_context(lock_run(path)))
+
+
+def _create(path: Path, recipe: Recipe, corpus: Corpus, teacher: Teacher | None) -> None:
+    create_run(path, recipe, corpus, teacher and teacher.source)
+
+
+def _replace_recipe(run: RunFolder, own: Recipe) -> None:
+    _log_new_budget(own, run.recipe)
+    run.write_recipe(run.recipe)
 
 
 def _log_new_budget(old: Recipe, new: Recipe) -> None:

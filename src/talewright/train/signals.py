@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
+from talewright.train.launcher import is_main_process
+
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 SHOW_CURSOR = "\x1b[?25h"  # a live progress line hides it
 
@@ -26,6 +28,22 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
+
+
+@contextmanager
+def default_signals() -> Iterator[None]:
+    """While entered, a stop signal that is not ignored ends this process at once, even while it waits in C++."""
+    caught: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        caught = {number: signal.getsignal(number) for number in SIGNALS}
+        caught = {number: handler for number, handler in caught.items() if handler not in (signal.SIG_IGN, None)}
+    for number in caught:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
 
 
 class StopSignal:
@@ -68,6 +86,8 @@ class StopSignal:
             signal.signal(each, previous if previous is signal.default_int_handler else signal.SIG_DFL)
         if self._raises:
             raise Stopped(number)
+        if not is_main_process():
+            return
         cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
         message = f"{cursor}\n{signal.Signals(number).name}: stopping at the next safe point; once more stops at once\n"
         with contextlib.suppress(OSError):

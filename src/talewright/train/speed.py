@@ -97,9 +97,10 @@ def _measured(recipe: Recipe, window_flops: float, seconds: float = 1.2) -> Spee
     eager = dataclasses.replace(recipe, train=train)
     trainer = Trainer(eager, launch(eager), cast(Batches, RandomBatches(eager)))
     trainer.update()
+    trainer.finish()
     share, rates, end = ComputeShare(), [], time.perf_counter() + seconds
     while not rates or time.perf_counter() < end:
-        rates.append(trainer.update()[1].get("tokens_per_second", 0.0))
+        rates += [result.figures["tokens_per_second"] for result in trainer.update()]
     speed = Speed(sorted(rates)[math.ceil(0.8 * (len(rates) - 1))])
     record_speed(setup_name(recipe, False), micro_batch, speed, share() < MIN_SHARE)
     return speed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
 
 from talewright.model.gpt import GPT
 
@@ -18,11 +19,11 @@ class WeightAverage:
         self.model, self.decay = copy.deepcopy(model).requires_grad_(False), decay
 
     @torch.no_grad()
-    def update(self, model: GPT, step: int) -> None:
-        """Include the weights after update `step`, counted from 1.
+    def update(self, model: GPT, step: int, made: Tensor) -> None:
+        """Include the weights after update `step`, counted from 1; not if the update was not made (0, not 1).
 
         Early steps use a smaller decay, that of a mean over a tenth of the steps so far, to forget the initial weights.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
         for average, newest in zip(self.model.parameters(), model.parameters(), strict=True):
-            average.lerp_(newest, 1 - decay)
+            average.lerp_(newest, (1 - decay) * made)

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,7 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from talewright.config import load_recipe
 from talewright.cpus import usable_cpus
 from talewright.errors import UserError
 from talewright.files import lock_file, wait_for_lock
@@ -58,6 +60,8 @@ class RunningTrial:
     process: subprocess.Popen[bytes]
     reported: set[int] = field(default_factory=set)
     """Steps whose evaluations the study has."""
+    gpu: str | None = None
+    """The one GPU that it sees; None: all."""
     pruned: bool = False
     progress: TrialProgress = field(default_factory=TrialProgress)
 
@@ -79,6 +83,7 @@ class Worker:
     ) -> None:
         self.study, self.sweep, self.folder, self.jobs = study, sweep, folder, jobs
         self.progress = progress
+        self.gpus = _visible_gpus() if jobs > 1 and load_recipe(sweep.recipe, sweep.set).train.devices == 1 else []
         self.storage = study._storage  # Optuna has no public way from a study to it
         self.record_heartbeat = getattr(self.storage, "record_heartbeat", None)  # a journal has none
         self.running: dict[int, RunningTrial] = {}
@@ -175,6 +180,8 @@ class Worker:
         environment = dict(os.environ)
         if self.jobs > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // self.jobs)))
+        if gpu := self._least_used_gpu():
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         logger.info("%s: training; its output is %s", facts.label, output_of(run))
         process = subprocess.Popen(
             command,
@@ -184,7 +191,11 @@ class Worker:
             env=environment,
             start_new_session=True,  # Ctrl-C must reach only the worker: two signals end a training before it has saved
         )
-        self.running[frozen.number] = RunningTrial(trial, facts, output, process, set(frozen.intermediate_values))
+        self.running[frozen.number] = RunningTrial(trial, facts, output, process, set(frozen.intermediate_values), gpu)
+
+    def _least_used_gpu(self) -> str | None:
+        used = Counter(job.gpu for job in self.running.values())
+        return min(self.gpus, key=lambda gpu: used[gpu], default=None)
 
     def _watch(self, job: RunningTrial, due: bool) -> None:
         """Report a job's new evaluations, prune it if they are hopeless, and store its result once it has ended."""
@@ -248,6 +259,16 @@ class Worker:
             for job in self.running.values():
                 self.record_heartbeat(job.trial._trial_id)
         optuna.storages.fail_stale_trials(self.study)  # does nothing where there are no heartbeats
+
+
+def _visible_gpus() -> list[str]:
+    """The GPUs that the trials may use, each as CUDA_VISIBLE_DEVICES names it."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name not in ("", "-1")]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def _open_locked(path: Path) -> IO[bytes] | None:
