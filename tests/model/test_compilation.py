@@ -132,5 +132,6 @@ def test_a_gpu_computes_with_shared_heads_what_a_cpu_computes(masked: bool) -> N
     q = torch.randn(2, 6, 5, 8, generator=generator)
     k, v = torch.randn(2, 2, 2, 5, 8, generator=generator).unbind()
     mask = torch.ones(5, 5, dtype=torch.bool).tril() if masked else None
-    ours = fused_attention(*(x.as_subclass(OnGPU) for x in (q, k, v)), mask, not masked, 0.3, 0.0)
+    on_gpu = [x.as_subclass(OnGPU) for x in (q, k, v)]
+    ours = fused_attention(*on_gpu, mask=mask, causal=not masked, scale=0.3, rate=0.0)
     torch.testing.assert_close(ours.as_subclass(Tensor), fused_attention(q, k, v, mask, not masked, 0.3, 0.0))

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 import torch
-from functorch.compile import make_boxed_func
 from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
+from torch._functorch._aot_autograd.utils import make_boxed_func
 
 from talewright.config import load_recipe
 from talewright.machine import compiler
@@ -134,7 +134,7 @@ class Doubler(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(3))
 
-    def double(self, x: Tensor) -> Tensor:
+    def doubled(self, x: Tensor) -> Tensor:
         return 2 * self.weight * x + torch.rand(())
 
 
@@ -159,11 +159,11 @@ def test_a_failed_compilation_leaves_eager_execution_and_one_warning(kind, monke
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=BACKENDS[kind]))
     module, x = Doubler(), torch.arange(3.0)
-    double = compiled(module.double)
+    double = compiled(module.doubled)
     torch.manual_seed(5)
     found = [double(x), double(x)]
     torch.manual_seed(5)
-    torch.testing.assert_close(found, [module.double(x), module.double(x)])
+    torch.testing.assert_close(found, [module.doubled(x), module.doubled(x)])
     assert module.weight.grad is None
     found[1].sum().backward()
     torch.testing.assert_close(module.weight.grad, 2 * x)
@@ -180,7 +180,7 @@ def test_compiled_code_is_what_runs(monkeypatch):
 
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    double = compiled(Doubler().double)
+    double = compiled(Doubler().doubled)
     for _ in range(3):
         double(torch.ones(3))
     assert len(ran) == 4  # the first call runs twice
@@ -193,7 +193,7 @@ def test_what_is_no_failure_of_the_compiler_is_raised(error, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda function, **options: run)
     with pytest.raises(type(error)):
-        compiled(Doubler().double)(torch.ones(3))
+        compiled(Doubler().doubled)(torch.ones(3))
 
 
 @pytest.mark.slow
