@@ -5,6 +5,7 @@ float64, operations that mix it with tensors of the CPU fail, and so does `numpy
 too, because the real ones give wrong values.
 """
 
+# pyright: reportIncompatibleMethodOverride=false, reportAssignmentType=false
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -330,10 +330,7 @@ def test_padding_is_neither_scored_nor_attended(config: ModelConfig, seed: int, 
     lengths = data.draw(st.lists(st.integers(1, 16), min_size=1, max_size=3))
     model = lively_model(config, seed)
     tokens, targets = token_batch(config, seed, len(lengths)), token_batch(config, seed + 1, len(lengths))
-    singly = sum(
-        Objective(model)(tokens[i : i + 1, :n], targets[i : i + 1, :n]).item()
-        for i, n in enumerate(lengths)
-    )
+    singly = sum(Objective(model)(tokens[i : i + 1, :n], targets[i : i + 1, :n]).item() for i, n in enumerate(lengths))
     for i, n in enumerate(lengths):
         targets[i, n:] = IGNORED
     assert Objective(model)(tokens, targets).item() == pytest.approx(singly, rel=1e-4, abs=1e-4)

@@ -19,12 +19,32 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from talewright.errors import LostProcessError, UserError
 from talewright.run.log import read_log
 from talewright.train import distributed as distributed_module
-from talewright.train.distributed import DistributedContext, attempt, launch, per_rank_batch
+from talewright.train.distributed import DistributedContext, attempt, launch, meeting_name, per_rank_batch
 from talewright.train.evaluation import score_in_parts
 from talewright.train.signals import Stopped
 from tests.train.conftest import write_stories
 
 TORCHRUN = {"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+
+
+def test_processes_that_start_again_do_not_meet_those_before_them():
+    """In a store that holds what three generations of processes wrote, the last of which died in the middle."""
+    store, names = cast(Any, dist).HashStore(), []
+    for _ in range(3):
+        found: dict[int, str] = {}
+        threads = [
+            threading.Thread(target=lambda rank=rank: found.update({rank: meeting_name(store, rank, 4)}))
+            for rank in (3, 1, 0, 2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert sorted(found) == [0, 1, 2, 3]
+        (name,) = set(found.values())
+        names.append(name)
+        store.set("word of 2", "left by one that died before it was answered")
+    assert len(set(names)) == 3
 
 
 @pytest.fixture
@@ -88,7 +108,7 @@ def test_a_signal_that_one_process_received_stops_all(together):
 
 
 def test_values_are_gathered_as_json(monkeypatch):
-    dist.init_process_group("gloo", store=dist.distributed_c10d.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=cast(Any, dist).HashStore(), rank=0, world_size=1)
     try:
         context = DistributedContext(cast(Any, SimpleNamespace(device=torch.device("cpu"), world_size=1)), "fp32")
         value = {"number": 0.1, "text": "größer", "nothing": None}

@@ -40,7 +40,9 @@ def with_scale(init: Any, scale: float) -> Any:
 
 
 def recipe_of(small: Any, kind: str, **train: Any) -> Any:
-    return small(model={"dropout": 0.0}, optimizer={"kind": kind}, train={"precision": "fp16", "max_steps": 20, **train})
+    return small(
+        model={"dropout": 0.0}, optimizer={"kind": kind}, train={"precision": "fp16", "max_steps": 20, **train}
+    )
 
 
 def events(run: Path, kind: str) -> list[dict[str, Any]]:

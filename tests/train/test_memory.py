@@ -41,9 +41,9 @@ def test_the_processes_of_a_node_share_its_memory():
     buckets = 4 * count_parameters(MINI.model).total
     half = with_batch(8, 1)
     alone = training_bytes(half, "fp32")
-    assert MemoryNeed(with_batch(16, 1, 2), world_size=2).needed() == 2 * (alone + buckets)
-    assert MemoryNeed(with_batch(8, 2, 2), world_size=2).needed() == 2 * (alone + buckets)
-    assert MemoryNeed(with_batch(8, 4, 4, nodes=2), world_size=4).needed() == 2 * (alone + buckets)
+    assert MemoryNeed(with_batch(16, 1, 2), world_size=2, per_node=2).needed() == 2 * (alone + buckets)
+    assert MemoryNeed(with_batch(8, 2, 2), world_size=2, per_node=2).needed() == 2 * (alone + buckets)
+    assert MemoryNeed(with_batch(8, 4, 4, nodes=2), world_size=4, per_node=2).needed() == 2 * (alone + buckets)
     on_gpu = MemoryNeed(with_batch(8, 2, 2), "bf16", CUDA, world_size=2).needed()
     assert on_gpu == training_bytes(half, "bf16", device="cuda") + buckets
 

@@ -14,7 +14,6 @@ import torch
 from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.train import memory
-from talewright.train import preflight as preflight_module
 from talewright.train.memory import MemoryNeed
 from talewright.train.preflight import check_disk, check_memory, preflight, run_bytes
 from tests.train.conftest import train_small

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import socket
 import threading
 import time
@@ -24,7 +25,10 @@ from lightning_fabric.plugins.environments.kubeflow import KubeflowEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.plugins.precision.precision import Precision as FabricPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.distributed.rendezvous import rendezvous
 
 from talewright.config import Recipe
 from talewright.errors import LostProcessError, UserError
@@ -35,11 +39,18 @@ from talewright.train.signals import Stopped, StopSignal, default_signals
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+torch_distributed: Any = dist  # some of its public names are not declared
 
 JOIN_TIMEOUT = timedelta(hours=1)
 """How long a process waits for the others to start: they may still prepare stories."""
 STEP_TIMEOUT = timedelta(minutes=10)
 """How long it waits for them later: while the main process saves or generates a sample, or they compile."""
+PLUGINS: dict[Precision, Callable[[str], FabricPrecision]] = {
+    "fp32": lambda device: FabricPrecision(),
+    "bf16": lambda device: MixedPrecision("bf16-mixed", device),
+    "fp16": lambda device: MixedPrecision("16-mixed", device),
+}
+"""Fabric's plugins, for a kind of device. By the name of a precision, Fabric takes bf16 in place of fp16 on a CPU."""
 QUIET_SECONDS = 5.0
 """A process that waits longer for the others to start says so."""
 LOST = ("gloo", "NCCL", "Connection", "connection", "Broken pipe", "Socket", "Timed out", "timed out", "Timeout")
@@ -129,8 +140,7 @@ def launch(recipe: Recipe) -> DistributedContext:
     try:
         device = _fabric(recipe, per_node, nodes, environment).device
         precision = choose_precision(train.precision, device)
-        plugin = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision]
-        fabric = _fabric(recipe, per_node, nodes, environment, precision=plugin)
+        fabric = _fabric(recipe, per_node, nodes, environment, PLUGINS[precision](device.type))
     except UserError:
         raise
     except (ValueError, RuntimeError) as error:  # what Fabric raises for a missing device
@@ -198,12 +208,12 @@ def _environment(launched: Launched | None, nodes: int) -> ClusterEnvironment:
     return LightningEnvironment()
 
 
-def _fabric(recipe: Recipe, per_node: int, nodes: int, environment: ClusterEnvironment, **options: Any) -> Fabric:
+def _fabric(recipe: Recipe, per_node: int, nodes: int, *plugins: Any) -> Fabric:
     strategy: Any = "auto"
     if per_node * nodes > 1:
         own_gpu = per_node > 1 and recipe.train.accelerator in ("auto", "cuda") and torch.cuda.device_count() == 1
         # where a scheduler shows each process its own GPU only, it is number 0 in each
-        gpus = [torch.device("cuda", 0)] * per_node if own_gpu and environment.creates_processes_externally else None
+        gpus = [torch.device("cuda", 0)] * per_node if own_gpu and plugins[0].creates_processes_externally else None
         strategy = DDPStrategy(parallel_devices=gpus, timeout=JOIN_TIMEOUT)
         per_node = 1 if gpus else per_node
     return Fabric(
@@ -211,8 +221,7 @@ def _fabric(recipe: Recipe, per_node: int, nodes: int, environment: ClusterEnvir
         devices=per_node,
         num_nodes=nodes,
         strategy=strategy,
-        plugins=[environment],
-        **cast(Any, options),
+        plugins=list(plugins),
     )
 
 
@@ -226,6 +235,8 @@ def _join(fabric: Fabric, environment: ClusterEnvironment) -> None:
     notice.start()
     try:
         with default_signals():
+            if isinstance(environment, TorchElasticEnvironment):
+                _meet(environment, "nccl" if fabric.device.type == "cuda" else "gloo")
             fabric.launch()
             fabric.barrier()
     except (RuntimeError, ValueError, OSError) as error:
@@ -234,6 +245,42 @@ def _join(fabric: Fabric, environment: ClusterEnvironment) -> None:
     finally:
         notice.cancel()
     dist.distributed_c10d._set_pg_timeout(STEP_TIMEOUT)  # no public function sets it once the processes have joined
+
+
+def _meet(environment: TorchElasticEnvironment, backend: str) -> None:
+    """Join torchrun's other processes, under a name that only these have.
+
+    Its store outlives processes that it starts again, with what they wrote there: addresses where nobody listens.
+    """
+    rank, size = environment.global_rank(), environment.world_size()
+    store, _, _ = next(rendezvous("env://", rank, size, timeout=JOIN_TIMEOUT))
+    name = meeting_name(store, rank, size)
+    store = torch_distributed.PrefixStore(name, store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=JOIN_TIMEOUT)
+
+
+def meeting_name(store: Any, rank: int, size: int) -> str:
+    """A new name on which processes agree that share a store, whatever earlier processes have left in it.
+
+    Each but the first writes a new word, takes the name with which the first one answers this word, and confirms it.
+    """
+    own, end = secrets.token_hex(8), time.monotonic() + JOIN_TIMEOUT.total_seconds()
+    if rank > 0:
+        store.set(f"word of {rank}", own)
+        name = store.get(f"answer to {own}").decode()
+        store.set(f"{own} has {name}", "")
+        return name
+    missing = set(range(1, size))
+    while missing:
+        for other in [other for other in missing if store.check([f"word of {other}"])]:
+            word = store.get(f"word of {other}").decode()
+            store.set(f"answer to {word}", own)
+            if store.check([f"{word} has {own}"]):
+                missing.remove(other)
+        if time.monotonic() > end:
+            raise RuntimeError(f"timed out with {len(missing)} missing")
+        time.sleep(0.05)
+    return own
 
 
 def _end_with_parent() -> None:

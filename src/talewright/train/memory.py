@@ -11,8 +11,7 @@ import torch
 from talewright.config import ModelConfig, Recipe
 from talewright.machine.limits import memory_available
 from talewright.model.cost import BLOCK, activation_bytes, count_parameters, projection_sizes
-from talewright.model.loss import LOGITS_AT_ONCE, ROWS_AT_ONCE
-from talewright.model.loss import SLICE as LOSS_SLICE
+from talewright.model.loss import LOGITS_AT_ONCE, ROWS_AT_ONCE, SLICE, SLICE_ON_GPU
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext, per_rank_batch
 
@@ -52,12 +51,13 @@ class MemoryNeed:
     device: torch.device = CPU
     teacher: ModelConfig | None = None
     world_size: int = 1
+    per_node: int = 1
 
     @classmethod
     def of(cls, recipe: Recipe, distributed: DistributedContext, teacher: Teacher | None) -> MemoryNeed:
         """The need of these processes."""
         fabric, shape = distributed.fabric, teacher and teacher.model.config
-        return cls(recipe, distributed.precision, fabric.device, shape, fabric.world_size)
+        return cls(recipe, distributed.precision, fabric.device, shape, fabric.world_size, distributed.per_node)
 
     def needed(self) -> int:
         """Estimated bytes."""
@@ -74,7 +74,7 @@ class MemoryNeed:
 
     def _sharing(self) -> int:
         """Processes of this node that share the memory; a GPU's is one process's."""
-        return self.world_size // self.recipe.train.nodes if self.device.type == "cpu" else 1
+        return self.per_node if self.device.type == "cpu" else 1
 
     def smaller_batch(self, limit: float) -> SmallerBatch | None:
         """The largest micro-batch that divides this one and is estimated to need at most `limit` bytes; None if even 1
@@ -122,7 +122,8 @@ def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None =
     P, V, D = count_parameters(config).total, config.vocab_size, config.d_model
     e = 4 if precision == "fp32" else 2
     rows = train.micro_batch * recipe.sequence_length
-    loss = 3 * e * min(rows, LOSS_SLICE // V) * V + (4 + 2 * e) * V * D + 2 * e * rows * D
+    logit, slice_size = (3 * e, SLICE) if device == "cpu" else (4 + 2 * e, SLICE_ON_GPU)
+    loss = logit * min(rows, slice_size // V) * V + (4 + 2 * e) * V * D + 2 * e * rows * D
     if device == "cpu":
         holes = HOLES + PASSING * (config.positions == "rotary") + AMONG_GRADIENTS * (train.accumulation > 1)
         block, passing, rounding, pad = BLOCK, 0, 1.0, HEAP_PAD
@@ -137,7 +138,7 @@ def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None =
     scoring = EVALUATION_TOKENS * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(LOGITS_AT_ONCE, ROWS_AT_ONCE * V)
     held, before = state_bytes(recipe), 0.0
     if teacher is not None:  # its forward pass comes first, and only its last hidden states are kept
-        E, slices = teacher.d_model, 3 * e * min(rows, LOSS_SLICE // V) * V
+        E, slices = teacher.d_model, 3 * e * min(rows, slice_size // V) * V
         held += 4 * count_parameters(teacher).total
         before = rows * ((16 + 6 * e) * E + 3 * e * teacher.d_ff)
         loss += slices + e * V * E + 4 * rows * E
