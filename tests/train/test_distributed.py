@@ -30,12 +30,13 @@ TORCHRUN = {"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.
 def test_processes_that_start_again_do_not_meet_those_before_them():
     """In a store that holds what three generations of processes wrote, the last of which died in the middle."""
     store, names = cast(Any, dist).HashStore(), []
+
+    def process(rank: int, found: dict[int, str]) -> None:
+        found[rank] = meeting_name(store, rank, 4)
+
     for _ in range(3):
         found: dict[int, str] = {}
-        threads = [
-            threading.Thread(target=lambda rank=rank: found.update({rank: meeting_name(store, rank, 4)}))
-            for rank in (3, 1, 0, 2)
-        ]
+        threads = [threading.Thread(target=process, args=(rank, found)) for rank in (3, 1, 0, 2)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -64,12 +64,9 @@ def test_what_memory_does_not_hold_is_refused_with_what_it_would_hold():
         check_memory(MemoryNeed(MINI), 2**20)
 
 
-def distributed_on_cpu(processes: int = 1) -> Any:
-    """A stand-in for that many processes on one node, which all have the same memory."""
-    fabric = SimpleNamespace(
-        device=torch.device("cpu"), world_size=processes, is_global_zero=True, all_reduce=lambda value, reduce_op: value
-    )
-    return SimpleNamespace(fabric=fabric, precision="fp32")
+def distributed_on_cpu() -> Any:
+    fabric = SimpleNamespace(device=torch.device("cpu"), world_size=1)
+    return SimpleNamespace(fabric=fabric, precision="fp32", per_node=1)
 
 
 def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog):
