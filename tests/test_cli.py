@@ -109,7 +109,6 @@ WRONG = [
     ([*TRAIN, "--model.dropout", "1.5"], "model.dropout is 1.5; it is a probability"),
     ([*TRAIN, "--model.n-layers"], "--model.n-layers needs a value"),
     ([*TRAIN, "--train.precision", "fp12"], "train.precision is fp12; it is one of auto, fp32, bf16, fp16"),
-    ([*TRAIN, "--train.precision", "fp16"], "fp16"),
     ([*TRAIN, "--model.vocab-size", "100"], "model.vocab_size is 100"),
     ([*TRAIN, "--model.context-length", "4000"], "tokens, and one window needs 4,001"),
     (["train", "--recipe", "small.yaml", "--data", "storis.txt"], "storis.txt"),

@@ -38,7 +38,7 @@ class Nodes:
         command += self.place.options(self.run, "--resume", "auto")
         command = self.link.on_node(number, command) if self.link else command
         # without it, a process that starts again may read where one that is gone could be reached
-        variables = {"GLOO_SOCKET_IFNAME": INTERFACE if self.link else "lo", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+        variables = {"GLOO_SOCKET_IFNAME": INTERFACE if self.link else "lo"}
         return self.place.start(command, f"{self.run}.{number}", variables)
 
     def finish(self, nodes: list[Process]) -> None:

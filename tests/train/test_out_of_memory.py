@@ -86,7 +86,7 @@ def test_a_gpu_runs_out_of_its_own_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
     fabric = SimpleNamespace(device=torch.device("cuda", 0), world_size=1)
-    distributed: Any = SimpleNamespace(fabric=fabric, precision="bf16")
+    distributed: Any = SimpleNamespace(fabric=fabric, precision="bf16", per_node=1)
     with (
         pytest.raises(UserError, match="ran out of the GPU's memory of 1,024 MiB with a micro-batch of 16"),
         explain_out_of_memory(MINI, distributed, tmp_path, None),
