@@ -100,16 +100,6 @@ def test_a_node_that_is_lost_ends_the_other_with_a_sentence_and_the_same_command
 
 
 @needs_links
-def test_a_node_that_comes_back_joins_the_one_that_waits_for_it(place, link):
-    nodes = Nodes(place, "back", link, restarts=3)
-    started = nodes.start()
-    place.wait_for_step("back", 15)
-    started[1].kill()
-    wait_until(lambda: LOST in started[0].said(), 60, "the first node says what happened")
-    nodes.finish([started[0], nodes.start_node(1)])
-
-
-@needs_links
 def test_a_network_that_is_gone_for_seconds_changes_nothing(place, link):
     nodes = Nodes(place, "short", link)
     started = nodes.start()
@@ -141,7 +131,7 @@ def test_a_sigterm_to_both_saves_and_the_same_command_goes_on(place, link):
     place.wait_for_step("stopped", 15)
     for node in started:
         node.started.send_signal(signal.SIGTERM)
-    codes = [node.wait(60) for node in started]
-    assert codes == [143, 143]
-    assert "--resume" in started[0].said()
+    assert all(node.wait(60) for node in started)  # torchrun ends with 1, whatever its processes' code is
+    assert "SIGTERM" in started[0].said()
+    assert "and saved. To continue: talewright train --resume" in started[0].said()
     nodes.finish(nodes.start())

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -301,12 +301,18 @@ def _says_lost(error: RuntimeError) -> bool:
 
 def _is_first_to_report() -> bool:
     """Whether this process is to say that one is lost: the main process, or the first of the others if it is gone."""
-    try:
-        store = dist.distributed_c10d._get_default_store()
-        store.set_timeout(timedelta(seconds=5))
-        return store.add("lost process reported", 1) == 1 or is_main_process()
-    except (RuntimeError, ValueError):  # the store was the main process's, and went with it
+    if is_main_process():
         return True
+    answers: list[int] = []
+
+    def ask() -> None:
+        with suppress(RuntimeError, ValueError):  # the store was the main process's, and went with it
+            answers.append(dist.distributed_c10d._get_default_store().add("lost process reported", 1))
+
+    thread = threading.Thread(target=ask, daemon=True)  # a store that cannot be reached may never answer
+    thread.start()
+    thread.join(QUIET_SECONDS)
+    return not answers or answers[0] == 1
 
 
 def _how_to_go_on(run: Path) -> str:
