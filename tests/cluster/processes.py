@@ -32,6 +32,7 @@ class Workplace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.started: list[Process] = []
         write_stories(folder / "stories.txt", 100)
         (folder / "small.yaml").write_text(RECIPE)
         (folder / "talewright").write_text(f'#!/bin/sh\nexec {sys.executable} -m talewright "$@"\n')
@@ -55,7 +56,14 @@ class Workplace:
         started = subprocess.Popen(
             command, cwd=self.folder, env=values, stdout=output, stderr=output, start_new_session=True
         )
-        return Process(started, output)
+        self.started.append(Process(started, output))
+        return self.started[-1]
+
+    def close(self) -> None:
+        """End what a failed test has left."""
+        for process in self.started:
+            if process.started.poll() is None:
+                process.kill()
 
     def run_alone(self, run: str, *more: str) -> None:
         """Train in one process, to the end."""
