@@ -4,7 +4,8 @@
     python benchmarks/processes.py --recipe mini-2m --processes 1 2
 
 Variants show what the processes' communication costs: without averaging the gradients, and with all of Muon's products
-in every process in place of a share. Tokens are random; a figure is the median of the rounds. Five minutes or so.
+in every process in place of a share (as in training on CPUs, but for fp32). Tokens are random; a figure is the median
+of the rounds. Five minutes or so.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from alternate import table
 if TYPE_CHECKING:
     from talewright.train.trainer import Trainer
 
-SHARED, UNSHARED, UNAVERAGED = "as in training", "Muon not shared", "gradients not averaged"
+SHARED, UNSHARED, UNAVERAGED = "Muon shared", "Muon not shared", "Muon shared, gradients not averaged"
 
 
 def main() -> None:
@@ -34,12 +35,13 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=10, help="of a turn")
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--json", action="store_true")
+    options.add_argument("--precision", default="auto")
     options.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.worker:
-        serve(chosen.recipe, chosen.worker)
+        serve(chosen.recipe, chosen.worker, chosen.precision)
         return
-    workers = {number: start(chosen.recipe, number) for number in chosen.processes}
+    workers = {number: start(chosen.recipe, number, chosen.precision) for number in chosen.processes}
     turns = [(number, variant) for number in workers for variant in variants(chosen.recipe, number)]
     seconds: dict[tuple[int, str], list[float]] = {turn: [] for turn in turns}
     for number in range(chosen.rounds + 1):
@@ -59,7 +61,7 @@ def main() -> None:
             "ms a step": 1000 * median,
             "tokens/s": tokens / median,
             f"times the speed of {turns[0][0]}": fastest / median,
-            "ms more than as in training": 1000 * (median - medians[processes, SHARED]),
+            "ms more than shared": 1000 * (median - medians[processes, SHARED]),
         }
         for (processes, variant), median in medians.items()
     }
@@ -81,9 +83,9 @@ def tokens_per_step(name: str) -> int:
     return recipe.train.micro_batch * recipe.train.accumulation * recipe.sequence_length
 
 
-def start(recipe: str, processes: int) -> subprocess.Popen[str]:
+def start(recipe: str, processes: int, precision: str) -> subprocess.Popen[str]:
     """So many processes; their main one obeys `ask`."""
-    command = [sys.executable, __file__, "--worker", str(processes), "--recipe", recipe]
+    command = [sys.executable, __file__, "--worker", str(processes), "--recipe", recipe, "--precision", precision]
     worker = subprocess.Popen(command, env=dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     ask(worker, SHARED, 1)
     return worker
@@ -97,7 +99,7 @@ def ask(worker: subprocess.Popen[str], variant: str, steps: int) -> float:
     return float(worker.stdout.readline())
 
 
-def serve(name: str, processes: int) -> None:
+def serve(name: str, processes: int, precision: str) -> None:
     """Train as each line of the main process's standard input says, and print the seconds, until it ends."""
     from typing import cast
 
@@ -109,7 +111,9 @@ def serve(name: str, processes: int) -> None:
     from talewright.train.trainer import Trainer
 
     keep_heap()
-    recipe = load_recipe(name, {"train.compile": "false", "train.devices": str(processes)})
+    recipe = load_recipe(
+        name, {"train.compile": "false", "train.devices": str(processes), "train.precision": precision}
+    )
     distributed = launch(recipe)
     fabric, trainer = distributed.fabric, Trainer(recipe, distributed, cast(Batches, RandomBatches(recipe)))
     change = changer(trainer)

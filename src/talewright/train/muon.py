@@ -24,7 +24,7 @@ class Muon(torch.optim.Optimizer):
     AdamW's, so that its learning rates and weight decays fit (Liu et al. 2025, arXiv:2502.16982). `dtype` is that of
     the matrix products.
 
-    Several processes, which have the same gradients, each orthogonalize a share of the matrices.
+    Several processes, which have the same gradients, may each orthogonalize a share of the matrices.
     """
 
     def __init__(
@@ -37,8 +37,9 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(list(split_sizes), {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.split_sizes, self.dtype = split_sizes, dtype
-        self.shared = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-        """Whether processes share the work."""
+        together = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        self.shared = together and (dist.get_backend() == "nccl" or dtype == torch.float32)
+        """Whether processes share the work: on CPUs, products in bfloat16 are faster than sending them."""
         self.found_inf: Tensor | None = None
         """1 if the next step is to change nothing, else 0: a scalar that torch's GradScaler, too, would set."""
 
