@@ -1,7 +1,8 @@
 """The peak throughput of matrix products on this machine, kept in the cache folder: `peaks.json`.
 
-The best rate that was ever seen here counts: other programs can only slow a product down. It is measured a few times,
-at least ten minutes apart, and raised where a training is faster still; so what is shown hardly changes.
+The best rate that was ever seen here counts: other programs can only slow a product down. It is measured until
+several measurements in a row found nothing better, and raised where a training is faster still; so what is shown hardly
+changes. On a machine that others share, a second in which it is wholly ours may be minutes away.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,21 +23,27 @@ from talewright.machine.speeds import processor_name
 
 logger = logging.getLogger(__name__)
 
-MEASUREMENTS = 5
-"""How often a peak is measured in all: other programs may be busy at the first times."""
-INTERVAL = 600.0
-"""Seconds between two of them, so that one busy minute does not use them up."""
+SETTLED = 5
+"""Measurements in a row that found nothing better, after which the peak counts as known."""
+INTERVAL = 120.0
+"""Seconds between two measurements, at least."""
+RAISED = 1.02
+"""A rate that is less than that many times the best is no better: the clock and the cooling vary."""
+FIRST_SECONDS = 4.0
+"""Seconds of the first measurement, about."""
 SECONDS = 1.5
-"""Seconds of a measurement, about."""
+"""Seconds of a later one."""
 SIZES, GPU_SIZES = (1024, 2048, 4096), (4096, 8192, 16384)
 """Rows and columns of the matrices. Which is the fastest depends on the caches, and on how busy the machine is."""
 
 
 class Peak(NamedTuple):
-    """The best rate that is known, and how often and when (seconds since 1970) it was last measured."""
+    """The best rate that is known, how many measurements since found nothing better, and the last one's time (seconds
+    since 1970).
+    """
 
     flops_per_second: float = 0.0
-    measurements: int = 0
+    confirmed: int = 0
     time: float = 0.0
 
 
@@ -47,9 +55,10 @@ def known_peak(device: torch.device, precision: Precision) -> float:
     """FLOP/s of large matrix products: the best ever seen on this machine, measured now if that is due."""
     key = _key(device, precision)
     peak = _peak(_read().get(key))
-    due = peak.measurements < MEASUREMENTS and abs(time.time() - peak.time) >= INTERVAL and key not in _seen
+    due = peak.confirmed < SETTLED and abs(time.time() - peak.time) >= INTERVAL and key not in _seen
     if due or max(peak.flops_per_second, _seen.get(key, 0.0)) <= 0:
-        return _keep(key, matmul_peak(device, torch_dtype(precision)), measured=True)
+        seconds = SECONDS if peak.flops_per_second else FIRST_SECONDS
+        return _keep(key, matmul_peak(device, torch_dtype(precision), seconds), measured=True)
     return max(peak.flops_per_second, _seen.get(key, 0.0))
 
 
@@ -60,7 +69,7 @@ def raised_peak(device: torch.device, precision: Precision, reached: float) -> f
     """
     key = _key(device, precision)
     kept = max(_peak(_read().get(key)).flops_per_second, _seen.get(key, 0.0))
-    return _keep(key, reached, measured=False) if kept < reached < math.inf else kept
+    return _keep(key, reached) if kept < reached < math.inf else kept
 
 
 def known_peaks() -> dict[str, float]:
@@ -71,37 +80,45 @@ def known_peaks() -> dict[str, float]:
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS) -> float:
-    """FLOP/s of the fastest of many large matrix products, measured now, in about `seconds`."""
-    sizes = GPU_SIZES if device.type == "cuda" else SIZES
-    share, best = seconds / len(sizes), 0.0
-    for n in sizes:
-        if best and 3 * _flops(n) > share * best:  # at most two of them would fit
-            break
+    """FLOP/s of the fastest of many large matrix products, measured now, in about `seconds`.
+
+    The sizes take turns, so that each has its chance in a quiet moment.
+    """
+    sizes, best, end = list(GPU_SIZES if device.type == "cuda" else SIZES), 0.0, time.perf_counter() + seconds
+    products = {n: _product(n, device, dtype) for n in sizes[:1]}
+    while not best or time.perf_counter() < end:
+        for n in list(products):
+            for _ in range(max(1, (sizes[-1] // n) ** 2 // 4)):  # of the small ones several, which take no longer
+                best = max(best, _flops(n) / _seconds(products[n], device))
+        larger = [n for n in sizes if n not in products and best * seconds / 10 > _flops(n)]
         try:
-            best = max(best, _flops(n) / _shortest_product(n, device, dtype, share))
+            products |= {n: _product(n, device, dtype) for n in larger[:1]}
         except torch.OutOfMemoryError:  # a GPU that others use, too
-            break
+            sizes = list(products)
+    products.clear()
     if device.type == "cuda":
         torch.cuda.empty_cache()  # training starts with whole memory
     return best
 
 
-def _shortest_product(n: int, device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """Seconds of the fastest product x W^T as a linear layer computes it, with matrices of n x n; one is made at least.
+def _product(n: int, device: torch.device, dtype: torch.dtype) -> Callable[[], Any]:
+    """A product x W^T as a linear layer computes it, of matrices of n x n, made once so that it is warm.
 
     The output's memory is the same each time, as on a heap that keeps freed memory. Random values, because a GPU that
     multiplies zeros draws less power and runs faster.
     """
     x = torch.randn(n, n, device=device).to(dtype)
     weight, out = x.roll(1, 0), torch.empty_like(x)
-    best, end = math.inf, time.perf_counter() + seconds
-    while best == math.inf or time.perf_counter() < end:
-        synchronize(device)
-        start = time.perf_counter()
-        torch.mm(x, weight.mT, out=out)
-        synchronize(device)
-        best = min(best, time.perf_counter() - start)
-    return best
+    torch.mm(x, weight.mT, out=out)
+    return lambda: torch.mm(x, weight.mT, out=out)
+
+
+def _seconds(product: Callable[[], Any], device: torch.device) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    product()
+    synchronize(device)
+    return time.perf_counter() - start
 
 
 def _flops(n: int) -> float:
@@ -112,7 +129,7 @@ def _key(device: torch.device, precision: Precision) -> str:
     return " | ".join((processor_name(), device_name(device), f"torch {torch.__version__}", precision))
 
 
-def _keep(key: str, rate: float, measured: bool) -> float:
+def _keep(key: str, rate: float, measured: bool = False) -> float:
     """Keep a rate if it is the best; returns the best. A cache that cannot be written is not an error."""
     _seen[key] = max(rate, _seen.get(key, 0.0))
     path = _path()
@@ -122,7 +139,8 @@ def _keep(key: str, rate: float, measured: bool) -> float:
             peaks = _read()
             before = _peak(peaks.get(key))
             best = max(before.flops_per_second, _seen[key])
-            peak = Peak(best, before.measurements + measured, time.time() if measured else before.time)
+            raised = best > RAISED * before.flops_per_second
+            peak = Peak(best, 0 if raised else before.confirmed + measured, time.time() if measured else before.time)
             write_json(path, {**peaks, key: peak._asdict()})
         return best
     except OSError as error:
@@ -143,7 +161,7 @@ def _peak(entry: Any) -> Peak:
     """The entry of the file; nothing known if it is missing or damaged."""
     if not isinstance(entry, dict) or not all(_is_number(entry.get(name)) for name in Peak._fields):
         return Peak()
-    return Peak(float(entry["flops_per_second"]), int(entry["measurements"]), float(entry["time"]))
+    return Peak(float(entry["flops_per_second"]), int(entry["confirmed"]), float(entry["time"]))
 
 
 def _is_number(value: Any) -> bool:
