@@ -74,3 +74,25 @@ def test_only_what_the_terminal_lacks_is_replaced(
     replace_unknown_characters()
     print("Zoë あ 🐉", end="", flush=True)
     assert shown.getvalue().decode(encoding) == expected
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_message_waits_until_the_text_has_ended(capsys: pytest.CaptureFixture[str], fails: bool) -> None:
+    shown: list[str] = []
+
+    def pieces():
+        yield "Once upon "
+        print_message("it is long")
+        shown.append(capsys.readouterr().err)
+        if fails:
+            raise KeyboardInterrupt
+        yield "a time"
+
+    try:
+        print_pieces(pieces())
+    except KeyboardInterrupt:
+        assert fails
+    assert shown == [""]
+    assert capsys.readouterr().err == "it is long\n"
+    print_message("and now")
+    assert capsys.readouterr().err == "and now\n"

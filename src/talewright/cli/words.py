@@ -8,20 +8,35 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 
+_held: list[str] | None = None
+"""Messages that wait for the end of a text; None while none is printed."""
+
 
 def print_pieces(pieces: Iterable[str]) -> None:
-    """Print a text as its pieces come: in a terminal wrapped between words, elsewhere as it is."""
+    """Print a text as its pieces come: in a terminal wrapped between words, elsewhere as it is. Messages wait until it
+    ends.
+    """
+    global _held
     if sys.stdout.isatty():
         pieces = wrap_pieces(pieces, shutil.get_terminal_size().columns)
-    for piece in pieces:
-        print(piece, end="", flush=True)
-    print()
+    _held = []
+    try:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print(flush=True)
+    finally:
+        messages, _held = _held, None
+        for message in messages:
+            print_message(message)
 
 
 def print_message(text: str) -> None:
     """Print a message on standard error: in a terminal wrapped between words, but for indented lines, such as commands
     to copy.
     """
+    if _held is not None:
+        _held.append(text)
+        return
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         lines = text.split("\n")
