@@ -11,6 +11,7 @@ import torch
 
 from talewright.config import Recipe
 from talewright.errors import UserError
+from talewright.machine.gpu_memory import SIGNS
 from talewright.run.retention import steps
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext
@@ -19,9 +20,7 @@ from talewright.train.memory import MemoryNeed, mebibytes
 MESSAGES = (
     "DefaultCPUAllocator",  # torch on a CPU: "can't allocate memory", "not enough memory"
     "std::bad_alloc",  # C++ below torch
-    "MPS backend out of memory",
-    "CUDA error: out of memory",  # an allocation of CUDA's own
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    *SIGNS,
 )
 """Parts of the messages of a RuntimeError for want of memory."""
 MARGIN = 0.95
