@@ -25,6 +25,12 @@ class FileFormat:
     """Between the cells of a CSV file."""
     column: int | None = None
     """The column that holds the story in a CSV file without a header."""
+    quote: str = '"'
+    """The quotation mark around the cells of a CSV file; "" if they have none."""
+    escaped: bool = False
+    """Whether a backslash, instead of another quotation mark, precedes one within a cell of a CSV file."""
+    field: str = ""
+    """The key under which the only object of a JSON file holds all the stories; "" if it is no such object."""
 
     def values(self) -> dict[str, Any]:
         """What differs from the defaults, as plain values; a FileFormat again with `FileFormat(**values)`."""

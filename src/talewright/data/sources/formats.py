@@ -5,20 +5,23 @@ Files are read in chunks: memory holds one chunk or the longest story, never a w
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
-from talewright.data.sources import text
 from talewright.data.sources.compression import ByteStream, damage_errors, decompress
+from talewright.data.sources.csv_rows import read_rows
+from talewright.data.sources.faults import stories_without_faults
 from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.json_items import json_items
-from talewright.data.sources.keys import require_key, story_of
+from talewright.data.sources.keys import object_with, require_key, story_of
 from talewright.data.sources.parquet import read_parquet
 from talewright.data.sources.text import read_lines, read_text
 from talewright.data.sources.text_stories import read_text_stories
 from talewright.errors import UserError
+
+_RAGGED = "a text that holds the delimiter stands in quotation marks, and an empty cell keeps its delimiter"
 
 
 def read_records(name: str, open_file: Callable[[], ByteStream], form: FileFormat) -> Iterator[str]:
@@ -32,43 +35,52 @@ def read_records(name: str, open_file: Callable[[], ByteStream], form: FileForma
 
 def _read(stream: ByteStream, name: str, form: FileFormat) -> Iterator[str]:
     if form.kind == "csv":
-        return _read_csv(stream, name, form)
+        return stories_without_faults(_csv_cells(stream, name, form), "row")
     if form.kind == "jsonl":
-        return _read_jsonl(stream, name, form.key)
+        return stories_without_faults(_jsonl_stories(stream, name, form.key), "line")
     if form.kind == "json":
-        return _read_json(stream, name, form.key)
+        return stories_without_faults(_json_stories(stream, name, form), "item")
     return read_parquet(stream, name, form.key) if form.kind == "parquet" else read_text_stories(stream, name, form)
 
 
-def _read_jsonl(stream: ByteStream, name: str, key: str) -> Iterator[str]:
+def _jsonl_stories(stream: ByteStream, name: str, key: str) -> Iterator[tuple[int, str | UserError]]:
+    decode = json.JSONDecoder(strict=False, object_pairs_hook=object_with(key)).decode
     for number, line in enumerate(read_lines(stream, name), 1):
-        if line.strip(" \t\n\ufeff\0"):
+        bare = line.strip(" \t\n\ufeff\0")
+        if bare:
             where = f"{name} line {number:,}"
             try:
-                value = json.loads(line.strip("\ufeff"), strict=False)
+                value = decode(bare)
             except (ValueError, RecursionError) as error:
-                raise UserError(f"{where} is not JSON: {error}") from None
-            yield story_of(value, key, where)
+                yield number, UserError(f"{where} is not JSON: {error}")
+            else:
+                yield number, _story_or_fault(value, key, where)
 
 
-def _read_json(stream: ByteStream, name: str, key: str) -> Iterator[str]:
-    for number, value in enumerate(json_items(read_text(stream, name), name), 1):
-        yield story_of(value, key, f"{name} item {number:,}")
+def _json_stories(stream: ByteStream, name: str, form: FileFormat) -> Iterator[tuple[int, str | UserError]]:
+    for number, value in enumerate(json_items(read_text(stream, name), name, form.key, form.field), 1):
+        yield number, _story_or_fault(value, form.key, f"{name} item {number:,}")
 
 
-def _read_csv(stream: ByteStream, name: str, form: FileFormat) -> Iterator[str]:
-    csv.field_size_limit(text.LONGEST_STORY)
-    rows = csv.reader(read_lines(stream, name), delimiter=form.delimiter)
+def _story_or_fault(value: Any, key: str, where: str) -> str | UserError:
     try:
-        column = form.column
-        if column is None:
-            header = next(rows, None)
-            if header is None:
-                return
-            require_key(header, form.key, f"{name} line 1")
-            column = header.index(form.key)
-        for row in rows:
-            if row:
-                yield row[column] if column < len(row) else ""
-    except csv.Error as error:
-        raise UserError(f"{name} line {rows.line_num:,} is not CSV: {error}") from None
+        return story_of(value, key, where)
+    except UserError as error:
+        return error
+
+
+def _csv_cells(stream: ByteStream, name: str, form: FileFormat) -> Iterator[tuple[int, str | UserError]]:
+    """The cell that holds the story of each row, with the line that the row begins in."""
+    column, width = form.column, 0
+    for line, row in read_rows(read_lines(stream, name), name, form):
+        if not width:
+            width = len(row)
+            if column is None:
+                require_key(row, form.key, f"{name} line {line:,}")
+                column = row.index(form.key)
+                continue
+        if len(row) == width and column is not None:
+            yield line, row[column]
+        else:
+            cells = f"{len(row)} cell{'s' * (len(row) != 1)}"
+            yield line, UserError(f"{name} line {line:,} has {cells}, not {width} as the first row; {_RAGGED}")

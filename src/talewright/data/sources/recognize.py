@@ -56,6 +56,8 @@ def recognize(
     if kind == "parquet":
         return recognize_parquet(name, open_file, config.text_key)
     data, complete = _sample(name, open_file, sample_bytes)
+    if data.startswith(b"PAR1") and config.format == "auto":
+        return recognize_parquet(name, open_file, config.text_key)
     if kind is None and _is_binary(data):
         raise UserError(
             f"{name} has an unknown format and is no text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
@@ -65,7 +67,7 @@ def recognize(
     if kind == "csv":
         return recognize_csv(name, sample, config.text_key, tabs=ending_of(name) == "tsv")
     if kind in ("json", "jsonl"):
-        return recognize_json(name, sample, config.text_key, "" if config.format == "auto" and kind == "json" else kind)
+        return recognize_json(name, sample, config.text_key, kind, given=config.format != "auto")
     if form := _given_form(config, sample):
         return RecognizedFile(form)
     found, other = recognize_text(sample, complete, fewest)

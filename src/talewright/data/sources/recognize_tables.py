@@ -1,35 +1,33 @@
-"""Recognition of the column or key that holds the stories, and of a CSV file's delimiter and header."""
+"""Recognition of the column or key that holds the stories."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from statistics import median
 from typing import Any
 
-from talewright.data.sources import text
 from talewright.data.sources.compression import ByteStream, damage_errors, decompress
+from talewright.data.sources.csv_dialect import recognize_dialect, sample_rows
 from talewright.data.sources.file_format import FileFormat, RecognizedFile
-from talewright.data.sources.json_items import json_items
-from talewright.data.sources.parquet import open_parquet
+from talewright.data.sources.json_items import json_fields, json_items
+from talewright.data.sources.keys import at_key, has_key, key_names
+from talewright.data.sources.parquet import column_names, open_parquet
 from talewright.errors import UserError
 
-ONE_COLUMN = "\x1f"
-"""The delimiter of a CSV file with a single column: a character that no text has."""
 _ROWS = 100
 _LONG = 50  # characters: shorter texts are titles, names or labels
 
 
 def recognize_csv(name: str, sample: str, key: str, tabs: bool = False) -> RecognizedFile:
-    """The delimiter, and the column of the stories: `key`, or the only column of text if the key is `text`."""
-    delimiter = "\t" if tabs else _delimiter(sample, key)
-    rows = _rows(sample, delimiter)
+    """The dialect, and the column of the stories: `key`, or the only column of text if the key is `text`."""
+    form = recognize_dialect(sample, key, tabs)
+    rows = sample_rows(sample, form, _ROWS)
     header = rows[0] if rows else []
-    form = FileFormat("csv", key=key, delimiter=delimiter)
     if not rows or key in header or key != "text":
         return RecognizedFile(form)
     columns = [[row[n] for row in rows[1:] if n < len(row)] for n in range(len(header))]
@@ -40,20 +38,52 @@ def recognize_csv(name: str, sample: str, key: str, tabs: bool = False) -> Recog
             return RecognizedFile(form)
         of = f"; column {column + 1} of {len(header)} is read" if len(header) > 1 else ""
         message = f"{name}: no header, so the first row is a story too{of}"
-        return RecognizedFile(FileFormat("csv", delimiter=delimiter, column=column), message)
+        return RecognizedFile(replace(form, column=column), message)
     return _chosen(name, form, header, columns)
 
 
-def recognize_json(name: str, sample: str, key: str, kind: str = "") -> RecognizedFile:
-    """json or jsonl (by the contents unless `kind` names it), and the key of the stories as for a CSV file."""
-    kind = kind or ("jsonl" if _is_json_lines(sample) else "json")
-    items = json_items(iter([sample]), name) if kind == "json" else map(_parsed, io.StringIO(sample, newline="\n"))
-    objects = [item for item in _until_error(items) if isinstance(item, dict)]
+def recognize_json(name: str, sample: str, key: str, kind: str, given: bool = False) -> RecognizedFile:
+    """json or jsonl (by the contents unless it is given), where its stories are, and their key."""
+    lines = io.StringIO(sample.lstrip("\ufeff \t\n\0"), newline="\n").readlines()
+    if not given:
+        kind = "jsonl" if _are_json_lines(lines[: 5 if kind == "jsonl" else 1]) else "json"
     form = FileFormat(kind, key=key)
-    names = list(dict.fromkeys(name for item in objects for name in item))
-    if not objects or key != "text" or key in names:
+    may_hold_all = kind == "json" or (len(lines) < 2 and not given)
+    if may_hold_all and (found := _with_field(name, FileFormat("json", key=key), json_fields(sample, key))):
+        return found
+    items = json_items(iter([sample]), name, key) if kind == "json" else _parsed_lines(lines)
+    return _with_key(name, form, _until_error(items))
+
+
+def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> RecognizedFile | None:
+    """The format of an object that holds all the stories; None if the file is none, or is a story itself.
+
+    The stories are a list under their key, or objects in the only list of objects. A list of texts under any other
+    key may be anything, such as labels.
+    """
+    key = form.key
+    outer, _, inner = key.partition(".")
+    if key in fields:
+        return RecognizedFile(replace(form, field=key)) if _is_column(fields[key]) else None
+    if inner and isinstance(fields.get(outer), list):
+        return RecognizedFile(replace(form, field=outer, key=inner))
+    lists = {each: some for each, some in fields.items() if _has_objects(some)}
+    with_key = [each for each, some in lists.items() if any(has_key(item, key) for item in some[:_ROWS])]
+    texts = [value for value in fields.values() if isinstance(value, str) and _is_story(value)]
+    chosen = with_key or ([] if texts else list(lists))
+    if len(chosen) > 1:
+        choice = ", ".join(f'"{each}"' for each in chosen)
+        example = f"{chosen[0]}.{key}"
+        raise UserError(f"{name}: its object holds several lists: {choice}. Name one with --text-key, such as {example}")
+    return _with_key(name, replace(form, field=chosen[0]), fields[chosen[0]][:_ROWS]) if chosen else None
+
+
+def _with_key(name: str, form: FileFormat, items: Sequence[Any]) -> RecognizedFile:
+    objects = [item for item in items if isinstance(item, dict)]
+    if not objects or form.key != "text" or any(form.key in item for item in objects):
         return RecognizedFile(form)
-    columns = [[item[each] for item in objects if item.get(each) is not None] for each in names]
+    names = list(dict.fromkeys(each for item in objects for each in key_names(item)))
+    columns = [[at_key(item, each) for item in objects if has_key(item, each)] for each in names]
     return _chosen(name, form, names, columns)
 
 
@@ -64,11 +94,12 @@ def recognize_parquet(name: str, open_file: Callable[[], ByteStream], key: str) 
         return RecognizedFile(form)
     stream = decompress(open_file(), name)
     with closing(stream), damage_errors(name), open_parquet(stream, name) as table:
-        names = table.schema_arrow.names
-        if key in names:
+        if key in table.schema_arrow.names:
             return RecognizedFile(form)
+        names = column_names(table.schema_arrow)
         batch = next(table.iter_batches(batch_size=_ROWS), None)
-        columns = [[]] * len(names) if batch is None else [column.to_pylist() for column in batch.columns]
+        rows = [] if batch is None else batch.to_pylist()
+        columns = [[at_key(row, each) if has_key(row, each) else None for row in rows] for each in names]
     return _chosen(name, form, names, columns)
 
 
@@ -79,7 +110,7 @@ def _chosen(name: str, form: FileFormat, names: Sequence[str], columns: Sequence
         return RecognizedFile(form)
     of = f" of {len(names)}" if len(names) > 1 else ""
     message = f'{name}: no "{form.key}"; the only text{of}, "{names[column]}", is read (--text-key changes this)'
-    return RecognizedFile(FileFormat(form.kind, key=names[column], delimiter=form.delimiter), message)
+    return RecognizedFile(replace(form, key=names[column]), message)
 
 
 def _text_column(columns: Sequence[Sequence[Any]]) -> int | None:
@@ -110,41 +141,27 @@ def _is_story(cell: str) -> bool:
     return len(cell) >= _LONG or cell.rstrip().endswith((".", "!", "?", "”", '."'))
 
 
-def _delimiter(sample: str, key: str) -> str:
-    """The delimiter that makes a table of the sample: whose header has the key, or with most columns in every row."""
-    widths: dict[str, int] = {}
-    for delimiter in (",", ";", "\t"):
-        rows = _rows(sample, delimiter)
-        if not rows:
-            return ","
-        if key in rows[0] and len(rows[0]) > 1:
-            return delimiter
-        same = sum(len(row) == len(rows[0]) for row in rows) >= 0.9 * len(rows)
-        prose = sum(cell.startswith(" ") for row in rows for cell in row[1:]) > len(rows) / 2
-        widths[delimiter] = len(rows[0]) if same and not prose else 1
-    best = max(widths, key=lambda delimiter: widths[delimiter])
-    return best if widths[best] > 1 else ONE_COLUMN
+def _is_column(value: Any) -> bool:
+    """Whether it holds the stories of all rows: a list, or an object whose keys number the rows, as pandas writes."""
+    return isinstance(value, list) or (isinstance(value, dict) and bool(value) and all(map(str.isdigit, value)))
 
 
-def _rows(sample: str, delimiter: str) -> list[list[str]]:
-    csv.field_size_limit(text.LONGEST_STORY)
-    rows = csv.reader(io.StringIO(sample, newline="\n"), delimiter=delimiter)
-    return [row for row in _until_error(rows) if row]
+def _has_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, dict) for item in value[:_ROWS])
 
 
-def _parsed(line: str) -> Any:
-    return json.loads(line, strict=False) if line.strip(" \t\0") else None
+def _parsed_lines(lines: Iterable[str]) -> Iterable[Any]:
+    for line in lines:
+        if bare := line.strip(" \t\n\0"):
+            yield json.loads(bare, strict=False)
 
 
-def _is_json_lines(sample: str) -> bool:
-    first, _, rest = sample.lstrip().partition("\n")
-    try:
-        value = json.loads(first, strict=False)
-    except (ValueError, RecursionError):
+def _are_json_lines(lines: Sequence[str]) -> bool:
+    """Whether one of the lines is a whole value, or the first begins no list and no object that could go on."""
+    if not lines or lines[0].startswith("["):
         return False
-    if isinstance(value, dict):
-        return bool(rest.strip()) or not any(isinstance(item, list) for item in value.values())
-    return isinstance(value, str)
+    wholes = [_until_error(_parsed_lines([line])) for line in lines]
+    return any(isinstance(value, (dict, str)) for some in wholes for value in some) or not lines[0].startswith("{")
 
 
 def _until_error(items: Iterable[Any]) -> list[Any]:
@@ -153,6 +170,6 @@ def _until_error(items: Iterable[Any]) -> list[Any]:
     try:
         for item in islice(items, _ROWS):
             found.append(item)
-    except (UserError, csv.Error, ValueError, RecursionError):
+    except (UserError, ValueError, RecursionError):
         pass
     return found

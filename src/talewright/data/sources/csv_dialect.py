@@ -1,0 +1,95 @@
+"""Recognition of a CSV file's delimiter and quotation marks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+from itertools import islice
+
+from talewright.data.sources.csv_rows import read_rows, separator_line
+from talewright.data.sources.file_format import FileFormat
+from talewright.errors import UserError
+
+ONE_COLUMN = "\x1f"
+"""The delimiter of a CSV file with a single column: a character that no text has."""
+_DELIMITERS = (",", ";", "\t", "|")
+_ROWS = 100
+
+
+def recognize_dialect(sample: str, key: str, tabs: bool) -> FileFormat:
+    """How the rows of a sample are written, with the story's key; tabs are preferred for a .tsv file."""
+    standard = _with_delimiter(sample, FileFormat("csv", key=key), tabs)
+    reach = _reach(sample, standard)
+    if '\\"' in sample:
+        escaped = _with_delimiter(sample, replace(standard, escaped=True), tabs)
+        further = _reach(sample, escaped) - reach
+        if further > 0 or (further == 0 and '""' not in sample):
+            return escaped
+    if len(re.findall(r"(?:^|[,;\t|])'", sample, re.MULTILINE)) > 1:
+        single = _with_delimiter(sample, replace(standard, quote="'"), tabs)
+        if _reach(sample, single) >= max(reach, 0.99 * sample.count("\n")):
+            return single
+    if standard.delimiter == "\t" and reach <= sample.count("\n"):
+        unquoted = replace(standard, quote="")
+        if _reach(sample, unquoted) > reach:
+            return unquoted
+    return standard
+
+
+def sample_rows(sample: str, form: FileFormat, count: int | None = None) -> list[list[str]]:
+    """The first rows of a sample, up to what is no CSV."""
+    rows: list[list[str]] = []
+    try:
+        for _, row in islice(read_rows(io.StringIO(sample, newline="\n"), "", form), count):
+            rows.append(row)
+    except UserError:
+        pass
+    return rows
+
+
+def _reach(sample: str, form: FileFormat) -> int:
+    """Lines up to the first row that is no CSV or has another number of cells than the first one."""
+    end, width = 0, 0
+    try:
+        for line, row in read_rows(io.StringIO(sample, newline="\n"), "", form):
+            width = width or len(row)
+            end = line
+            if len(row) != width:
+                return line - 1
+    except UserError:
+        return end
+    return max(end, sample.count("\n") + 1)
+
+
+def _with_delimiter(sample: str, form: FileFormat, tabs: bool) -> FileFormat:
+    return replace(form, delimiter="\t" if tabs and "\t" in sample.partition("\n")[0] else _delimiter(sample, form))
+
+
+def _delimiter(sample: str, form: FileFormat) -> str:
+    """The delimiter that makes a table of the sample: whose header has the key, or with most columns in every row."""
+    if named := separator_line(sample):
+        return named
+    widths: dict[str, int] = {}
+    beside_key = re.findall(rf"(?<!\w){re.escape(form.key)}([^\w\s'\".-])", sample.partition("\n")[0])
+    for delimiter in (*_DELIMITERS, *beside_key):
+        rows = sample_rows(sample, replace(form, delimiter=delimiter), _ROWS)
+        if not rows:
+            return ","
+        header, width = rows[0], len(rows[0])
+        if form.key in header and width > 1:
+            return delimiter
+        names = all(re.fullmatch(r"[\w-]+", cell.strip()) for cell in header)
+        same = sum(len(row) == width for row in rows) >= (0.5 if names else 0.9) * len(rows)
+        several = sum(len(row) > 1 for row in rows) >= 0.9 * len(rows)
+        table = (same or (names and several)) and (names or not _is_prose(sample, delimiter, len(rows)))
+        widths[delimiter] = width if table else 1
+    best = max(widths, key=lambda delimiter: widths[delimiter])
+    return best if widths[best] > 1 else ONE_COLUMN
+
+
+def _is_prose(sample: str, delimiter: str, rows: int) -> bool:
+    """Whether blanks follow the delimiter, as they follow a comma in a sentence."""
+    cells = islice(csv.reader(io.StringIO(sample, newline="\n"), delimiter=delimiter), rows)
+    return sum(cell.startswith(" ") for row in cells for cell in row[1:]) > rows / 2
