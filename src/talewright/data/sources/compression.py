@@ -83,8 +83,7 @@ _NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (rb"PK(?:\x03\x04|\x05\x06)", f"a ZIP archive, or a document in one; {_UNZIP}"),
     (
         rb"(?s).{257}ustar",
-        "a tar archive; unpack it into a folder, and name the folder: "
-        "mkdir NEW_FOLDER && tar -xf {name} -C NEW_FOLDER",
+        "a tar archive; unpack it into a folder, and name the folder: mkdir NEW_FOLDER && tar -xf {name} -C NEW_FOLDER",
     ),
     (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it into a folder, and name the folder: 7z x {name} -oNEW_FOLDER"),
     (rb"Rar!\x1a\x07", "a RAR archive; unpack it into a folder, and name the folder: unrar x {name} NEW_FOLDER/"),

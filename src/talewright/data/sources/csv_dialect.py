@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -22,20 +23,31 @@ def recognize_dialect(sample: str, key: str, tabs: bool) -> FileFormat:
     """How the rows of a sample are written, with the story's key; tabs are preferred for a .tsv file."""
     standard = _with_delimiter(sample, FileFormat("csv", key=key), tabs)
     reach = _reach(sample, standard)
-    if '\\"' in sample:
-        escaped = _with_delimiter(sample, replace(standard, escaped=True), tabs)
-        further = _reach(sample, escaped) - reach
-        if further > 0 or (further == 0 and '""' not in sample):
-            return escaped
-    if len(re.findall(r"(?:^|[,;\t|])'", sample, re.MULTILINE)) > 1:
-        single = _with_delimiter(sample, replace(standard, quote="'"), tabs)
-        if _reach(sample, single) >= max(reach, 0.99 * sample.count("\n")):
-            return single
-    if standard.delimiter == "\t" and reach <= sample.count("\n"):
-        unquoted = replace(standard, quote="")
-        if _reach(sample, unquoted) > reach:
-            return unquoted
-    return standard
+    lines = sample.count("\n")
+    for other in _alternatives(sample, standard):
+        form = _with_delimiter(sample, other, tabs)
+        further = _reach(sample, form) - reach
+        likely = reach + further >= 0.99 * lines if form.quote == "'" else _needs_escapes(sample)
+        if further > 0 or (further == 0 and likely):
+            return form
+    unquoted = replace(standard, quote="")
+    return unquoted if standard.delimiter == "\t" and _reach(sample, unquoted) > reach else standard
+
+
+def _alternatives(sample: str, standard: FileFormat) -> Iterator[FileFormat]:
+    """What else the signs in a sample may mean."""
+    begins = r"(?:^|[,;\t|])'"
+    if len(re.findall(begins, sample, re.MULTILINE)) > 1 or re.search(begins + r"[^'\n]*''", sample, re.MULTILINE):
+        yield replace(standard, quote="'")
+        if "\\'" in sample:
+            yield replace(standard, quote="'", escaped=True)
+    if re.search(r"\\[\"',;|\t\n]", sample):
+        yield replace(standard, escaped=True)
+
+
+def _needs_escapes(sample: str) -> bool:
+    """Whether a backslash precedes every quotation mark, or one where a standard file has no quotation mark."""
+    return not re.search(r'(?<!\\)"', sample) or bool(re.search(r'\\"(?![",;|\t\n]|\Z)', sample))
 
 
 def sample_rows(sample: str, form: FileFormat, count: int | None = None) -> list[list[str]]:
@@ -76,7 +88,7 @@ def _delimiter(sample: str, form: FileFormat) -> str:
     for delimiter in (*_DELIMITERS, *beside_key):
         rows = sample_rows(sample, replace(form, delimiter=delimiter), _ROWS)
         if not rows:
-            return ","
+            continue
         header, width = rows[0], len(rows[0])
         if form.key in header and width > 1:
             return delimiter
@@ -85,8 +97,8 @@ def _delimiter(sample: str, form: FileFormat) -> str:
         several = sum(len(row) > 1 for row in rows) >= 0.9 * len(rows)
         table = (same or (names and several)) and (names or not _is_prose(sample, delimiter, len(rows)))
         widths[delimiter] = width if table else 1
-    best = max(widths, key=lambda delimiter: widths[delimiter])
-    return best if widths[best] > 1 else ONE_COLUMN
+    best = max(widths, key=lambda delimiter: widths[delimiter], default=",")
+    return best if widths.get(best, 2) > 1 else ONE_COLUMN
 
 
 def _is_prose(sample: str, delimiter: str, rows: int) -> bool:

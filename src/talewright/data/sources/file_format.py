@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+from talewright.errors import UserError
+
 
 @dataclass(frozen=True)
 class FileFormat:
@@ -62,9 +64,22 @@ class RecognizedFile(NamedTuple):
     message: str = ""
 
 
-def blank_lines(separator: str) -> int:
-    """How many blank lines this separator means: `` and `blank line` 1, `two blank lines` 2, any other text 0."""
+def separator_form(separator: str) -> FileFormat:
+    r"""What a separator means, as it is written in a setting.
+
+    "" and `blank line` are a blank line, `two blank lines` are two; `\n` is the end of a line, so that two of them are
+    a blank line. Raises UserError if it has several lines.
+    """
     named = re.fullmatch(r"(two[ -])?blank[ -]lines?", separator.strip().lower())
     if named:
-        return 2 if named[1] else 1
-    return 0 if separator.strip() else 1
+        return FileFormat("blank-lines", blank_lines=2 if named[1] else 1)
+    written = re.sub(r"\\r(?![a-z])", "", separator)
+    written = re.sub(r"\\n(?![a-z])", "\n", written).replace("\r", "")
+    line = written.strip()
+    if "\n" in line:
+        parts = " and ".join(repr(part) for part in line.split("\n") if part.strip())
+        raise UserError(f"--separator names one line between stories, not several; write one of {parts}")
+    if line:
+        return FileFormat("separator", line)
+    ends = written.count("\n")
+    return FileFormat("lines") if ends == 1 else FileFormat("blank-lines", blank_lines=2 if ends > 2 else 1)

@@ -35,7 +35,7 @@ def read_records(name: str, open_file: Callable[[], ByteStream], form: FileForma
 
 def _read(stream: ByteStream, name: str, form: FileFormat) -> Iterator[str]:
     if form.kind == "csv":
-        return stories_without_faults(_csv_cells(stream, name, form), "row")
+        return stories_without_faults(_csv_cells(stream, name, form), "line")
     if form.kind == "jsonl":
         return stories_without_faults(_jsonl_stories(stream, name, form.key), "line")
     if form.kind == "json":

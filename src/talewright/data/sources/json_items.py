@@ -108,7 +108,9 @@ class _JsonParser:
                 found = True
                 yield from self.items()
             elif isinstance(other := self.value(), list) and other and has_key(other[0], self._key):
-                raise self.error(f'both "{field}" and "{name}" hold objects with "{self._key}"; keep one list of stories')
+                raise self.error(
+                    f'both "{field}" and "{name}" hold objects with "{self._key}"; keep one list of stories'
+                )
         if not found:
             raise self.error(f'its object has no "{field}"')
 

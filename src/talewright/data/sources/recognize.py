@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import codecs
 import io
+import shlex
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from talewright.config import EOT, DataConfig
 from talewright.data.sources.compression import COMPRESSED, ByteStream, damage_errors, decompress
-from talewright.data.sources.file_format import FileFormat, RecognizedFile, blank_lines
+from talewright.data.sources.file_format import FileFormat, RecognizedFile, separator_form
 from talewright.data.sources.recognize_tables import recognize_csv, recognize_json, recognize_parquet
 from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_text
+from talewright.data.sources.text_stories import separator_pattern
 from talewright.errors import UserError
 
 SAMPLE_BYTES = 4 << 20
@@ -69,7 +72,8 @@ def recognize(
     if kind in ("json", "jsonl"):
         return recognize_json(name, sample, config.text_key, kind, given=config.format != "auto")
     if form := _given_form(config, sample):
-        return RecognizedFile(form)
+        sentence = _given_sentence(form, sample, complete)
+        return RecognizedFile(form, sentence and f"{name}: {sentence}")
     found, other = recognize_text(sample, complete, fewest)
     scale = 1.0 if complete else size / len(data) if size else 0.0
     return RecognizedFile(found.form, f"{name}: {_sentence(found, other, scale)}")
@@ -86,27 +90,42 @@ def _sentence(found: RecognizedText, other: RecognizedText | None, scale: float)
     sentence = found.form.describe(count_text(found.stories, scale))
     if other is None:
         return f"{sentence} ({OPTIONS})"
-    lines = other.form.kind == "lines"
-    instead = "as one story per line" if lines else "as " + other.form.describe()
-    return (
-        f"{sentence}; {instead}, it would be {count_text(other.stories, scale)}: --format {other.form.kind} ({OPTIONS})"
-    )
+    kind, separator = other.form.kind, shlex.quote(other.form.separator)
+    instead = "as one story per line" if kind == "lines" else "as " + other.form.describe()
+    option = f"--separator={separator}" if kind == "separator" else f"--format {kind}"
+    return f"{sentence}; {instead}, it would be {count_text(other.stories, scale)}: {option} ({OPTIONS})"
 
 
 def _given_form(config: DataConfig, sample: str) -> FileFormat | None:
     """The format of a text file that the settings name; None if it is to be recognized."""
-    given = config.separator
-    lines = blank_lines(given) if given is not None else 0
-    if config.format in ("lines", "text"):
+    given = None if config.separator is None else separator_form(config.separator)
+    if config.format in ("lines", "text", "blank-lines"):
+        if given and given.kind == config.format:
+            return given
+        if given and config.separator != EOT:  # which recipes of earlier versions have
+            raise UserError(f"--format {config.format} takes no --separator; leave one of the two out")
         return FileFormat(config.format)
-    if config.format == "blank-lines" or lines:
-        return FileFormat("blank-lines", blank_lines=max(1, lines))
-    if given is not None:
-        return FileFormat("separator", given)
-    if config.format == "separator":
+    if given and given.kind == "separator":
+        alone = separator_pattern(given).search(sample)
+        return given if alone or given.separator not in sample else replace(given, inside=True)
+    if given is None and config.format == "separator":
         found = recognize_text(sample, True)[0].form
         return found if found.kind == "separator" else FileFormat("separator", EOT)
-    return None
+    return given
+
+
+def _given_sentence(form: FileFormat, sample: str, complete: bool) -> str:
+    """What is surprising of a given format; "" if nothing is."""
+    if form.kind != "separator" or not sample.strip():
+        return ""
+    if form.inside:
+        return f"{form.describe()}, as no line holds it alone"
+    if separator_pattern(form).search(sample):
+        return ""
+    where = "the file" if complete else "its beginning"
+    return (
+        f"no line {form.separator} in {where}, so it is one story; without --separator, {where} is examined for others"
+    )
 
 
 def _sample(name: str, open_file: Callable[[], ByteStream], sample_bytes: int) -> tuple[bytes, bool]:

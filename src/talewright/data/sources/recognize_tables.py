@@ -74,7 +74,9 @@ def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> Recogniz
     if len(chosen) > 1:
         choice = ", ".join(f'"{each}"' for each in chosen)
         example = f"{chosen[0]}.{key}"
-        raise UserError(f"{name}: its object holds several lists: {choice}. Name one with --text-key, such as {example}")
+        raise UserError(
+            f"{name}: its object holds several lists: {choice}. Name one with --text-key, such as {example}"
+        )
     return _with_key(name, replace(form, field=chosen[0]), fields[chosen[0]][:_ROWS]) if chosen else None
 
 

@@ -19,6 +19,11 @@ from talewright.data.sources.text_stories import cut_documents, separator_patter
 
 MARKS = (EOT, "</s>")
 """Texts that mark the end of a story in collections for language models."""
+_OTHER_MARKS = re.compile(
+    r"<\|(?!endoftext\|)[a-z_]*(?:end|eo[stdf]|sep)[a-z_]*\|>|<(?:end|eo[std]|sep|/story)>|\[(?:end|eo[std]|sep)\]",
+    re.IGNORECASE,
+)
+"""Further such texts; a single one is no evidence."""
 FEWEST = 10
 """Fewer pieces are no evidence that they are stories, unless a mark separates them."""
 _EXAMINED = 2000  # pieces
@@ -56,7 +61,8 @@ def recognize_text(sample: str, complete: bool, fewest: int = FEWEST) -> tuple[R
     by_line, by_block = (RecognizedText(FileFormat("lines"), len(lines)), _blank_lines(blocks, 1))
     for form in _separators(sample):
         pieces = _pieces(separator_pattern(form).split(sample))
-        if form.separator in MARKS or _are_separated(pieces, fewest):
+        is_mark = form.separator in MARKS or _OTHER_MARKS.fullmatch(form.separator)
+        if is_mark or _are_separated(pieces, fewest):
             found = RecognizedText(form, len(pieces))
             return found, by_block if by_block.stories > 10 * found.stories and _are_stories(blocks, fewest) else None
     chapters = _pieces(_TWO_BLANK.split(sample))
@@ -69,22 +75,33 @@ def recognize_text(sample: str, complete: bool, fewest: int = FEWEST) -> tuple[R
     if lines_are_stories:
         return by_line, by_block if len(blocks) < len(lines) and _may_be_stories(blocks) else None
     plain = RecognizedText(FileFormat("text"), sum(1 for _ in cut_documents([sample])))
-    return plain, next((other for other, some in ((by_block, blocks), (by_line, lines)) if _may_be_stories(some)), None)
+    if _are_short_stories(blocks, fewest):
+        return by_block, by_line if len(lines) > len(blocks) else plain
+    if len(blocks) < 3 and _are_short_stories(lines, fewest):
+        return by_line, plain
+    ruled = [_separated(sample, form) for form in _separators(sample)]
+    others = [*((other, 1) for other in ruled), (by_block, _may_be_stories(blocks)), (by_line, _may_be_stories(lines))]
+    return plain, next((other for other, likely in others if likely and other.stories > 1), None)
 
 
 def _separators(sample: str) -> list[FileFormat]:
     """What may separate stories, the most likely first."""
-    found = []
-    for mark in MARKS:
-        count = sample.count(mark)
-        at_ends = len(re.findall(re.escape(mark) + r"[ \t]*(?:\n|\Z)", sample))
-        alone = len(separator_pattern(FileFormat("separator", mark)).findall(sample))
-        if (count > 2 * at_ends and count > 1) or at_ends > alone:
-            found.append(FileFormat("separator", mark, inside=True))
-        elif at_ends:
-            found.append(FileFormat("separator", mark))
+    others = Counter(_OTHER_MARKS.findall(sample))
+    marks = [*MARKS, *(mark for mark, count in others.most_common(1) if count > 1)]
+    found = [form for mark in marks if (form := mark_format(sample, mark))]
     rules = Counter(match[1].strip() for match in _RULE.finditer(sample))
     return found + [FileFormat("separator", rule) for rule, _ in rules.most_common(1)]
+
+
+def mark_format(sample: str, mark: str) -> FileFormat | None:
+    """How this text separates stories: on lines of its own, or anywhere if some stand within; None if there is none."""
+    count = sample.count(mark)
+    alone = len(separator_pattern(FileFormat("separator", mark)).findall(sample))
+    return FileFormat("separator", mark, inside=count > alone) if count else None
+
+
+def _separated(sample: str, form: FileFormat) -> RecognizedText:
+    return RecognizedText(form, len(_pieces(separator_pattern(form).split(sample))))
 
 
 def _pieces(texts: Sequence[str]) -> list[str]:
@@ -116,6 +133,20 @@ def _are_stories(pieces: list[str], fewest: int) -> bool:
         and _share(pieces, _GOES_ON.match) <= 0.2
         and _share(pieces, _SPEAKER.match) <= 0.3
         and sum(_CHAPTER.match(piece) is not None for piece in pieces) < 2
+    )
+
+
+def _are_short_stories(pieces: list[str], fewest: int) -> bool:
+    """Whether the pieces are one or two sentences each, all complete, and every one begins afresh."""
+    lengths = sorted(map(len, pieces))
+    return (
+        len(pieces) >= fewest
+        and lengths[len(lengths) // 10] >= 20
+        and lengths[-1] <= 20 * median(lengths)
+        and _share(pieces, _ENDED.search) >= 0.95
+        and _share(pieces, _GOES_ON.match) <= 0.05
+        and _share(pieces, _SPEAKER.match) <= 0.05
+        and not any(map(_CHAPTER.match, pieces))
     )
 
 

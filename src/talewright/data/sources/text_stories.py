@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 
@@ -11,6 +12,8 @@ from talewright.data.sources.compression import ByteStream
 from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.text import read_blocks, read_lines, read_text
 from talewright.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 DOCUMENT = (2000, 4000)
 """The fewest and the most characters of a document that is cut from a plain text; the last may be shorter."""
@@ -43,12 +46,14 @@ def _read_separated(stream: ByteStream, name: str, form: FileFormat) -> Iterator
     """Stories between separators, blank ones too; what follows the last separator only if it is not blank."""
     separator = separator_pattern(form)
     story: list[str] = []  # the pieces read so far
-    size = 0
+    size = within = 0
     for block in read_blocks(stream, name):
         *ended, rest = separator.split(block)
         for end in ended:
             story.append(end)
-            yield "".join(story)
+            whole = "".join(story)
+            within += whole.count(EOT)
+            yield whole
             story, size = [], 0
         story.append(rest)
         size += len(rest)
@@ -56,6 +61,14 @@ def _read_separated(stream: ByteStream, name: str, form: FileFormat) -> Iterator
     last = "".join(story)
     if last.strip():
         yield last
+    _say_what_stays(name, form.separator, within + last.count(EOT))
+
+
+def _say_what_stays(name: str, separator: str, count: int) -> None:
+    if count:
+        remedy = "put it on lines of its own" if separator == EOT else "leave --separator out"
+        message = "%s: %s stands within stories %s times and does not separate them; %s if it should"
+        logger.warning(message, name, EOT, f"{count:,}", remedy)
 
 
 def _read_between_blank_lines(stream: ByteStream, name: str, blank_lines: int) -> Iterator[str]:
