@@ -90,7 +90,7 @@ def test_a_missing_source_is_named_with_similar_names(tmp_path: Path, monkeypatc
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    endings = ".txt, .jsonl, .json, .csv, .tsv and .parquet, each also as .gz or .zst, are read"
+    endings = ".txt, .jsonl, .json, .csv, .tsv and .parquet, each also as .gz or .zst or .bz2 or .xz, are read"
     messages = {
         "stories.txt": "no such file or folder: stories.txt. Did you mean --data ../stories.txt?",
         "../storys.txt": "no such file or folder: ../storys.txt. Did you mean --data ../stories.txt?",

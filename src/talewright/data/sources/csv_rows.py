@@ -54,7 +54,7 @@ def _reader(lines: Iterable[str], form: FileFormat) -> Any:
         lines,
         delimiter=form.delimiter,
         quotechar=form.quote,
-        doublequote=not form.escaped,
+        doublequote=True,  # also where they are escaped: without it, text may follow a closing quotation mark
         escapechar="\\" if form.escaped else None,
         skipinitialspace=True,
         strict=True,
