@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from talewright.data.sources.csv_rows import read_rows, separator_line
 from talewright.data.sources.file_format import FileFormat
@@ -30,8 +30,10 @@ def recognize_dialect(sample: str, key: str, tabs: bool) -> FileFormat:
         likely = reach + further >= 0.99 * lines if form.quote == "'" else _needs_escapes(sample)
         if further > 0 or (further == 0 and likely):
             return form
-    unquoted = replace(standard, quote="")
-    return unquoted if standard.delimiter == "\t" and _reach(sample, unquoted) > reach else standard
+    if standard.delimiter == "\t" and not re.search(r'(?:^|\t)"[^\t\n]*"(?:\t|$)', sample, re.MULTILINE):
+        unquoted = replace(standard, quote="")
+        return unquoted if _reach(sample, unquoted) > reach else standard
+    return standard
 
 
 def _alternatives(sample: str, standard: FileFormat) -> Iterator[FileFormat]:
@@ -84,8 +86,9 @@ def _delimiter(sample: str, form: FileFormat) -> str:
     if named := separator_line(sample):
         return named
     widths: dict[str, int] = {}
-    beside_key = re.findall(rf"(?<!\w){re.escape(form.key)}([^\w\s'\".-])", sample.partition("\n")[0])
-    for delimiter in (*_DELIMITERS, *beside_key):
+    key, first = re.escape(form.key), sample.partition("\n")[0]
+    beside_key = re.findall(rf"(?:^|\W){key}([^\w\s'\".-])|([^\w\s'\".-]){key}$", first)
+    for delimiter in (*_DELIMITERS, *filter(None, chain(*beside_key))):
         rows = sample_rows(sample, replace(form, delimiter=delimiter), _ROWS)
         if not rows:
             continue

@@ -58,8 +58,10 @@ def _jsonl_stories(stream: ByteStream, name: str, key: str) -> Iterator[tuple[in
 
 
 def _json_stories(stream: ByteStream, name: str, form: FileFormat) -> Iterator[tuple[int, str | UserError]]:
-    for number, value in enumerate(json_items(read_text(stream, name), name, form.key, form.field), 1):
-        yield number, _story_or_fault(value, form.key, f"{name} item {number:,}")
+    key = form.key.removeprefix(f"{form.field}.")  # a key such as list.text names the list as well
+    items = json_items(read_text(stream, name), name, key, form.field, only=key == form.key)
+    for number, value in enumerate(items, 1):
+        yield number, _story_or_fault(value, key, f"{name} item {number:,}")
 
 
 def _story_or_fault(value: Any, key: str, where: str) -> str | UserError:

@@ -11,11 +11,11 @@ from talewright.data.sources.keys import DuplicateKeyError, has_key, object_with
 from talewright.errors import UserError
 
 
-def json_items(chunks: Iterator[str], name: str, key: str, field: str = "") -> Iterator[Any]:
+def json_items(chunks: Iterator[str], name: str, key: str, field: str = "", only: bool = True) -> Iterator[Any]:
     """The items of a list; or of the list or object that an object holds under `field`; or the values of the file.
 
     Raises UserError, naming the file and line, if the JSON is malformed, an item is longer than any story, or another
-    list has objects with the `key` too.
+    list has objects with the `key` too, unless `only` is false.
     """
     parser = _JsonParser(chunks, name, key)
     if parser.peek() == "[":
@@ -23,7 +23,7 @@ def json_items(chunks: Iterator[str], name: str, key: str, field: str = "") -> I
         if parser.peek():
             raise parser.error("it goes on after the end of its list")
     elif field:
-        yield from parser.items_of_field(field)
+        yield from parser.items_of_field(field, only)
         if parser.peek():
             raise parser.error("it goes on after the end of its object")
     else:
@@ -98,7 +98,7 @@ class _JsonParser:
             if not ended and not self.skip(","):
                 raise self.error("an object has neither , nor }")
 
-    def items_of_field(self, field: str) -> Iterator[Any]:
+    def items_of_field(self, field: str, only: bool) -> Iterator[Any]:
         """The items of what the object that comes next holds under this key."""
         found = False
         for name in self.members():
@@ -107,9 +107,9 @@ class _JsonParser:
             if name == field:
                 found = True
                 yield from self.items()
-            elif isinstance(other := self.value(), list) and other and has_key(other[0], self._key):
+            elif isinstance(other := self.value(), list) and only and other and has_key(other[0], self._key):
                 raise self.error(
-                    f'both "{field}" and "{name}" hold objects with "{self._key}"; keep one list of stories'
+                    f'both "{field}" and "{name}" hold objects with "{self._key}"; name one with --text-key, such as {field}.{self._key}'
                 )
         if not found:
             raise self.error(f'its object has no "{field}"')

@@ -66,7 +66,7 @@ def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> Recogniz
     if key in fields:
         return RecognizedFile(replace(form, field=key)) if _is_column(fields[key]) else None
     if inner and isinstance(fields.get(outer), list):
-        return RecognizedFile(replace(form, field=outer, key=inner))
+        return RecognizedFile(replace(form, field=outer))
     lists = {each: some for each, some in fields.items() if _has_objects(some)}
     with_key = [each for each, some in lists.items() if any(has_key(item, key) for item in some[:_ROWS])]
     texts = [value for value in fields.values() if isinstance(value, str) and _is_story(value)]
@@ -159,11 +159,11 @@ def _parsed_lines(lines: Iterable[str]) -> Iterable[Any]:
 
 
 def _are_json_lines(lines: Sequence[str]) -> bool:
-    """Whether one of the lines is a whole value, or the first begins no list and no object that could go on."""
-    if not lines or lines[0].startswith("["):
+    """Whether the first line is a whole value and no beginning of a list or an object, or another one is an object."""
+    first = lines[0].strip() if lines else "["
+    if first.startswith("[") or first == "{":
         return False
-    wholes = [_until_error(_parsed_lines([line])) for line in lines]
-    return any(isinstance(value, (dict, str)) for some in wholes for value in some) or not lines[0].startswith("{")
+    return not first.startswith("{") or any(_until_error(_parsed_lines([line])) for line in lines)
 
 
 def _until_error(items: Iterable[Any]) -> list[Any]:
