@@ -26,7 +26,7 @@ some_stories = st.lists(
 standard = {
     "delimiter": st.sampled_from(",;\t|"),
     "quoting": st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
-    "lineterminator": st.sampled_from(["\n", "\r\n", "\r"]),
+    "lineterminator": st.sampled_from(["\n", "\r\n"]),
 }
 escaped = {**standard, "doublequote": st.just(False), "escapechar": st.just("\\")}
 single = {
@@ -46,9 +46,11 @@ def written(stories: list[str], columns: int, dialect: dict[str, Any], header: b
     return text.getvalue().encode()
 
 
-@given(stories=some_stories, columns=st.integers(1, 3), dialect=st.fixed_dictionaries(standard), mark=st.booleans())
-def test_whatever_pythons_csv_module_writes_is_read_back(stories, columns, dialect, mark):
-    data = b"\xef\xbb\xbf" * mark + written(stories, columns, dialect)
+@given(stories=some_stories, columns=st.integers(1, 3), dialect=st.fixed_dictionaries(standard), old=st.booleans())
+def test_whatever_pythons_csv_module_writes_is_read_back(stories, columns, dialect, old):
+    data = written(stories, columns, dialect)
+    if old:  # as programs of the Macintosh and of Windows write it
+        data = b"\xef\xbb\xbf" + data.replace(b"\r\n", b"\n").replace(b"\n", b"\r")
     assert stripped(read("a.csv", data)) == [story.strip() for story in stories]
 
 

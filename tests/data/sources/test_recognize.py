@@ -16,6 +16,7 @@ from talewright.config import EOT, DataConfig
 from talewright.data.sources import open_source
 from talewright.data.sources.formats import read_records
 from talewright.data.sources.recognize import recognize
+from talewright.errors import UserError
 
 ACTIONS = ("found a red ball", "met a small dog", "went to the old park", "lost a blue hat", "made a big cake")
 
@@ -53,6 +54,11 @@ BETWEEN = {
     "<|endoftext|>": f"\n{EOT}\n",
     "<|endoftext|> within": EOT,
     "</s>": "\n</s>\n",
+    "<|im_end|>": "<|im_end|>\n",
+    "<|end_of_text|> within": "<|end_of_text|>",
+    "[EOS]": " [EOS] ",
+    "<END>": "\n<END>\n",
+    "===": "\n===\n",
     "blank lines": "\n\n",
     "two blank lines": "\n\n\n",
     "---": "\n---\n",
@@ -64,7 +70,7 @@ BETWEEN = {
 @pytest.mark.parametrize("name", BETWEEN)
 @given(stories=collections, windows=st.booleans())
 def test_stories_are_read_back_whatever_stands_between_them(name: str, stories: list[str], windows: bool):
-    if name in ("two blank lines", "---", "* * *", "###"):
+    if name in ("two blank lines", "---", "* * *", "###", "==="):
         stories = [each.replace("\n", "\n\n") for each in stories]  # paragraphs
     text = BETWEEN[name].join(stories)
     message, read = found("a.txt", text.replace("\n", "\r\n" if windows else "\n").encode())
@@ -170,6 +176,88 @@ def test_an_explicit_separator_or_format_is_followed():
         assert len(found("a.txt", text.encode(), separator=separator)[1]) == 2
     assert len(found("a.csv", text.encode(), format="lines")[1]) == 4
     assert found("a.txt", text.encode(), separator=EOT)[1] == [text]  # as in recipes of earlier versions
+
+
+@given(
+    count=st.integers(10, 200),
+    between=st.sampled_from(["\n", "\n\n"]),
+    two=st.booleans(),
+)
+def test_short_stories_are_read_back(count: int, between: str, two: bool):
+    second = ("\n" if between == "\n\n" else " ") + "It has a second sentence."
+    stories = [f"Story {n} is here, and it is long enough.{second * two}" for n in range(count)]
+    message, read = found("a.txt", between.join(stories).encode())
+    assert read == stories
+    assert f"{count} stories" in message
+
+
+@given(lines=st.lists(st.booleans(), min_size=1, max_size=40), last=st.booleans())
+def test_no_end_of_text_mark_stays_within_a_story(lines: list[bool], last: bool):
+    """True: the mark stands on a line of its own; False: within one."""
+    stories = [f"Once upon a time, number {n} came." for n in range(len(lines) + 1)]
+    text = "".join(story + (f"\n{EOT}\n" if own else EOT) for story, own in zip(stories, lines, strict=False))
+    text += stories[-1] + f"\n{EOT}\n" * last
+    assert found("a.txt", text.encode())[1] == stories
+
+
+@pytest.mark.parametrize(
+    ("separator", "expected"),
+    [
+        *((blank, "blank") for blank in ("", r"\n\n", "\n\n", r"\r\n\r\n", "blank line")),
+        *((line, "lines") for line in (r"\n", "\n")),
+        *((two, "two") for two in (r"\n\n\n", "\n\n\n", "two blank lines")),
+        *((text, "rule") for text in ("=====", r"\n=====\n", "\n=====\n", " ===== ")),
+    ],
+)
+def test_a_separator_means_what_it_is_written_like(separator: str, expected: str):
+    texts = {
+        "blank": ("a\nb\n\nc", ["a\nb", "c"]),
+        "lines": ("a\nb\n\nc", ["a", "b", "c"]),
+        "two": ("a\n\nb\n\n\nc", ["a\n\nb", "c"]),
+        "rule": ("a\n\nb\n=====\nc", ["a\n\nb", "c"]),
+    }
+    text, stories = texts[expected]
+    assert found("a.txt", text.encode(), separator=separator) == ("", stories)
+
+
+def test_a_separator_that_the_file_lacks_is_said():
+    message, read = found("a.txt", b"One.\n\nTwo.", separator="%%")
+    assert read == ["One.\n\nTwo."]
+    assert message == (
+        "a.txt: no line %% in the file, so it is one story; without --separator, the file is examined for others"
+    )
+    message, read = found("a.txt", b"One.%%Two.%%Three.", separator="%%")
+    assert read == ["One.", "Two.", "Three."]
+    assert message == "a.txt: stories separated by %% within lines, as no line holds it alone"
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    for settings in ({"format": "lines", "separator": "%%"}, {"format": "text", "separator": ""}):
+        with pytest.raises(UserError, match=rf"^--format {settings['format']} takes no --separator; leave one"):
+            found("a.txt", b"One.", **settings)
+    with pytest.raises(
+        UserError, match=r"names one line between stories, not several; write one of '---' and '\*\*\*'$"
+    ):
+        found("a.txt", b"One.", separator="---\n***")
+    message, _ = found("a.csv", b"text\nOnce.\n", separator=";")
+    assert message == "a.csv: --separator is for text files, and changes nothing here"
+
+
+def test_a_mark_that_stays_within_a_story_is_counted(caplog: pytest.LogCaptureFixture):
+    text = f"One.\n***\nTwo {EOT} and {EOT}\n***\nThree."
+    with caplog.at_level(logging.WARNING, "talewright"):
+        assert len(found("a.txt", text.encode(), separator="***")[1]) == 3
+    assert caplog.messages == [
+        f"a.txt: {EOT} stands within stories 2 times and does not separate them; leave --separator out if it should"
+    ]
+
+
+def test_the_reading_of_a_few_stories_between_rules_is_named_and_the_advice_works():
+    text = "\n---\n".join(f"“It {n} is,” he said.\n\nBut she went on." for n in range(4))
+    message, read = found("a.txt", text.encode())
+    assert "as stories separated by ---, it would be 4: --separator=--- (" in message
+    assert len(read) == 1
+    assert len(found("a.txt", text.encode(), separator="---")[1]) == 4
 
 
 def test_stories_of_a_large_file_are_estimated():

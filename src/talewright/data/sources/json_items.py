@@ -108,9 +108,8 @@ class _JsonParser:
                 found = True
                 yield from self.items()
             elif isinstance(other := self.value(), list) and only and other and has_key(other[0], self._key):
-                raise self.error(
-                    f'both "{field}" and "{name}" hold objects with "{self._key}"; name one with --text-key, such as {field}.{self._key}'
-                )
+                both = f'both "{field}" and "{name}" hold objects with "{self._key}"'
+                raise self.error(f"{both}; name one with --text-key, such as {field}.{self._key}")
         if not found:
             raise self.error(f'its object has no "{field}"')
 

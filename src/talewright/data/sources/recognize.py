@@ -67,16 +67,27 @@ def recognize(
             f"each also as {' or '.join(COMPRESSED)}; --format names the format of a file with another ending"
         )
     sample = io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode("utf-8-sig", "replace"), final=True)
-    if kind == "csv":
-        return recognize_csv(name, sample, config.text_key, tabs=ending_of(name) == "tsv")
-    if kind in ("json", "jsonl"):
-        return recognize_json(name, sample, config.text_key, kind, given=config.format != "auto")
+    if kind in ("csv", "json", "jsonl"):
+        return _with_unused_separator(name, config, _recognize_table(name, sample, kind, config))
     if form := _given_form(config, sample):
         sentence = _given_sentence(form, sample, complete)
         return RecognizedFile(form, sentence and f"{name}: {sentence}")
     found, other = recognize_text(sample, complete, fewest)
     scale = 1.0 if complete else size / len(data) if size else 0.0
     return RecognizedFile(found.form, f"{name}: {_sentence(found, other, scale)}")
+
+
+def _recognize_table(name: str, sample: str, kind: str, config: DataConfig) -> RecognizedFile:
+    if kind == "csv":
+        return recognize_csv(name, sample, config.text_key, tabs=ending_of(name) == "tsv")
+    return recognize_json(name, sample, config.text_key, kind, given=config.format != "auto")
+
+
+def _with_unused_separator(name: str, config: DataConfig, found: RecognizedFile) -> RecognizedFile:
+    if config.separator in (None, EOT):  # which recipes of earlier versions have
+        return found
+    unused = "--separator is for text files, and changes nothing here"
+    return found._replace(message=f"{found.message}; {unused}" if found.message else f"{name}: {unused}")
 
 
 def count_text(count: int, scale: float) -> str:
