@@ -42,8 +42,8 @@ class DataConfig(Section, prefix="data."):
     separator, blank-lines: what stands between stories. lines: a story per line. text: a book or a play, cut into
     documents."""
     text_key: str = "text"
-    """Column or key that holds the story, in .jsonl, .json, .csv, .parquet and on the hub. If a file has no `text`, its
-    only column of text."""
+    """Column or key that holds the story, in .jsonl, .json, .csv, .parquet and on the hub; `outer.inner` is a key of an
+    object within an object or a list. If a file has no `text`, its only column of text."""
     separator: str | None = None
     """Line between the stories of a text file; `blank line` or `two blank lines` are understood. Unset: recognized."""
     min_chars: CountOrZero = 20

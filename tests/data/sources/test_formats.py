@@ -189,7 +189,7 @@ REFUSED = {
     "two lists": (
         "a.json",
         b'{"a": ["x"], "b": ["y"]}',
-        'line 1 has no "text"; it has "a", "b". Name the right one with --text-key',
+        'item 1 has no "text"; it has "a", "b". Name the right one with --text-key',
     ),
     "goes on": (
         "a.json",

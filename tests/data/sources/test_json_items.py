@@ -63,13 +63,15 @@ def test_an_object_with_a_text_is_one_story_whatever_lists_it_has(story: str, in
         assert read(name, json.dumps(value, indent=indent).encode()) == [story]
 
 
-TAGS = json.dumps({"id": 1, "tags": ["a tag of more than twenty characters"] * 2})
+TAGS = json.dumps({"title": "A title of words", "tags": ["a tag of more than twenty characters"] * 2})
 TWO = json.dumps({"en": [{"text": "One."}], "de": [{"text": "Eins."}]})
 
 
 def test_a_list_of_texts_under_another_key_is_not_guessed_at_but_read_if_it_is_named():
     for name in ("a.json", "a.jsonl"):
-        with pytest.raises(UserError, match=r'has no "text"; it has "id", "tags"\. Name the right one with --text-key'):
+        with pytest.raises(
+            UserError, match=r'has no "text"; it has "title", "tags"\. Name the right one with --text-key'
+        ):
             read(name, TAGS.encode())
         assert len(read(name, TAGS.encode(), text_key="tags")) == 2
 
@@ -103,6 +105,7 @@ def test_of_several_lists_one_is_to_be_named():
             '[["id", "text"], [1, "Once"]]',
             "a.json item 1 holds a list, not text; write each story as a text or",
         ),
+        ("a.json", '{"0": {"text": "x"}, "1": {"text": "y"}}', 'several objects with "text"; write them as a list'),
         ("a.json", "[]\n[]", "a.json line 2 is not JSON as it should be: it goes on after the end of its list"),
     ],
 )

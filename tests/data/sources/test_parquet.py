@@ -57,7 +57,7 @@ def test_a_struct_that_is_missing_is_no_story_and_the_only_text_is_found():
         ({"text": [b"\xff"]}, {}, r'column "text" holds text that is not UTF-8'),
     ],
 )
-def test_other_columns_are_refused(columns: dict[str, Any], settings: dict[str, str], message: str):
+def test_other_columns_are_refused(columns: dict[str, Any], settings: dict[str, Any], message: str):
     with pytest.raises(UserError, match=message):
         read("a.parquet", written(columns), **settings)
 

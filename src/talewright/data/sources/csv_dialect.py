@@ -43,7 +43,7 @@ def _alternatives(sample: str, standard: FileFormat) -> Iterator[FileFormat]:
         yield replace(standard, quote="'")
         if "\\'" in sample:
             yield replace(standard, quote="'", escaped=True)
-    if re.search(r"\\[\"',;|\t\n]", sample):
+    if re.search(rf"\\[\"\n{re.escape(standard.delimiter)}]", sample):
         yield replace(standard, escaped=True)
 
 

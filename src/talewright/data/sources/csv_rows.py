@@ -48,7 +48,7 @@ def _reader(lines: Iterable[str], form: FileFormat) -> Any:
         return csv.reader(lines, delimiter=form.delimiter, quoting=csv.QUOTE_NONE, strict=True)
     if form.escaped:
         # A backslash before any other character, as in "\n", is a backslash.
-        escapes = re.compile(rf"\\([{re.escape(form.delimiter)},;|\t\"'\\\n]?)")
+        escapes = re.compile(rf"\\([{re.escape(form.delimiter)}{form.quote}\\\n]?)")
         lines = (escapes.sub(lambda match: match[0] if match[1] else "\\\\", line) for line in lines)
     return csv.reader(
         lines,

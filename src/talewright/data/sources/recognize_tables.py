@@ -67,6 +67,10 @@ def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> Recogniz
         return RecognizedFile(replace(form, field=key)) if _is_column(fields[key]) else None
     if inner and isinstance(fields.get(outer), list):
         return RecognizedFile(replace(form, field=outer))
+    if sum(has_key(value, key) for value in fields.values()) > 1:
+        raise UserError(
+            f'{name}: its object holds several objects with "{key}"; write them as a list: [{{...}}, {{...}}]'
+        )
     lists = {each: some for each, some in fields.items() if _has_objects(some)}
     with_key = [each for each, some in lists.items() if any(has_key(item, key) for item in some[:_ROWS])]
     texts = [value for value in fields.values() if isinstance(value, str) and _is_story(value)]
@@ -77,7 +81,9 @@ def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> Recogniz
         raise UserError(
             f"{name}: its object holds several lists: {choice}. Name one with --text-key, such as {example}"
         )
-    return _with_key(name, replace(form, field=chosen[0]), fields[chosen[0]][:_ROWS]) if chosen else None
+    if chosen:
+        return _with_key(name, replace(form, field=chosen[0]), fields[chosen[0]][:_ROWS])
+    return RecognizedFile(form) if any(map(_has_texts, fields.values())) else None
 
 
 def _with_key(name: str, form: FileFormat, items: Sequence[Any]) -> RecognizedFile:
@@ -150,6 +156,10 @@ def _is_column(value: Any) -> bool:
 
 def _has_objects(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(item, dict) for item in value[:_ROWS])
+
+
+def _has_texts(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, str) for item in value[:_ROWS])
 
 
 def _parsed_lines(lines: Iterable[str]) -> Iterable[Any]:
