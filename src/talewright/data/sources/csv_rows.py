@@ -12,7 +12,7 @@ from talewright.data.sources.file_format import FileFormat
 from talewright.errors import UserError
 
 _SEPARATOR_LINE = re.compile(r"sep=(.)\n?", re.IGNORECASE)
-"""The first line by which Excel is told the delimiter."""
+"""A first line that names the delimiter for Excel."""
 _ADVICE = (
     'in a cell within quotation marks, those of the text are doubled (""), as spreadsheets and Python\'s csv module '
     "write them; if every line is a story as it stands, read it with --format lines"
