@@ -22,7 +22,7 @@ def read_as(manifest: dict[str, Any], split: str = "train") -> str:
 
 
 def summary(manifest: dict[str, Any], folder: object) -> str:
-    """Five lines: what was read, the splits, tokens, what was removed, and the folder; a sixth if stories have flaws."""
+    """Five lines: what was read, the splits, tokens, what was removed, the folder, and flaws if stories have some."""
     splits, read = manifest["splits"], manifest["source"]["read"]
     own = [name for name in ("valid", "test") if name in read]
     sources = [f"{manifest['data']['source']}: {read_as(manifest)}"]

@@ -7,6 +7,7 @@ import re
 from talewright.data.preparation.misread import looks_misread
 
 _CONTROL_BYTES = bytes({*range(0x20), 0x7F} - {*b"\t\n"})
+_UNUSUAL = re.compile("[^\x00-\x7f“”‘’–—…]")  # what most stories have none of
 _CONTROL = re.compile("[\x80-\x9f]")
 # Marks that Arabic, Indic and other scripts need are flaws only within Latin text.
 _INVISIBLE = re.compile(
@@ -22,22 +23,23 @@ _QUOTED = re.compile("[=%][C-F][0-9A-F](?:[=%][89AB][0-9A-F])+")
 
 def find_flaws(text: str, encoded: bytes) -> list[str]:
     """Which flaws a cleaned story has, by their names in FLAWS; `encoded` is its UTF-8."""
-    found = []
-    if not text.isascii():
-        found += ["lost"] * ("\ufffd" in text)
-        found += ["invisible"] * (_INVISIBLE.search(text) is not None)
-    if looks_misread(text):
-        found.append("misread")
-    if len(encoded.translate(None, _CONTROL_BYTES)) < len(encoded) or (not text.isascii() and _CONTROL.search(text)):
-        found.append("control")
-    if (
-        ("&" in text and _ENTITY.search(text))
-        or ("<" in text and _TAG.search(text))
-        or ("\\" in text and _ESCAPE.search(text))
-        or (("=" in text or "%" in text) and _QUOTED.search(text))
-    ):
-        found.append("markup")
-    return found
+    found = {"control": len(encoded.translate(None, _CONTROL_BYTES)) < len(encoded), "markup": _has_markup(text)}
+    found["misread"] = "+" in text and looks_misread(text)
+    if not text.isascii() and _UNUSUAL.search(text):
+        found["lost"] = "\ufffd" in text
+        found["misread"] = looks_misread(text)
+        found["control"] |= _CONTROL.search(text) is not None
+        found["invisible"] = _INVISIBLE.search(text) is not None
+    return [name for name, is_found in found.items() if is_found]
+
+
+def _has_markup(text: str) -> bool:
+    return (
+        ("&" in text and _ENTITY.search(text) is not None)
+        or ("<" in text and _TAG.search(text) is not None)
+        or ("\\" in text and _ESCAPE.search(text) is not None)
+        or (("=" in text or "%" in text) and _QUOTED.search(text) is not None)
+    )
 
 
 def is_damaged(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""UTF-8 that was once read in another encoding, such as â€™ for ’: mended where no correct text has the same characters.
+"""UTF-8 that was once read in another encoding, such as â€™ for ’: mended where no correct text has the same.
 
 A single sign is often ambiguous: Ã” may be Ô, or a Portuguese word in capitals before a quotation mark. It is mended if
 its neighbors allow nothing else, if it stands among other signs of damage, or if the whole story is damaged.
@@ -30,18 +30,24 @@ class _Misreading:
         ends = re.escape("".join(letters[byte] for byte in _PUNCTUATION))
         beside = f"{accent}(?!π){self.tail}"  # √π is mathematics
         emoji = re.escape(letters[0xF0] + letters[0x9F]) + self.tail * 2
+        spanish = re.escape(letters[0xC2]) + "[" + re.escape(letters[0xA1] + letters[0xBF]) + f"](?=[A-Za-z{accent}])"
         words = "" if codec in ("cp437", "cp850") else f"|(?:{self.short}){{4}}|{self.long}{{3}}"  # not of box drawing
-        self.sure = re.compile(f"{quote}[{ends}]|{emoji}|(?<=[a-z]){beside}|{beside}(?=[a-z]){words}")
+        self.sure = re.compile(f"{quote}[{ends}]|{emoji}|{spanish}|(?<=[a-z]){beside}|{beside}(?=[a-z]){words}")
         """What no correct text has."""
         self.left = quote + self.tail + (f"|{beside}" if not letters[0xC3].isalpha() or codec == "cp1250" else "")
         """What few correct texts have."""
 
     def undo(self, text: str) -> str:
-        """The text with its damage undone: all of it if every sign of the text may be damage, else what is certain."""
+        """The whole text reread, if it has a certain sign of damage, and every sign in it may be one."""
+        if not self.sure.search(text) or _NON_ASCII.search(self.run.sub("", text)):
+            return text
+        return self.run.sub(lambda run: self._reread(run[0]), text)
+
+    def undo_certain(self, text: str) -> str:
+        """The text with those signs reread that are certain."""
         if not self.sure.search(text):
             return text
-        whole = not _NON_ASCII.search(self.run.sub("", text))
-        return self.run.sub(lambda run: self._reread(run[0]) if whole or self._is_sure(run) else run[0], text)
+        return self.run.sub(lambda run: self._reread(run[0]) if self._is_sure(run) else run[0], text)
 
     def _is_sure(self, run: re.Match[str]) -> bool:
         return self.sure.search(run.string, run.start(), run.end() + 1) is not None  # it looks one character ahead
@@ -76,7 +82,7 @@ _WINDOWS.sure = re.compile(
             f"Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã(?:[™©ª®°²³´¹º·•†‡\xad]|\xa0(?!»))",
             "(?<=[0-9])Ã—(?=[0-9])",
             f"(?<=[{_SMALL}])(?:[Â-Å]{_WINDOWS.tail}|[Æ-ÖØ-Þ][{_LETTERS}])",
-            "Ã[¡-©¬®-±´¶¸¼-¿](?=[a-z])",
+            "Ã[¡-ª¬®-º¼-¿](?=[a-z])",
             f"(?<![{_CAPITAL}])(?:Ã[…–‘’“”„‚‹›«»\x85]|[Ä-ÖØ-Þ][{_LETTERS}])(?=[a-z])",
             f"(?<![{_CAPITAL}])Â[¡-ª¬®-º¼-¿]|(?<=[a-z.,!?;:])Â[\xa0«»]",
         ]
@@ -94,6 +100,7 @@ _LEFT = re.compile(
             f"â€|Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã[©ª®°²³´¹º\xa0]|(?<=[a-zß-öø-ÿ])[ÂÃ]",
             f"(?<![{_CAPITAL}])[ÂÃ][\xa0 ]+(?=[a-z])|â(?=[A-Z])|(?<=[.!?,])â(?![a-zß-ÿ])",
             *(other.left for other in _OTHERS),
+            "[A-Za-z][ВГРСΒΓΞΠ][^\x00-\x7f]|Г[‰‚ƒ„†‡€©®±°§¤]|Ä‚",
             "(?:[ВГРСΒΞΓ][^\x00-\x7f\\w]){2}|[┬├┼─╨╤╬][À-ÿ⌐½¼«»¡¢£¥ªº]|Ĺ[^\x00-\x7f\\w]",
             "[A-Za-z.,!?]鈥|窶[^\x00-\x7f]?[A-Za-z]",  # UTF-8 read as GBK or Shift-JIS, which loses a byte
         ]
@@ -105,7 +112,8 @@ def _restore_lost_tails(text: str) -> str:
     return _LOST_TAIL.sub("”", text) if "â€" in text else text
 
 
-_UNDO = [_WINDOWS.undo, *(other.undo for other in _OTHERS), _restore_lost_tails]
+_ALL = [_WINDOWS, *_OTHERS]
+_UNDO = [*(each.undo for each in _ALL), *(each.undo_certain for each in _ALL), _restore_lost_tails]
 
 
 def undo_misreading(text: str) -> str:

@@ -71,10 +71,11 @@ class StagingWriter:
     def _stage(self, text: str, repaired: bool) -> None:
         story, counts = text.encode("utf-8"), self.counts
         flaws = find_flaws(text, story)
-        if self._drop_damaged and not {*DAMAGE}.isdisjoint(flaws):
+        damaged = not {*DAMAGE}.isdisjoint(flaws)
+        if self._drop_damaged and damaged:
             counts.damaged += 1
         else:
-            counts.repaired += repaired
+            counts.repaired += repaired and not damaged  # what is mended in part is no repaired story
             for flaw in flaws:
                 setattr(counts, flaw, getattr(counts, flaw) + 1)
             self._pending.append(story)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -10,6 +9,7 @@ from pathlib import PurePosixPath
 
 from talewright.config import EOT, DataConfig
 from talewright.data.sources.compression import COMPRESSED, ByteStream, damage_errors, decompress
+from talewright.data.sources.encoding import refuse_wide
 from talewright.data.sources.file_format import FileFormat, RecognizedFile, blank_lines
 from talewright.data.sources.recognize_tables import recognize_csv, recognize_json, recognize_parquet
 from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_text
@@ -56,7 +56,8 @@ def recognize(
     if kind == "parquet":
         return recognize_parquet(name, open_file, config.text_key)
     data, complete = _sample(name, open_file, sample_bytes)
-    if kind is None and _is_binary(data):
+    refuse_wide(name, data)
+    if kind is None and b"\0" in data:
         raise UserError(
             f"{name} has an unknown format and is no text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
             f"each also as {' or '.join(COMPRESSED)}; --format names the format of a file with another ending"
@@ -116,7 +117,3 @@ def _sample(name: str, open_file: Callable[[], ByteStream], sample_bytes: int) -
             left -= len(chunk)
     data = b"".join(chunks)
     return data[:sample_bytes], len(data) <= sample_bytes
-
-
-def _is_binary(data: bytes) -> bool:
-    return b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
