@@ -10,7 +10,7 @@ import re
 from talewright.data.preparation.misread import undo_misreading
 
 CLEANING = 2
-"""Counts the changes of what a story becomes, so that corpora that were cleaned in other ways are told apart."""
+"""Counts the changes of what a story becomes, so that a corpus is not taken for one that was cleaned in another way."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BOM = ("\ufeff", "ï»¿")

@@ -7,6 +7,8 @@ its neighbors allow nothing else, if it stands among other signs of damage, or i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 
 _CAPITAL, _SMALL = "A-ZÀ-ÖØ-Þ", "a-zß-öø-ÿ"
 _PUNCTUATION = (0x93, 0x94, 0x98, 0x99, 0x9C, 0x9D, 0xA6)  # last bytes of – — ‘ ’ “ ” …
@@ -71,55 +73,68 @@ def _character(byte: int, codec: str) -> str:
         return chr(byte)
 
 
-_WINDOWS = _Misreading("cp1252")
 _LETTERS = "ƒˆ‰ŠŒŽ˜šœžŸ€¡¢£¤¥¦§¨¬¯±µ¶¸¼½¾¿"  # tails that follow no capital letter in any text
-_WINDOWS.sure = re.compile(
-    "|".join(
-        [
-            f"â€{_WINDOWS.tail}|â„¢|â‚¬|ï¿½|(?<=.)ï»¿|ðŸ{_WINDOWS.tail}{{2}}",  # quotation marks, the euro, emoji
-            "[Â-ô][\x80-\x84\x86-\x9f]",  # control characters, but for \x85, which may end a line
-            f"{_WINDOWS.long}{{2}}|(?:{_WINDOWS.short}){{2}}[Â-ß][{_LETTERS}ª®°²³´¹º]",  # words in another alphabet
-            f"Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã(?:[™©ª®°²³´¹º·•†‡\xad]|\xa0(?!»))",
-            "(?<=[0-9])Ã—(?=[0-9])",
-            f"(?<=[{_SMALL}])(?:[Â-Å]{_WINDOWS.tail}|[Æ-ÖØ-Þ][{_LETTERS}])",
-            "Ã[¡-ª¬®-º¼-¿](?=[a-z])",
-            f"(?<![{_CAPITAL}])(?:Ã[…–‘’“”„‚‹›«»\x85]|[Ä-ÖØ-Þ][{_LETTERS}])(?=[a-z])",
-            f"(?<![{_CAPITAL}])Â[¡-ª¬®-º¼-¿]|(?<=[a-z.,!?;:])Â[\xa0«»]",
-        ]
-    )
-)
-_OTHERS = [_Misreading(codec) for codec in ("mac_roman", "cp1250", "cp1251", "cp1253", "cp437", "cp850")]
 # Before anything else is tried: the first letter of damage, and a second one that is not ASCII.
 _HINT = re.compile("[Â-ôĂ‚√вГВРСрβΓΞΒΠÔ├≡–đ\uf8ff\xad][^\x00-\x7f]")
 # ” without its last byte, which Windows-1252 does not have. After a letter, â€? may also be ”?
 _LOST_TAIL = re.compile("â€(?:\ufffd|Â(?![^\x00-\x7f])|(?<=[.!?,…]â€)\\?|(?![?\x80-\xff€-™śťžź]))")
 _UTF7 = re.compile(r"\+(?:IB|AC|A[KLMNOP])[A-Za-z0-9+/]{1,8}-")
-_LEFT = re.compile(
-    "|".join(
-        [
-            f"â€|Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã[©ª®°²³´¹º\xa0]|(?<=[a-zß-öø-ÿ])[ÂÃ]",
-            f"(?<![{_CAPITAL}])[ÂÃ][\xa0 ]+(?=[a-z])|â(?=[A-Z])|(?<=[.!?,])â(?![a-zß-ÿ])",
-            *(other.left for other in _OTHERS),
-            "[A-Za-z][ВГРСΒΓΞΠ][^\x00-\x7f]|Г[‰‚ƒ„†‡€©®±°§¤]|Ä‚",
-            "(?:[ВГРСΒΞΓ][^\x00-\x7f\\w]){2}|[┬├┼─╨╤╬][À-ÿ⌐½¼«»¡¢£¥ªº]|Ĺ[^\x00-\x7f\\w]",
-            "[A-Za-z.,!?]鈥|窶[^\x00-\x7f]?[A-Za-z]",  # UTF-8 read as GBK or Shift-JIS, which loses a byte
-        ]
+
+
+@cache
+def _misreadings() -> list[_Misreading]:
+    """The encodings that UTF-8 was read in, the most common first. Made once a story needs them, which takes 0.1 s."""
+    windows = _Misreading("cp1252")
+    windows.sure = re.compile(
+        "|".join(
+            [
+                f"â€{windows.tail}|â„¢|â‚¬|ï¿½|(?<=.)ï»¿|ðŸ{windows.tail}{{2}}",  # quotation marks, the euro, emoji
+                "[Â-ô][\x80-\x84\x86-\x9f]",  # control characters, but for \x85, which may end a line
+                f"{windows.long}{{2}}|(?:{windows.short}){{2}}[Â-ß][{_LETTERS}ª®°²³´¹º]",  # words in another alphabet
+                f"Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã(?:[™©ª®°²³´¹º·•†‡\xad]|\xa0(?!»))",
+                "(?<=[0-9])Ã—(?=[0-9])",
+                f"(?<=[{_SMALL}])(?:[Â-Å]{windows.tail}|[Æ-ÖØ-Þ][{_LETTERS}])",
+                "Ã[¡-ª¬®-º¼-¿](?=[a-z])",
+                f"(?<![{_CAPITAL}])(?:Ã[…–‘’“”„‚‹›«»\x85]|[Ä-ÖØ-Þ][{_LETTERS}])(?=[a-z])",
+                f"(?<![{_CAPITAL}])Â[¡-ª¬®-º¼-¿]|(?<=[a-z.,!?;:])Â[\xa0«»]",
+            ]
+        )
     )
-)
+    return [windows, *map(_Misreading, ("mac_roman", "cp1250", "cp1251", "cp1253", "cp437", "cp850"))]
+
+
+@cache
+def _left() -> re.Pattern[str]:
+    """What looks like damage, in a text that was mended."""
+    return re.compile(
+        "|".join(
+            [
+                f"â€|Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã[©ª®°²³´¹º\xa0]|(?<=[a-zß-öø-ÿ])[ÂÃ]",
+                f"(?<![{_CAPITAL}])[ÂÃ][\xa0 ]+(?=[a-z])|â(?=[A-Z])|(?<=[.!?,])â(?![a-zß-ÿ])",
+                *(other.left for other in _misreadings()[1:]),
+                "[A-Za-z][ВГРСΒΓΞΠ][^\x00-\x7f]|Г[‰‚ƒ„†‡€©®±°§¤]|Ä‚",
+                "(?:[ВГРСΒΞΓ][^\x00-\x7f\\w]){2}|[┬├┼─╨╤╬][À-ÿ⌐½¼«»¡¢£¥ªº]|Ĺ[^\x00-\x7f\\w]",
+                "[A-Za-z.,!?]鈥|窶[^\x00-\x7f]?[A-Za-z]",  # UTF-8 read as GBK or Shift-JIS, which loses a byte
+            ]
+        )
+    )
 
 
 def _restore_lost_tails(text: str) -> str:
     return _LOST_TAIL.sub("”", text) if "â€" in text else text
 
 
-_ALL = [_WINDOWS, *_OTHERS]
-_UNDO = [*(each.undo for each in _ALL), *(each.undo_certain for each in _ALL), _restore_lost_tails]
+@cache
+def _repairs() -> list[Callable[[str], str]]:
+    """What is tried, in order."""
+    whole = [each.undo for each in _misreadings()]
+    return [*whole, *(each.undo_certain for each in _misreadings()), _restore_lost_tails]
 
 
 def undo_misreading(text: str) -> str:
     """The text with what is certainly damage undone, also if it was done several times."""
     while _HINT.search(text):
-        fixed = next((fixed for undo in _UNDO if (fixed := undo(text)) != text), text)
+        fixed = next((fixed for undo in _repairs() if (fixed := undo(text)) != text), text)
         if fixed == text:
             break
         text = fixed
@@ -130,4 +145,4 @@ def looks_misread(text: str) -> bool:
     """Whether a text that was mended still has characters that look like damage."""
     if text.isascii():
         return "+" in text and _UTF7.search(text) is not None
-    return _LEFT.search(text) is not None
+    return _left().search(text) is not None
