@@ -21,7 +21,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 
 FLAWS = {
     "lost": "with lost characters (U+FFFD)",
-    "misread": "that look as if they were read in a wrong encoding",
+    "misread": "with signs of a wrong encoding",
     "control": "with control characters",
     "invisible": "with invisible characters, such as soft hyphens",
     "markup": "with HTML or escape sequences, such as &amp;",

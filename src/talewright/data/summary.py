@@ -71,7 +71,9 @@ def _flaws(manifest: dict[str, Any]) -> str:
     """
     counted = manifest["source"].get("flaws", {}).values()
     counts = {name: sum(some[name] for some in counted) for name in FLAWS}
-    found = [f"{n:,} {'story' if n == 1 else 'stories'} {FLAWS[name]}" for name, n in counts.items() if n]
+    found = [f"{n:,} {FLAWS[name]}" for name, n in counts.items() if n]
+    if found:
+        found[0] = found[0].replace(" ", f" {'story' if found[0].startswith('1 ') else 'stories'} ", 1)
     advice = " (--data.drop-damaged true leaves them out)" if any(counts[name] for name in DAMAGE) else ""
     return "; ".join(found) + advice
 
