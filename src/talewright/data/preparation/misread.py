@@ -143,6 +143,6 @@ def undo_misreading(text: str) -> str:
 
 def looks_misread(text: str) -> bool:
     """Whether a text that was mended still has characters that look like damage."""
-    if text.isascii():
-        return "+" in text and _UTF7.search(text) is not None
-    return _left().search(text) is not None
+    if "+" in text and _UTF7.search(text):
+        return True
+    return not text.isascii() and _left().search(text) is not None
