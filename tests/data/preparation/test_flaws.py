@@ -87,8 +87,8 @@ def test_damaged_stories_are_left_out_and_counted_if_that_is_wished(make: Callab
 
 def test_a_source_without_flaws_says_nothing_of_them(make: Callable[..., Corpus]):
     manifest = make(tales(30)).manifest
-    assert "flaws" not in summary(manifest, ".")
-    assert "flaws" not in summary_line(manifest)
+    assert "\nflaws" not in summary(manifest, ".")
+    assert "; flaws: " not in summary_line(manifest)
 
 
 @pytest.mark.parametrize("drop", [False, True])
