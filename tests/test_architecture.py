@@ -156,6 +156,13 @@ def test_nothing_is_pickled_or_executed() -> None:
         assert not {"torch.load", "torch.save", "yaml.unsafe_load", "eval", "exec"} & calls, file
 
 
+def test_commands_print_through_one_function() -> None:
+    """`show` makes visible what a terminal would obey. The pages of help and settings quote no file and no model."""
+    for file in (SOURCE / "cli").glob("*.py"):
+        calls = {ast.unparse(node.func) for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)}
+        assert "print" not in calls or file.stem in ("words", "__init__", "help", "settings"), file
+
+
 def test_no_two_classes_share_a_name() -> None:
     names = Counter(
         node.name for file in modules() for node in ast.walk(tree_of(file)) if isinstance(node, ast.ClassDef)

@@ -31,6 +31,9 @@ def test_minutes_alone_choose_say_in_one_line_and_train(capsys):
     said = [line for line in shown.err.splitlines() if line.startswith("story-300k: ")]
     assert len(said) == 1
     assert "tokens" in said[0]
+    counted = [line for line in shown.err.splitlines() if line.startswith("stories.txt: 120 stories read, ")]
+    assert len(counted) == 1
+    assert "removed: 0 empty, 0 shorter than 20 characters, " in counted[0]
     recipe = load_recipe(Path("runs/story-300k-1/recipe.yaml"))
     assert (recipe.name, recipe.seed, recipe.model.d_model, recipe.train.max_steps) == ("story-300k", 3, 16, 4)
     assert (recipe.train.max_minutes, recipe.train.patience) == (0.2, 5)

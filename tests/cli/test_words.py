@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import sys
 import textwrap
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from talewright.cli.words import print_message, print_pieces, replace_unknown_characters, wrap_pieces
+from talewright.cli.words import print_message, print_pieces, replace_unknown_characters, show, wrap_pieces
+from talewright.errors import UserError, visible
+from talewright.train.progress import TrainingProgress
 
 PIECES = st.lists(st.text("ab.  \n", max_size=7), max_size=20)
 
@@ -60,6 +64,26 @@ def test_a_message_is_wrapped_in_a_terminal_but_not_its_commands(
     print_message(message)
     wrapped = "one two three four\nfive six\n  talewright generate runs/a --prompt now\n"
     assert capsys.readouterr().err == wrapped
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF) | st.sampled_from("\u202e\u2066\x1b\x9b\r\x08\x07")))
+def test_nothing_that_a_terminal_obeys_is_printed(text: str) -> None:
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        show(text)
+        print_pieces([text])
+        print_message(text)
+    obeyed = {chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0x202E, 0x2066)} - {*"\t\n"}
+    assert not obeyed & {*out.getvalue(), *err.getvalue(), *str(UserError(text))}
+    assert show_progress(text).count("\x1b") == 0
+    plain = "".join(letter for letter in text if letter not in obeyed)
+    assert visible(plain) == plain
+
+
+def show_progress(text: str) -> str:
+    """What the display of a training run prints of a message."""
+    out = io.StringIO()
+    TrainingProgress(Console(file=out, force_terminal=False)).print(text)
+    return out.getvalue()
 
 
 REPLACED = [("cp1252", "Zoë ? ?"), ("cp932", "Zo? あ ?"), ("utf-8", "Zoë あ 🐉")]

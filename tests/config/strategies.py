@@ -52,6 +52,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
             separator=draw(st.none() | TEXTS),
             format=draw(st.sampled_from(["auto", "lines", "text", "csv"])),
             min_chars=draw(st.integers(0, 10**6)),
+            drop_damaged=draw(st.booleans()),
             layout=layout,
             sequence_length=length,
             stride=draw(st.none() | st.integers(1, length or model.context_length)) if layout == "packed" else None,

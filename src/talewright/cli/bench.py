@@ -5,6 +5,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from talewright.cli.common import Json, Overrides, to_json
+from talewright.cli.words import show
 from talewright.config import load_recipe
 from talewright.errors import UserError
 
@@ -43,7 +44,7 @@ def bench(
         from talewright.generate.benchmark import bench_generation
 
         figures = bench_generation(chosen, seconds, batch, precision)
-    print(to_json(figures) if json else bench_page(figures))
+    show(to_json(figures) if json else bench_page(figures))
 
 
 def bench_page(figures: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talewright.cli.common import exit_if_stopped, hint_on_stop, logger, print_story, program
-from talewright.cli.words import print_pieces
+from talewright.cli.words import print_pieces, show
 from talewright.config import PROMPTS, Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def demo(minutes: float | None = None, out: str | None = None, again: bool = Fal
     _show_samples(run)
     logger.info("\nscoring %d held-out stories, before and after training ...", SCORED)
     scores = _scores(run)
-    print(score_table(scores))
+    show(score_table(scores))
     if scores["trained"].bits_per_byte > LEARNED * scores["untrained"].bits_per_byte:
         more = max(10.0, 4 * (run.recipe.train.max_minutes or 0))
         logger.info("%s", NOT_LEARNED.format(steps=run.history().steps, program=program(), minutes=more))
     for seed, prompt in enumerate(PROMPTS[:3]):
-        print()
+        show()
         print_story(run, prompt, Sampling(seed=seed))
     logger.info("%s", NEXT_STEPS.format(curves=draw_curves(folder), folder=folder, program=program()))
 
@@ -118,11 +118,11 @@ def _show_samples(run: Run, moments: int = 4) -> None:
     samples = run.history().samples
     if len(samples) < 2:
         return
-    print("\nHow it learned:")
+    show("\nHow it learned:")
     last = len(samples) - 1
     for index in sorted({round(last * (moment / (moments - 1)) ** 2) for moment in range(moments)}):
         step, text = samples[index]["step"], " ".join(str(samples[index]["text"]).split())
-        print()
+        show()
         print_pieces([f"after {step:,} steps: " if step else "untrained: ", text[:200], " ..." * (len(text) > 200)])
 
 

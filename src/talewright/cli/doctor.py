@@ -1,6 +1,7 @@
 """The command `doctor`."""
 
 from talewright.cli.common import Json, to_json
+from talewright.cli.words import show
 
 
 def doctor(json: Json = False) -> None:
@@ -9,7 +10,7 @@ def doctor(json: Json = False) -> None:
 
     facts = machine_facts()
     if json:
-        print(to_json(facts))
+        show(to_json(facts))
         return
     peaks = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in facts["peaks"].items())
     installed = [name for name, present in facts["extras"].items() if present]
@@ -25,7 +26,7 @@ def doctor(json: Json = False) -> None:
         "C++ compiler": facts["compiler"] or "none, so torch.compile is not used on the CPU",
         "extras": ", ".join(installed) + (f" (missing: {', '.join(missing)})" if missing else ""),
     }
-    print("\n".join(f"{name:17}{text}" for name, text in lines.items()))
+    show("\n".join(f"{name:17}{text}" for name, text in lines.items()))
 
 
 def _gibibytes(size: int | None) -> str:

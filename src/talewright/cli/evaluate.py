@@ -7,6 +7,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from talewright.cli.common import Checkpoint, Device, FileOptions, Json, RunsArgument, Seed, read_prompts, to_json
+from talewright.cli.words import show
 from talewright.errors import UserError
 
 
@@ -68,6 +69,6 @@ def evaluate(
             {**scores["tasks"].get("likelihood", {}), "checkpoint": scores["run"]["checkpoint"], **scores}
             for scores in results
         ]
-        print(to_json(answers[0] if len(answers) == 1 else answers))
+        show(to_json(answers[0] if len(answers) == 1 else answers))
     else:
-        print(side_by_side(read_scores([Path(run) for run in runs]), each, terminal_width()))
+        show(side_by_side(read_scores([Path(run) for run in runs]), each, terminal_width()))

@@ -5,6 +5,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from talewright.cli.common import Checkpoint, Json, RunArgument, logger, to_json
+from talewright.cli.words import show
 from talewright.errors import UserError
 
 
@@ -55,6 +56,6 @@ def export(
     assert place is not None
     record = api.load(run, checkpoint, device="cpu").export(place, to, dtype, overwrite, push)
     logger.info("%s", record["proof"])
-    print(to_json({"folder": folder, **record}) if json else folder, flush=True)
+    show(to_json({"folder": folder, **record}) if json else folder, flush=True)
     lines = [f"  {name}: {command}" for name, command in target.commands(place).items()]
     logger.info("To use it:\n%s", "\n".join(lines))

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from talewright.cli.common import Checkpoint, Device, RunArgument, Seed, logger, print_story, read_prompts, to_json
-from talewright.cli.words import print_pieces
+from talewright.cli.words import print_pieces, show
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
 
@@ -69,6 +69,6 @@ def generate(
         stories = opened.engine.generate([text for text in texts for _ in range(samples)], sampling)
     if json:
         keys = ("prompt", "text", "new_tokens", "finished")
-        print(to_json([{key: getattr(story, key) for key in keys} for story in stories]))
+        show(to_json([{key: getattr(story, key) for key in keys} for story in stories]))
     else:
         print_pieces(["\n\n---\n\n".join(story.text for story in stories)])

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from talewright.cli.words import show
+
 
 def harness(folder: Positional[str]) -> None:
     """Write the understanding questions as a task of EleutherAI's lm-evaluation-harness, for use with any model there.
@@ -15,4 +17,4 @@ def harness(folder: Positional[str]) -> None:
     """
     from talewright.evaluate.multiple_choice.harness import write_task
 
-    print(write_task(Path(folder)))
+    show(write_task(Path(folder)))

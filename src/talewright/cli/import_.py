@@ -5,6 +5,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from talewright.cli.common import Json, logger, to_json
+from talewright.cli.words import show
 
 
 def import_(
@@ -33,4 +34,4 @@ def import_(
     logger.info("%s of %s", record["class"], size)
     unverified = "not compared with transformers: it is not installed, or does not have this class"
     logger.info("%s", record["proof"] or unverified)
-    print(to_json({"run": run, **record}) if json else run)
+    show(to_json({"run": run, **record}) if json else run)

@@ -5,6 +5,7 @@ from typing import Literal
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import Checkpoint, Device, FileOptions, RunArgument
+from talewright.cli.words import show
 
 
 def inspect(
@@ -43,4 +44,4 @@ def inspect(
         data=data,
         reading=file.reading(),
     )
-    print(inspect_run(run, options, out))
+    show(inspect_run(run, options, out))

@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import Checkpoint, Device, FileOptions, Json, RunArgument, Seed, read_prompts, to_json
+from talewright.cli.words import show
 from talewright.errors import UserError
 
 
@@ -85,4 +86,4 @@ def judge(
     )
     endpoint = Endpoint(url=url, model=model, key=os.environ.get(key_variable), timeout=timeout)
     result = judge_run(Path(run), endpoint, options)
-    print(to_json(result) if json else judge_table(result))
+    show(to_json(result) if json else judge_table(result))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import DataOptions, Json, Overrides, to_json
+from talewright.cli.words import show
 
 if TYPE_CHECKING:
     from talewright.scaling.plan import Goal, Plan
@@ -37,9 +38,9 @@ def plan(
     plans = planning.plan_sizes(goal, planning.SIZES if size is None else (size,))
     best = planning.best_plan(plans)
     if json:
-        print(to_json([_plain(each, goal, each is best) for each in plans]))
+        show(to_json([_plain(each, goal, each is best) for each in plans]))
     else:
-        print(plan_table(plans, goal))
+        show(plan_table(plans, goal))
 
 
 def plan_table(plans: Sequence[Plan], goal: Goal) -> str:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from talewright.cli.common import RunArgument
+from talewright.cli.words import show
 
 
 def plot(run: RunArgument) -> None:
     """Draw the training curves of a run from its log, also while it trains."""
     from talewright.inspect.curves import draw_curves
 
-    print(draw_curves(Path(run)))
+    show(draw_curves(Path(run)))

@@ -5,6 +5,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import DataOptions, Json, Overrides, hint_on_stop, to_json
+from talewright.cli.words import show
 from talewright.config import load_recipe
 
 
@@ -31,4 +32,4 @@ def prepare(
     with hint_on_stop():
         corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
     facts = {"folder": str(corpus.folder), **corpus.manifest}
-    print(to_json(facts) if json else summary(corpus.manifest, corpus.folder))
+    show(to_json(facts) if json else summary(corpus.manifest, corpus.folder))

@@ -5,6 +5,7 @@ import shutil
 from tyro.conf import Positional
 
 from talewright.cli.common import Json, Overrides, to_json
+from talewright.cli.words import show
 from talewright.config import load_recipe, recipe_names
 from talewright.errors import UserError
 
@@ -32,12 +33,12 @@ def recipes(
         if explain:
             from talewright.cli.settings import explain as explained
 
-            print(explained(recipe, shutil.get_terminal_size().columns))
+            show(explained(recipe, shutil.get_terminal_size().columns))
         else:
-            print(to_json(tables.recipe_facts(recipe)) if json else tables.recipe_page(recipe))
+            show(to_json(tables.recipe_facts(recipe)) if json else tables.recipe_page(recipe))
         return
     found = [load_recipe(each, overrides) for each in recipe_names()]
     if json:
-        print(to_json([tables.recipe_facts(recipe) for recipe in found]))
+        show(to_json([tables.recipe_facts(recipe) for recipe in found]))
     else:
         tables.print_recipes(found, every=all)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from talewright.cli.common import Json, logger, to_json
+from talewright.cli.words import show
 from talewright.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def runs(folders: Folders = (), json: Json = False) -> None:
     named = [Path(folder) for folder in folders] or [Path("runs"), *sorted(Path("sweeps").glob("*"))]
     found = list_runs(named)
     if json:
-        print(to_json([asdict(run) for run in found]))
+        show(to_json([asdict(run) for run in found]))
     elif not found:
         logger.info("no runs in %s. `talewright demo` makes a first one", ", ".join(folders) or "runs/ and sweeps/")
     else:
-        print(runs_table(found, time.time(), shutil.get_terminal_size().columns))
+        show(runs_table(found, time.time(), shutil.get_terminal_size().columns))
 
 
 def runs_table(found: Sequence[RunSummary], now: float, width: int) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from talewright.cli.common import RunsArgument
+from talewright.cli.words import show
 from talewright.errors import UserError
 
 
@@ -22,7 +23,7 @@ def scores(runs: RunsArgument, out: str | None = None, each: bool = False) -> No
     names = " ".join(Path(run).name for run in runs)
     text = leaderboard(read_scores([Path(run) for run in runs]), f"talewright scores {names}", each)
     if out is None:
-        print(text, end="")
+        show(text, end="")
         return
     try:
         write_text_atomic(Path(out), text)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from talewright.cli.common import Json, logger, to_json
+from talewright.cli.words import show
 from talewright.errors import UserError
 from talewright.train.launcher import detect_launcher
 
@@ -76,7 +77,7 @@ def sweep(
         logger.info("wrote %s", path)
     width = terminal_width()
     if json:
-        print(to_json([asdict(row) for row in rows]))
+        show(to_json([asdict(row) for row in rows]))
     else:
         sentences = "\n".join(wrap(line, width) for line in verdict(rows))
-        print(f"{table(rows, width)}\n\n{wrap(LEGEND, width)}\n\n{sentences}")
+        show(f"{table(rows, width)}\n\n{wrap(LEGEND, width)}\n\n{sentences}")

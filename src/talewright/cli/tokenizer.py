@@ -6,6 +6,7 @@ from typing import Any, Literal
 from tyro.conf import OmitArgPrefixes, Positional
 
 from talewright.cli.common import DataOptions, Json, Overrides, to_json
+from talewright.cli.words import show
 from talewright.config import DataConfig, load_recipe
 from talewright.errors import UserError
 
@@ -38,7 +39,7 @@ def tokenizer(
         corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size)
         corpus.tokenizer.save(Path(out))
         facts = _describe(Path(out), chosen.data)
-    print(to_json(facts) if json else tokenizer_page(facts))
+    show(to_json(facts) if json else tokenizer_page(facts))
 
 
 def _describe(folder: Path, data: DataConfig | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import DataOptions, Overrides, exit_if_stopped, hint_on_stop, logger, program
+from talewright.cli.words import show
 from talewright.config import BUDGETS, HUB_TINYSTORIES, Recipe, load_recipe
 from talewright.errors import UserError
 from talewright.files import shell_word
@@ -101,7 +102,7 @@ def _train(recipe: Recipe | None, folder: Path, overrides: Overrides, force: boo
     record_run(folder, RunFolder(folder).recipe, share())
     if outcome.state.step:
         show_result(folder)
-    print(folder)
+    show(folder)
 
 
 def _chosen_recipe(minutes: float, overrides: Overrides, others: Mapping[str, str | None]) -> Recipe:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from talewright.cli.common import Json, RunArgument, to_json
+from talewright.cli.words import show
 from talewright.errors import UserError
 
 
@@ -18,8 +19,8 @@ def verify(run: RunArgument, json: Json = False) -> None:
     for finding in findings_of(Path(run), validation_loss):
         findings.append(finding)
         if not json:
-            print(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.detail}", flush=True)
+            show(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.detail}", flush=True)
     if json:
-        print(to_json([finding._asdict() for finding in findings]))
+        show(to_json([finding._asdict() for finding in findings]))
     if faults := [finding.what for finding in findings if finding.fault]:
         raise UserError(f"{run} has changed: " + ", ".join(faults))

@@ -1,4 +1,4 @@
-"""Text for a terminal, wrapped between words, also while it is generated."""
+"""Text for a terminal: safe to show, and wrapped between words, also while it is generated."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 
+from talewright.errors import visible
+
 _held: list[str] | None = None
 """Messages that wait for the end of a text; None while none is printed."""
+
+
+def show(text: object = "", end: str = "\n", flush: bool = False) -> None:
+    """Print on standard output, with what a terminal would obey made visible: a file or a model may have written it."""
+    print(visible(str(text)), end=end, flush=flush)
 
 
 def print_pieces(pieces: Iterable[str]) -> None:
@@ -22,8 +29,8 @@ def print_pieces(pieces: Iterable[str]) -> None:
     _held = []
     try:
         for piece in pieces:
-            print(piece, end="", flush=True)
-        print(flush=True)
+            show(piece, end="", flush=True)
+        show(flush=True)
     finally:
         messages, _held = _held, None
         for message in messages:
@@ -34,6 +41,7 @@ def print_message(text: str) -> None:
     """Print a message on standard error: in a terminal wrapped between words, but for indented lines, such as commands
     to copy.
     """
+    text = visible(text)
     if _held is not None:
         _held.append(text)
         return

@@ -48,6 +48,9 @@ class DataConfig(Section, prefix="data."):
     """Line between the stories of a text file; `blank line` or `two blank lines` are understood. Unset: recognized."""
     min_chars: CountOrZero = 20
     """Skip stories with fewer characters, and count them."""
+    drop_damaged: bool = False
+    """Skip stories with characters that are lost (U+FFFD) or were read in a wrong encoding and cannot be mended, and
+    count them."""
     layout: Literal["packed", "aligned", "rows"] = "packed"
     """packed: stories in one stream, cut into windows. aligned: windows that begin with a story; a story that is cut
     begins the next window. rows: one story per row, padded."""

@@ -19,6 +19,17 @@ SHARD_TOKENS = 1 << 26
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 
+FLAWS = {
+    "lost": "with lost characters (U+FFFD)",
+    "misread": "with signs of a wrong encoding",
+    "control": "with control characters",
+    "invisible": "with invisible characters, such as soft hyphens",
+    "markup": "with HTML or escape sequences, such as &amp;",
+}
+"""The flaws that cleaning leaves and counts in the manifest, in words."""
+DAMAGE = ("lost", "misread")
+"""The flaws of which text is missing or wrong: `data.drop_damaged` leaves such stories out."""
+
 
 def token_dtype(vocab_size: int) -> np.dtype:
     """The smaller of uint16 and uint32 that holds every id."""

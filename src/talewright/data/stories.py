@@ -8,6 +8,7 @@ import numpy as np
 
 from talewright.config import DataConfig
 from talewright.data.preparation.clean import clean
+from talewright.data.preparation.flaws import is_damaged
 from talewright.data.preparation.request import is_prepared
 from talewright.data.preparation.tokenize import tokenize_stories
 from talewright.data.sources import SplitInput, open_source
@@ -16,7 +17,7 @@ from talewright.tokenizer import Tokenizer
 
 
 def read_stories(config: DataConfig) -> Iterator[str]:
-    """All stories of `config.source`, cleaned and in order, without the empty and too short ones.
+    """All stories of `config.source`, cleaned and in order, without the empty, too short and (if so set) damaged ones.
 
     If the source has a validation split, only its stories: models are evaluated on these.
     """
@@ -25,7 +26,7 @@ def read_stories(config: DataConfig) -> Iterator[str]:
     files = open_source(config.source, config).evaluation_files("valid")
     for record in SplitInput(files, config.limit).records():
         story = clean(record)[0]
-        if story and len(story) >= config.min_chars:
+        if story and len(story) >= config.min_chars and not (config.drop_damaged and is_damaged(story)):
             yield story
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from talewright.errors import visible
+
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines where there is no terminal."""
 BAR_WIDTH = 20
@@ -69,7 +71,7 @@ class TrainingProgress(logging.Handler):
 
     def print(self, text: str) -> None:
         """Print a line that stays, above the live one."""
-        self.console.print(escape(text), soft_wrap=not self.live)
+        self.console.print(escape(visible(text)), soft_wrap=not self.live)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict
 from talewright.data import Corpus, open_corpus
+from talewright.data.summary import summary_line
 from talewright.errors import UserError
 from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
@@ -47,6 +48,7 @@ def start_run(
         stack.enter_context(distributed.explain_lost_process(path))
         path = Path(distributed.decide(lambda: str(path)))
         corpus = distributed.agree(prepared)
+        logger.info("%s", summary_line(corpus.manifest))
         # raises if the stories are too short for the recipe
         batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
         teacher = distributed.agree(lambda: open_teacher(recipe, corpus))

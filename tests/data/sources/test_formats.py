@@ -158,11 +158,11 @@ REFUSED = {
     "not UTF-8": (
         "a.txt",
         "Él dijo".encode("cp1252"),
-        "byte 0xC9 at offset 0. Convert it, for example by: iconv -f cp1252 -t utf-8 a.txt >",
+        "byte 0xC9 at offset 0. Line 1 has it in ",
     ),
     "not UTF-8, later": ("a.jsonl", b'"caf\xc3\xa9"\n"\xff"', "a.jsonl is not UTF-8: byte 0xFF at offset 9."),
     "cut within a character": ("a.txt", "Once é".encode()[:-1], "a.txt is not UTF-8: byte 0xC3 at offset 5."),
-    "UTF-16": ("a.txt", "Once".encode("utf-16"), "iconv -f utf-16 -t utf-8 a.txt"),
+    "UTF-16": ("a.txt", "Once".encode("utf-16"), "iconv -f utf-16 -t utf-8 < a.txt > a-utf8.txt"),
     "no key": ("stories.jsonl", b'{"story": "x", "note": "y"}', 'line 1 has no "text"; it has "story", "note"'),
     "no key later": ("a.jsonl", b'{"text": "x"}\n\n{"id": 1}', 'a.jsonl line 3 has no "text"; it has "id".'),
     "no column": (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from talewright.data import layout
-from talewright.data.layout import FORMAT, MANIFEST, SPLITS, VERSION, SplitName, split_files, token_dtype
+from talewright.data.layout import FLAWS, FORMAT, MANIFEST, SPLITS, VERSION, SplitName, split_files, token_dtype
 from talewright.data.preparation.disk_space import (
     bytes_for_input,
     bytes_for_tokens,
@@ -188,7 +188,7 @@ class CorpusBuilder:
     def _read_input(self, name: SplitName, stories: SplitInput, progress: StageProgress) -> None:
         counts = dataclasses.replace(self.counts.setdefault(name, StagedCounts()))
         saved = time.monotonic()
-        with contextlib.closing(StagingWriter(self.staging, name, counts, self.request.data.min_chars)) as writer:
+        with contextlib.closing(StagingWriter(self.staging, name, counts, self.request.data)) as writer:
             try:
                 for file in stories.files[counts.files :]:
                     if stories.limit is not None and counts.read >= stories.limit:
@@ -220,7 +220,8 @@ class CorpusBuilder:
         raise UserError(
             f"{self.request.data.source} gave no story to train on: {counts.read:,} read, {counts.empty:,} of them "
             f"empty, {counts.short:,} shorter than {self.request.data.min_chars} characters (--data.min-chars), "
-            f"{duplicates:,} copies of others or of evaluation stories; the rest fell to other splits"
+            + f"{counts.damaged:,} damaged (--data.drop-damaged), " * bool(counts.damaged)
+            + f"{duplicates:,} copies of others or of evaluation stories; the rest fell to other splits"
         )
 
     def _make_tokenizer(self, stories: SplitStories) -> Tokenizer:
@@ -264,11 +265,12 @@ class CorpusBuilder:
             if name in staged:
                 digests.update(name.encode())
                 digests.update(staged[name].digests.data)
+        removed = ("empty", "short", *["damaged"] * self.request.data.drop_damaged)
         read = {
-            name: {"read": some.read, "empty": some.empty, "short": some.short, "repaired": some.repaired}
-            | {"duplicates": duplicates[name]}
+            name: {key: getattr(some, key) for key in ("read", *removed, "repaired")} | {"duplicates": duplicates[name]}
             for name, some in self.counts.items()
         }
+        flaws = {name: {flaw: getattr(some, flaw) for flaw in FLAWS} for name, some in self.counts.items()}
         recognized = {
             name: [{"files": count, **form.values()} for form, count in some] for name, some in self.recognized.items()
         }
@@ -278,7 +280,7 @@ class CorpusBuilder:
             "program": f"talewright {__version__}",
             "request": self.request.values,
             "data": json.loads(json.dumps(asdict(self.request.data))),
-            "source": {"fingerprint": digests.hexdigest(), "versions": self.versions, "read": read},
+            "source": {"fingerprint": digests.hexdigest(), "versions": self.versions, "read": read, "flaws": flaws},
             "recognized": recognized,
             "tokenizer": {"fingerprint": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size},
             "dtype": token_dtype(tokenizer.vocab_size).name,

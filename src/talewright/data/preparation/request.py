@@ -13,6 +13,7 @@ from typing import Any
 from talewright.config import DataConfig, TokenizerConfig
 from talewright.data.corpus import is_corpus
 from talewright.data.layout import VERSION
+from talewright.data.preparation.clean import CLEANING
 from talewright.data.sources import HUB, identify, is_bundled
 from talewright.files import cache_dir, expand_home
 from talewright.tokenizer import Tokenizer
@@ -33,7 +34,7 @@ class PreparationRequest:
         data: dict[str, Any] = {
             name: None if source is None else identify(source, self.data) for name, source in own.items()
         }
-        for name in ("splits", "limit", "valid_limit", "format", "text_key", "separator", "min_chars"):
+        for name in ("splits", "limit", "valid_limit", "format", "text_key", "separator", "min_chars", "drop_damaged"):
             data[name] = getattr(self.data, name)
         tokenizer: dict[str, Any] = {"kind": self.tokenizer.kind}
         if self.tokenizer.kind == "saved":  # the same in whatever folder it is
@@ -43,7 +44,7 @@ class PreparationRequest:
             tokenizer["source"] = str(path.resolve()) if path.is_dir() else self.tokenizer.source
         if self.tokenizer.kind in ("bpe", "gpt2-top"):
             tokenizer["vocab_size"] = self.vocab_size
-        return json.loads(json.dumps({"version": VERSION, "data": data, "tokenizer": tokenizer}))
+        return json.loads(json.dumps({"version": VERSION, "cleaning": CLEANING, "data": data, "tokenizer": tokenizer}))
 
 
 def cache_folder(request: PreparationRequest) -> Path:

@@ -13,8 +13,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from talewright.config import DataConfig
+from talewright.data.layout import DAMAGE
 from talewright.data.preparation.clean import clean
 from talewright.data.preparation.deduplicate import DIGEST_BYTES, digest
+from talewright.data.preparation.flaws import find_flaws
 from talewright.errors import UserError
 
 _BUFFER = 4 << 20  # bytes of text
@@ -32,14 +35,22 @@ class StagedCounts:
     empty: int = 0
     short: int = 0
     repaired: int = 0
+    damaged: int = 0
+    """Left out because characters are lost or misread."""
+    lost: int = 0
+    """From here on: what stories that were kept have, as FLAWS lists it."""
+    misread: int = 0
+    control: int = 0
+    invisible: int = 0
+    markup: int = 0
 
 
 class StagingWriter:
     """Appends an input's stories to those that `counts` says are staged."""
 
-    def __init__(self, folder: Path, name: str, counts: StagedCounts, min_chars: int) -> None:
+    def __init__(self, folder: Path, name: str, counts: StagedCounts, data: DataConfig) -> None:
         self.counts = counts
-        self._min_chars = min_chars
+        self._min_chars, self._drop_damaged = data.min_chars, data.drop_damaged
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         sizes = {"text": counts.bytes, "sizes": counts.stories * 8, "digests": counts.stories * DIGEST_BYTES}
@@ -55,8 +66,18 @@ class StagingWriter:
         elif len(text) < self._min_chars:
             counts.short += 1
         else:
-            counts.repaired += repaired
-            story = text.encode("utf-8")
+            self._stage(text, repaired)
+
+    def _stage(self, text: str, repaired: bool) -> None:
+        story, counts = text.encode("utf-8"), self.counts
+        flaws = find_flaws(text, story)
+        damaged = not {*DAMAGE}.isdisjoint(flaws)
+        if self._drop_damaged and damaged:
+            counts.damaged += 1
+        else:
+            counts.repaired += repaired and not damaged  # what is mended in part is no repaired story
+            for flaw in flaws:
+                setattr(counts, flaw, getattr(counts, flaw) + 1)
             self._pending.append(story)
             self._pending_bytes += len(story)
             if self._pending_bytes >= _BUFFER:

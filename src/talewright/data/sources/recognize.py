@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import shlex
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import PurePosixPath
 
 from talewright.config import EOT, DataConfig
 from talewright.data.sources.compression import COMPRESSED, ByteStream, damage_errors, decompress
+from talewright.data.sources.encoding import refuse_wide
 from talewright.data.sources.file_format import FileFormat, RecognizedFile, separator_form
 from talewright.data.sources.recognize_tables import recognize_csv, recognize_json, recognize_parquet
 from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_text
@@ -61,6 +61,7 @@ def recognize(
     data, complete = _sample(name, open_file, sample_bytes)
     if data.startswith(b"PAR1") and config.format == "auto":
         return recognize_parquet(name, open_file, config.text_key)
+    refuse_wide(name, data)
     if kind is None and _is_binary(data):
         raise UserError(
             f"{name} has an unknown format and is no text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
@@ -148,7 +149,3 @@ def _sample(name: str, open_file: Callable[[], ByteStream], sample_bytes: int) -
             left -= len(chunk)
     data = b"".join(chunks)
     return data[:sample_bytes], len(data) <= sample_bytes
-
-
-def _is_binary(data: bytes) -> bool:
-    return b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

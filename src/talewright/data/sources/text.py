@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 
 from talewright.data.sources.compression import ByteStream
+from talewright.data.sources.encoding import Place, not_utf8, refuse_wide
 from talewright.errors import UserError
 
 CHUNK_BYTES = 1 << 20
@@ -16,20 +17,25 @@ LONGEST_STORY = 128 << 20
 
 
 def read_text(stream: ByteStream, name: str) -> Iterator[str]:
-    """The characters of a file in chunks. Raises UserError, naming the byte, if it is not UTF-8."""
+    """The characters of a file in chunks. Raises UserError, naming the place, if it is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    n_read, at_start = 0, True
+    n_read, n_lines, n_characters, before = 0, 1, 0, b""
     while True:
         data = stream.read(CHUNK_BYTES)
-        n_read += len(data)
+        if not n_read:
+            refuse_wide(name, data)
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            raise UserError(_not_utf8(name, n_read - len(error.object) + error.start, error, at_start)) from None
-        if at_start and text:
-            text, at_start = text.removeprefix("\ufeff"), False
-        yield newlines.decode(text, final=not data)
+            known, bad = error.object[: error.start], error.object[error.start :]
+            offset = n_read + len(data) - len(bad)
+            good = offset - n_characters - len(known.decode("utf-8"))  # bytes after the first of each character
+            place = Place(offset, n_lines + known.count(b"\n"), (before + known)[-20:], good)
+            raise not_utf8(name, place, bad, stream) from None
+        n_read, n_lines, n_characters = n_read + len(data), n_lines + data.count(b"\n"), n_characters + len(text)
+        before = data[-20:]
+        yield newlines.decode(text.removeprefix("\ufeff") if n_characters == len(text) else text, final=not data)
         if not data:
             return
 
@@ -53,11 +59,3 @@ def read_lines(stream: ByteStream, name: str) -> Iterator[str]:
     """Lines, each with its LF."""
     for block in read_blocks(stream, name):
         yield from io.StringIO(block, newline="\n")
-
-
-def _not_utf8(name: str, offset: int, error: UnicodeDecodeError, at_start: bool) -> str:
-    utf16 = at_start and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return (
-        f"{name} is not UTF-8: byte 0x{error.object[error.start]:02X} at offset {offset:,}. "
-        f"Convert it, for example by: iconv -f {'utf-16' if utf16 else 'cp1252'} -t utf-8 {name} > new-file"
-    )

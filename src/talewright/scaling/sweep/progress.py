@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from talewright.config import load_recipe
-from talewright.errors import UserError
+from talewright.errors import UserError, visible
 from talewright.scaling.sweep.names import output_of
 from talewright.scaling.sweep.results import Trial
 from talewright.train.progress import clock
@@ -102,13 +102,13 @@ class SweepProgress:
         space = max(len(running), self.console.height - MARGIN)
         shown = sorted(begun, key=lambda trial: trial.run in running)[-space:]  # finished ones go first
         for trial in shown:
-            table.add_row(*map(Text, _cells(trial, running.get(trial.run))))
+            table.add_row(*(Text(visible(cell)) for cell in _cells(trial, running.get(trial.run))))
         lines = [self._summary(trials, running, waiting)]
         if len(shown) < len(begun):
             lines.insert(0, f"({len(begun) - len(shown)} more above)")
         if running:
             lines.append(f"Output of one trial: tail -f '{output_of(next(iter(running)))}'")
-        return Group(table, *map(Text, lines))
+        return Group(table, *(Text(visible(line)) for line in lines))
 
     def _summary(self, trials: Sequence[Trial], running: Mapping[Path, TrialProgress], waiting: int) -> str:
         """How many trials there are in each state, and when all will be done."""
