@@ -68,5 +68,5 @@ def test_ports_that_are_taken_or_privileged_are_named(monkeypatch: pytest.Monkey
             choose_address("127.0.0.1", None)
     denied = OSError(errno.EACCES, os.strerror(errno.EACCES))
     monkeypatch.setattr(address, "_refused", lambda *place: denied)
-    with pytest.raises(UserError, match="port 80 needs an administrator's rights.*above 1023"):
+    with pytest.raises(UserError, match=r"port 80 needs an administrator's rights.*above 1023"):
         choose_address("127.0.0.1", 80)

@@ -2,7 +2,17 @@
 
 from typing import Literal
 
-from talewright.cli.common import Checkpoint, Device, RunArgument, Seed, logger, print_story, read_prompts, to_json, typed_text
+from talewright.cli.common import (
+    Checkpoint,
+    Device,
+    RunArgument,
+    Seed,
+    logger,
+    print_story,
+    read_prompts,
+    to_json,
+    typed_text,
+)
 from talewright.cli.words import print_pieces
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling

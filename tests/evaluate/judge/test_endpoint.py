@@ -174,10 +174,12 @@ def test_an_address_without_a_scheme_of_http_is_refused(url):
 
 @given(st.text(max_size=12).map("http://{}".format))
 def test_any_address_is_asked_or_refused_in_a_sentence(url: str) -> None:
+    message = "the judge's address"
     try:
         urllib.request.Request(endpoint(url).url + "/chat/completions")
     except UserError as error:
-        assert "the judge's address" in str(error)
+        message = str(error)
+    assert "the judge's address" in message
 
 
 WRONG_ADDRESSES = [
@@ -210,7 +212,17 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
     assert "secr" not in str(error.value)
 
 
-LOOPBACK = ["localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1", "127.9.8.7", "127.1", "[::1]", "0.0.0.0"]
+LOOPBACK = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "a.localhost",
+    "127.0.0.1",
+    "127.9.8.7",
+    "127.1",
+    "[::1]",
+    "0.0.0.0",
+]
 LOOPBACK += ["[::ffff:127.0.0.1]", "[::]"]
 ELSEWHERE = ["example.org", "localhost.example.org", "10.0.0.1", "[fe80::1]", "128.0.0.1", "notlocalhost"]
 
@@ -246,9 +258,9 @@ def test_a_web_page_in_place_of_an_answer_is_said() -> None:
 
 def test_https_to_a_server_that_has_none_is_not_retried() -> None:
     waits = Waits()
-    with judge_server(lambda number, body: completion("Eight.")) as server:
-        with pytest.raises(UserError, match="cannot be asked by https"):
-            ask(endpoint(server.url.replace("http:", "https:")), MESSAGES, sleep=waits)
+    server_without = judge_server(lambda number, body: completion("Eight."))
+    with server_without as server, pytest.raises(UserError, match="cannot be asked by https"):
+        ask(endpoint(server.url.replace("http:", "https:")), MESSAGES, sleep=waits)
     assert waits == []
 
 
@@ -259,5 +271,5 @@ def test_a_certificate_that_is_not_trusted_is_not_retried(monkeypatch: pytest.Mo
         raise untrusted
 
     monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
-    with pytest.raises(UserError, match="cannot be asked by https: .*self-signed"):
+    with pytest.raises(UserError, match=r"cannot be asked by https: .*self-signed"):
         ask(endpoint("https://judge.example/v1"), MESSAGES, sleep=Waits())

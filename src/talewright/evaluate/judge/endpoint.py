@@ -118,7 +118,7 @@ def ask(
             if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
                 raise UserError(f"{endpoint.url} cannot be asked by https: {reason}") from None
             error = str(reason) or type(reason).__name__
-        except _NotJson as answer:
+        except _NotJsonError as answer:
             error = f"the answer is not a chat completion but {answer}; does the address end with the version, as /v1?"
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             error = "the answer is not a chat completion"
@@ -127,7 +127,7 @@ def ask(
     return Answer(None, tokens_in, tokens_out, f"no answer in {endpoint.attempts} attempts; the last error: {error}")
 
 
-class _NotJson(ValueError):
+class _NotJsonError(ValueError):
     """An answer of another type than JSON, which it names."""
 
 
@@ -146,7 +146,7 @@ def _post(endpoint: Endpoint, messages: list[dict[str, str]]) -> Any:
     with urllib.request.build_opener(_NoRedirect, *direct).open(request, timeout=endpoint.timeout) as response:
         answer, kind = response.read(MAX_ANSWER_BYTES), response.headers.get_content_type()
     if kind == "text/html":  # a web page, of the server or of something before it
-        raise _NotJson(kind)
+        raise _NotJsonError(kind)
     return json.loads(answer)
 
 
