@@ -214,9 +214,9 @@ def typed_text(option: str, text: str) -> str:
 
 def to_json(value: Any) -> str:
     """Indented JSON; in ASCII, where standard output cannot show all its characters."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text, encoding = json.dumps(value, indent=2, ensure_ascii=False), getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=2)
-    return text
+        whole = text.encode(encoding).decode(encoding) == text  # some encodings take a similar character
+    except UnicodeError:
+        whole = False
+    return text if whole else json.dumps(value, indent=2)

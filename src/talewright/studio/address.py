@@ -24,7 +24,7 @@ def choose_address(host: str, port: int | None) -> tuple[str, int]:
         raise UserError(f"--port is {port}; it must be 1 to 65535")
     places = [*_resolve(host), (socket.AF_INET, "127.0.0.1")]  # which Gradio needs too, whatever the host is
     for each in PORTS if port is None else (port,):
-        error = next(filter(None, (_refused(*place, each) for place in places)), None)
+        error = next(filter(None, (_refused(family, address, each) for family, address in places)), None)
         if error is None:
             return host, each
         if error.errno != errno.EADDRINUSE:

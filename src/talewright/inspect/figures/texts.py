@@ -45,12 +45,12 @@ def find_fonts(figure: Any) -> None:
     """
     import matplotlib
     from matplotlib.text import Text
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.ticker import FuncFormatter
 
-    texts: list[Text] = figure.findobj(Text)
-    axes = _axes(figure)
-    fixed = [axis.get_major_formatter() for axis in axes if isinstance(axis.get_major_formatter(), FixedFormatter)]
-    shown = set().union(*(text.get_text() for text in texts), *(str(label) for each in fixed for label in each.seq))
+    named = [axis for axis in _axes(figure) if isinstance(axis.get_major_formatter(), FuncFormatter)]
+    labels = [label for axis in named for label in axis.get_ticklabels()]  # which this call writes
+    texts: list[Text] = [*figure.findobj(Text), *labels]
+    shown = set().union(*(text.get_text() for text in texts))
     strange = shown - _characters(_default_font()) - {"\n"}
     if not strange:
         return
@@ -61,11 +61,9 @@ def find_fonts(figure: Any) -> None:
     for text in texts:
         text.set_fontfamily(families)
         text.set_text(text.get_text().translate(spelled))
-    for axis in axes:
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            tick.label1.set_fontfamily(families)
-    for each in fixed:
-        each.seq = [str(label).translate(spelled) for label in each.seq]
+    for axis in named if spelled else ():
+        formatter = axis.get_major_formatter()
+        axis.set_major_formatter(lambda value, at, of=formatter: of(value, at).translate(spelled))
     if spelled:
         _warn_once()
 
