@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talewright.cli.common import DataOptions, parse_overrides, program, read_prompts, show_messages
+from talewright.cli.common import (
+    DataOptions,
+    parse_overrides,
+    program,
+    read_prompts,
+    show_messages,
+    to_json,
+    typed_text,
+)
 from talewright.config import load_recipe, recipe_to_dict, setting_names
 from talewright.errors import UserError
+
+ENCODINGS = ["ascii", "cp1252", "cp437", "latin-1", "cp932", "utf-8", "utf-16"]
 
 SETTINGS = st.dictionaries(
     st.sampled_from([name for name in setting_names() if "." in name]),
@@ -113,3 +126,38 @@ def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch:
     assert shlex.split(program()) == [str(folder / "talewright")]
     monkeypatch.setenv("PATH", str(folder))
     assert program() == "talewright"
+
+
+LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0\ufeff"), min_size=1).filter(lambda s: s.strip())
+
+
+@given(prompts=st.lists(LINE, min_size=1, max_size=5), end=st.sampled_from(["\n", "\r\n"]), mark=st.booleans())
+def test_only_line_ends_separate_prompts(prompts: list[str], end: str, mark: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "prompts.txt"
+        file.write_bytes((("\ufeff" if mark else "") + end.join(prompts) + end).encode())
+        assert read_prompts(str(file)) == prompts
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252"])
+def test_prompts_in_another_encoding_are_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "prompts.txt").write_bytes("Zoë saw a cat\nTom ran\n".encode(encoding))
+    with pytest.raises(UserError, match=r"prompts\.txt is not UTF-8 text.*save it as UTF-8"):
+        read_prompts(str(tmp_path / "prompts.txt"))
+
+
+def test_typed_text_is_utf_8_whatever_python_takes_it_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert typed_text("--prompt", "It wasn’t 🐱") == "It wasn’t 🐱"
+    typed = "It wasn’t 🐱".encode().decode("ascii", "surrogateescape")  # as with the locale C and PYTHONUTF8=0
+    assert typed_text("--prompt", typed) == "It wasn’t 🐱"
+    with pytest.raises(UserError, match="--prompt is not UTF-8 text"):
+        typed_text("--prompt", b"caf\xe9".decode("utf-8", "surrogateescape"))
+
+
+@given(text=st.text(st.characters()), encoding=st.sampled_from(ENCODINGS))
+def test_json_loses_no_character_in_any_encoding(text: str, encoding: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        shown = io.BytesIO()
+        patch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding, newline="\n"))
+        print(to_json({"text": text}), flush=True)
+        assert json.loads(shown.getvalue().decode(encoding)) == {"text": text}

@@ -100,6 +100,18 @@ def test_only_what_the_terminal_lacks_is_replaced(
     assert shown.getvalue().decode(encoding) == expected
 
 
+@given(text=st.text(st.characters()), encoding=st.sampled_from(["ascii", "cp1252", "cp437", "utf-8", "utf-16"]))
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_any_text_is_printed_in_any_encoding(errors: str, text: str, encoding: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        shown = io.BytesIO()
+        patch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding, errors=errors, newline="\n"))
+        replace_unknown_characters()
+        print_pieces([text])
+        known = text.encode(encoding, "replace").decode(encoding)
+        assert shown.getvalue().decode(encoding) == known + "\n"
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_message_waits_until_the_text_has_ended(capsys: pytest.CaptureFixture[str], fails: bool) -> None:
     shown: list[str] = []

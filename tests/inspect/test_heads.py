@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from talewright.config import ModelConfig
+from talewright.inspect.activations import observe
 from talewright.inspect.heads import (
     ROLES,
     find_names,
@@ -152,3 +154,15 @@ def test_every_role_is_explained() -> None:
     model = lively_model(ModelConfig(n_layers=1, vocab_size=9, context_length=12), 0)
     heads, _ = measure_heads(model, [np.array([1, 2, 3, 2, 4])], [{2}])
     assert set(heads[0].roles) == set(ROLES)
+
+
+def test_the_pattern_of_one_layer_is_held_at_a_time() -> None:
+    model = lively_model(ModelConfig(n_layers=4, n_heads=2, d_model=16, d_ff=32, vocab_size=50, context_length=16), 0)
+    seen: list[weakref.ref[Tensor]] = []
+
+    def see(_: str, pattern: Tensor) -> None:
+        assert all(before() is None for before in seen)
+        seen.append(weakref.ref(pattern))
+
+    observe(model, torch.arange(16)[None], ["blocks.*.attn.pattern"], see)
+    assert len(seen) == 4

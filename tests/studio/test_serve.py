@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,20 @@ def test_a_port_that_is_taken_is_an_error(run):
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 cannot be used.*--port"):
             serve([run], port=port)
+
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "localhost")])
+def test_no_proxy_stands_between_the_studio_and_its_own_server(run, host: str, shown: str, monkeypatch):
+    pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    for name in PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("no_proxy", "example.org")
+    with open_studio([run], host=host) as opened:
+        assert opened.startswith(f"http://{shown}:")
+        assert os.environ["no_proxy"] == "example.org"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(opened, timeout=30) as response:
+            assert b"<html" in response.read().lower()

@@ -16,6 +16,7 @@ import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 
 from talewright.cli.common import parse_overrides, show_messages
+from talewright.cli.dashes import join_dashed_values
 from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
 from talewright.cli.words import print_message, replace_unknown_characters
 from talewright.errors import LostProcessError, UserError
@@ -66,6 +67,7 @@ def _run_command(words: list[str]) -> None:
     module = "import_" if name == "import" else name
     command = with_plain_hints(getattr(import_module(f"talewright.cli.{module}"), module))
     text = description(command)
+    words = join_dashed_values(words, command)
     if "overrides" in signature(command).parameters:
         words, overrides = parse_overrides(words)
         command = partial(command, overrides)

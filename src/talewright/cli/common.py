@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from talewright.cli.dashes import looks_like_option
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
-from talewright.files import shell_word
+from talewright.files import error_reason, shell_word
 from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:
         key, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in key:
             rest.append(word)
-        elif not equals and (not waiting or waiting[0].startswith("--")):
+        elif not equals and (not waiting or looks_like_option(waiting[0])):
             bare.append(word)
         else:
             overrides[key.replace("-", "_")] = value if equals else waiting.pop(0)
@@ -180,16 +181,42 @@ def print_story(run: Run, prompt: str, sampling: Sampling) -> None:
 
 
 def read_prompts(path: str) -> list[str]:
-    """The prompts in a file, one on each line."""
+    """The prompts in a file, one on each line. Only line feeds and carriage returns end a line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--prompts {path} cannot be read: {error}") from None
-    prompts = [line for line in lines if line.strip()]
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise UserError(f"--prompts {path} cannot be read: {error_reason(error)}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"--prompts {path} is not UTF-8 text (byte {error.start + 1:,}); save it as UTF-8") from None
+    if any("\0" in line for line in lines):
+        raise UserError(f"--prompts {path} is not UTF-8 text, or no text at all: it has NUL bytes; save it as UTF-8")
+    prompts = [line for line in (line.removeprefix("\ufeff") for line in lines) if line.strip()]
     if not prompts:
         raise UserError(f"--prompts {path} is empty; it must hold one prompt on each line")
     return prompts
 
 
+def typed_text(option: str, text: str) -> str:
+    """The text of an option as it was typed, also where Python reads the command line as ASCII.
+
+    Raises UserError if it is not UTF-8.
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:  # Python keeps a byte that it cannot decode as half of a surrogate pair
+        pass
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        raise UserError(f"{option} is not UTF-8 text; set the terminal's encoding to UTF-8") from None
+
+
 def to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """Indented JSON; in ASCII, where standard output cannot show all its characters."""
+    text, encoding = json.dumps(value, indent=2, ensure_ascii=False), getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        whole = text.encode(encoding).decode(encoding) == text  # some encodings take a similar character
+    except UnicodeError:
+        whole = False
+    return text if whole else json.dumps(value, indent=2)

@@ -2,7 +2,17 @@
 
 from typing import Literal
 
-from talewright.cli.common import Checkpoint, Device, RunArgument, Seed, logger, print_story, read_prompts, to_json
+from talewright.cli.common import (
+    Checkpoint,
+    Device,
+    RunArgument,
+    Seed,
+    logger,
+    print_story,
+    read_prompts,
+    to_json,
+    typed_text,
+)
 from talewright.cli.words import print_pieces, show
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
@@ -46,7 +56,7 @@ def generate(
         raise UserError(f"--samples is {samples}; it must be 1 or more")
     if prompt is not None and prompts is not None:
         raise UserError("give --prompt or --prompts, not both")
-    texts = read_prompts(prompts) if prompts is not None else [prompt or ""]
+    texts = read_prompts(prompts) if prompts is not None else [typed_text("--prompt", prompt or "")]
     sampling = Sampling(
         temperature=0.0 if greedy else temperature,
         top_k=top_k,

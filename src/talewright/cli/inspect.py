@@ -4,7 +4,7 @@ from typing import Literal
 
 from tyro.conf import OmitArgPrefixes
 
-from talewright.cli.common import Checkpoint, Device, FileOptions, RunArgument
+from talewright.cli.common import Checkpoint, Device, FileOptions, RunArgument, typed_text
 from talewright.cli.words import show
 
 
@@ -36,7 +36,7 @@ def inspect(
 
     options = InspectionOptions(
         parts=only or PARTS,
-        text=text,
+        text=None if text is None else typed_text("--text", text),
         neurons=neurons,
         checkpoint=checkpoint,
         device=device,

@@ -9,6 +9,9 @@ from talewright.cli.common import Checkpoint, Device, FileOptions, Json, RunArgu
 from talewright.cli.words import show
 from talewright.errors import UserError
 
+DAY = 86_400
+"""Seconds."""
+
 
 def judge(
     run: RunArgument,
@@ -60,8 +63,8 @@ def judge(
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"--{name} is {value}; it must be 1 or more")
-    if timeout <= 0:
-        raise UserError(f"--timeout is {timeout}; it is in seconds and must be above 0")
+    if not 0 < timeout <= DAY:
+        raise UserError(f"--timeout is {timeout}; it is in seconds and must be above 0, and at most {DAY:,}")
     if (price_in is None) != (price_out is None):
         raise UserError("give --price-in and --price-out together")
     if human and prompts is not None:

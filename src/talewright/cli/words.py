@@ -53,9 +53,11 @@ def print_message(text: str) -> None:
 
 
 def replace_unknown_characters() -> None:
-    """Print "?" for a character that the terminal's encoding, such as cp1252, lacks. By default, Python raises."""
+    """Print "?" for a character that the terminal's encoding, such as cp1252, lacks. By default, Python raises, also
+    with the `surrogateescape` that it chooses where the locale is C.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
 

@@ -1,8 +1,8 @@
 """Any activation of a model, by name: to look at (`record`), or to replace and see what changes (`patch`).
 
 The model's own forward pass runs, in a copy of its modules that shares its weights. In the copy, torch's hooks and
-wrapped methods pass every activation on; training has neither, and pays nothing. Only attention is computed in another
-way, with the scores written out.
+wrapped methods pass every activation on; training has neither, and pays nothing. Only where its scores or its pattern
+are wanted, attention is computed in another way, with the scores written out.
 """
 
 from __future__ import annotations
@@ -37,21 +37,34 @@ def record(
     With `patches`, it records what results from them. Raises UserError at an unknown name, at a patch that does not
     fit, and at more tokens than the model's context holds.
     """
+    activations: dict[str, Tensor] = {}
+    observe(model, tokens, names, activations.__setitem__, patches)
+    return {name: activations.pop(name) for name in list(activations)}  # the copy, with its cycles, must not hold them
+
+
+def observe(
+    model: GPT,
+    tokens: Tensor,
+    names: Iterable[str],
+    see: Callable[[str, Tensor], None],
+    patches: Mapping[str, Patch] | None = None,
+) -> None:
+    """Call `see` with each named activation as it is computed. One that `see` does not keep is gone when the next
+    comes, so that the patterns of all layers need the memory of one. Raises UserError as `record` does.
+    """
     wanted = set(match_names(names, model.config))
     changes = {name: change for key, change in (patches or {}).items() for name in match_names([key], model.config)}
-    activations: dict[str, Tensor] = {}
 
     def tap(name: str, value: Tensor) -> Tensor:
         if name in changes:
             value = _replacement(name, value, changes[name])
         if name in wanted:
-            activations[name] = value
+            see(name, value)
         return value
 
     _check(model, tokens)
     with torch.no_grad():
-        _tapped(model, tap)(tokens)
-    return {name: activations.pop(name) for name in list(activations)}  # the copy, with its cycles, must not hold them
+        _tapped(model, tap, {*wanted, *changes})(tokens)
 
 
 def patch(model: GPT, tokens: Tensor, patches: Mapping[str, Patch]) -> Tensor:
@@ -78,30 +91,35 @@ def zero_head(block: Block, x: Tensor, metadata: AttentionMetadata, head: int) -
 # --- where each name is tapped ----------------------------------------------------------------------------------------
 
 
-def _tapped(model: GPT, tap: Callable[[str, Tensor], Tensor]) -> GPT:
-    """The model, without dropout, with every activation passed through `tap(name, activation)`."""
+def _tapped(model: GPT, tap: Callable[[str, Tensor], Tensor], names: set[str]) -> GPT:
+    """The model, without dropout, with every activation passed through `tap(name, activation)`; scores and patterns of
+    attention only if they are among the names.
+    """
     model = _copy_sharing_weights(model).eval()
     _tap_method(model, "embed", lambda x: tap("embedding", x))
     for layer, block in enumerate(cast(list[Block], model.blocks)):
-        _tap_block(block, lambda name, layer=layer: lambda value: tap(f"blocks.{layer}.{name}", value))
+        explicit = any(f"blocks.{layer}.attn.{name}" in names for name in ("attn_scores", "pattern"))
+        _tap_block(block, lambda name, layer=layer: lambda value: tap(f"blocks.{layer}.{name}", value), explicit)
     _tap_output(model.norm, lambda x: tap("norm", x))
     _tap_method(model, "logits", lambda x: tap("logits", x))
     return model
 
 
-def _tap_block(block: Block, at: Callable[[str], Tap]) -> None:
-    """`at` gives the tap of a name in this block."""
+def _tap_block(block: Block, at: Callable[[str], Tap], explicit: bool) -> None:
+    """`at` gives the tap of a name in this block; `explicit` writes the scores of attention out."""
     attention, mlp = block.attention, block.mlp
 
     def explicit_attention(q: Tensor, k: Tensor, v: Tensor, metadata: AttentionMetadata) -> Tensor:
         mask, groups = metadata.masks[attention.window], attention.n_heads // attention.kv_heads
         scores = at("attn.attn_scores")(attention_scores(q, k, mask, metadata.causal, attention.scale))
-        return at("attn.z")(at("attn.pattern")(scores.softmax(-1)) @ v.repeat_interleave(groups, 1))
+        return at("attn.pattern")(scores.softmax(-1)) @ v.repeat_interleave(groups, 1)
 
     _tap_input(block, at("resid_pre"))
     _tap_input(attention, at("attn.input"))
     _tap_method(attention, "project", lambda qkv: [at(f"attn.{n}")(x) for n, x in zip("qkv", qkv, strict=True)])
-    attention.attend = explicit_attention
+    if explicit:
+        attention.attend = explicit_attention
+    _tap_method(attention, "attend", at("attn.z"))
     _tap_output(attention, at("attn_out"))
     _tap_method(block, "attend", at("resid_mid"))
     _tap_input(mlp, at("mlp.input"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from talewright.errors import UserError
 from talewright.inspect.figures.style import FAINT, GREY, ORANGE, SERIES, Panel, save_png
+from talewright.inspect.figures.texts import legend_label
 from talewright.run.history import EVALUATION, History, clearly_above, read_history
 
 SMOOTHED = "Smoothed: the mean over 2 % of the run around each step."
@@ -115,7 +116,7 @@ def _loss_curves(histories: Sequence[History]) -> Callable[[Any], None]:
         single, drawn = len(histories) == 1, []
         for history, (color, dashes) in zip(histories, SERIES, strict=False):
             steps, losses = _points(history.training, "loss")
-            name = "" if single else f"{history.name}, "
+            name = "" if single else legend_label(f"{history.name}, ")
             if single:
                 _raw_line(axes, steps, losses, label="each training batch")
             smoothed = smooth(losses)
@@ -140,7 +141,8 @@ def _curves(histories: Sequence[History], key: str, label: str) -> Callable[[Any
                     _raw_line(axes, steps, values)
                 values = smooth(values)
             marker = {"marker": "o", "markersize": 3.5} if key in EVALUATION else {}
-            axes.plot(*_thinned(steps, values), color=color, linestyle=dashes, label=history.name, **marker)
+            shown = legend_label(history.name)
+            axes.plot(*_thinned(steps, values), color=color, linestyle=dashes, label=shown, **marker)
         if key not in EVALUATION:
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter("{x:g}")

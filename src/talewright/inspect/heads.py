@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from talewright.config import ModelConfig
-from talewright.inspect.activations import record, zero_head
+from talewright.inspect.activations import observe, record, zero_head
 from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT, Block
 from talewright.model.loss import IGNORED, token_scores
@@ -161,13 +161,26 @@ def _shares_on_stories(
     counts: dict[str, int] = {}
     for tokens, known in zip(sequences, names, strict=True):
         T = len(tokens) - 1
-        patterns = attention_patterns(model, torch.from_numpy(tokens[None, :-1]))[:, 0]  # (L, H, T, T)
-        for measure, mask in (_position_masks(T) | {"name mover": _name_mask(tokens, known)}).items():
-            sums[measure] = sums.get(measure, 0) + torch.einsum("lhts,ts->lh", patterns, mask)
+        masks = _position_masks(T) | {"name mover": _name_mask(tokens, known)}
+        totals = _masked_totals(model, tokens, torch.stack(list(masks.values())))  # (L, H, measures)
+        for measure, mask, total in zip(masks, masks.values(), totals.unbind(-1), strict=True):
+            sums[measure] = sums.get(measure, 0) + total
             uniform[measure] = uniform.get(measure, 0) + (_uniform(T) * mask).sum()
             counts[measure] = counts.get(measure, 0) + int((mask.sum(1) > 0).sum())
     defined = [measure for measure, count in counts.items() if count]
     return {m: sums[m] / counts[m] for m in defined}, {m: uniform[m] / counts[m] for m in defined}
+
+
+def _masked_totals(model: GPT, tokens: np.ndarray, masks: Tensor) -> Tensor:
+    """The attention of every head on T + 1 tokens within each mask (M, T, T): (L, H, M). One layer is held at once."""
+    totals: list[Tensor] = []
+
+    def see(_: str, pattern: Tensor) -> None:  # (1, H, T, T)
+        totals.append(pattern[0].float().cpu().flatten(1) @ masks.flatten(1).T)
+
+    inputs = torch.from_numpy(tokens[None, :-1]).to(model.output_weight.device)
+    observe(model, inputs, [PATTERN.format("*")], see)
+    return torch.stack(totals)
 
 
 def _position_masks(T: int) -> dict[str, Tensor]:

@@ -163,10 +163,11 @@ class Inspector:
 
 
 def labels(first: InspectedModel, second: InspectedModel) -> tuple[str, str]:
-    """The names of two models in a legend; with their steps, if both are of one run."""
+    """The different names of two models in a legend; with their steps, if both are of runs of one name."""
     if first.name != second.name:
         return first.name, second.name
-    return f"{first.name}, step {first.step}", f"{second.name}, step {second.step}"
+    name, other = f"{first.name}, step {first.step}", f"{second.name}, step {second.step}"
+    return name, other if other != name else f"{other} (the other)"
 
 
 def inspect_predictions(inspector: Inspector, other: Inspector | None) -> PredictionInspection:

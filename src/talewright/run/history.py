@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
-from talewright.run.log import read_log
+from talewright.run.log import LogFollower, read_log
 
 STEP = ("step", "tokens", "seconds", "loss", "learning_rate", "gradient_norm", "tokens_per_second")
 EVALUATION = ("step", "loss", "perplexity", "bits_per_byte", "token_accuracy", "seconds")
@@ -57,6 +57,32 @@ def read_history(run: Path) -> History:
         samples=list(read_log(run / "samples.jsonl")),
         torn=_is_torn(run / "log.jsonl"),
     )
+
+
+class HistoryFollower:
+    """The history of a run that may be training: each reading costs only what its log has gained."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self._events, self._samples = LogFollower(run / "log.jsonl"), LogFollower(run / "samples.jsonl")
+        training, evaluations = _columns([], "step", STEP), _columns([], "evaluation", EVALUATION)
+        self._history = History(name=run.resolve().name, training=training, evaluations=evaluations)
+
+    def read(self) -> History:
+        """The history now. It is the same object each time."""
+        (events, anew), (samples, other) = self._events.new_events(), self._samples.new_events()
+        history = self._history
+        for columns, kind, names in ((history.training, "step", STEP), (history.evaluations, "evaluation", EVALUATION)):
+            for name, values in _columns(events, kind, names).items():
+                _extend(columns[name], values, anew)
+        _extend(history.samples, samples, other)
+        return history
+
+
+def _extend(values: list[Any], more: list[Any], anew: bool) -> None:
+    if anew:
+        values.clear()
+    values += more
 
 
 def write_history(history: History, folder: Path) -> None:

@@ -6,14 +6,17 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from talewright.errors import UserError
 from talewright.files import error_reason, write_text_atomic
 
 logger = logging.getLogger(__name__)
+
+TAIL = 256
+"""Bytes at the end of what was read of a log, by which it is known again."""
 
 
 class LineFile:
@@ -120,13 +123,48 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(event, dict):
-                yield event
+        yield from _events(file)
+
+
+def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
+class LogFollower:
+    """Reads a log again and again while it grows, and each time only what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file, self._end, self._last = -1, 0, b""
+
+    def new_events(self) -> tuple[list[dict[str, Any]], bool]:
+        """The events of the whole lines since the last call, and whether the log has begun anew: then they are all of
+        its events, and those before no longer hold. A resumed run writes its log anew.
+        """
+        try:
+            with self.path.open("rb") as file:
+                anew = not self._continues(file)
+                start = 0 if anew else self._end
+                file.seek(start)
+                data = file.read()
+                self._file, self._end = os.fstat(file.fileno()).st_ino, start + data.rfind(b"\n") + 1
+                file.seek(max(0, self._end - TAIL))
+                self._last = file.read(min(TAIL, self._end))
+        except OSError:
+            anew, data = self._file != -1, b""
+            self._file, self._end, self._last = -1, 0, b""
+        return list(_events(data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n"))), anew
+
+    def _continues(self, file: IO[bytes]) -> bool:
+        """Whether the file is that of the last call, with nothing but more lines."""
+        file.seek(max(0, self._end - TAIL))
+        return os.fstat(file.fileno()).st_ino == self._file and file.read(len(self._last)) == self._last
 
 
 def rewind(run: Path, step: int, skipped: int = 0) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.studio.address import EVERYWHERE, choose_address, in_url
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def open_studio(
     """
     if find_spec("gradio") is None:
         raise UserError('the studio needs Gradio: pip install "talewright[studio]"')
+    host, port = choose_address(host, port)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # set before Gradio is imported: it reports to nobody
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from talewright.studio.page import build, launch_options
@@ -69,28 +71,44 @@ def open_studio(
         studio.close()
 
 
-def _launch(page: Any, host: str, port: int | None, options: dict[str, Any]) -> str:
+def _launch(page: Any, host: str, port: int, options: dict[str, Any]) -> str:
     """Start the server in threads of its own, and return its address. It serves nothing but the page: no uploads, no
     files, no description of its interface, no other protocol.
     """
+    from httpx import HTTPError, InvalidURL
+
     try:
-        _, address, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            quiet=True,
-            share=False,
-            inbrowser=False,
-            prevent_thread_lock=True,
-            footer_links=[],
-            state_session_capacity=MAX_SESSIONS,
-            max_file_size=1,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            **options,
-        )
-    except OSError as error:
-        where = f"port {port}" if port else "a port from 7860 on"
-        raise UserError(f"{where} of {host} cannot be used: {error}; name another by --port or --host") from None
-    return address.rstrip("/")
+        with _without_proxy():
+            page.launch(
+                server_name=in_url(host),
+                server_port=port,
+                quiet=True,
+                share=False,
+                inbrowser=False,
+                prevent_thread_lock=True,
+                footer_links=[],
+                state_session_capacity=MAX_SESSIONS,
+                max_file_size=1,
+                enable_monitoring=False,
+                ssr_mode=False,
+                pwa=False,
+                mcp_server=False,
+                **options,
+            )
+    except (OSError, HTTPError, InvalidURL) as error:
+        raise UserError(f"port {port} of {host} cannot be used: {error}; name another by --port or --host") from None
+    return f"http://{'localhost' if host in EVERYWHERE else in_url(host)}:{port}"
+
+
+@contextmanager
+def _without_proxy() -> Iterator[None]:
+    """Within: requests go through no proxy. Gradio asks the server that it starts whether it answers."""
+    names = ("no_proxy", "NO_PROXY")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    try:
+        os.environ.update(dict.fromkeys(names, "*"))
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)

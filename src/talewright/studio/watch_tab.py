@@ -9,8 +9,8 @@ from pathlib import Path
 import gradio as gr
 
 from talewright.config import TrainConfig
-from talewright.inspect.curves import curve_panels
-from talewright.run.history import History
+from talewright.inspect.curves import MAX_POINTS, curve_panels
+from talewright.run.history import History, HistoryFollower
 from talewright.studio import rendering
 from talewright.studio.inspection_tab import figure
 from talewright.studio.shared import QUIET, Studio, error_sentence, html
@@ -24,13 +24,14 @@ SAMPLES = 6
 
 
 class WatchTab:
-    """The tab's components. It refreshes itself while it is open; a log is drawn again only when it has grown, once for
-    all users.
+    """The tab's components. It refreshes itself while it is open; a log is drawn again only when its curves would look
+    different, once for all users.
     """
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._drawn: dict[str, tuple[tuple[int, ...], History, list[str]]] = {}
+        self._followed: dict[str, HistoryFollower] = {}
+        self._drawn: dict[str, tuple[tuple[int, ...], str]] = {}
         names = studio.registry.names
         self.run = gr.Dropdown(names, value=names[0], label="Run", filterable=False, elem_id="watched")
         self.status = html(rendering.status(""), elem_id="watch-status")
@@ -51,14 +52,21 @@ class WatchTab:
     def _render(self, name: str) -> list[str]:
         """State, curves and samples of a run, as HTML. Raises UserError if the run is gone."""
         run = self.studio.registry.run(name)
-        sizes = tuple(_stat(run.path / file)[0] for file in ("log.jsonl", "samples.jsonl"))
-        if name not in self._drawn or self._drawn[name][0] != sizes:
-            history = run.history()
+        history = self._followed.setdefault(name, HistoryFollower(run.path)).read()
+        state = (history.steps, len(history.evaluations["step"]), _stat(run.path / "log.jsonl")[0])
+        if name not in self._drawn or _differs(state, self._drawn[name][0]):
             curves = "".join(figure(panel) for panel in curve_panels([history])) if history.steps else ""
-            self._drawn[name] = sizes, history, [f'<div class="panels">{curves}</div>', _samples(history)]
-        _, history, drawn = self._drawn[name]
+            self._drawn[name] = state, f'<div class="panels">{curves}</div>'
         alive = time.time() - _stat(run.path / "log.jsonl")[1] < ALIVE
-        return [rendering.status(_state(history, run.recipe.train, alive)), *drawn]
+        return [rendering.status(_state(history, run.recipe.train, alive)), self._drawn[name][1], _samples(history)]
+
+
+def _differs(state: tuple[int, ...], drawn: tuple[int, ...]) -> bool:
+    """Whether a log of these steps, evaluations and bytes looks different from the one that was drawn."""
+    (steps, *others), (before, *others_before) = state, drawn
+    if others[0] != others_before[0] or not before <= steps:
+        return True
+    return others != others_before and (steps - before) * MAX_POINTS >= steps
 
 
 def _stat(path: Path) -> tuple[int, float]:

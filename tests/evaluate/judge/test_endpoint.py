@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from talewright.errors import UserError
 from talewright.evaluate.judge.endpoint import MAX_WAIT, Answer, Endpoint, ask
@@ -98,6 +103,7 @@ def test_a_redirection_is_not_followed_with_the_key():
         b'{"choices": []}',
         b'{"choices": [{"message": null}]}',
         b"3",
+        b"[" * 100_000,
         b"\xff\xfe",
         b'{"choices": [{"message": {"content": 5}}]}',
         b'{"choices": [{"message": {"content": "x"}}], "usage": 3}',
@@ -164,3 +170,106 @@ def test_a_server_that_counts_no_tokens_is_fine():
 def test_an_address_without_a_scheme_of_http_is_refused(url):
     with pytest.raises(UserError, match="begins with http"):
         endpoint(url)
+
+
+@given(st.text(max_size=12).map("http://{}".format))
+def test_any_address_is_asked_or_refused_in_a_sentence(url: str) -> None:
+    message = "the judge's address"
+    try:
+        urllib.request.Request(endpoint(url).url + "/chat/completions")
+    except UserError as error:
+        message = str(error)
+    assert "the judge's address" in message
+
+
+WRONG_ADDRESSES = [
+    "http://",
+    "http:///v1",
+    "http://localhost:70000/v1",
+    "http://localhost:0/v1",
+    "http://[::1/v1",
+    "http://a b/v1",
+    "http://host/vé",
+]
+
+
+@pytest.mark.parametrize("url", WRONG_ADDRESSES)
+def test_an_address_that_no_server_can_have_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="one looks like http://localhost:8000/v1"):
+        endpoint(url)
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(UserError, match="the key has a variable of its own") as error:
+        endpoint("http://me:secret@host/v1")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["secret\n", "secr\u2019t"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(UserError, match="cannot be sent") as error:
+        endpoint("http://localhost", key=key)
+    assert "secr" not in str(error.value)
+
+
+LOOPBACK = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "a.localhost",
+    "127.0.0.1",
+    "127.9.8.7",
+    "127.1",
+    "[::1]",
+    "0.0.0.0",
+]
+LOOPBACK += ["[::ffff:127.0.0.1]", "[::]"]
+ELSEWHERE = ["example.org", "localhost.example.org", "10.0.0.1", "[fe80::1]", "128.0.0.1", "notlocalhost"]
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK, *ELSEWHERE])
+def test_what_is_on_this_machine_is_known(host: str) -> None:
+    assert endpoint(f"http://{host}:8000/v1").on_this_machine == (host in LOOPBACK)
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_a_server_on_this_machine_is_asked_without_the_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(each, raising=False)
+    with judge_server(lambda number, body: failed(403, "the proxy")) as proxy:
+        monkeypatch.setenv(name, proxy.url)
+        with judge_server(lambda number, body: completion("Eight.")) as server:
+            for host in ("127.0.0.1", "localhost"):
+                url = server.url.replace("127.0.0.1", host)
+                assert ask(endpoint(url, attempts=1), MESSAGES).value == "Eight."
+        if name != "all_proxy":  # which Python does not read
+            with pytest.raises(UserError, match="403 the proxy"):
+                ask(endpoint("http://judge.example/v1"), MESSAGES)
+    assert len(proxy.bodies) == (name != "all_proxy")
+
+
+def test_a_web_page_in_place_of_an_answer_is_said() -> None:
+    page = (200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Sign in</html>")
+    with judge_server(lambda number, body: page) as server:
+        answer = ask(endpoint(server.url, attempts=2), MESSAGES, sleep=Waits())
+    assert answer.error is not None
+    assert "not a chat completion but text/html; does the address end with the version" in answer.error
+
+
+def test_https_to_a_server_that_has_none_is_not_retried() -> None:
+    waits = Waits()
+    server_without = judge_server(lambda number, body: completion("Eight."))
+    with server_without as server, pytest.raises(UserError, match="cannot be asked by https"):
+        ask(endpoint(server.url.replace("http:", "https:")), MESSAGES, sleep=waits)
+    assert waits == []
+
+
+def test_a_certificate_that_is_not_trusted_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    untrusted = urllib.error.URLError(ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed"))
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise untrusted
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
+    with pytest.raises(UserError, match=r"cannot be asked by https: .*self-signed"):
+        ask(endpoint("https://judge.example/v1"), MESSAGES, sleep=Waits())

@@ -105,11 +105,25 @@ def test_missing_grades_are_counted_with_their_reason(run, capsys):
     assert "1 times: the judge refused" in printed
 
 
+def test_a_judge_that_grades_nothing_is_an_error_and_leaves_the_last_result(run, capsys):
+    with judge_server(lambda number, body: completion(grade())) as server:
+        judge(server.url, "--stories", "2")
+    before = (run / "judge.json").read_bytes()
+    with judge_server(lambda number, body: completion(None)) as server, pytest.raises(SystemExit) as exit_:
+        judge(server.url, "--stories", "2", "--json")
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert "graded nothing; 2 times: the judge refused" in printed.err
+    assert (run / "judge.json").read_bytes() == before
+
+
 WRONG: list[tuple[list[str], str]] = [
     (["--stories", "0"], "--stories is 0"),
     (["--gradings", "0"], "--gradings is 0"),
     (["--concurrency", "-1"], "--concurrency is -1"),
     (["--timeout", "0"], "--timeout is 0"),
+    (["--timeout", "nan"], "--timeout is nan"),
+    (["--timeout", "1e300"], "--timeout is 1e+300"),
     (["--price-in", "1"], "--price-in and --price-out together"),
     (["--human", "--prompts", "mine.txt"], "give one of them"),
     (["--prompts", "absent.txt"], "absent.txt cannot be read"),

@@ -8,13 +8,17 @@ key, an unknown model) is a UserError at once. The key goes into a header of the
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
+import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from talewright.errors import UserError
 from talewright.version import __version__
@@ -42,6 +46,32 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise UserError(f"the judge's address is {self.url}; one begins with http:// or https://")
+        try:
+            parts = urlsplit(self.url)
+            whole = bool(parts.hostname) and parts.port != 0 and self.url.isascii() and self.url.isprintable()
+        except ValueError:  # a port beyond 65535, or a bracket that is not closed
+            parts, whole = None, False
+        if parts is None or not whole or " " in self.url:
+            raise UserError(f"the judge's address is {self.url}; one looks like http://localhost:8000/v1")
+        if "@" in parts.netloc:
+            raise UserError("the judge's address holds a user's name or password; the key has a variable of its own")
+        if self.key and not (self.key.isascii() and self.key.isprintable()):
+            raise UserError("the server's key holds a character that cannot be sent, such as a line break; remove it")
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the address is a loopback one: localhost, 127.0.0.0/8 or ::1."""
+        host = (urlsplit(self.url).hostname or "").rstrip(".")
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        try:
+            if ":" not in host:
+                return socket.inet_aton(host)[0] in (0, 127)  # short forms too, such as 127.1
+            address = ipaddress.IPv6Address(host)
+        except (OSError, ValueError):  # a name
+            return False
+        address = address.ipv4_mapped or address
+        return address.is_loopback or address.is_unspecified
 
 
 @dataclass(frozen=True)
@@ -84,12 +114,21 @@ def ask(
                 raise UserError(f"{endpoint.url} rejects the request: {error}") from None
             wait = max(wait, _retry_after(http_error.headers.get("Retry-After")))
         except (OSError, http.client.HTTPException) as failure:  # including URLError and timeouts
-            error = str(getattr(failure, "reason", "") or failure) or type(failure).__name__
-        except (ValueError, LookupError, TypeError, AttributeError):
+            reason = getattr(failure, "reason", None) or failure
+            if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
+                raise UserError(f"{endpoint.url} cannot be asked by https: {reason}") from None
+            error = str(reason) or type(reason).__name__
+        except _NotJsonError as answer:
+            error = f"the answer is not a chat completion but {answer}; does the address end with the version, as /v1?"
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             error = "the answer is not a chat completion"
         if attempt + 1 < endpoint.attempts and sleep(min(wait, MAX_WAIT)):
             break
     return Answer(None, tokens_in, tokens_out, f"no answer in {endpoint.attempts} attempts; the last error: {error}")
+
+
+class _NotJsonError(ValueError):
+    """An answer of another type than JSON, which it names."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -103,8 +142,12 @@ def _post(endpoint: Endpoint, messages: list[dict[str, str]]) -> Any:
         headers["Authorization"] = f"Bearer {endpoint.key}"
     body = json.dumps({"model": endpoint.model, "messages": messages}).encode()
     request = urllib.request.Request(endpoint.url.rstrip("/") + "/chat/completions", body, headers)
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=endpoint.timeout) as response:
-        return json.loads(response.read(MAX_ANSWER_BYTES))
+    direct = [urllib.request.ProxyHandler({})] if endpoint.on_this_machine else []  # a proxy would look on its own
+    with urllib.request.build_opener(_NoRedirect, *direct).open(request, timeout=endpoint.timeout) as response:
+        answer, kind = response.read(MAX_ANSWER_BYTES), response.headers.get_content_type()
+    if kind == "text/html":  # a web page, of the server or of something before it
+        raise _NotJsonError(kind)
+    return json.loads(answer)
 
 
 def _completion(response: Any) -> tuple[str | None, int, int]:

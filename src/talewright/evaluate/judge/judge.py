@@ -63,7 +63,7 @@ class JudgeOptions:
 def judge_run(folder: Path, endpoint: Endpoint, options: JudgeOptions) -> dict[str, Any]:
     """Have stories of a run graded, and write judge.json; with `estimate_only`, return the estimate.
 
-    Raises UserError if it would take more requests than allowed.
+    Raises UserError if it would take more requests than allowed, or if nothing was graded.
     """
     exercises = _exercises(RunFolder(folder), options)
     file = GradeFile(folder / GRADES)
@@ -77,6 +77,9 @@ def judge_run(folder: Path, endpoint: Endpoint, options: JudgeOptions) -> dict[s
             "fewer --stories, or allow more"
         )
     grading = grade_all(exercises, options.gradings, endpoint, file, options.concurrency)
+    if grading.reasons and not any(grade for row in grading.grades for grade in row):
+        [(reason, count)] = grading.reasons.most_common(1)
+        raise UserError(f"{endpoint.model} at {endpoint.url} graded nothing; {count} times: {reason}")
     used = {"tokens_in": grading.tokens_in, "tokens_out": grading.tokens_out}
     result = {
         "judge": {"url": endpoint.url, "model": endpoint.model},

@@ -10,7 +10,8 @@ import numpy as np
 
 from talewright.errors import UserError
 from talewright.files import error_reason
-from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, WIDTH, Panel, escape_math, plotting, save_figure
+from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, WIDTH, Panel, plotting, save_figure
+from talewright.inspect.figures.texts import find_fonts, legend_label
 from talewright.inspect.heads import REPEATED, ROLE_SHARE, ROLES, Head
 
 FILE_TOKENS, PANEL_TOKENS = 64, 32
@@ -44,6 +45,7 @@ def _heatmaps(plt: Any, patterns: np.ndarray, tokens: Sequence[str], folder: Pat
     _label_tokens(axes, tokens)
     figure.colorbar(image, shrink=0.7, label="share of attention")
     figure.subplots_adjust(left=0.12, right=1.0, bottom=0.12, top=0.95)
+    find_fonts(figure)
     figure.canvas.draw()
     background = figure.canvas.copy_from_bbox(figure.bbox)
     for layer, head in np.ndindex(patterns.shape[:2]):
@@ -99,7 +101,7 @@ def _label_tokens(axes: Any, tokens: Sequence[str]) -> None:
     axes.grid(visible=False)
     axes.set(xlabel="token attended to", ylabel="token that attends")
     size = 9 if len(tokens) < 40 else 7
-    labels = [escape_math(token.strip()) for token in tokens]
+    labels = [token.strip() for token in tokens]
     axes.set_xticks(range(len(tokens)), labels, rotation=90, fontsize=size)
     axes.set_yticks(range(len(tokens)), labels, fontsize=size)
 
@@ -172,7 +174,7 @@ def roles_comparison_panel(models: Mapping[str, Sequence[Head]]) -> Panel:
     def draw(axes: Any) -> None:
         rows = np.arange(len(roles))
         for (name, values), offset, color in zip(shares.items(), (0.19, -0.19), (BLUE, ORANGE), strict=True):
-            axes.barh(rows + offset, values, 0.36, color=color, label=name)
+            axes.barh(rows + offset, values, 0.36, color=color, label=legend_label(name))
         axes.set_yticks(rows, roles)
         axes.set(xlabel="attention of its best head, %", xlim=(0, 100))
         axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel, annotate
+from talewright.inspect.figures.texts import legend_label
 from talewright.inspect.predictions import PredictionStats, calibration, loss_by_position
 
 NAMED = 6
@@ -71,8 +72,8 @@ def position_panel(models: Mapping[str, PredictionStats]) -> Panel:
 
     def draw(axes: Any) -> None:
         for (name, stats), (color, dashes) in zip(models.items(), SERIES, strict=False):
-            begins, losses, _ = loss_by_position(stats)
-            axes.plot(begins + 1, losses, color=color, linestyle=dashes, marker="o", markersize=3.5, label=name)
+            (begins, losses, _), label = loss_by_position(stats), legend_label(name)
+            axes.plot(begins + 1, losses, color=color, linestyle=dashes, marker="o", markersize=3.5, label=label)
         axes.set(xscale="log", xlabel="tokens read before (plus one), logarithmic", ylabel="loss, nats per token")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_ylim(bottom=0)

@@ -13,6 +13,7 @@ from typing import Any
 
 from talewright.errors import UserError
 from talewright.files import error_reason
+from talewright.inspect.figures.texts import find_fonts, quiet_glyphs, write_powers_plainly
 
 INK, FAINT, LINE = "#1c1c1e", "#6b6b70", "#d9d9de"
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#a2578c", "#9a9aa0"
@@ -50,7 +51,7 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str =
         figure, grid = plt.subplots(rows, columns, figsize=(5.5 * columns, height), layout="constrained", squeeze=False)
         for panel, axes in zip(panels, grid.flat, strict=False):
             panel.draw(axes)
-            axes.set_title(escape_math("\n".join(textwrap.wrap(panel.title, 66))), fontsize=9.5)
+            axes.set_title("\n".join(textwrap.wrap(panel.title, 66)), fontsize=9.5)
         for axes in list(grid.flat)[len(panels) :]:
             axes.remove()
         figure.suptitle(title)
@@ -58,11 +59,13 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str =
 
 
 def save_figure(figure: Any, path: Path, dpi: int = 120) -> Path:
-    """Write a figure as PNG. Raises UserError if the file cannot be written."""
+    """Write a figure as PNG, within `plotting`. Raises UserError if the file cannot be written."""
     import matplotlib.pyplot as plt
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_powers_plainly(figure)
+        find_fonts(figure)
         figure.savefig(path, dpi=dpi, pil_kwargs={"compress_level": 4})
     except OSError as error:
         raise UserError(f"cannot write {path}: {error_reason(error)}") from None
@@ -76,8 +79,10 @@ def to_svg(panel: Panel) -> str:
     with plotting() as plt:
         figure, axes = plt.subplots(figsize=(WIDTH, panel.height), layout="constrained")
         panel.draw(axes)
+        write_powers_plainly(figure)
         written = io.StringIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        with quiet_glyphs():
+            figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         plt.close(figure)
     return _for_page(written.getvalue())
 
@@ -94,15 +99,10 @@ def plotting() -> Iterator[Any]:
         yield plt
 
 
-def escape_math(text: str) -> str:
-    """The text with `$` escaped, which matplotlib would read as the start of a formula."""
-    return text.replace("$", r"\$")
-
-
 def annotate(axes: Any, text: str, point: tuple[float, float], rise: float, **options: Any) -> None:
     """Write a small label `rise` points above a data point, centered unless `ha` says otherwise."""
     options = {"ha": "center", "fontsize": 7.5, **options}
-    axes.annotate(escape_math(text), point, (0, rise), textcoords="offset points", **options)
+    axes.annotate(text, point, (0, rise), textcoords="offset points", **options)
 
 
 def _for_page(svg: str) -> str:
