@@ -62,7 +62,7 @@ def recognize(
     if data.startswith(b"PAR1") and config.format == "auto":
         return recognize_parquet(name, open_file, config.text_key)
     refuse_wide(name, data)
-    if kind is None and _is_binary(data):
+    if kind is None and b"\0" in data:
         raise UserError(
             f"{name} has an unknown format and is no text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
             f"each also as {' or '.join(COMPRESSED)}; --format names the format of a file with another ending"
