@@ -57,7 +57,7 @@ def generate(
     """What `GenerationBatch` generates after each prompt, its end of text included."""
     context = model.config.context_length
     numbers = indices or list(range(len(prompts)))
-    batch = GenerationBatch(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, end)
+    batch = GenerationBatch(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, [end])
     while batch.running:
         batch.step()
     ends = batch.counts + batch.finished

@@ -66,7 +66,8 @@ class Tokenizer:
         # Otherwise the spelling of the end of text in a story would end it. The file does not store this setting.
         self._backend.encode_special_tokens = True
         self.eos_id: int = _eos_id(self._backend)
-        self.begin_id, self.ends = begin_and_ends(data, self.eos_id)
+        special = {token.content: n for n, token in self._backend.get_added_tokens_decoder().items() if token.special}
+        self.begin_id, self.ends = begin_and_ends(data, self.eos_id, special)
         """The id before a text, and all ids at which a generated text ends: the end of text, unless a foreign tokenizer
         has a begin of its own, which then also ends the text before it.
         """
@@ -104,6 +105,10 @@ class Tokenizer:
         if not path.exists():
             raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one")
         text = read_text(path)
+        if EOT not in text:  # another program's
+            from talewright.tokenizer.foreign import read_foreign
+
+            return read_foreign(Path(folder))
         try:
             return cls(text)
         except UserError as error:
@@ -125,7 +130,7 @@ class Tokenizer:
         return {
             "vocab.json": json.dumps(bpe.vocab, ensure_ascii=False),
             "merges.txt": "\n".join(lines) + "\n",
-            "tokenizer_config.json": json.dumps(_TRANSFORMERS_CONFIG, indent=2) + "\n",
+            "tokenizer_config.json": json.dumps(_TRANSFORMERS_CONFIG | {"bos_token": self.begin}, indent=2) + "\n",
             FILE: self._json,
         }
 
@@ -137,6 +142,11 @@ class Tokenizer:
     def splits_as_gpt2(self) -> bool:
         """Whether it cuts a text into GPT-2's words: then the ids of a text are those of its words."""
         return self.splitting == GPT2_SPLITTING
+
+    @property
+    def begin(self) -> str:
+        """The name of the token before a text."""
+        return self._backend.id_to_token(self.begin_id) or EOT
 
     @property
     def separator(self) -> list[int]:

@@ -6,15 +6,19 @@ tokenizer.json then says so in its post-processor, where the tokenizers library 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
-def begin_and_ends(data: dict[str, Any], eos_id: int) -> tuple[int, tuple[int, ...]]:
-    """The id that begins a text, and all that end one (the end of text first), of a parsed tokenizer.json."""
+def begin_and_ends(data: dict[str, Any], eos_id: int, special: Mapping[str, int]) -> tuple[int, tuple[int, ...]]:
+    """The id that begins a text, and all that end one (the end of text first), of a parsed tokenizer.json.
+
+    special: the ids of the special tokens, by their names.
+    """
     template = data.get("post_processor") or {}
     if template.get("type") != "TemplateProcessing":
         return eos_id, (eos_id,)
-    named = {name: entry["ids"][0] for name, entry in template["special_tokens"].items()}
+    named = {name: special[name] for name in template["special_tokens"] if name in special}
     first = template["single"][0].get("SpecialToken", {}).get("id")
     others = sorted(set(named.values()) - {eos_id})
     return named.get(first, eos_id), (eos_id, *others)
