@@ -56,7 +56,7 @@ class Tokenizer:
     def __init__(self, tokenizer_json: str) -> None:
         """From the text of a tokenizer.json. Raises UserError if that is not a lossless byte-level BPE."""
         _encode_in_threads()
-        data = _parsed(tokenizer_json)
+        data = parsed(tokenizer_json)
         check_parts(data)
         self._json = json.dumps(data, sort_keys=True, ensure_ascii=False)
         try:
@@ -256,7 +256,7 @@ _TRANSFORMERS_CONFIG = {
 }
 
 
-def _parsed(tokenizer_json: str) -> dict[str, Any]:
+def parsed(tokenizer_json: str) -> dict[str, Any]:
     """The parsed JSON, without the truncation and padding that a foreign file may set."""
     try:
         data = json.loads(tokenizer_json)

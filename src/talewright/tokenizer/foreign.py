@@ -14,8 +14,9 @@ from typing import Any
 from talewright.config import EOT
 from talewright.errors import UserError
 from talewright.files import read_json
-from talewright.tokenizer.base import FILE, Tokenizer, merges_of_json, read_text
+from talewright.tokenizer.base import FILE, Tokenizer, merges_of_json, parsed, read_text
 from talewright.tokenizer.ends import begins_with
+from talewright.tokenizer.parts import check_parts
 
 USUAL_ENDS = (EOT, "</s>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<eos>", "<end_of_turn>", "[SEP]")
 """Names of the end of text, tried if no file of the model names it."""
@@ -29,13 +30,15 @@ def read_foreign(folder: Path, rows: int | None = None) -> Tokenizer:
     Raises UserError, naming the file, if it loses text or no token ends one.
     """
     path = folder / FILE
+    text = read_text(path)
     try:
-        values = json.loads(read_text(path))
-        if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
-            raise UserError("it is not a tokenizer: it has no model")
+        values = parsed(text)
+        check_parts(values)
         return _with_ends(_within(values, rows), folder)
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:  # UserError is a ValueError
+    except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise UserError(f"{path}: the tokenizer is not valid ({type(error).__name__}: {error})") from None
 
 
 def _with_ends(values: dict[str, Any], folder: Path) -> Tokenizer:

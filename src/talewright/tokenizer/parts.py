@@ -36,7 +36,10 @@ def check_parts(data: dict[str, Any]) -> None:
         raise _lossy("its model has ignore_merges with byte_fallback")
     for step in steps(data.get("normalizer"), "normalizers"):
         if bytewise or not _marks_spaces(step):
-            raise _lossy(f"its normalizer {step['type']} changes text")
+            raise _lossy(
+                f"its normalizer {step['type']} changes text. A copy of its tokenizer.json without it gives the same "
+                "ids for all text that it would not change"
+            )
     for step in splitters:
         _check_splitter(step, bool(bytewise))
     _check_added(data)
