@@ -155,7 +155,7 @@ class Inspector:
         """What each head does on the stories, and what uniform attention would do."""
         sequences = self.sequences(6_000, 2e11)
         names = [find_names(tokens, self.tokenizer.token_bytes) for tokens in sequences]
-        return measure_heads(self.model, sequences, names)
+        return measure_heads(self.model, sequences, names, vocab_size=self.tokenizer.vocab_size)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Matrix products in the run's own precision."""

@@ -76,9 +76,9 @@ def _alternatives(loaded: LoadedModel, predictions: TokenPredictions, position: 
     found, tokenizer = [], loaded.tokenizer
     top = zip(predictions.top_tokens[position], predictions.top_probabilities[position], strict=True)
     for token, probability in top:
-        if token >= tokenizer.vocab_size:  # a model may have more ids than its tokenizer; they are never generated
+        if token >= tokenizer.vocab_size or token in tokenizer.unused:  # ids that are never generated
             continue
-        text = "" if token == tokenizer.eos_id else tokenizer.token_bytes[token].decode("utf-8", "replace")
+        text = "" if token in tokenizer.ends else tokenizer.token_bytes[token].decode("utf-8", "replace")
         if "�" not in text:
             found.append(Alternative(token=int(token), text=text, probability=float(probability)))
     return found

@@ -24,6 +24,8 @@ from talewright.tokenizer.parts import GPT2_SPLITTING, adds_space, check_parts, 
 from talewright.tokenizer.pieces import LONGEST, pieces
 
 FILE = "tokenizer.json"
+FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", FILE)
+"""What `save` writes."""
 
 
 def _byte_letters() -> list[str]:
