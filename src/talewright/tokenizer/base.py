@@ -69,6 +69,7 @@ class Tokenizer:
         self._backend.encode_special_tokens = True
         self.eos_id: int = _eos_id(self._backend)
         special = {token.content: n for n, token in self._backend.get_added_tokens_decoder().items() if token.special}
+        _refuse_spelled(self._backend, special)
         self.begin_id, self.ends = begin_and_ends(data, self.eos_id, special)
         """The id before a text, and all ids at which a generated text ends: the end of text, unless a foreign tokenizer
         has a begin of its own, which then also ends the text before it.
@@ -258,6 +259,14 @@ _TRANSFORMERS_CONFIG = {
 }
 
 
+def _refuse_spelled(backend: tokenizers.Tokenizer, special: dict[str, int]) -> None:
+    """Raise UserError, naming it, if a text can contain a special token: one that is made by merges, or is a word."""
+    encodings = backend.encode_batch_fast([*special], add_special_tokens=False)
+    for (name, number), encoding in zip(special.items(), encodings, strict=True):
+        if number in encoding.ids:
+            raise UserError(f"the tokenizer's special token {name!r} is also made of text, which would be lost")
+
+
 def parsed(tokenizer_json: str) -> dict[str, Any]:
     """The parsed JSON, without the truncation and padding that a foreign file may set."""
     try:
@@ -292,12 +301,15 @@ def _bytes_of_tokens(backend: tokenizers.Tokenizer, data: dict[str, Any]) -> lis
     for token, token_id in backend.get_vocab(with_added_tokens=False).items():
         table[token_id] = bytes(_BYTE_OF.get(letter, 0) for letter in token) if bytewise else bytes_of_piece(token)
     for token_id, token in backend.get_added_tokens_decoder().items():
-        table[token_id] = b"" if token.special else token.content.encode("utf-8")
+        content = token.content.encode("utf-8")
+        if table[token_id] not in (b"", content) and not token.special:
+            raise UserError(f"the tokenizer's added token {token.content!r} is also its token of other bytes")
+        table[token_id] = b"" if token.special else content
     for token in data.get("added_tokens") or []:  # the library numbers those anew that do not follow the vocabulary
         if ids.get(token["content"]) != token["id"]:
             raise UserError(
                 f"the tokenizer gives its added token {token['content']!r} the id {token['id']}, where the tokenizers "
-                f"library has {ids.get(token['content'])}; ids of added tokens follow the vocabulary without a gap"
+                f"library has {ids.get(token['content'])}; it must be the same"
             )
     return table
 
