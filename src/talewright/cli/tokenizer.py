@@ -61,7 +61,9 @@ def _refuse_folder(target: Path, overwrite: bool) -> None:
     from talewright.run.folder import RunFolder
     from talewright.tokenizer.base import FILES
 
-    owner = next((each for each in (target, target.absolute().parent) if RunFolder.is_run(each) or is_corpus(each)), None)
+    owner = next(
+        (each for each in (target, target.absolute().parent) if RunFolder.is_run(each) or is_corpus(each)), None
+    )
     if owner is not None:
         raise UserError(f"{target} belongs to {owner}, which needs its own tokenizer; name another folder")
     if target.exists() and not target.is_dir():

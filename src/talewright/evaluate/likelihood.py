@@ -134,7 +134,11 @@ def score_tokens(
 
 
 def _batches(
-    stories: Sequence[np.ndarray], starts: np.ndarray, separator: int | Sequence[int], context_length: int, batch_tokens: int
+    stories: Sequence[np.ndarray],
+    starts: np.ndarray,
+    separator: int | Sequence[int],
+    context_length: int,
+    batch_tokens: int,
 ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
     """Sequences of similar length, as many as fit into batch_tokens, and the offset of each one's first prediction
     among those of all stories. The longest come first, so that the most memory is allocated first. The shortest of a
@@ -152,7 +156,9 @@ def _batches(
             del waiting[:count]
 
 
-def _cut(story: np.ndarray, offset: int, separator: int | Sequence[int], context_length: int) -> Iterator[tuple[int, np.ndarray]]:
+def _cut(
+    story: np.ndarray, offset: int, separator: int | Sequence[int], context_length: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """The story between two separators (of two tokens, the begin before it and the end after it), cut into sequences of at most context_length predictions each.
     `offset` is that of the story's first prediction.
     """

@@ -94,9 +94,7 @@ def measure_heads(
     return heads, {role: float(share) for role, share in chance.items()}
 
 
-def repeated_tokens(
-    config: ModelConfig, seed: int, rows: int = 4, vocab_size: int | None = None
-) -> tuple[Tensor, int]:
+def repeated_tokens(config: ModelConfig, seed: int, rows: int = 4, vocab_size: int | None = None) -> tuple[Tensor, int]:
     """Rows of a first token, n random tokens, and the same n tokens again; and n.
 
     vocab_size: the tokenizer's, where the model has more ids.
