@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,11 @@ def test_special_tokens_beyond_the_models_rows_are_left_out(small_bpe: Tokenizer
 
 @given(values=st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), st.lists, max_leaves=4))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_a_damaged_file_is_named(small_bpe: Tokenizer, tmp_path: Path, values: Any):
+def test_a_damaged_file_gives_no_other_error_than_a_mistake_of_the_user(
+    small_bpe: Tokenizer, tmp_path: Path, values: Any
+):
     for part in ("model", "added_tokens", "pre_tokenizer", "normalizer"):
         text = json.dumps(json.loads(small_bpe.files()["tokenizer.json"]) | {part: values})
         (tmp_path / "tokenizer.json").write_text(text)
-        try:
+        with contextlib.suppress(UserError):  # any other error fails
             read_foreign(tmp_path)
-        except UserError as error:
-            assert str(error).startswith(str(tmp_path / "tokenizer.json"))

@@ -159,7 +159,8 @@ def _batches(
 def _cut(
     story: np.ndarray, offset: int, separator: int | Sequence[int], context_length: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The story between two separators (of two tokens, the begin before it and the end after it), cut into sequences of at most context_length predictions each.
+    """The story between two separators (of two tokens, the begin before it and the end after it), cut into sequences of
+    at most context_length predictions each.
     `offset` is that of the story's first prediction.
     """
     ends = np.atleast_1d(separator)
