@@ -112,9 +112,7 @@ def test_special_tokens_beyond_the_models_rows_are_left_out(small_bpe: Tokenizer
 
 @given(values=st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), st.lists, max_leaves=4))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_a_damaged_file_gives_no_other_error_than_a_mistake_of_the_user(
-    small_bpe: Tokenizer, tmp_path: Path, values: Any
-):
+def test_a_damaged_file_is_only_a_mistake_of_the_user(small_bpe: Tokenizer, tmp_path: Path, values: Any):
     for part in ("model", "added_tokens", "pre_tokenizer", "normalizer"):
         text = json.dumps(json.loads(small_bpe.files()["tokenizer.json"]) | {part: values})
         (tmp_path / "tokenizer.json").write_text(text)
