@@ -26,7 +26,7 @@ def main() -> None:
     rows: dict[str, dict[str, float | str]] = {}
     for precision in BYTES:
         model = run.model if precision == "fp32" else at_precision(run.model, precision)
-        found = score_stories(model, stories, sizes, run.tokenizer.eos_id)
+        found = score_stories(model, stories, sizes, run.tokenizer.separator)
         rows[precision] = {"bits/byte": f"{found.bits_per_byte:.5f}", "perplexity": f"{found.perplexity:.3f}"}
     table(rows, chosen.json)
 

@@ -87,7 +87,7 @@ class Run(RunFolder):
         model = self.initial_model(self.device) if untrained else self.model
         keep_heap()
         with gpu_memory_errors(self.device), autocast(self.recipe.train.precision, self.device):
-            return score_stories(model, stories, sizes, self.tokenizer.eos_id)
+            return score_stories(model, stories, sizes, self.tokenizer.separator)
 
     def export(
         self,

@@ -272,7 +272,7 @@ def test_a_tokenizer_of_llamas_kind_gives_its_ids_and_is_lossless(text, llama_to
     theirs.encode_special_tokens = True
     assert ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids
     assert ours.decode(ours.encode(text)) == text
-    assert ours.eos_id == 1  # which begins each story
+    assert (ours.begin_id, ours.eos_id, ours.ends) == (1, 2, (2, 1))
 
 
 def test_a_llama_with_such_a_tokenizer_is_imported_and_exported(llama_tokenizer, tmp_path):

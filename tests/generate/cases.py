@@ -57,7 +57,7 @@ def generate(
     """What `GenerationBatch` generates after each prompt, its end of text included."""
     context = model.config.context_length
     numbers = indices or list(range(len(prompts)))
-    batch = GenerationBatch(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, end)
+    batch = GenerationBatch(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, [end])
     while batch.running:
         batch.step()
     ends = batch.counts + batch.finished
@@ -89,9 +89,8 @@ def byte_tokenizer() -> Tokenizer:
     return Tokenizer.from_merges(Merges({letter: i for i, letter in enumerate(BYTE_LETTERS)} | {EOT: BYTE_EOS}, []))
 
 
-def parrot(after: dict[int | str, int | str], context_length: int = 64) -> GPT:
+def parrot(after: dict[int | str, int | str], context_length: int = 64, size: int = BYTE_EOS + 1) -> GPT:
     """A model of bytes that always says `after[token]` after a token: its blocks do nothing, its head is the table."""
-    size = BYTE_EOS + 1
     config = ModelConfig(
         n_layers=1, n_heads=1, d_model=size, d_ff=1, vocab_size=size, context_length=context_length, tied=False
     )

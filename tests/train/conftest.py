@@ -124,11 +124,11 @@ def train_small(
     run.mkdir(exist_ok=True)
     evaluations = 0 if resume else -1
 
-    def evaluate(model: GPT, stories: list[np.ndarray], sizes: np.ndarray, eos_id: int) -> Likelihood:
+    def evaluate(model: GPT, stories: list[np.ndarray], sizes: np.ndarray, separator: list[int]) -> Likelihood:
         nonlocal evaluations
         evaluations += 1
         at_evaluation(evaluations)
-        return score_stories(model, stories, sizes, eos_id)
+        return score_stories(model, stories, sizes, separator)
 
     callbacks = Callbacks(evaluate, lambda model, tokenizer, prompt, seed: f"{prompt} {seed}")
     progress = TrainingProgress(Console(file=shown, width=1000) if shown else Console(quiet=True))

@@ -134,6 +134,6 @@ def _scores(run: Run) -> dict[str, Likelihood]:
     stories, sizes = run.stories()
     with autocast(run.recipe.train.precision, run.device):
         return {
-            name: score_stories(model, stories[:SCORED], sizes[:SCORED], run.tokenizer.eos_id)
+            name: score_stories(model, stories[:SCORED], sizes[:SCORED], run.tokenizer.separator)
             for name, model in (("untrained", run.initial_model(run.device)), ("trained", run.model))
         }

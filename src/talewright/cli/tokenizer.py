@@ -17,29 +17,63 @@ def tokenizer(
     folder: Positional[str | None] = None,
     recipe: str = "mini-2m",
     data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
-    out: str = "tokenizer",
+    out: str | None = None,
+    overwrite: bool = False,
     json: Json = False,
 ) -> None:
     """Train a tokenizer on stories, or show one: its size, tokens per word, coverage, longest tokens.
 
     Args:
-        action: train makes a tokenizer from --data in --out; show describes the one in a folder.
-        folder: With show: a run folder, or a tokenizer's.
+        action: train makes a tokenizer from --data in a folder; show describes the one in a folder.
+        folder: With show: a run folder, or a tokenizer's. With train: the folder to write. Default: tokenizer.
         recipe: With train: the recipe with its kind and size (--tokenizer.kind, --model.vocab-size).
-        out: With train: the folder to write.
+        out: With train: the folder to write, as FOLDER.
+        overwrite: With train: replace the tokenizer in that folder.
     """
     if action == "show":
+        if out is not None or overwrite:
+            raise UserError("--out and --overwrite belong to `talewright tokenizer train`; show writes nothing")
         if folder is None:
             raise UserError("talewright tokenizer show needs a folder: a run's, or one with a tokenizer.json")
         facts = _describe(Path(folder), DataConfig(source=data.data, **data.reading()) if data.data else None)
     else:
         from talewright.data import prepare as prepare_stories
+        from talewright.files import atomic_folder, error_reason
 
+        if folder is not None and out is not None and Path(folder) != Path(out):
+            raise UserError(f"the tokenizer is written to one folder: {folder} or --out {out}")
+        target = Path(folder or out or "tokenizer")
+        _refuse_folder(target, overwrite)
         chosen = load_recipe(recipe, data.added_to(overrides))
         corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size)
-        corpus.tokenizer.save(Path(out))
-        facts = _describe(Path(out), chosen.data)
+        _refuse_folder(target, overwrite)  # again: the stories may have taken long
+        try:
+            with atomic_folder(target) as partial:
+                corpus.tokenizer.save(partial)
+        except OSError as error:
+            raise UserError(f"{target} cannot be written: {error_reason(error)}") from None
+        facts = _describe(target, chosen.data)
     show(to_json(facts) if json else tokenizer_page(facts))
+
+
+def _refuse_folder(target: Path, overwrite: bool) -> None:
+    """Raise UserError if a new tokenizer there would destroy something."""
+    from talewright.data.corpus import is_corpus
+    from talewright.run.folder import RunFolder
+    from talewright.tokenizer.base import FILES
+
+    owner = next(
+        (each for each in (target, target.absolute().parent) if RunFolder.is_run(each) or is_corpus(each)), None
+    )
+    if owner is not None:
+        raise UserError(f"{target} belongs to {owner}, which needs its own tokenizer; name another folder")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder for the tokenizer")
+    there = {path.name for path in target.iterdir()} if target.is_dir() else set[str]()
+    if others := sorted(there.difference(FILES)):
+        raise UserError(f"{target} holds other files ({', '.join(others[:3])}); name another folder")
+    if there and not overwrite:
+        raise UserError(f"{target} holds a tokenizer; --overwrite replaces it, or name another folder")
 
 
 def _describe(folder: Path, data: DataConfig | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Batches:
         """
         read = self._read_window if self.layout == "packed" else self._read_row
         targets = np.full((count, self.context_length), IGNORED, dtype=np.int64)
-        inputs = np.full((count, self.context_length), self.split.eos_id, dtype=np.int64)
+        inputs = np.full((count, self.context_length), self.split.begin_id, dtype=np.int64)
         for row in range(count):
             read(self._sample(first + row), inputs[row], targets[row])
         self.split.check_ids(inputs)

@@ -148,6 +148,8 @@ class Split:
         self.n_bytes: int = entry["bytes"]
         """Bytes of all text in UTF-8."""
         self.eos_id = tokenizer.eos_id
+        self.begin_id = tokenizer.begin_id
+        self._separator = tokenizer.separator
         self._vocab_size = tokenizer.vocab_size
         dtype = token_dtype(tokenizer.vocab_size)
         self._shard_tokens: int = manifest["shard_tokens"]
@@ -182,7 +184,7 @@ class Split:
     def story(self, index: int) -> np.ndarray:
         """Token ids of a story without its end of text, int64. Raises UserError if one is not in the vocabulary."""
         start, stop = self.bounds(index)
-        ids = self.tokens(start, stop - 1)
+        ids = self.tokens(start, stop - len(self._separator))
         self.check_ids(ids)
         return ids
 
@@ -192,7 +194,7 @@ class Split:
         return [self.story(i) for i in range(number)], self.story_bytes[:number]
 
     def bounds(self, index: int) -> tuple[int, int]:
-        """Start and stop of a story in the stream; its end of text is its last token."""
+        """Start and stop of a story in the stream, with the separator after it."""
         index = range(self.n_stories)[index]
         following = index + 1
         stop = int(self.starts[following]) if following < self.n_stories else self.n_tokens
@@ -215,7 +217,7 @@ class Split:
         starts = self.starts
         ends = [int(stop) - 1 for stop in (*starts[1:2], self.n_tokens)]
         ordered = starts[0] == 0 and starts[-1] < self.n_tokens and bool((np.diff(starts) > 0).all())
-        if not ordered or any(self.tokens(end, end + 1)[0] != self.eos_id for end in ends):
+        if not ordered or any(self.tokens(end, end + 1)[0] != self._separator[-1] for end in ends):
             raise UserError(f"{self.folder / starts_name(self.name)} does not fit the shards beside it{_PREPARE_AGAIN}")
 
 

@@ -110,12 +110,12 @@ def _run_facts(run: RunFolder, checkpoint: Path) -> Figures:
 
 def evaluate_likelihood(context: EvaluationContext) -> Figures:
     """The likelihood of the held-out stories, and that of the untrained model and of the baselines."""
-    stories, sizes, eos_id = context.stories, context.story_bytes, context.tokenizer.eos_id
+    stories, sizes, separator = context.stories, context.story_bytes, context.tokenizer.separator
     check_stories(stories, sizes)
     with autocast(context.run.recipe.train.precision, context.device):
-        trained = score_tokens(context.model, stories, eos_id)
+        trained = score_tokens(context.model, stories, separator)
         context.log("likelihood of the untrained model")
-        untrained = score_tokens(context.run.initial_model(context.device), stories, eos_id)
+        untrained = score_tokens(context.run.initial_model(context.device), stories, separator)
     words = np.array([len(text.split()) for text in context.texts])
     return {
         **_likelihood_figures(trained, sizes, words),
@@ -203,4 +203,4 @@ def validation_loss(run: RunFolder) -> float:
     keep_heap()
     model, _ = run.load_model()
     with autocast(run.recipe.train.precision, model.output_weight.device):
-        return score_stories(model, stories, sizes, run.tokenizer.eos_id).loss
+        return score_stories(model, stories, sizes, run.tokenizer.separator).loss

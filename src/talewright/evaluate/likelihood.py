@@ -70,16 +70,18 @@ def score_stories(
     model: GPT,
     stories: Sequence[np.ndarray],
     story_bytes: Sequence[int] | np.ndarray,
-    eos_id: int,
+    separator: int | Sequence[int],
     batch_tokens: int = BATCH_TOKENS,
 ) -> Likelihood:
     """Score whole stories, given as ids without an end of text, and their sizes in UTF-8 bytes.
+
+    separator: the end of text, or a tokenizer's `separator`.
 
     The figures depend on batch_tokens only by rounding. Matrix products run in the precision of the weights; use
     `torch.autocast` for another. Raises UserError if there is nothing to score.
     """
     check_stories(stories, story_bytes)
-    return summarize(score_tokens(model, stories, eos_id, batch_tokens), story_bytes)
+    return summarize(score_tokens(model, stories, separator, batch_tokens), story_bytes)
 
 
 def check_stories(stories: Sequence[np.ndarray], story_bytes: Sequence[int] | np.ndarray) -> None:
@@ -108,7 +110,7 @@ def summarize(scores: TokenScores, story_bytes: Sequence[int] | np.ndarray) -> L
 
 @torch.inference_mode()
 def score_tokens(
-    model: GPT, stories: Sequence[np.ndarray], eos_id: int, batch_tokens: int = BATCH_TOKENS
+    model: GPT, stories: Sequence[np.ndarray], separator: int | Sequence[int], batch_tokens: int = BATCH_TOKENS
 ) -> TokenScores:
     """Score each token of whole stories, given as ids without an end of text, by the protocol above."""
     lengths = np.array([len(story) + 1 for story in stories], dtype=np.int64)
@@ -117,7 +119,7 @@ def score_tokens(
     device, training = model.output_weight.device, model.training
     model.eval()
     try:
-        for offsets, sequences in _batches(stories, starts, eos_id, model.config.context_length, batch_tokens):
+        for offsets, sequences in _batches(stories, starts, separator, model.config.context_length, batch_tokens):
             inputs, targets = (torch.from_numpy(array).to(device) for array in pad_sequences(sequences))  # (B, T)
             with adapt_to_load():
                 scored = token_scores(model.hidden(inputs), model.output_weight, targets)
@@ -132,7 +134,11 @@ def score_tokens(
 
 
 def _batches(
-    stories: Sequence[np.ndarray], starts: np.ndarray, eos_id: int, context_length: int, batch_tokens: int
+    stories: Sequence[np.ndarray],
+    starts: np.ndarray,
+    separator: int | Sequence[int],
+    context_length: int,
+    batch_tokens: int,
 ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
     """Sequences of similar length, as many as fit into batch_tokens, and the offset of each one's first prediction
     among those of all stories. The longest come first, so that the most memory is allocated first. The shortest of a
@@ -140,7 +146,7 @@ def _batches(
     """
     for first in range(0, len(stories), STORIES_AT_ONCE):
         some = range(first, min(first + STORIES_AT_ONCE, len(stories)))
-        waiting = [item for i in some for item in _cut(stories[i], int(starts[i]), eos_id, context_length)]
+        waiting = [item for i in some for item in _cut(stories[i], int(starts[i]), separator, context_length)]
         waiting.sort(key=lambda item: len(item[1]), reverse=True)
         while waiting:
             longest = len(waiting[0][1]) - 1
@@ -150,11 +156,15 @@ def _batches(
             del waiting[:count]
 
 
-def _cut(story: np.ndarray, offset: int, eos_id: int, context_length: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The story between two end-of-text tokens, cut into sequences of at most context_length predictions each.
+def _cut(
+    story: np.ndarray, offset: int, separator: int | Sequence[int], context_length: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The story between two separators (of two tokens, the begin before it and the end after it), cut into sequences of
+    at most context_length predictions each.
     `offset` is that of the story's first prediction.
     """
-    whole = np.concatenate(([eos_id], story, [eos_id])).astype(np.int64)
+    ends = np.atleast_1d(separator)
+    whole = np.concatenate((ends[-1:], story, ends[:1])).astype(np.int64)
     for start in range(0, len(whole) - 1, context_length):
         yield offset + start, whole[start : start + context_length + 1]
 

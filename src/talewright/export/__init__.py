@@ -24,7 +24,7 @@ from talewright.export.onnx import ONNX
 from talewright.export.parity import ParityResult, check_parity, parity_stories
 from talewright.export.remote import HuggingFaceRemote
 from talewright.export.space import Space
-from talewright.export.target import ExportSource, ExportTarget, missing_modules
+from talewright.export.target import ExportSource, ExportTarget, fitted, missing_modules
 from talewright.export.web import Web
 from talewright.files import folder_size, write_json
 
@@ -89,6 +89,7 @@ def export_model(
     written does not compute the same.
     """
     started = time.perf_counter()
+    source = fitted(source)
     target = check_export(source.run, source.recipe.model, to, folder, dtype, overwrite, push)
     dtype = dtype or next(iter(target.bounds))
     with new_folder(folder, overwrite) as partial:

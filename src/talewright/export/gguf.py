@@ -77,6 +77,7 @@ Or with llama.cpp itself: `llama-completion -m {{place}}/{FILE} -c 0 -p "Once up
             f"{architecture}.attention.head_count": config.n_heads,
             f"{architecture}.attention.head_count_kv": config.kv_heads,
             "tokenizer.ggml.tokens": _token_names(vocabulary, config.vocab_size),
+            "tokenizer.ggml.bos_token_id": source.tokenizer.begin_id,
             "tokenizer.ggml.eos_token_id": source.tokenizer.eos_id,
         }
         if not isinstance(vocabulary, ScoredPieces):
@@ -156,7 +157,7 @@ def _write_settings(writer: GGUFWriter, name: str, config: ModelConfig, architec
 
 
 def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) -> None:
-    """The tokenizer, with an end of text before each text as in training."""
+    """The tokenizer, which begins each text as in training."""
     from gguf import TokenType
 
     vocabulary = foreign_vocabulary(tokenizer)
@@ -168,7 +169,7 @@ def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) 
         writer.add_token_scores([*vocabulary.scores, *[0.0] * (vocab_size - len(vocabulary.scores))])
         writer.add_add_space_prefix(True)
     else:
-        special = {tokenizer.eos_id}
+        special = {number for number, text in enumerate(tokenizer.token_bytes) if not text}
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre("gpt-2")
         writer.add_token_merges([" ".join(pair) for pair in vocabulary.merges])
@@ -178,8 +179,10 @@ def _write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, vocab_size: int) 
         types[number] = TokenType.CONTROL if number in special else TokenType.BYTE if single else TokenType.NORMAL
     writer.add_token_list(names)
     writer.add_token_types(types)
-    writer.add_bos_token_id(tokenizer.eos_id)
+    writer.add_bos_token_id(tokenizer.begin_id)
     writer.add_eos_token_id(tokenizer.eos_id)
+    for other in tokenizer.ends[1:2]:  # the format has one more place
+        writer.add_eot_token_id(other)
     writer.add_add_bos_token(True)
 
 

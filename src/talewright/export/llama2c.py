@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from talewright.config import ModelConfig
+from talewright.errors import UserError
 from talewright.export.adapters import LlamaAdapter, fold, folded_config
 from talewright.export.adapters.base import difference
 from talewright.export.adapters.ggml import export_ggml
@@ -107,7 +108,14 @@ class RunCTokens(NamedTuple):
 
 
 def run_c_tokens(tokenizer: Tokenizer) -> RunCTokens:
-    """The tokenizer's tokens. Raises UserError if it is of a kind that run.c would tokenize differently."""
+    """The tokenizer's tokens. Raises UserError if it is of a kind that run.c would tokenize differently, or if a text
+    does not begin and end with the same token, the only one that run.c knows.
+    """
+    if tokenizer.begin_id != tokenizer.eos_id:
+        raise UserError(
+            f"the run's tokenizer begins a text with {tokenizer.begin} and ends it with another token; run.c ends a "
+            "story only at the token that begins one. --to hf-remote takes any model"
+        )
     vocabulary = foreign_vocabulary(tokenizer)
     if isinstance(vocabulary, ScoredPieces):
         single = {number: BYTES[piece] for number, piece in enumerate(vocabulary.pieces) if piece in BYTES}

@@ -95,7 +95,7 @@ def parity_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
     stories = _prepared_stories(recipe, tokenizer)
     if not stories:
         return bundled_stories(tokenizer, recipe.model.context_length)
-    return [[tokenizer.eos_id, *story][: recipe.model.context_length] for story in stories]
+    return [[tokenizer.begin_id, *story][: recipe.model.context_length] for story in stories]
 
 
 def _prepared_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
@@ -114,4 +114,4 @@ def _prepared_stories(recipe: Recipe, tokenizer: Tokenizer) -> list[list[int]]:
 def bundled_stories(tokenizer: Tokenizer, context_length: int) -> list[list[int]]:
     """Token ids of bundled stories, each after an end of text and cut to the context."""
     stories = tokenizer.encode_batch(list(bundled.stories(STORIES)))
-    return [[tokenizer.eos_id, *story][:context_length] for story in stories]
+    return [[tokenizer.begin_id, *story][:context_length] for story in stories]

@@ -7,10 +7,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talewright.config import EOT, ModelConfig
+from talewright.config import ModelConfig
 from talewright.files import write_json
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
+from talewright.tokenizer.ends import begins_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,10 @@ DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
     """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
     name = DTYPES[dtype]
-    tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
+    tokens: dict[str, Any] = dict.fromkeys(("eos_token_id", "pad_token_id"), tokenizer.eos_id)
+    tokens["bos_token_id"] = tokenizer.begin_id
+    ends = [*tokenizer.ends] if len(tokenizer.ends) > 1 else tokenizer.eos_id
+    no_tokens = [*tokenizer.unused, *range(tokenizer.vocab_size, config.vocab_size)]
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
     sampling = {
         "do_sample": True,
@@ -35,7 +39,9 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
         "max_length": config.context_length,
     }
     write_json(folder / "config.json", {**settings, **common, **tokens})
-    write_json(folder / "generation_config.json", {**tokens, **sampling})
+    if no_tokens:  # a model may have more ids than its tokenizer, which are never generated
+        sampling["suppress_tokens"] = no_tokens
+    write_json(folder / "generation_config.json", {**tokens, "eos_token_id": ends, **sampling})
 
 
 def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
@@ -49,11 +55,11 @@ def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
-    """The fast tokenizer, which puts an end of text before a text, as each story had one before it in training."""
+    """The fast tokenizer, which begins a text with the token that was before each story in training."""
     tokenizer.save(folder)
     path = folder / "tokenizer.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    values["post_processor"] = _begin_with(EOT, tokenizer.eos_id)
+    values["post_processor"] = begins_with(tokenizer.begin, {tokenizer.begin: tokenizer.begin_id})
     path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8", newline="\n")
     path = folder / "tokenizer_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
@@ -65,14 +71,3 @@ def pipeline_command(folder: Path, options: str = "") -> str:
     model = json.dumps(str(folder), ensure_ascii=False)
     code = f'print(pipeline("text-generation", {model}{options})("Once upon a time")[0]["generated_text"])'
     return "python -c " + shlex.quote(f"from transformers import pipeline; {code}")
-
-
-def _begin_with(token: str, number: int) -> dict[str, Any]:
-    first, text = {"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
-    second = {"Sequence": {"id": "B", "type_id": 1}}
-    return {
-        "type": "TemplateProcessing",
-        "single": [first, text],
-        "pair": [first, text, second],
-        "special_tokens": {token: {"id": token, "ids": [number], "tokens": [token]}},
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,20 @@ class ExportSource:
     @property
     def step(self) -> int:
         return int(self.checkpoint.removeprefix("step-"))
+
+
+def fitted(source: ExportSource) -> ExportSource:
+    """With a model that has no rows beyond the tokenizer's ids: most other programs would generate such ids."""
+    size, config = source.tokenizer.vocab_size, source.recipe.model
+    if config.vocab_size <= size:
+        return source
+    from talewright.model.gpt import GPT
+
+    config = dataclasses.replace(config, vocab_size=size)
+    model, weights = GPT(config), source.model.state_dict()
+    rows = [name for name in ("embedding.weight", "head.weight") if name in weights]
+    model.load_state_dict(weights | {name: weights[name][:size] for name in rows})
+    return dataclasses.replace(source, model=model.eval(), recipe=dataclasses.replace(source.recipe, model=config))
 
 
 class ExportTarget(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,12 +29,14 @@ class GenerationBatch:
         prompts: Sequence[Sequence[int]],
         indices: Sequence[int],
         sampling: Sampling,
-        eos_id: int,
+        ends: Sequence[int],
+        unused: Sequence[int] = (),
     ) -> None:
-        """prompts: 1 to context_length tokens each, the first one the end of text; indices: the index of each sample,
-        which with the seed determines its random numbers; eos_id: the end of text.
+        """prompts: 1 to context_length tokens each, the first one begins a text; indices: the index of each sample,
+        which with the seed determines its random numbers; ends: the ids that end a text; unused: ids that are no token.
         """
-        self.decoder, self.model, self.eos_id = decoder, decoder.model, eos_id
+        self.decoder, self.model, self.ends = decoder, decoder.model, list(ends)
+        self.unused = list(unused)
         self.prompts, self.indices, self.sampling = prompts, np.asarray(indices), sampling
         B, config = len(prompts), self.model.config
         self.generated = np.empty((B, sampling.max_new_tokens), dtype=np.int64)  # tokens after each prompt
@@ -59,11 +62,13 @@ class GenerationBatch:
         """Generate one more token of every sample that has not ended."""
         hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
         logits = self.decoder.logits(hidden).float()  # (rows, V)
+        if self.unused:
+            logits[:, self.unused] = -math.inf
         self.token = choose(logits, self.sampling, self.seen, self._uniform())
         if self.seen is not None:
             self.seen.scatter_(1, self.token[:, None], True)
         newest = self.token.cpu().numpy()  # the one wait for the device
-        ended = newest == self.eos_id
+        ended = np.isin(newest, self.ends)
         self.generated[self.alive, self.steps] = newest
         self.counts[self.alive] += ~ended
         self.steps += 1
@@ -130,7 +135,7 @@ class GenerationBatch:
         seen = torch.zeros(len(self.prompts), self.decoder.vocab_size, dtype=torch.bool)
         for row, prompt in zip(seen, self.prompts, strict=True):
             row[torch.as_tensor(prompt)] = True
-        seen[:, self.eos_id] = False
+        seen[:, self.ends] = False
         return seen.to(self.cache.lengths.device)
 
     def _to_device(self, array: np.ndarray) -> Tensor:

@@ -105,9 +105,9 @@ class Engine:
         """What comes after the `trimmed` prompt, as it is generated: whole characters, together the `continuation` of
         what `generate` returns.
         """
-        decoder, table = _text_decoder(), self.tokenizer.token_bytes
-        for token in self.stream_tokens(self.tokenizer.encode(trimmed(prompt)), sampling, index):
-            if piece := decoder.decode(table[token]):
+        decoder, ids = _text_decoder(), self.tokenizer.encode(trimmed(prompt))
+        for number, token in enumerate(self.stream_tokens(ids, sampling, index)):
+            if piece := decoder.decode(self.tokenizer.after_prompt(token, not ids and not number)):
                 yield piece
 
     def stream_tokens(
@@ -136,7 +136,7 @@ class Engine:
 
     def _fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         context = self.model.config.context_length
-        encoded = [[self.tokenizer.eos_id, *ids] for ids in prompts]
+        encoded = [[self.tokenizer.begin_id, *ids] for ids in prompts]
         longest = max(map(len, encoded), default=0)
         if longest > context:
             self.notify(
@@ -147,11 +147,12 @@ class Engine:
 
     def _batch(self, encoded: list[list[int]], indices: list[int], sampling: Sampling) -> GenerationBatch:
         decoder = self._copy or Decoder(self.model, self.tokenizer.vocab_size)
-        return GenerationBatch(decoder, encoded, indices, sampling, self.tokenizer.eos_id)
+        return GenerationBatch(decoder, encoded, indices, sampling, self.tokenizer.ends, self.tokenizer.unused)
 
     def _sample(self, prompt: str, batch: GenerationBatch, row: int) -> Sample:
-        table, count = self.tokenizer.token_bytes, int(batch.counts[row])
-        generated = b"".join(table[i] for i in batch.generated[row, :count].tolist())
+        count = int(batch.counts[row])
+        ids = batch.generated[row, :count].tolist()
+        generated = b"".join(self.tokenizer.after_prompt(n, not prompt and not i) for i, n in enumerate(ids))
         text = prompt + _text_decoder().decode(generated)
         return Sample(prompt=prompt, text=text, new_tokens=count, finished=bool(batch.finished[row]))
 

@@ -62,7 +62,11 @@ def attention_patterns(model: GPT, tokens: Tensor, layer: int | str = "*") -> Te
 
 
 def measure_heads(
-    model: GPT, sequences: Sequence[np.ndarray], names: Sequence[set[int]], seed: int = 0
+    model: GPT,
+    sequences: Sequence[np.ndarray],
+    names: Sequence[set[int]],
+    seed: int = 0,
+    vocab_size: int | None = None,
 ) -> tuple[list[Head], dict[str, float]]:
     """Measure every head on these sequences; also returns each role's share under uniform attention.
 
@@ -72,7 +76,7 @@ def measure_heads(
     """
     measured, chance = _shares_on_stories(model, sequences, names)
     if model.config.context_length >= 5:
-        tokens, length = repeated_tokens(model.config, seed)
+        tokens, length = repeated_tokens(model.config, seed, vocab_size=vocab_size)
         measured |= repeat_scores(attention_patterns(model, tokens), length)
         chance |= repeat_scores(_uniform(tokens.shape[1])[None, None, None], length)
     shape = model.config.n_layers, model.config.n_heads
@@ -90,11 +94,14 @@ def measure_heads(
     return heads, {role: float(share) for role, share in chance.items()}
 
 
-def repeated_tokens(config: ModelConfig, seed: int, rows: int = 4) -> tuple[Tensor, int]:
-    """Rows of a first token, n random tokens, and the same n tokens again; and n."""
+def repeated_tokens(config: ModelConfig, seed: int, rows: int = 4, vocab_size: int | None = None) -> tuple[Tensor, int]:
+    """Rows of a first token, n random tokens, and the same n tokens again; and n.
+
+    vocab_size: the tokenizer's, where the model has more ids.
+    """
     length = min(REPEATED, (config.context_length - 1) // 2)
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(config.vocab_size, (rows, 1 + length), generator=generator)
+    drawn = torch.randint(vocab_size or config.vocab_size, (rows, 1 + length), generator=generator)
     return torch.cat((drawn, drawn[:, 1:]), 1), length
 
 

@@ -130,19 +130,19 @@ class Inspector:
     def sequences(self, max_tokens: int, flops: float, passes: float = 1.0) -> list[np.ndarray]:
         """Sequences with `max_tokens` predictions, or fewer if `passes` forward passes over them exceed the FLOPs."""
         affordable = max(256.0, flops / (passes * forward_flops(self.model.config)))
-        eos_id, context = self.tokenizer.eos_id, self.model.config.context_length
-        return select_sequences(self.stories, eos_id, context, min(max_tokens, affordable))
+        separator, context = self.tokenizer.separator, self.model.config.context_length
+        return select_sequences(self.stories, separator, context, min(max_tokens, affordable))
 
     def story(self) -> np.ndarray:
         """The sequence that is shown token by token. Raises UserError if the text is empty."""
-        eos_id, context = self.tokenizer.eos_id, self.model.config.context_length
+        separator, context = self.tokenizer.separator, self.model.config.context_length
         if self.text is not None:
             tokens = self.tokenizer.encode(self.text)
             if not tokens:
                 raise UserError("--text is empty; it is the story to inspect")
-            return make_sequence(tokens, eos_id, context)
+            return make_sequence(tokens, separator, context)
         fitting = (story for story in self.stories if len(story) in STORY_TOKENS and len(story) <= context)
-        return make_sequence(next(fitting, self.stories[0]), eos_id, context)
+        return make_sequence(next(fitting, self.stories[0]), separator, context)
 
     def patterns(self) -> tuple[np.ndarray, np.ndarray]:
         """The story's tokens (T,), and the attention patterns of every head on them (L, H, T, T)."""
@@ -155,7 +155,7 @@ class Inspector:
         """What each head does on the stories, and what uniform attention would do."""
         sequences = self.sequences(6_000, 2e11)
         names = [find_names(tokens, self.tokenizer.token_bytes) for tokens in sequences]
-        return measure_heads(self.model, sequences, names)
+        return measure_heads(self.model, sequences, names, vocab_size=self.tokenizer.vocab_size)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Matrix products in the run's own precision."""
@@ -179,7 +179,7 @@ def inspect_predictions(inspector: Inspector, other: Inspector | None) -> Predic
     if other is not None:
         context = other.model.config.context_length
         texts = [inspector.tokenizer.decode(tokens) for tokens in sequences]
-        same = [make_sequence(t, other.tokenizer.eos_id, context) for t in other.tokenizer.encode_batch(texts)]
+        same = [make_sequence(t, other.tokenizer.separator, context) for t in other.tokenizer.encode_batch(texts)]
         name, other_name = labels(inspector.inspected, other.inspected)
         models = {name: stats, other_name: prediction_stats(other.model, same)}
         theirs = predict_tokens(other.model, other.story())

@@ -15,18 +15,21 @@ BATCH_TOKENS = 4096
 """Largest number of positions in a batch, padding included."""
 
 
-def make_sequence(story: Sequence[int] | np.ndarray, eos_id: int, context_length: int) -> np.ndarray:
-    """End of text, story, end of text, cut to context_length + 1 tokens (so context_length predictions): int64."""
-    return np.concatenate(([eos_id], story, [eos_id])).astype(np.int64)[: context_length + 1]
+def make_sequence(story: Sequence[int] | np.ndarray, separator: int | Sequence[int], context_length: int) -> np.ndarray:
+    """Separator, story, separator (of two tokens, the begin before it and the end after it), cut to context_length + 1
+    tokens (so context_length predictions): int64.
+    """
+    ends = np.atleast_1d(separator)
+    return np.concatenate((ends[-1:], story, ends[:1])).astype(np.int64)[: context_length + 1]
 
 
 def select_sequences(
-    stories: Sequence[np.ndarray], eos_id: int, context_length: int, max_tokens: float
+    stories: Sequence[np.ndarray], separator: int | Sequence[int], context_length: int, max_tokens: float
 ) -> list[np.ndarray]:
     """Sequences of the first stories, until they hold `max_tokens` predictions; at least one sequence."""
     sequences, tokens = [], 0
     for story in stories:
-        sequences.append(make_sequence(story, eos_id, context_length))
+        sequences.append(make_sequence(story, separator, context_length))
         tokens += len(sequences[-1]) - 1
         if tokens >= max_tokens:
             break
@@ -50,6 +53,10 @@ def display_token(tokenizer: Tokenizer, token: int) -> str:
     """A token's text for a reader, with invisible characters spelled out."""
     if token == tokenizer.eos_id:
         return "⟨end⟩"
+    if token == tokenizer.begin_id:
+        return "⟨begin⟩"
+    if token >= tokenizer.vocab_size:  # a model may have more ids than its tokenizer
+        return f"⟨id {token}⟩"
     text = tokenizer.decode([token]).replace("\n", "⏎")
     return "".join(char if char.isprintable() else f"⟨{ord(char):02X}⟩" for char in text)
 

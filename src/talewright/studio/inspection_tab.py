@@ -69,7 +69,7 @@ def inspect_story(loaded: LoadedModel, story: Generation, head: str) -> StoryIns
     """Inspect the newest tokens of the story, as many as the context holds."""
     model, tokenizer, config = loaded.model, loaded.tokenizer, loaded.model.config
     end = [tokenizer.eos_id] if story.finished else []
-    whole = np.array([tokenizer.eos_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
+    whole = np.array([tokenizer.begin_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
     tokens = whole[-(config.context_length + 1) :]
     texts = [display_token(tokenizer, int(token)) for token in tokens]
     heads = [f"Layer {layer}, head {number}" for layer in range(config.n_layers) for number in range(config.n_heads)]

@@ -118,18 +118,19 @@ class _GenerationSlot:
         if generation.prompt_tokens is None:
             generation.prompt_tokens = tokenizer.encode(generation.prompt)
         tokens, generation.tokens = generation.tokens, []
-        self._decoder, self._token_bytes = codecs.getincrementaldecoder("utf-8")("replace"), tokenizer.token_bytes
+        self._decoder, self._tokenizer = codecs.getincrementaldecoder("utf-8")("replace"), tokenizer
         generation.choice, generation.label, generation.state = loaded.choice, loaded.label, "generating"
         for token in tokens:
-            if token == tokenizer.eos_id:  # the user chose that the story ends here
+            if token in tokenizer.ends:  # the user chose that the story ends here
                 generation.finished = True
                 return self._finish()
             self._append(token)
         self.stream = token_stream(generation, loaded)
 
     def _append(self, token: int) -> None:
+        first = not self.generation.prompt_tokens and not self.generation.tokens
         self.generation.tokens.append(token)
-        self.generation.continuation += self._decoder.decode(self._token_bytes[token])
+        self.generation.continuation += self._decoder.decode(self._tokenizer.after_prompt(token, first))
 
     def _finish(self) -> None:
         if self.stream is not None:

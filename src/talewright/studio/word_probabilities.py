@@ -44,12 +44,12 @@ def word_probabilities(loaded: LoadedModel, prompt: Sequence[int], tokens: Seque
     if not tokens:
         return []
     tokenizer = loaded.tokenizer
-    before = [tokenizer.eos_id, *prompt][-loaded.model.config.context_length :]
+    before = [tokenizer.begin_id, *prompt][-loaded.model.config.context_length :]
     predictions = predict_long(loaded.model, np.array([*before, *tokens], dtype=np.int64))
     first = len(before) - 1  # the prediction of the first generated token
     decoder, words, start, text, probability = codecs.getincrementaldecoder("utf-8")("replace"), [], 0, "", 1.0
     for number, token in enumerate(tokens):
-        text += decoder.decode(tokenizer.token_bytes[token])
+        text += decoder.decode(tokenizer.after_prompt(token, first=not prompt and number == 0))
         probability *= float(np.exp(-predictions.losses[first + number]))
         if text:
             alternatives = _alternatives(loaded, predictions, first + start)
@@ -76,9 +76,9 @@ def _alternatives(loaded: LoadedModel, predictions: TokenPredictions, position: 
     found, tokenizer = [], loaded.tokenizer
     top = zip(predictions.top_tokens[position], predictions.top_probabilities[position], strict=True)
     for token, probability in top:
-        if token >= tokenizer.vocab_size:  # a model may have more ids than its tokenizer; they are never generated
+        if token >= tokenizer.vocab_size or token in tokenizer.unused:  # ids that are never generated
             continue
-        text = "" if token == tokenizer.eos_id else tokenizer.token_bytes[token].decode("utf-8", "replace")
+        text = "" if token in tokenizer.ends else tokenizer.token_bytes[token].decode("utf-8", "replace")
         if "�" not in text:
             found.append(Alternative(token=int(token), text=text, probability=float(probability)))
     return found

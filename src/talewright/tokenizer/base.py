@@ -18,10 +18,14 @@ from tokenizers.models import BPE
 from talewright.config import EOT
 from talewright.errors import UserError
 from talewright.files import write_text_atomic
+from talewright.tokenizer.ends import begin_and_ends
 from talewright.tokenizer.fallback import bytes_of_piece, fallback_token
+from talewright.tokenizer.parts import GPT2_SPLITTING, adds_space, check_parts, is_bytewise, splitting
 from talewright.tokenizer.pieces import LONGEST, pieces
 
 FILE = "tokenizer.json"
+FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", FILE)
+"""What `save` writes."""
 
 
 def _byte_letters() -> list[str]:
@@ -33,10 +37,6 @@ def _byte_letters() -> list[str]:
 
 BYTE_LETTERS = _byte_letters()
 _BYTE_OF = {letter: byte for byte, letter in enumerate(BYTE_LETTERS)}
-
-# What some tokenizers lose: control characters, a missing or doubled space, line ends, composed and decomposed letters,
-# ligatures and wide letters that a normalizer folds, case, characters of four bytes.
-_PROBE = f"a  b \r\n\t\u00a0\x00\x7f e\u0301\u00e9 \ufb01\uff21 \u0130\ufeff {EOT} \u4f60\U0001f600\u200d .  "
 
 
 class Merges(NamedTuple):
@@ -58,7 +58,9 @@ class Tokenizer:
     def __init__(self, tokenizer_json: str) -> None:
         """From the text of a tokenizer.json. Raises UserError if that is not a lossless byte-level BPE."""
         _encode_in_threads()
-        self._json = _canonical(tokenizer_json)
+        data = parsed(tokenizer_json)
+        check_parts(data)
+        self._json = json.dumps(data, sort_keys=True, ensure_ascii=False)
         try:
             self._backend = tokenizers.Tokenizer.from_str(self._json)
         except Exception as error:  # the library raises Exception itself
@@ -66,16 +68,23 @@ class Tokenizer:
         # Otherwise the spelling of the end of text in a story would end it. The file does not store this setting.
         self._backend.encode_special_tokens = True
         self.eos_id: int = _eos_id(self._backend)
-        self.token_bytes: list[bytes] = _bytes_of_tokens(self._backend)
-        """Bytes of each id; b"" for the end of text."""
+        special = {token.content: n for n, token in self._backend.get_added_tokens_decoder().items() if token.special}
+        _refuse_spelled(self._backend, special)
+        self.begin_id, self.ends = begin_and_ends(data, self.eos_id, special)
+        """The id before a text, and all ids at which a generated text ends: the end of text, unless a foreign tokenizer
+        has a begin of its own, which then also ends the text before it.
+        """
+        self.token_bytes: list[bytes] = _bytes_of_tokens(self._backend, data)
+        """Bytes of each id; b"" for the end of text, other special tokens and unused ids."""
         self.vocab_size: int = len(self.token_bytes)
         """Number of ids, with the end of text."""
+        self.unused: list[int] = sorted({*range(self.vocab_size)}.difference(self._backend.get_vocab().values()))
+        """Ids below vocab_size that are no token; none of ours has any."""
+        self.splitting = splitting(data)
+        """What decides where a text is split, except vocabulary and merges: equal if these parts are the same."""
         self._table = dict(enumerate(self.token_bytes))
-        first = self._backend.encode("a", add_special_tokens=False).ids[:1]
-        # Llama's tokenizer adds a space before each text, also before one that begins with a space:
-        self._adds_space = fallback_token(0) in self._backend.get_vocab() and self._table[first[0]].startswith(b" ")
-        if self.decode(self.encode(_PROBE)) != _PROBE:
-            raise UserError("the tokenizer is not a lossless byte-level BPE: it changes text")
+        self.adds_space: bool = adds_space(data)
+        """Whether it puts a space before each text, as Llama's does."""
 
     @classmethod
     def from_merges(cls, bpe: Merges) -> Tokenizer:
@@ -99,6 +108,10 @@ class Tokenizer:
         if not path.exists():
             raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one")
         text = read_text(path)
+        if EOT not in text:  # another program's
+            from talewright.tokenizer.foreign import read_foreign
+
+            return read_foreign(Path(folder))
         try:
             return cls(text)
         except UserError as error:
@@ -120,13 +133,28 @@ class Tokenizer:
         return {
             "vocab.json": json.dumps(bpe.vocab, ensure_ascii=False),
             "merges.txt": "\n".join(lines) + "\n",
-            "tokenizer_config.json": json.dumps(_TRANSFORMERS_CONFIG, indent=2) + "\n",
+            "tokenizer_config.json": json.dumps(_TRANSFORMERS_CONFIG | {"bos_token": self.begin}, indent=2) + "\n",
             FILE: self._json,
         }
 
     def merges(self) -> Merges:
         """The vocabulary and merges, as vocab.json and merges.txt hold them."""
         return merges_of_json(json.loads(self._json))
+
+    @property
+    def splits_as_gpt2(self) -> bool:
+        """Whether it cuts a text into GPT-2's words: then the ids of a text are those of its words."""
+        return self.splitting == GPT2_SPLITTING
+
+    @property
+    def begin(self) -> str:
+        """The name of the token before a text."""
+        return self._backend.id_to_token(self.begin_id) or EOT
+
+    @property
+    def separator(self) -> list[int]:
+        """The ids between two texts: the end of one, and the begin of the next if that is another token."""
+        return [self.eos_id] if self.begin_id == self.eos_id else [self.eos_id, self.begin_id]
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
@@ -147,9 +175,10 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, on all cores. Raises UserError as `encode` does.
 
-        A text of more than 65,536 characters is encoded in pieces, cut between words, to bound the memory.
+        A text of more than 65,536 characters is encoded in pieces, cut between words, to bound the memory, if the words
+        are GPT-2's.
         """
-        if any(len(text) > LONGEST for text in texts) and not self._adds_space:  # before each piece
+        if self.splits_as_gpt2 and any(len(text) > LONGEST for text in texts):
             return [[number for piece in pieces(text) for number in self.encode(piece)] for text in texts]
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
@@ -170,7 +199,15 @@ class Tokenizer:
         except KeyError as error:
             last = self.vocab_size - 1
             raise UserError(f"{error.args[0]} is not an id of this tokenizer; its ids are 0 to {last}") from None
-        return (whole[1:] if self._adds_space and whole[:1] == b" " else whole).decode("utf-8", errors="replace")
+        return self.without_added_space(whole).decode("utf-8", errors="replace")
+
+    def without_added_space(self, start: bytes) -> bytes:
+        """The bytes that a text begins with, without the space that the tokenizer adds."""
+        return start[1:] if self.adds_space and start[:1] == b" " else start
+
+    def after_prompt(self, token: int, first: bool) -> bytes:
+        """The bytes that a generated token adds; `first`: to an empty text, where a space that is added is left out."""
+        return self.without_added_space(self.token_bytes[token]) if first else self.token_bytes[token]
 
     def decode_batch(self, batch: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
         """Text of each sequence of ids."""
@@ -222,15 +259,23 @@ _TRANSFORMERS_CONFIG = {
 }
 
 
-def _canonical(tokenizer_json: str) -> str:
-    """The same JSON with sorted keys, and without the truncation and padding that a foreign file may set."""
+def _refuse_spelled(backend: tokenizers.Tokenizer, special: dict[str, int]) -> None:
+    """Raise UserError, naming it, if a text can contain a special token: one that is made by merges, or is a word."""
+    encodings = backend.encode_batch_fast([*special], add_special_tokens=False)
+    for (name, number), encoding in zip(special.items(), encodings, strict=True):
+        if number in encoding.ids:
+            raise UserError(f"the tokenizer's special token {name!r} is also made of text, which would be lost")
+
+
+def parsed(tokenizer_json: str) -> dict[str, Any]:
+    """The parsed JSON, without the truncation and padding that a foreign file may set."""
     try:
         data = json.loads(tokenizer_json)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the tokenizer is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise UserError("the tokenizer is not valid: its JSON is not an object")
-    return json.dumps(data | {"truncation": None, "padding": None}, sort_keys=True, ensure_ascii=False)
+    return data | {"truncation": None, "padding": None}
 
 
 def _eos_id(backend: tokenizers.Tokenizer) -> int:
@@ -240,12 +285,12 @@ def _eos_id(backend: tokenizers.Tokenizer) -> int:
     raise UserError(f"the tokenizer has no special token {EOT}")
 
 
-def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
+def _bytes_of_tokens(backend: tokenizers.Tokenizer, data: dict[str, Any]) -> list[bytes]:
     """Bytes of each id; b"" for special tokens and unused ids."""
-    ids = backend.get_vocab()
-    byte_fallback = fallback_token(0) in ids
-    missing = [f"0x{byte:02X}" for byte, letter in enumerate(BYTE_LETTERS) if letter not in ids]
-    if missing and not byte_fallback:
+    ids, bytewise = backend.get_vocab(), is_bytewise(data)
+    single = BYTE_LETTERS if bytewise else [fallback_token(byte) for byte in range(256)]
+    missing = [f"0x{byte:02X}" for byte, letter in enumerate(single) if letter not in ids]
+    if missing:
         raise UserError(f"the tokenizer has no token for the byte {missing[0]}; a byte-level BPE has all 256")
     largest = max(ids.values())
     if len(set(ids.values())) < len(ids):
@@ -254,9 +299,18 @@ def _bytes_of_tokens(backend: tokenizers.Tokenizer) -> list[bytes]:
         raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {largest:,}")
     table = [b""] * (largest + 1)
     for token, token_id in backend.get_vocab(with_added_tokens=False).items():
-        table[token_id] = bytes_of_piece(token) if byte_fallback else bytes(_BYTE_OF.get(letter, 0) for letter in token)
+        table[token_id] = bytes(_BYTE_OF.get(letter, 0) for letter in token) if bytewise else bytes_of_piece(token)
     for token_id, token in backend.get_added_tokens_decoder().items():
-        table[token_id] = b"" if token.special else token.content.encode("utf-8")
+        content = token.content.encode("utf-8")
+        if table[token_id] not in (b"", content) and not token.special:
+            raise UserError(f"the tokenizer's added token {token.content!r} is also its token of other bytes")
+        table[token_id] = b"" if token.special else content
+    for token in data.get("added_tokens") or []:  # the library numbers those anew that do not follow the vocabulary
+        if ids.get(token["content"]) != token["id"]:
+            raise UserError(
+                f"the tokenizer gives its added token {token['content']!r} the id {token['id']}, where the tokenizers "
+                f"library has {ids.get(token['content'])}; it must be the same"
+            )
     return table
 
 

@@ -38,7 +38,8 @@ def count(tokenizer: Tokenizer, stories: Iterable[str]) -> TokenCounts:
     by_id, n_stories, words = np.zeros(tokenizer.vocab_size, dtype=np.int64), 0, 0
     for group in group_texts(stories, _GROUP_CHARS):
         n_stories += len(group)
-        for some in group_texts(chain.from_iterable(map(pieces, group)), _GROUP_CHARS):
+        parts = chain.from_iterable(map(pieces, group)) if tokenizer.splits_as_gpt2 else group
+        for some in group_texts(parts, _GROUP_CHARS):
             words += sum(len(piece.split()) for piece in some)
             ids = np.fromiter(chain.from_iterable(tokenizer.encode_batch(some)), dtype=np.int64)
             by_id += np.bincount(ids, minlength=tokenizer.vocab_size)

@@ -32,7 +32,7 @@ CHECKPOINT_SECONDS = 600.0
 class Callbacks:
     """What training needs from packages that it must not import."""
 
-    evaluate: Callable[[GPT, list[np.ndarray], np.ndarray, int], Score]
+    evaluate: Callable[[GPT, list[np.ndarray], np.ndarray, list[int]], Score]
     """Scores a model on stories: their token ids, their UTF-8 sizes, the end-of-text id."""
     generate: Callable[[GPT, Tokenizer, str, int], str]
     """Generates a sample from a prompt, with a seed."""
@@ -100,7 +100,7 @@ class Hooks:
         trainer = self.trainer
 
         def evaluate(stories: list[np.ndarray], sizes: np.ndarray) -> Score:
-            return self.callbacks.evaluate(trainer.evaluated_model, stories, sizes, self.tokenizer.eos_id)
+            return self.callbacks.evaluate(trainer.evaluated_model, stories, sizes, self.tokenizer.separator)
 
         with trainer.fabric.autocast():
             return score_in_parts(evaluate, self.stories, self.sizes, trainer.distributed)

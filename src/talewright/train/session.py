@@ -156,6 +156,15 @@ def _check_and_lock(
 
 def _create(path: Path, recipe: Recipe, corpus: Corpus, teacher: Teacher | None) -> None:
     create_run(path, recipe, corpus, teacher and teacher.source)
+    filled, size = corpus.tokenizer.vocab_size, recipe.model.vocab_size
+    if filled < size and recipe.tokenizer.kind in ("bpe", "gpt2-top"):
+        logger.info(
+            "The stories have too few words for a vocabulary of %s: the tokenizer has %s tokens, and the model never "
+            "generates the other ids. A smaller model without them: --model.vocab-size %s",
+            f"{size:,}",
+            f"{filled:,}",
+            filled,
+        )
 
 
 def _replace_recipe(run: RunFolder, own: Recipe) -> None:

@@ -63,7 +63,8 @@ def open_corpus(recipe: Recipe) -> Corpus:
 def _open_prepared(folder: Path, tokenizer: TokenizerConfig, vocab_size: int) -> Corpus:
     corpus = Corpus.open(folder)
     there: dict[str, Any] = corpus.manifest["request"]["tokenizer"]
-    if there.get("kind") != tokenizer.kind or there.get("vocab_size", vocab_size) != vocab_size:
+    sizes = (there.get("vocab_size", vocab_size), corpus.tokenizer.vocab_size)  # as asked for, and as it became
+    if there.get("kind") != tokenizer.kind or vocab_size not in sizes:
         size = f" of {there['vocab_size']}" if "vocab_size" in there else ""
         raise UserError(
             f"{folder} has tokenizer.kind {there.get('kind')}{size}, but the recipe has {tokenizer.kind} of "

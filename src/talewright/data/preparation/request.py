@@ -38,7 +38,10 @@ class PreparationRequest:
             data[name] = getattr(self.data, name)
         tokenizer: dict[str, Any] = {"kind": self.tokenizer.kind}
         if self.tokenizer.kind == "saved":  # the same in whatever folder it is
-            tokenizer["fingerprint"] = Tokenizer.load(expand_home(self.tokenizer.source)).fingerprint
+            saved = Tokenizer.load(expand_home(self.tokenizer.source))
+            tokenizer["fingerprint"] = saved.fingerprint
+            if not saved.splits_as_gpt2:  # earlier versions may have prepared these stories with wrong ids
+                tokenizer["words"] = "its own"
         elif self.tokenizer.kind != "bpe":
             path = Path(self.tokenizer.source)
             tokenizer["source"] = str(path.resolve()) if path.is_dir() else self.tokenizer.source

@@ -24,16 +24,15 @@ MAX_CACHED_WORDS, MAX_CACHED_LETTERS = 1 << 18, 1 << 22  # about 50 MB
 # typographic punctuation.
 _WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII)
 _OTHER = re.compile("[^\x00-\x7f“”‘’–—…]")
-_PROBE = "It's  what they'LL\tsay: “No—1,234 (x)!”\n\n\x00\x1c\x0b end… "
 
 
 class TokenizedStories(NamedTuple):
     """The ids of some stories."""
 
     ids: np.ndarray
-    """One story after another, each with its end of text, in the smallest dtype that holds the vocabulary."""
+    """One story after another, each with the separator after it, in the smallest dtype that holds the vocabulary."""
     lengths: np.ndarray
-    """Ids of each story with its end of text: (n,) int64."""
+    """Ids of each story with the separator: (n,) int64."""
 
 
 def tokenize_stories(tokenizer: Tokenizer, stories: Iterable[str]) -> Iterator[TokenizedStories]:
@@ -48,26 +47,27 @@ class _CachedEncoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._dtype = token_dtype(tokenizer.vocab_size)
-        self._eos = self._as_bytes([tokenizer.eos_id])
+        self._separator = self._as_bytes(tokenizer.separator)
         self._cache: dict[str, bytes] = {}
         self._cached_letters = 0
         # A tokenizer that cuts words in another way than GPT-2 is left to the library.
-        self._by_words = self._look_up([_PROBE])[0] == self._as_bytes(tokenizer.encode(_PROBE))
+        self._by_words = tokenizer.splits_as_gpt2
 
     def encode(self, stories: Sequence[str]) -> TokenizedStories:
         plain = [self._by_words and (story.isascii() or not _OTHER.search(story)) for story in stories]
         looked_up = iter(self._look_up([story for story, is_plain in zip(stories, plain, strict=True) if is_plain]))
         merged = iter(self._merge([story for story, is_plain in zip(stories, plain, strict=True) if not is_plain]))
         ids = [next(looked_up) if is_plain else next(merged) for is_plain in plain]
-        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)) // self._dtype.itemsize + 1
-        return TokenizedStories(np.frombuffer(self._eos.join((*ids, b"")), self._dtype), lengths)
+        sizes = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)) + len(self._separator)
+        ids = np.frombuffer(self._separator.join((*ids, b"")), self._dtype)
+        return TokenizedStories(ids, sizes // self._dtype.itemsize)
 
     def _as_bytes(self, ids: Sequence[int]) -> bytes:
         return np.array(ids, dtype=self._dtype).tobytes()
 
     def _merge(self, stories: list[str]) -> list[bytes]:
         """Ids of stories from the library."""
-        if sum(map(len, stories)) <= BATCH:
+        if sum(map(len, stories)) <= BATCH or not self._by_words:
             return [self._as_bytes(ids) for ids in self._tokenizer.encode_batch(stories)]
         return [b"".join(self._as_bytes(self._tokenizer.encode(piece)) for piece in _cut(story)) for story in stories]
 

@@ -97,7 +97,7 @@ def encode_question(question: Question, tokenizer: Tokenizer, context_length: in
     Raises UnavailableError if the model's context would not hold a choice.
     """
     texts = [question.context, *(question.context + choice for choice in question.choices)]
-    context, *wholes = ([tokenizer.eos_id, *ids] for ids in tokenizer.encode_batch(texts))
+    context, *wholes = ([tokenizer.begin_id, *ids] for ids in tokenizer.encode_batch(texts))
     common = _common_prefix(context, *wholes)
     dropped = max(0, max(map(len, wholes)) - 1 - context_length)
     if dropped >= common:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
-from typing import Any
 
-from talewright.config import EOT
 from talewright.errors import UserError
-from talewright.export.vocabulary import same_tokens
-from talewright.files import expand_home, read_json
+from talewright.files import expand_home
 from talewright.tokenizer import Tokenizer
-from talewright.tokenizer.base import merges_of_json
+from talewright.tokenizer.base import FILE
+from talewright.tokenizer.foreign import left_out, read_foreign
 from talewright.tokenizer.gpt2 import load_gpt2
+
+logger = logging.getLogger(__name__)
 
 GPT2_SIZE = 50257
 
@@ -21,13 +21,15 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     """The tokenizer of the model in `folder`: that of `other` if it is named; otherwise its own; otherwise GPT-2's, if
     the vocabulary has its size.
 
-    Raises UserError if there is none, or if it has more ids than the model.
+    Special tokens beyond the model's rows are left out, with a warning. Raises UserError if there is no tokenizer, or
+    if it has more ids than the model.
     """
     if other is not None:
         named = expand_home(other)
-        tokenizer = _from_folder(named) if named.is_dir() else Tokenizer.from_merges(load_gpt2(other))
+        is_folder = named.is_dir()
+        tokenizer = _from_folder(named, vocab_size) if is_folder else Tokenizer.from_merges(load_gpt2(other))
     else:
-        tokenizer = _from_folder(folder)
+        tokenizer = _from_folder(folder, vocab_size)
         if tokenizer is None and vocab_size == GPT2_SIZE:
             tokenizer = Tokenizer.from_merges(load_gpt2("openai-community/gpt2"))
     if tokenizer is None:
@@ -43,48 +45,12 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     return tokenizer
 
 
-def _from_folder(folder: Path) -> Tokenizer | None:
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        try:
-            return _from_json(json.loads(path.read_text(encoding="utf-8")), _end_of_text_names(folder))
-        except (ValueError, RecursionError) as error:  # UserError is a ValueError
-            raise UserError(f"{path}: {error}") from None
+def _from_folder(folder: Path, rows: int) -> Tokenizer | None:
+    if (folder / FILE).is_file():
+        tokenizer = read_foreign(folder, rows)
+        if beyond := left_out(folder, rows):
+            logger.warning("left out of the tokenizer, because the model has no row for it: %s", ", ".join(beyond))
+        return tokenizer
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         return Tokenizer.from_merges(load_gpt2(str(folder)))
     return None
-
-
-def _from_json(values: Any, end_names: list[str]) -> Tokenizer:
-    if not isinstance(values, dict):
-        raise UserError("it is not a tokenizer: its JSON is not an object")
-    values = {**values, "post_processor": None}  # our engine puts the end of text around a text
-    special = {token.get("content") for token in values.get("added_tokens") or [] if isinstance(token, dict)}
-    names = [name for name in end_names if name in special]
-    if EOT not in special and names:
-        values = _rename_end_of_text(values, names[0])
-    tokenizer = Tokenizer(json.dumps(values, ensure_ascii=False))
-    try:
-        plain = Tokenizer.from_merges(merges_of_json(values))
-    except UserError:  # it is of another kind than GPT-2's
-        return tokenizer
-    return plain if same_tokens(plain, tokenizer) else tokenizer
-
-
-def _rename_end_of_text(values: dict[str, Any], old: str) -> dict[str, Any]:
-    """Give the end of text the name that it has here; its id stays."""
-    tokens = [{**each, "content": EOT} if each.get("content") == old else each for each in values["added_tokens"]]
-    model = dict(values["model"])
-    model["vocab"] = {EOT if token == old else token: number for token, number in model["vocab"].items()}
-    return {**values, "added_tokens": tokens, "model": model}
-
-
-def _end_of_text_names(folder: Path) -> list[str]:
-    """What tokenizer_config.json calls the token between texts: first the one that begins a text, as in Llama's
-    stories, then the one that ends it.
-    """
-    values = read_json(folder / "tokenizer_config.json")
-    if not isinstance(values, dict):
-        return []
-    tokens = [values.get("bos_token"), values.get("eos_token")]
-    return [str(token.get("content") if isinstance(token, dict) else token) for token in tokens if token]

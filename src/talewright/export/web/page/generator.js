@@ -57,13 +57,14 @@ function row(numbers) {
 
 export class Story {
   /** prompt: its ids; seed: an integer from 0 up. */
-  constructor(prompt, seed, { context, end }) {
+  constructor(prompt, seed, { context, begin, ends, unused }) {
     this.context = context;
-    this.end = end;
-    this.ids = [end, ...prompt].slice(-context);
+    this.ends = ends;
+    this.unused = unused;
+    this.ids = [begin, ...prompt].slice(-context);
     this.cut = prompt.length + 1 > context; // the prompt is longer than the context
     this.seen = new Set(this.ids);
-    this.seen.delete(end); // it is not part of the story
+    for (const end of ends) this.seen.delete(end); // they are not part of the story
     this.uniforms = new Uniforms(seed);
     this.count = 0;
     this.finished = false;
@@ -91,9 +92,10 @@ export class Story {
     const unread = this.ids.slice(this.start + this.held);
     const { logits, past } = await model.read(unread, this.past, this.held);
     [this.past, this.held] = [past, this.held + unread.length];
+    for (const id of this.unused) logits[id] = -Infinity;
     const id = choose(logits, settings, this.seen, this.uniforms.at(this.count));
     this.count += 1;
-    this.finished = id === this.end;
+    this.finished = this.ends.includes(id);
     if (this.finished) return null;
     this.ids.push(id);
     this.seen.add(id);
