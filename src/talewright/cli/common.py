@@ -77,16 +77,19 @@ class SourceOptions:
 class DataOptions(FileOptions, SourceOptions):  # a dataclass lists the fields of its last base first
     """Options for the stories, each short for a setting of the recipe."""
 
+    def settings(self) -> dict[str, str]:
+        """These options as recipe settings."""
+        values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
+        # as JSON, so that a text stays a text, whatever YAML would read in it
+        return {
+            f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
+        }
+
     def added_to(self, overrides: Overrides) -> dict[str, str]:
         """The overrides with these options. The recipe's limit and format are for its own source, so `data` removes
         them.
         """
-        values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
-        # as JSON, so that a text stays a text, whatever YAML would read in it
-        given = {
-            f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
-        }
-        return {**(NEW_SOURCE if self.data is not None else {}), **overrides, **given}
+        return {**(NEW_SOURCE if self.data is not None else {}), **overrides, **self.settings()}
 
 
 def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:

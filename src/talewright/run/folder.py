@@ -116,6 +116,11 @@ class RunFolder:
         metadata = read_json(self.path / METADATA)
         return metadata if isinstance(metadata, dict) else {}
 
+    @property
+    def imported(self) -> bool:
+        """Whether its model was trained elsewhere: it has a checkpoint, and neither a log nor data.json."""
+        return bool(self.steps) and not any((self.path / name).exists() for name in ("log.jsonl", METADATA))
+
     def history(self) -> History:
         """The metrics of its log; empty if it has none."""
         return read_history(self.path)

@@ -75,6 +75,14 @@ def whole_checkpoint(run: Path, which: str) -> Path:
     return whole[-1]
 
 
+def newest_state(run: Path) -> TrainState | None:
+    """How far the run has come by its newest checkpoint that says so; None without one. Changes nothing."""
+    for step in reversed(steps(run)):
+        with suppress(UserError):
+            return read_state(checkpoint_folder(run, step))
+    return None
+
+
 def recover(run: Path) -> Path | None:
     """The newest whole checkpoint, from which a stopped run continues; None if there is none yet.
 
