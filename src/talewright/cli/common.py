@@ -19,7 +19,7 @@ from tyro.conf import Positional, arg
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
-from talewright.files import shell_word
+from talewright.files import json_text, shell_word
 from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
@@ -195,4 +195,4 @@ def read_prompts(path: str) -> list[str]:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json_text(value, indent=2, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ class Hooks:
                 self.metrics.log_activity("generating a sample ...")
                 text = self.sample(prompt)
         state.evaluated, state.evaluated_seconds = state.step, state.seconds
-        if state.step and (state.best_loss is None or score.loss < state.best_loss):
+        better = math.isfinite(score.loss) and (state.best_loss is None or score.loss < state.best_loss)
+        if state.step and better:
             state.waited, state.best_loss, state.best_step = 0, score.loss, state.step
         elif state.step:
             state.waited += 1
