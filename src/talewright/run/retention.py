@@ -76,11 +76,9 @@ def whole_checkpoint(run: Path, which: str) -> Path:
 
 
 def newest_state(run: Path) -> TrainState | None:
-    """How far the run has come by its newest checkpoint that says so; None without one. Changes nothing."""
-    for step in reversed(steps(run)):
-        with suppress(UserError):
-            return read_state(checkpoint_folder(run, step))
-    return None
+    """How far the run has come by its newest whole checkpoint; None without one. Changes nothing."""
+    folders = (checkpoint_folder(run, step) for step in reversed(steps(run)))
+    return next((read_state(folder) for folder in folders if check(folder) is None), None)
 
 
 def recover(run: Path) -> Path | None:
