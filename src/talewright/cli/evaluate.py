@@ -71,4 +71,8 @@ def evaluate(
         ]
         print(to_json(answers[0] if len(answers) == 1 else answers))
     else:
-        print(side_by_side([described(Path(run), own) for run, own in zip(runs, results, strict=True)], each, terminal_width()))
+        print(
+            side_by_side(
+                [described(Path(run), own) for run, own in zip(runs, results, strict=True)], each, terminal_width()
+            )
+        )
