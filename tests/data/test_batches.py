@@ -149,12 +149,9 @@ def test_a_batch_takes_well_under_a_millisecond(small: Corpus):
     assert sorted(took)[len(took) // 2] < 5e-4
 
 
-@given(st.lists(lengths, min_size=1, max_size=12), st.integers(1, 40), st.integers(1, 400), st.integers(0, 3))
-def test_so_many_samples_hold_so_many_real_tokens_and_one_fewer_do_not(sizes, length, tokens, seed):
+@given(length=lengths, tokens=st.integers(1, 20_000), seed=st.integers(0, 3))
+def test_so_many_samples_hold_so_many_real_tokens_and_one_fewer_do_not(small, length, tokens, seed):
     for layout in ("packed", "aligned", "rows"):
-        split = stream(sizes)
-        if layout == "packed" and split.n_tokens <= length:
-            continue
-        batches = Batches(split, context_length=length, layout=layout, stride=None, seed=seed)
+        batches = Batches(small.split("valid"), context_length=length, layout=layout, stride=None, seed=seed)
         count = batches.samples_with(tokens)
         assert batches.count_tokens(0, count) >= tokens > batches.count_tokens(0, count - 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.errors import UserError
-from talewright.inspect.curves import curve_panels, draw_curves, save_curves, smooth
+from talewright.inspect.curves import CURVES, curve_panels, draw_curves, save_curves, smooth
 from talewright.inspect.figures.style import plotting
 from talewright.run.history import read_history
 from talewright.run.log import RunLog
@@ -90,13 +90,9 @@ def test_curves_go_on_where_a_figure_is_not_a_number(tmp_path, missing, whole):
     """The first `whole` of five steps and evaluations have figures."""
     lines = []
     for step in range(1, 6):
-        figures = {
-            name: 2.0 if step <= whole else None
-            for name in ("loss", "perplexity", "bits_per_byte", "learning_rate", "gradient_norm", "tokens_per_second")
-        }
-        lines += [
-            json.dumps({"event": kind, "step": step, "tokens": 9 * step, **figures}) for kind in ("step", "evaluation")
-        ]
+        figures = dict.fromkeys(("loss", *CURVES), 2.0 if step <= whole else None)
+        common = {"step": step, "tokens": 9 * step, **figures}
+        lines += [json.dumps({"event": kind, **common}) for kind in ("step", "evaluation")]
     (tmp_path / "log.jsonl").write_text("\n".join(lines).replace("null", missing) + "\n")
     panels = curve_panels([read_history(tmp_path)])
     assert not any("nan" in panel.title.lower() for panel in panels)

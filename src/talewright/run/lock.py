@@ -23,11 +23,12 @@ def refuse_if_moved(run: Path, identity: os.stat_result, log: IO[bytes]) -> None
             return
     place = None
     with suppress(OSError):  # only Linux says so
-        place = Path(os.readlink(f"/proc/self/fd/{log.fileno()}")).parent
+        place = Path(f"/proc/self/fd/{log.fileno()}").readlink().parent
     if place is None or not (place / "checkpoints").is_dir():
         then = "If it was moved, `talewright train --resume` with its new path continues from its last checkpoint"
     else:
-        then = f"It is now {place}: `talewright train --resume {shell_word(str(place))}` continues from its last checkpoint"
+        command = f"talewright train --resume {shell_word(str(place))}"
+        then = f"It is now {place}: `{command}` continues from its last checkpoint"
     raise UserError(f"{run} was moved or deleted while it trained, so training ends. {then}")
 
 
