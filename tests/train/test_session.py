@@ -223,19 +223,8 @@ def test_an_imported_run_is_left_alone_and_init_from_is_named(copied, tmp_path, 
         assert left.value.code == 2
         assert f"talewright train --init-from '{run}' --data FILE" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    main(
-        [
-            "train",
-            "--init-from",
-            str(run),
-            "--data",
-            own.recipe.data.source,
-            "--max-steps",
-            "2",
-            "--out",
-            str(tmp_path / "further"),
-        ]
-    )
+    further = ["--data", own.recipe.data.source, "--max-steps", "2", "--out", str(tmp_path / "further")]
+    main(["train", "--init-from", str(run), *further])
 
 
 @pytest.mark.parametrize(
@@ -277,3 +266,14 @@ def test_a_run_whose_folder_moves_while_it_trains_is_not_split_in_two(copied, tm
     if Path("/proc/self/fd").is_dir():
         assert f"talewright train --resume '{moved}'" in str(caught.value)
     assert api.resume(moved).steps[-1] == 12
+
+
+def test_a_checkpoint_that_training_has_deleted_is_looked_up_by_its_name_again(copied):
+    checkpoints = copied / "checkpoints"
+    shutil.copytree(checkpoints / "step-4", checkpoints / "step-3")
+    opened, named = api.load(copied), api.load(copied, "4")
+    (checkpoints / "step-4").rename(copied / "gone")
+    assert opened.model is not None
+    assert opened.loaded_checkpoint.name == "step-3"
+    with pytest.raises(UserError, match="has no checkpoint 4"):
+        _ = named.model

@@ -71,8 +71,5 @@ def evaluate(
         ]
         print(to_json(answers[0] if len(answers) == 1 else answers))
     else:
-        print(
-            side_by_side(
-                [described(Path(run), own) for run, own in zip(runs, results, strict=True)], each, terminal_width()
-            )
-        )
+        shown = [described(Path(run), own) for run, own in zip(runs, results, strict=True)]
+        print(side_by_side(shown, each, terminal_width()))
