@@ -215,12 +215,12 @@ def test_half_precision_is_within_its_bound_and_beyond_that_of_f32(dtype, make_s
 
 def test_of_two_exports_to_one_folder_the_second_waits_and_replaces_nothing(make_source, tmp_path, no_parity_check):
     source, folder, refused = make_source(), tmp_path / "exported", []
-    target = TARGETS["llama2c"]
+    target = TARGETS["hf"]
     write = type(target).write
 
     def second() -> None:
         with pytest.raises(UserError, match="is not empty") as caught:
-            export_model(source, "llama2c", folder)
+            export_model(source, "hf", folder)
         refused.append(str(caught.value))
 
     def beside(self, *values) -> None:
@@ -232,10 +232,10 @@ def test_of_two_exports_to_one_folder_the_second_waits_and_replaces_nothing(make
     thread = threading.Thread(target=second)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(target), "write", beside)
-        export_model(source, "llama2c", folder)
+        export_model(source, "hf", folder)
     thread.join()
     assert len(refused) == 1
-    assert (folder / "model.bin").is_file()
+    assert (folder / "config.json").is_file()
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
 
 
