@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from talewright.files import (
     cache_dir,
     existing_parent,
     expand_home,
+    json_text,
     portable_name,
     publish_folder,
     read_json,
@@ -29,6 +31,7 @@ from talewright.files import (
     rename,
     shell_word,
     wait_for_lock,
+    write_json,
     write_text_atomic,
 )
 from tests.systems import sync_no_folder, windows_error
@@ -228,3 +231,38 @@ def test_on_windows_a_folder_is_synced_and_takes_the_place_of_an_empty_one(
     publish_folder(tmp_path / "finished", tmp_path / "target")
     assert (tmp_path / "target" / "file").read_text() == "text"
     assert synced == ["file"]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(constant)
+
+
+def without_flags(value, read):
+    """What was read, checked against the value: equal, but that a number that is not finite is null and flagged."""
+    if isinstance(value, dict):
+        lost = [name for name, each in value.items() if isinstance(each, float) and not math.isfinite(each)]
+        if lost:
+            assert read["not_finite"][-len(lost) :] == lost
+        return all(without_flags(each, read[name]) for name, each in value.items() if name != "not_finite")
+    if isinstance(value, list):
+        return all(without_flags(each, other) for each, other in zip(value, read, strict=True))
+    return read is None if isinstance(value, float) and not math.isfinite(value) else read == value
+
+
+@given(JSON_VALUES)
+def test_what_is_written_as_json_is_json_and_names_what_json_cannot_hold(value):
+    text = json_text(value)
+    assert without_flags(value, json.loads(text, parse_constant=refuse))
+
+
+def test_a_json_file_of_a_number_that_is_not_finite_is_read_by_strict_readers(tmp_path):
+    write_json(tmp_path / "a.json", {"loss": math.nan, "losses": [1.0, math.inf]})
+    read = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read == {"loss": None, "losses": [1.0, None], "not_finite": ["loss"]}

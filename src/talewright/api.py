@@ -55,14 +55,19 @@ class Run(RunFolder):
         """
         super().__init__(path)
         self.precision: WeightPrecision = precision
-        self.loaded_checkpoint = self.checkpoint(checkpoint)
+        self.which, self.loaded_checkpoint = checkpoint, self.checkpoint(checkpoint)
         self.device = choose_device(device)
 
     @cached_property
     def model(self) -> GPT:
         """The trained model, in evaluation mode, on `device`."""
         step = self.loaded_checkpoint.name.removeprefix("step-")
-        model, self.loaded_checkpoint = self.load_model(step, self.device)
+        try:
+            model, self.loaded_checkpoint = self.load_model(step, self.device)
+        except UserError:
+            if self.loaded_checkpoint.is_dir():
+                raise
+            model, self.loaded_checkpoint = self.load_model(self.which, self.device)  # training has replaced it since
         return model
 
     @cached_property

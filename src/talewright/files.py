@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -113,9 +114,31 @@ def rename(source: Path, target: Path) -> None:
             time.sleep(wait)
 
 
+def json_text(value: Any, **options: Any) -> str:
+    """The value as JSON, with the options of `json.dumps`.
+
+    A number that is not finite, which JSON lacks, becomes null; an object that holds it lists its name under
+    `not_finite`.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:  # rare, so that only then the values are looked through
+        return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        lost = [name for name, each in value.items() if isinstance(each, float) and not math.isfinite(each)]
+        flag = {"not_finite": [*value.get("not_finite", []), *lost]} if lost else {}
+        return {name: _finite(each) for name, each in value.items()} | flag
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all, synced to the disk."""
-    write_text_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomic(path, json_text(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

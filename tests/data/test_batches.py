@@ -147,3 +147,11 @@ def test_a_batch_takes_well_under_a_millisecond(small: Corpus):
         batches.samples(16 * n, 16)
         took.append(time.perf_counter() - begin)
     assert sorted(took)[len(took) // 2] < 5e-4
+
+
+@given(length=lengths, tokens=st.integers(1, 20_000), seed=st.integers(0, 3))
+def test_so_many_samples_hold_so_many_real_tokens_and_one_fewer_do_not(small, length, tokens, seed):
+    for layout in ("packed", "aligned", "rows"):
+        batches = Batches(small.split("valid"), context_length=length, layout=layout, stride=None, seed=seed)
+        count = batches.samples_with(tokens)
+        assert batches.count_tokens(0, count) >= tokens > batches.count_tokens(0, count - 1)

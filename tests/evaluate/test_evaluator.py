@@ -79,6 +79,67 @@ def test_one_task_is_evaluated_again_and_the_others_are_kept_while_they_are_vali
     assert scores_of(run) == whole
     main(["evaluate", str(run), "--told", "7", "--limit", "12", "--only", "memorization"])
     assert set(scores_of(run)["tasks"]) == {"memorization"}  # the other tasks had other generated stories
+    assert json.loads((run / "scores.earlier-1.json").read_text(encoding="utf-8")) == whole
+    main(["evaluate", str(run), *QUICK, "--only", "memorization"])
+    assert scores_of(run) == whole
+
+
+def test_scores_on_other_stories_stand_apart_from_those_on_the_runs_own(run, tmp_path, capsys):
+    main(["evaluate", str(run), *QUICK, "--only", "cloze,likelihood"])
+    before = (run / "scores.json").read_bytes()
+    stories = write_stories(tmp_path / "oth[er.txt", 30)
+    for task in ("likelihood", "memorization"):
+        main(["evaluate", str(run), "--data", str(stories), "--told", "6", "--only", task])
+        assert (run / "scores.json").read_bytes() == before
+    apart = json.loads((run / "scores-oth[er.txt.json").read_text(encoding="utf-8"))
+    assert set(apart["tasks"]) == {"likelihood", "memorization"}
+    capsys.readouterr()
+    main(["scores", str(run), "--data", str(stories)])
+    assert "30 stories" in capsys.readouterr().out
+    write_stories(stories, 20)  # other stories of the same name
+    main(["evaluate", str(run), "--data", str(stories), "--told", "6", "--only", "likelihood"])
+    assert json.loads((run / "scores-oth[er.txt.earlier-1.json").read_text(encoding="utf-8")) == apart
+
+
+def test_what_another_evaluation_wrote_meanwhile_is_kept(run, monkeypatch):
+    main(["evaluate", str(run), *QUICK, "--only", "cloze"])
+    (run / "scores.json").unlink()
+    real = TASKS["understanding"]
+
+    def beside(context):
+        with monkeypatch.context() as patch:
+            patch.setitem(TASKS, "understanding", real)
+            main(["evaluate", str(run), *QUICK, "--only", "cloze,understanding"])
+        return real(context)
+
+    monkeypatch.setitem(TASKS, "understanding", beside)
+    main(["evaluate", str(run), *QUICK, "--only", "understanding"])
+    assert set(scores_of(run)["tasks"]) == {"cloze", "understanding"}
+
+
+def test_scores_that_cannot_be_written_are_shown(run, capsys, caplog, monkeypatch):
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("talewright.evaluate.scores.write_json", full)
+    main(["evaluate", str(run), *QUICK, "--only", "likelihood"])
+    assert "5-gram" in capsys.readouterr().out
+    assert "scores.json cannot be written: No space left on device" in caplog.text
+
+
+def test_stories_that_changed_after_the_training_are_not_taken_for_the_runs_own(small, tmp_path, caplog, capsys):  # noqa: F811
+    stories = write_stories(tmp_path / "stories.txt", 80)
+    tokenizer = {"kind": "saved", "source": str(Path(api.fit(small(), tmp_path / "first").path) / "tokenizer")}
+    api.fit(small(data={"source": str(stories)}, tokenizer=tokenizer, train={"max_steps": 1}), tmp_path / "run")
+    write_stories(stories, 90)
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(tmp_path / "run"), *QUICK])
+    message = capsys.readouterr().err
+    assert "began with other stories" in message
+    assert "name stories by --data" in message
+    main(["evaluate", str(tmp_path / "run"), "--data", str(stories), "--told", "6", "--only", "likelihood"])
+    main(["inspect", str(tmp_path / "run"), "--only", "predictions"])
+    assert "bundled stories are used instead" in caplog.text
 
 
 def test_runs_side_by_side_and_their_page(run, tmp_path, capsys, caplog):
@@ -94,6 +155,7 @@ def test_runs_side_by_side_and_their_page(run, tmp_path, capsys, caplog):
     assert page.count("| other, step-") == 1
     stories = write_stories(tmp_path / "more.txt", 30)
     main(["evaluate", str(other), "--data", str(stories), "--told", "6", "--only", "likelihood"])
+    (other / "scores-more.txt.json").replace(other / "scores.json")  # as earlier versions wrote it
     main(["scores", str(run), str(other)])
     assert "in separate sections" in capsys.readouterr().out
 
@@ -109,6 +171,7 @@ def test_a_warning_says_that_runs_were_scored_on_different_stories(run, tmp_path
     tokenizer = open_corpus(RunFolder(other).recipe).tokenizer
     shutil.rmtree(other / "tokenizer")
     tokenizer.save(other / "tokenizer")
+    (other / "data.json").unlink()
     main(["evaluate", str(run), str(other), "--told", "6", "--only", "likelihood"])
     assert "different stories" in caplog.text
 
@@ -121,7 +184,7 @@ def test_a_run_whose_training_stories_are_gone_is_evaluated_without_them(run, tm
     (alone / "recipe.yaml").write_text(recipe.replace(source, str(tmp_path / "gone.txt")), encoding="utf-8")
     stories = write_stories(tmp_path / "more.txt", 30)
     main(["evaluate", str(alone), "--data", str(stories), "--told", "6"])
-    tasks = scores_of(alone)["tasks"]
+    tasks = json.loads((alone / "scores-more.txt.json").read_text(encoding="utf-8"))["tasks"]
     assert "not available" in tasks["memorization"]["unavailable"]
     assert "not available" in tasks["likelihood"]["baselines"]["unavailable"]
     assert tasks["generation"]["invented"] is None

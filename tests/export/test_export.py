@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,36 @@ def test_half_precision_is_within_its_bound_and_beyond_that_of_f32(dtype, make_s
     ours = source.model(tokens)
     share = float(((theirs(tokens).logits - ours).abs().max() / ours.abs().max()).detach())
     assert TARGETS["hf"].bounds["f32"] < share < TARGETS["hf"].bounds[dtype]
+
+
+def test_of_two_exports_to_one_folder_the_second_waits_and_replaces_nothing(make_source, tmp_path, no_parity_check):
+    source, folder, refused = make_source(), tmp_path / "exported", []
+    target = TARGETS["hf"]
+    write = type(target).write
+
+    def second() -> None:
+        with pytest.raises(UserError, match="is not empty") as caught:
+            export_model(source, "hf", folder)
+        refused.append(str(caught.value))
+
+    def beside(self, *values) -> None:
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()  # it waits
+        write(self, *values)
+
+    thread = threading.Thread(target=second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(target), "write", beside)
+        export_model(source, "hf", folder)
+    thread.join()
+    assert len(refused) == 1
+    assert (folder / "config.json").is_file()
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
+
+
+def test_the_working_folder_is_no_target(make_source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", "/"):
+        with pytest.raises(UserError, match="the folder that this command runs in"):
+            export_model(make_source(), "llama2c", Path(name), overwrite=True)

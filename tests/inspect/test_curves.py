@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.errors import UserError
-from talewright.inspect.curves import curve_panels, draw_curves, smooth
+from talewright.inspect.curves import CURVES, curve_panels, draw_curves, save_curves, smooth
 from talewright.inspect.figures.style import plotting
 from talewright.run.history import read_history
 from talewright.run.log import RunLog
@@ -82,3 +83,19 @@ def test_a_run_without_a_step_is_an_error(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(UserError, match="has no step yet"):
         draw_curves(tmp_path)
+
+
+@pytest.mark.parametrize(("missing", "whole"), [("null", 0), ("NaN", 2)])
+def test_curves_go_on_where_a_figure_is_not_a_number(tmp_path, missing, whole):
+    """The first `whole` of five steps and evaluations have figures."""
+    lines = []
+    for step in range(1, 6):
+        figures = dict.fromkeys(("loss", *CURVES), 2.0 if step <= whole else None)
+        common = {"step": step, "tokens": 9 * step, **figures}
+        lines += [json.dumps({"event": kind, **common}) for kind in ("step", "evaluation")]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines).replace("null", missing) + "\n")
+    panels = curve_panels([read_history(tmp_path)])
+    assert not any("nan" in panel.title.lower() for panel in panels)
+    assert (panels[0].title == "No loss is a number") == (whole == 0)
+    draw_curves(tmp_path)
+    save_curves([read_history(tmp_path)] * 2, tmp_path / "two.png")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -40,3 +41,14 @@ def test_tensorboard_gets_the_same_figures(tmp_path):
     board.Reload()
     assert [(event.step, event.value) for event in board.Scalars("step/loss")] == [(7, 0.5)]
     assert json.loads((tmp_path / "log.jsonl").read_text())["loss"] == 0.5
+
+
+def test_numbers_that_are_not_finite_are_null_and_named_also_after_a_resume(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"event": "step", "step": 1, "loss": NaN}\n')  # of an earlier version
+    rewind(tmp_path, 1)
+    log = RunLog(tmp_path, tensorboard=False)
+    log.write("step", step=2, loss=math.inf, gradient_norm=1.0)
+    log.close()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    events = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [(event["loss"], event["not_finite"]) for event in events] == [(None, ["loss"])] * 2

@@ -37,7 +37,7 @@ BUDGETS = st.one_of(
 
 def evaluated_steps(train: TrainConfig, step_seconds: float, interrupted_at: int | None = None) -> list[int]:
     """The steps that a run evaluates on a clock of its own; from `interrupted_at` on, by its saved state alone."""
-    budget, steps = Budget.of(train, samples_per_epoch=100, sequence_length=16), []
+    budget, steps = Budget.of(train, 100, sequence_length=16), []
 
     def hooks(state: TrainState) -> Hooks:
         made = object.__new__(Hooks)

@@ -45,12 +45,12 @@ def test_wsd_stays_and_then_falls_in_a_line_over_the_last_part():
 
 def test_the_horizon_is_counted_in_optimizer_steps_not_in_forward_passes():
     train = TrainConfig(micro_batch=4, accumulation=8, max_epochs=2)
-    assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == math.ceil(200 / 32)
+    assert Budget.of(train, 100, sequence_length=16).max_steps == math.ceil(200 / 32)
 
 
 def test_tokens_and_epochs_are_rounded_up_and_the_first_limit_counts():
     train = TrainConfig(micro_batch=2, accumulation=1, max_tokens=65, max_epochs=10)
-    assert Budget.of(train, samples_per_epoch=100, sequence_length=16).max_steps == 3
+    assert Budget.of(train, 100, sequence_length=16).max_steps == 3
 
 
 @given(seconds=st.floats(0, 1000), step=st.integers(0, 1000))

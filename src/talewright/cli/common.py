@@ -20,7 +20,7 @@ from talewright.cli.dashes import looks_like_option
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
-from talewright.files import error_reason, shell_word
+from talewright.files import error_reason, json_text, shell_word
 from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
@@ -78,16 +78,19 @@ class SourceOptions:
 class DataOptions(FileOptions, SourceOptions):  # a dataclass lists the fields of its last base first
     """Options for the stories, each short for a setting of the recipe."""
 
+    def settings(self) -> dict[str, str]:
+        """These options as recipe settings."""
+        values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
+        # as JSON, so that a text stays a text, whatever YAML would read in it
+        return {
+            f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
+        }
+
     def added_to(self, overrides: Overrides) -> dict[str, str]:
         """The overrides with these options. The recipe's limit and format are for its own source, so `data` removes
         them.
         """
-        values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
-        # as JSON, so that a text stays a text, whatever YAML would read in it
-        given = {
-            f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
-        }
-        return {**(NEW_SOURCE if self.data is not None else {}), **overrides, **given}
+        return {**(NEW_SOURCE if self.data is not None else {}), **overrides, **self.settings()}
 
 
 def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -214,9 +217,9 @@ def typed_text(option: str, text: str) -> str:
 
 def to_json(value: Any) -> str:
     """Indented JSON; in ASCII, where standard output cannot show all its characters."""
-    text, encoding = json.dumps(value, indent=2, ensure_ascii=False), getattr(sys.stdout, "encoding", None) or "utf-8"
+    text, encoding = json_text(value, indent=2, ensure_ascii=False), getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         whole = text.encode(encoding).decode(encoding) == text  # some encodings take a similar character
     except UnicodeError:
         whole = False
-    return text if whole else json.dumps(value, indent=2)
+    return text if whole else json_text(value, indent=2)

@@ -27,7 +27,8 @@ def evaluate(
 ) -> None:
     """Evaluate runs: how likely they find held-out stories, and how good the stories are that they generate.
 
-    The scores go into `scores.json` in each run folder; `talewright scores` makes a page of several runs.
+    The scores go into `scores.json` in each run folder, those on the stories of --data into `scores-NAME.json`;
+    `talewright scores` makes a page of several runs.
 
     Args:
         data: Stories to evaluate on, all of them. Default: each run's own validation stories.
@@ -40,7 +41,7 @@ def evaluate(
     """
     from talewright.evaluate.context import EvaluationOptions, GenerationOptions
     from talewright.evaluate.evaluator import evaluate_runs, selected_tasks
-    from talewright.evaluate.scores import read_scores
+    from talewright.evaluate.scores import described
     from talewright.evaluate.tables import side_by_side
     from talewright.evaluate.text_table import terminal_width
 
@@ -71,4 +72,5 @@ def evaluate(
         ]
         show(to_json(answers[0] if len(answers) == 1 else answers))
     else:
-        show(side_by_side(read_scores([Path(run) for run in runs]), each, terminal_width()))
+        shown = [described(Path(run), own) for run, own in zip(runs, results, strict=True)]
+        show(side_by_side(shown, each, terminal_width()))

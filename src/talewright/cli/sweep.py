@@ -73,6 +73,8 @@ def sweep(
     for trial in trials:
         if trial.state == "fail":
             logger.info("%s failed: %s; its output is %s", trial.label, trial.reason, output_of(trial.run))
+        elif trial.state == "running":
+            logger.info("%s has no result yet: another worker trains it, or a signal stopped it", trial.label)
     for path in (folder / "results.csv", *pictures):
         logger.info("wrote %s", path)
     width = terminal_width()

@@ -45,16 +45,20 @@ def train(
         seed: Seed of the weights, the data order, dropout and the samples.
         force: Train even if the memory is estimated not to suffice.
     """
+    for name, folder in (("out", out), ("resume", resume), ("init-from", init_from)):
+        if folder is not None and not folder.strip():
+            raise UserError(f"--{name} is empty; it names a run folder")
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
-    overrides = {**data.added_to(overrides), **given}
+    moved = resume is not None and resume != "auto"  # a run's own stories lie elsewhere now, and are read as before
+    overrides = {**({**overrides, **data.settings()} if moved else data.added_to(overrides)), **given}
     if resume == "auto":
         resume, begun = _begun_run(out), {"train.max_minutes": minutes, "train.init_from": init_from}
         if resume is not None:
             overrides = {**overrides, **{key: str(value) for key, value in begun.items() if value is not None}}
             return _resume_same_command(resume, None if init_from else recipe, overrides, force)
-    if resume and init_from:
-        raise UserError("give --resume or --init-from, not both")
+    if resume:
+        _refuse_beside_resume(resume, {"--init-from": init_from, "--recipe": recipe, "--out": out})
     chosen = None
     if minutes is not None:
         chosen = _chosen_recipe(minutes, overrides, {"--recipe": recipe, "--resume": resume, "--init-from": init_from})
@@ -67,6 +71,16 @@ def train(
     if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
     _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides, force)
+
+
+def _refuse_beside_resume(run: str, others: Mapping[str, str | None]) -> None:
+    """Raise UserError if an option that only a new run takes is given."""
+    for name, value in others.items():
+        if value is not None:
+            raise UserError(
+                f"give --resume or {name}, not both: a resumed run keeps its own model, recipe and folder. "
+                f"--init-from {shell_word(run)} begins a new run with its weights"
+            )
 
 
 def _begun_run(out: str | None) -> str | None:

@@ -52,6 +52,18 @@ class Batches:
         bounds = [self._bounds(self._sample(index)) for index in range(first, first + count)]
         return sum(stop - start for start, stop in bounds)
 
+    def samples_with(self, tokens: int) -> int:
+        """The number of samples, from the first of the endless order on, that hold at least so many real targets."""
+        if self.layout == "packed":
+            return -(-tokens // self.context_length)
+        starts = np.append(self.split.starts, self.split.n_tokens)
+        first = np.asarray(self.first_stories, dtype=np.int64)
+        stops = starts[first + 1] if self.layout == "rows" else self.split.n_tokens
+        lengths = np.minimum(stops - starts[first], self.context_length)
+        epochs, rest = divmod(tokens, int(lengths.sum()))
+        in_order = np.cumsum(lengths[self._order(epochs)])
+        return epochs * self.samples_per_epoch + (int(np.searchsorted(in_order, rest)) + 1 if rest else 0)
+
     @property
     def cut_stories(self) -> int:
         """Stories that are longer than a window or row; packed windows cut none."""

@@ -37,7 +37,7 @@ from talewright.evaluate.multiple_choice.scoring import (
     model_scorer,
 )
 from talewright.evaluate.multiple_choice.understanding import understanding_figures, understanding_questions
-from talewright.evaluate.scores import FORMAT, OLD_TASKS, VERSION, held_out_facts, reusable_tasks, write_scores
+from talewright.evaluate.scores import FORMAT, OLD_TASKS, VERSION, add_task, held_out_facts, reusable_tasks, scores_path
 from talewright.files import read_json
 from talewright.machine import autocast, gpu_memory_errors, keep_heap
 from talewright.model.cost import count_parameters
@@ -51,7 +51,7 @@ Figures = dict[str, Any]
 
 
 def evaluate_runs(folders: Sequence[Path], options: EvaluationOptions) -> list[Figures]:
-    """Evaluate each run and write its scores.json. Warns if runs were evaluated on different stories.
+    """Evaluate each run and write its scores. Warns if runs were evaluated on different stories.
 
     Raises UserError if a folder is not a run, before any is evaluated.
     """
@@ -65,7 +65,9 @@ def evaluate_runs(folders: Sequence[Path], options: EvaluationOptions) -> list[F
 
 
 def evaluate_run(run: RunFolder, options: EvaluationOptions) -> Figures:
-    """Evaluate a run and write its scores.json. Tasks in it of the same weights, stories and options are kept."""
+    """Evaluate a run and write its scores, those on other stories into a file of their own (see scores.py). Tasks of
+    the same weights, stories and options are kept.
+    """
     keep_heap()
     context = EvaluationContext(run, options)
     scores: Figures = {
@@ -77,15 +79,16 @@ def evaluate_run(run: RunFolder, options: EvaluationOptions) -> Figures:
         "held_out": held_out_facts(context.source, context.texts),
         "generation_options": asdict(options.generation),
     }
-    scores["tasks"] = reusable_tasks(run.path, scores)
+    path = scores_path(run.path, options.data)
+    scores["tasks"] = reusable_tasks(path, scores)
     for name in options.tasks:  # each is written before the next starts, so an interruption loses only one
         context.log(name)
         try:
             with gpu_memory_errors(context.device):
-                scores["tasks"][name] = TASKS[name](context)
+                figures = TASKS[name](context)
         except UnavailableError as error:
-            scores["tasks"][name] = {"unavailable": str(error)}
-        write_scores(run.path, scores)
+            figures = {"unavailable": str(error)}
+        add_task(path, scores, name, figures)
     return scores
 
 

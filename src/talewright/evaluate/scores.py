@@ -1,5 +1,7 @@
-"""The scores.json of a run folder: written by `talewright evaluate`, read by `talewright scores`.
+"""The scores of a run folder: written by `talewright evaluate`, read by `talewright scores`.
 
+`scores.json` holds those on the run's validation stories, `scores-NAME.json` those on the stories of `--data NAME`. An
+evaluation of other weights, or with other options, replaces no earlier one: that becomes `scores.earlier-1.json`.
 Version 2 differs only in the names of keys, and is read as well.
 """
 
@@ -7,15 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from glob import escape
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from talewright.config import read_yaml
+from talewright.data.sources import last_name
 from talewright.errors import UserError
-from talewright.files import read_json, sha256_file, write_json
+from talewright.files import (
+    error_reason,
+    json_text,
+    portable_name,
+    read_json,
+    rename,
+    sha256_file,
+    shell_word,
+    wait_for_lock,
+    write_json,
+)
 
-FILE, FORMAT, VERSION = "scores.json", "talewright scores", 3
+logger = logging.getLogger(__name__)
+FORMAT, VERSION = "talewright scores", 3
 OLD_TASKS = {"told": "generation", "copying": "memorization"}
 """Earlier names of tasks, which `--only` accepts too."""
 RENAMED = OLD_TASKS | {
@@ -33,22 +51,40 @@ RENAMED = OLD_TASKS | {
 """Keys of version 2, and what they are called now."""
 
 
-def write_scores(folder: Path, scores: dict[str, Any]) -> None:
-    """Write scores.json. Raises UserError if it cannot be written."""
-    try:
-        write_json(folder / FILE, scores)
-    except OSError as error:
-        raise UserError(f"cannot write {folder / FILE}: {error.strerror}") from None
+def scores_path(folder: Path, data: str | None = None) -> Path:
+    """The file of a run's scores on its validation stories, or on the stories of `data`."""
+    return folder / (f"scores-{portable_name(last_name(data))}.json" if data else "scores.json")
 
 
-def read_scores(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The scores of evaluated runs, each with hashes of its settings without the seed (`settings`) and of its
-    `tokenizer`; None where the folder has none. Raises UserError if a run was not evaluated.
+def add_task(path: Path, scores: dict[str, Any], name: str, figures: dict[str, Any]) -> None:
+    """Add a task's figures to the scores, and to their file with what other evaluations added to it meanwhile. A file
+    that cannot be written is logged as a warning.
     """
-    return [
-        {**_read(folder), "settings": _settings_hash(folder / "recipe.yaml"), "tokenizer": _hash(folder / "tokenizer")}
-        for folder in folders
-    ]
+    scores["tasks"][name] = figures
+    try:
+        with wait_for_lock(path, on_wait=lambda: None):
+            scores["tasks"] = reusable_tasks(path, scores) | scores["tasks"]
+            same = _same_evaluation(path, scores)
+            if same != path and path.exists():
+                _set_aside(path)
+            write_json(path, scores)
+            if same is not None and same != path:
+                same.unlink()
+    except OSError as error:
+        logger.warning("%s cannot be written: %s. The scores are only shown", path, error_reason(error))
+
+
+def read_scores(folders: Sequence[Path], data: str | None = None) -> list[dict[str, Any]]:
+    """The scores of evaluated runs, as `described`. Raises UserError if a run was not evaluated on these stories."""
+    return [described(folder, _read(folder, data)) for folder in folders]
+
+
+def described(folder: Path, scores: dict[str, Any]) -> dict[str, Any]:
+    """A run's scores as they stand in their file, with hashes of its settings without the seed (`settings`) and of its
+    `tokenizer`; None where the folder has none.
+    """
+    hashes = {"settings": _settings_hash(folder / "recipe.yaml"), "tokenizer": _hash(folder / "tokenizer")}
+    return {**json.loads(json_text(scores)), **hashes}
 
 
 def _settings_hash(recipe: Path) -> str | None:
@@ -67,15 +103,17 @@ def _hash(tokenizer: Path) -> str | None:
     return sha256_file(file) if file.is_file() else None
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    scores = read_json(folder / FILE)
+def _read(folder: Path, data: str | None) -> dict[str, Any]:
+    path = scores_path(folder, data)
+    scores = read_json(path)
     if isinstance(scores, dict) and scores.get("format") == FORMAT:
         if scores.get("version") == VERSION:
             return scores
         if scores.get("version") == 2:
             return _renamed(scores)
-    why = "is damaged, or another version's" if (folder / FILE).exists() else "is not there"
-    raise UserError(f"{folder / FILE} {why}; `talewright evaluate {folder}` writes it")
+    why = "is damaged, or another version's" if path.exists() else "is not there"
+    command = f"talewright evaluate {shell_word(str(folder))}" + (f" --data {shell_word(data)}" if data else "")
+    raise UserError(f"{path} {why}; `{command}` writes it")
 
 
 def _renamed(value: Any) -> Any:
@@ -84,16 +122,35 @@ def _renamed(value: Any) -> Any:
     return [_renamed(item) for item in value] if isinstance(value, list) else value
 
 
-def reusable_tasks(folder: Path, scores: dict[str, Any]) -> dict[str, Any]:
+def reusable_tasks(path: Path, scores: dict[str, Any]) -> dict[str, Any]:
     """The tasks of an earlier evaluation of the same weights on the same stories, with the same options and version."""
-    earlier, now = read_json(folder / FILE), json.loads(json.dumps(scores))  # tuples as lists, like in the file
+    same = _same_evaluation(path, scores)
+    return {} if same is None else read_json(same)["tasks"]
+
+
+def _same_evaluation(path: Path, scores: dict[str, Any]) -> Path | None:
+    """The file of the same evaluation: `path`, or one that another evaluation has set aside; None if there is none."""
+    now = json.loads(json_text(scores))  # tuples as lists, like in the file
+    aside = sorted(path.parent.glob(f"{escape(path.stem)}.earlier-*.json"))
+    return next((file for file in (path, *aside) if _is_same(read_json(file), now)), None)
+
+
+def _is_same(earlier: Any, now: dict[str, Any]) -> bool:
     if not isinstance(earlier, dict) or not isinstance(earlier.get("tasks"), dict):
-        return {}
+        return False
     stories = earlier.get("held_out")
     if not isinstance(stories, dict) or stories.get("sha256") != now["held_out"]["sha256"]:
-        return {}
-    same = ("format", "version", "talewright", "run", "generation_options")
-    return earlier["tasks"] if all(earlier.get(key) == now[key] for key in same) else {}
+        return False
+    return all(earlier.get(key) == now[key] for key in ("format", "version", "talewright", "run", "generation_options"))
+
+
+def _set_aside(path: Path) -> None:
+    """Give the file of another evaluation another name."""
+    names = (path.with_name(f"{path.stem}.earlier-{number}.json") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    with suppress(FileNotFoundError):
+        rename(path, aside)
+        logger.info("%s was of another checkpoint, or made with other options; it is now %s", path, aside.name)
 
 
 def held_out_facts(source: str, texts: Sequence[str]) -> dict[str, Any]:

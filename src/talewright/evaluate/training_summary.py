@@ -5,7 +5,6 @@ The model's own scores are those that training logged, so only the n-gram model 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from textwrap import fill
 
@@ -90,7 +89,7 @@ def summarize_training(run: RunFolder) -> TrainingSummary | None:
     """
     logged = run.history().evaluations
     rows = zip(logged["step"], logged["loss"], logged["bits_per_byte"], strict=True)
-    scores = {step: (loss, bits) for step, loss, bits in rows if bits is not None and math.isfinite(loss)}
+    scores = {step: (loss, bits) for step, loss, bits in rows if None not in (loss, bits)}
     trained = {step: score for step, score in scores.items() if step}
     if not trained:
         return None

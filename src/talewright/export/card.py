@@ -88,20 +88,20 @@ def _recipe_yaml(recipe: Recipe) -> str:
 def _training(source: ExportSource, folder: Path) -> str:
     """What the run's log says about the data, the training and the scores, with the training curves."""
     recipe, events = source.recipe, list(read_log(source.run / "log.jsonl"))
-    data = next((event["data"] for event in events if event["event"] == "run"), None)
+    data = next((event["data"] for event in events if event.get("event") == "run" and "data" in event), None)
     paragraphs = [f"Data: `{_public(recipe.data.source)}`."]
     if data is not None:
         size = f"{data['tokens']:,} tokens, {data['bytes'] / 1e6:,.1f} MB of text"
         paragraphs[0] = f"Data: `{_public(recipe.data.source)}` ({data['stories']:,} stories for training, {size})."
     past = [event for event in events if event.get("step", source.step + 1) <= source.step]
-    steps = [event for event in past if event["event"] == "step"]
+    steps = [event for event in past if event.get("event") == "step"]
     if steps:
         paragraphs.append(
             f"{source.step:,} steps, {steps[-1]['tokens']:,} tokens, {steps[-1]['seconds'] / 60:,.1f} minutes; "
             f"{recipe.optimizer.kind}, learning rate {recipe.train.learning_rate:g} ({recipe.schedule.kind}), seed "
             f"{recipe.seed}. The full recipe is below."
         )
-    scores = [event for event in past if event["event"] == "evaluation"]
+    scores = [event for event in past if event.get("event") == "evaluation" and "not_finite" not in event]
     if scores:
         paragraphs.append(_scores(scores[-1], source))
     curves = source.run / "plots" / "training_curves.png"

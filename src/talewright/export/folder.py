@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import atomic_folder, error_reason
+from talewright.files import atomic_folder, error_reason, wait_for_lock
 
+logger = logging.getLogger(__name__)
 RECORD = "talewright.json"
 """The record in each exported or imported folder, by which `--overwrite` recognizes what it may replace."""
 
@@ -17,6 +19,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
     """Raise UserError if the folder contains something that may not be replaced."""
     if folder.is_file():
         raise UserError(f"{folder} is a file; name a folder to write")
+    if Path.cwd().is_relative_to(folder.resolve()):  # it would be replaced below whoever works in it
+        raise UserError(f"{folder} is the folder that this command runs in, or one above it; name another to write")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not overwrite:
@@ -27,10 +31,17 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 @contextmanager
 def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder to write into, which replaces `folder` once the block succeeds. Raises UserError if it cannot."""
+    """Yield a folder to write into, which replaces `folder` once the block succeeds. Raises UserError if it cannot.
+
+    Another process that writes the same folder is waited for.
+    """
     check_free(folder, overwrite)
+    target = folder.resolve()  # `.` has no name
     try:
-        with atomic_folder(folder) as partial:
-            yield partial
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with wait_for_lock(target, lambda: logger.info("Another command writes %s; waiting for it ...", folder)):
+            check_free(folder, overwrite)  # again, after that
+            with atomic_folder(target) as partial:
+                yield partial
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be written: {error_reason(error)}") from None

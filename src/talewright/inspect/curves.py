@@ -72,6 +72,8 @@ def smooth(values: Sequence[float]) -> list[float]:
 def _loss_title(histories: Sequence[History]) -> str:
     if len(histories) > 1:
         ends = {h.name: _numbers(h.evaluations["loss"])[-1:] or _numbers(h.training["loss"])[-1:] for h in histories}
+        if not any(ends.values()):
+            return "No loss is a number"
         name, best = min(((name, end[0]) for name, end in ends.items() if end), key=lambda pair: pair[1])
         return f"{name} ends with the lower loss, {best:.2f}"
     losses, (steps, evaluated) = _numbers(histories[0].training["loss"]), _points(histories[0].evaluations, "loss")
@@ -125,7 +127,9 @@ def _loss_curves(histories: Sequence[History]) -> Callable[[Any], None]:
             point_color = ORANGE if single else color
             axes.plot(*evaluated, "o", color=point_color, markersize=3.5, label=f"{name}validation")
             drawn += [*smoothed, *evaluated[1]]
-        axes.set(ylabel="loss, nats per token", ylim=(0.95 * min(drawn), 1.03 * max(drawn)))
+        axes.set(ylabel="loss, nats per token")
+        if drawn:
+            axes.set(ylim=(0.95 * min(drawn), 1.03 * max(drawn)))
         axes.legend()
         _step_axis(axes, histories)
 

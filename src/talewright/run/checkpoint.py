@@ -80,6 +80,7 @@ def save_checkpoint(
     if average is not None:
         tensors[OPTIMIZER] |= {f"{TRAINED}{name}": tensor.detach() for name, tensor in model.state_dict().items()}
     try:
+        folder.parent.mkdir(exist_ok=True)  # in a run folder that is there: it may have been moved
         with atomic_folder(folder) as partial:
             for name, contents in tensors.items():
                 save_file(contents, partial / name)

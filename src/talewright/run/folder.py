@@ -116,6 +116,11 @@ class RunFolder:
         metadata = read_json(self.path / METADATA)
         return metadata if isinstance(metadata, dict) else {}
 
+    @property
+    def imported(self) -> bool:
+        """Whether its model was trained elsewhere: it has a checkpoint, and neither a log nor data.json."""
+        return bool(self.steps) and not any((self.path / name).exists() for name in ("log.jsonl", METADATA))
+
     def history(self) -> History:
         """The metrics of its log; empty if it has none."""
         return read_history(self.path)
@@ -123,22 +128,24 @@ class RunFolder:
     def corpus(self) -> Corpus:
         """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""
         corpus = open_corpus(self.recipe)
-        if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
-            raise UserError(
-                f"{corpus.folder} was prepared with another tokenizer than {self.path}; name stories by --data"
-            )
+        self.check_same_stories(corpus, "name stories by --data")
         return corpus
 
-    def check_same_stories(self, corpus: Corpus) -> None:
-        """Raise UserError if the prepared stories are not those that the run started with."""
+    def check_same_stories(
+        self, corpus: Corpus, otherwise: str = "set --data.format, or train into another folder"
+    ) -> None:
+        """Raise UserError, which ends with `otherwise`, if the stories are not those that the run started with."""
         if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
-            raise UserError(f"the stories have changed since {self.path} began: they now give another tokenizer")
+            raise UserError(
+                f"the stories have changed since {self.path} began: they now give another tokenizer. Put back what "
+                f"they were, or {otherwise}"
+            )
         metadata = self.metadata
         if (self.path / METADATA).exists() and metadata.get("fingerprint") != corpus.fingerprint:
             raise UserError(
                 f"{self.path} began with other stories than {corpus.folder} holds: "
                 f"{metadata.get('source') or 'its source'} has changed since, or is read in another way than "
-                "data.json says. Put back what it was, set --data.format, or train into another folder"
+                f"data.json says. Put back what it was, or {otherwise}"
             )
 
     def stories(

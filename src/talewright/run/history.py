@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.files import json_text
 from talewright.run.log import LogFollower, read_log
 
 STEP = ("step", "tokens", "seconds", "loss", "learning_rate", "gradient_norm", "tokens_per_second")
@@ -90,8 +91,8 @@ def write_history(history: History, folder: Path) -> None:
     columns = {"training": history.training, "evaluations": history.evaluations}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "training_history.json").write_text(json.dumps(columns), encoding="utf-8", newline="\n")
-        texts = json.dumps(history.samples, ensure_ascii=False, indent=1)
+        (folder / "training_history.json").write_text(json_text(columns), encoding="utf-8", newline="\n")
+        texts = json_text(history.samples, ensure_ascii=False, indent=1)
         (folder / "generated_texts_complete.json").write_text(texts, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror}") from None
@@ -105,9 +106,10 @@ def _columns(events: list[dict[str, Any]], kind: str, names: tuple[str, ...]) ->
 
 
 def _number(value: Any) -> int | float | None:
-    """The value if it is a number (NaN included) that fits into 64 bits, else None."""
-    valid = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
-    return value if valid else None
+    """The value if it is a finite number that fits into 64 bits, else None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # earlier versions logged NaN and Infinity
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
 
 
 def _is_torn(path: Path) -> bool:

@@ -5,11 +5,31 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from talewright.errors import UserError
-from talewright.files import refuse_if_locked
+from talewright.files import refuse_if_locked, shell_word
+
+
+def refuse_if_moved(run: Path, identity: os.stat_result, log: IO[bytes]) -> None:
+    """Raise UserError if the run folder, whose `identity` is that of its start, is not at its path any more.
+
+    Its `log` is open and moves with it, but a checkpoint would be written into a second folder.
+    """
+    with suppress(OSError):
+        if os.path.samestat(identity, run.stat()):
+            return
+    place = None
+    with suppress(OSError):  # only Linux says so
+        place = Path(f"/proc/self/fd/{log.fileno()}").readlink().parent
+    if place is None or not (place / "checkpoints").is_dir():
+        then = "If it was moved, `talewright train --resume` with its new path continues from its last checkpoint"
+    else:
+        command = f"talewright train --resume {shell_word(str(place))}"
+        then = f"It is now {place}: `{command}` continues from its last checkpoint"
+    raise UserError(f"{run} was moved or deleted while it trained, so training ends. {then}")
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from talewright.errors import UserError
-from talewright.files import error_reason, write_text_atomic
+from talewright.files import error_reason, json_text, write_text_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ class LineFile:
         self.size = self.file.tell()
 
     def append(self, value: dict[str, Any], **options: Any) -> None:
-        self.pending += (json.dumps(value, **options) + "\n").encode()
+        self.pending += (json_text(value, **options) + "\n").encode()
 
     def flush(self) -> None:
         """Write the pending lines. Raises OSError if the disk does not take them all; then none is written."""
@@ -70,9 +69,7 @@ class RunLog:
         self.board = _open_tensorboard(run, after) if tensorboard else None
 
     def write(self, event: str, **values: Any) -> None:
-        """Log an event. A number that is not finite, which JSON lacks, becomes null and is named in `not_finite`."""
-        if lost := [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]:
-            values = {**values, **dict.fromkeys(lost), "not_finite": lost}
+        """Log an event. A number that is not finite becomes null and is named in `not_finite`."""
         self.events.append({"event": event, **values})
         self._each_file(LineFile.flush)
         if self.board is not None and "step" in values:
@@ -176,7 +173,7 @@ def rewind(run: Path, step: int, skipped: int = 0) -> None:
         path = run / name
         kept = [event for event in read_log(path) if _is_before(event, step, skipped)]
         try:
-            write_text_atomic(path, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+            write_text_atomic(path, "".join(json_text(event, ensure_ascii=False) + "\n" for event in kept))
         except OSError as error:
             raise UserError(f"cannot write {path}: {error_reason(error)}; it is unchanged") from None
 

@@ -75,6 +75,12 @@ def whole_checkpoint(run: Path, which: str) -> Path:
     return whole[-1]
 
 
+def newest_state(run: Path) -> TrainState | None:
+    """How far the run has come by its newest whole checkpoint; None without one. Changes nothing."""
+    folders = (checkpoint_folder(run, step) for step in reversed(steps(run)))
+    return next((read_state(folder) for folder in folders if check(folder) is None), None)
+
+
 def recover(run: Path) -> Path | None:
     """The newest whole checkpoint, from which a stopped run continues; None if there is none yet.
 

@@ -37,6 +37,8 @@ def verify(path: Path, score: Callable[[RunFolder], float]) -> Iterator[Finding]
     yield _check("tokenizer", lambda: f"{run.tokenizer.vocab_size:,} tokens")
     for step in run.steps:
         fault = check(checkpoint_folder(path, step))
+        if fault and not checkpoint_folder(path, step).is_dir():
+            continue  # a training run has just deleted it
         yield Finding(f"checkpoints/step-{step}", fault, "sizes and SHA-256 as in its manifest")
     yield from (_check(f"checkpoints/{name}", lambda name=name: _pointer(run, name)) for name in ("best", "last"))
     yield _check("stories", lambda: _stories(run))

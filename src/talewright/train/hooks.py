@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from talewright.data import Corpus
 from talewright.errors import UserError
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
+from talewright.run.lock import refuse_if_moved
 from talewright.run.retention import apply_retention, find_checkpoint, steps
 from talewright.tokenizer import Tokenizer
 from talewright.train.evaluation import score_in_parts
@@ -49,6 +51,7 @@ class Hooks:
         self.tokenizer = corpus.tokenizer
         self.stories, self.sizes = corpus.split("valid").first_stories(self.train.evaluate_stories)
         self.saved = (self.state.step, self.state.evaluated)  # of the last checkpoint
+        self.identity = run.stat() if metrics.enabled else None  # only the main process writes it
         self.saved_seconds = self.state.seconds
         self.skipped_in_a_row, self.skipped_at = 0, -1
 
@@ -70,7 +73,8 @@ class Hooks:
                 self.metrics.log_activity("generating a sample ...")
                 text = self.sample(prompt)
         state.evaluated, state.evaluated_seconds = state.step, state.seconds
-        if state.step and (state.best_loss is None or score.loss < state.best_loss):
+        better = math.isfinite(score.loss) and (state.best_loss is None or score.loss < state.best_loss)
+        if state.step and better:
             state.waited, state.best_loss, state.best_step = 0, score.loss, state.step
         elif state.step:
             state.waited += 1
@@ -120,6 +124,8 @@ class Hooks:
         """
         trainer, state = self.trainer, self.state
         due = final or state.best_step == state.step or self._checkpoint_due(state.step)
+        if self.identity is not None and due:
+            refuse_if_moved(self.run, self.identity, self.metrics.log.events.file)
         if self.metrics.enabled and due and state.step and (state.step, state.evaluated) != self.saved:
             self.metrics.log_checkpoint(state)
             trainer.note_loss_scale()

@@ -148,11 +148,13 @@ class MetricsLogger:
 
     def log_patience(self, state: TrainState) -> None:
         """Log that a run ends because its patience is spent."""
-        if self.enabled:
+        if self.enabled and state.best_loss is not None:
             logger.info(
                 f"stopped at step {state.step:,}: {state.waited} evaluations without a lower validation loss than "
                 f"{state.best_loss:.3f} at step {state.best_step:,}, whose checkpoint is the run's model"
             )
+        elif self.enabled:
+            logger.warning(f"stopped at step {state.step:,}: no validation loss was a number")
 
     def log_skipped(self, state: TrainState, reason: str, stories: list[int], figures: dict[str, float]) -> None:
         """Log a batch that was skipped."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from talewright.config import ScheduleConfig, TrainConfig
+from talewright.data import Batches
 
 EVALUATIONS = 20
 """Evaluations of a run whose recipe does not set how often, besides that of the untrained model."""
@@ -19,13 +20,20 @@ class Budget:
     max_seconds: float | None
 
     @classmethod
-    def of(cls, train: TrainConfig, samples_per_epoch: int, sequence_length: int) -> Budget:
-        """The recipe's budgets in optimizer steps and seconds. Epochs and tokens are rounded up to whole steps."""
+    def of(cls, train: TrainConfig, data: Batches | int, sequence_length: int) -> Budget:
+        """The recipe's budgets in optimizer steps and seconds. Epochs and tokens are rounded up to whole steps.
+
+        `data` is what it trains on; or only the number of samples in an epoch, each then taken for `sequence_length`
+        tokens, padding included.
+        """
         batch, limits = train.micro_batch * train.accumulation, [train.max_steps]
         if train.max_epochs is not None:
-            limits.append(math.ceil(train.max_epochs * samples_per_epoch / batch))
+            epoch = data if isinstance(data, int) else data.samples_per_epoch
+            limits.append(math.ceil(train.max_epochs * epoch / batch))
         if train.max_tokens is not None:
-            limits.append(math.ceil(train.max_tokens / sequence_length / batch))
+            known = not isinstance(data, int)
+            samples = data.samples_with(train.max_tokens) if known else train.max_tokens / sequence_length
+            limits.append(math.ceil(samples / batch))
         steps = [limit for limit in limits if limit is not None]
         return cls(min(steps) if steps else None, None if train.max_minutes is None else 60 * train.max_minutes)
 

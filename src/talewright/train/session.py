@@ -6,18 +6,21 @@ Starts the processes, opens the corpus and the run folder, and calls the loop.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict
-from talewright.data import Corpus, open_corpus
+from talewright.data import Batches, Corpus, open_corpus
 from talewright.data.summary import summary_line
 from talewright.errors import UserError
+from talewright.files import shell_word
 from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
-from talewright.run.retention import steps
+from talewright.run.retention import newest_state
 from talewright.train.distillation import Teacher, open_teacher
 from talewright.train.distributed import DistributedContext, attempt, launch
 from talewright.train.hooks import Callbacks
@@ -25,11 +28,22 @@ from talewright.train.loop import Outcome, fit
 from talewright.train.out_of_memory import explain_out_of_memory
 from talewright.train.preflight import check_disk, preflight
 from talewright.train.progress import TrainingProgress
+from talewright.train.schedule import Budget
 from talewright.train.trainer import training_batches
 
 logger = logging.getLogger(__name__)
-FIXED = ("model.", "tokenizer.", "data.", "optimizer.kind", "train.average", "train.init_from")
-"""What a resumed run cannot change: the settings whose names begin so."""
+FIXED = (
+    "seed",
+    "model.",
+    "tokenizer.",
+    "data.",
+    "optimizer.kind",
+    "train.average",
+    "train.init_from",
+    "train.evaluate_stories",
+)
+"""What a resumed run cannot change: the settings whose names begin so. Its weights, its stories, the order of its
+batches and its earlier evaluations depend on them."""
 MOVABLE = ("data.source", "data.valid", "data.test", "data.format", "data.separator", "data.text_key")
 """Where its stories lie and how they are read may change, if they are the same stories."""
 
@@ -67,9 +81,15 @@ def resume_run(
 ) -> Outcome:
     """Resume a run from its newest whole checkpoint, or without one from step 0; `force` as in `start_run`.
 
-    Raises UserError if the overrides change what its weights and its data depend on.
+    Raises UserError, with its recipe unchanged, if the overrides change what its weights and its data depend on or
+    leave nothing to train, or if the run is an imported one.
     """
     own, run = RunFolder(path).recipe, RunFolder(path, overrides)
+    if run.imported:
+        raise UserError(
+            f"{path} is an imported model, not a stopped training. To train it further, into a new run: "
+            f"talewright train --init-from {shell_word(str(path))} --data FILE"
+        )
     recipe = run.recipe
     refuse_changes(path, own, with_absolute_paths(recipe) if overrides else recipe, FIXED, MOVABLE)
     prepared = attempt(lambda: open_corpus(recipe))
@@ -82,15 +102,45 @@ def resume_run(
         batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
         teacher = distributed.agree(lambda: open_teacher(recipe, corpus, run.metadata.get("teacher", {})))
         _check_and_lock(recipe, distributed, path, teacher, force, stack)
+        finished = distributed.decide(lambda: _nothing_left(run, batches))
+        if finished and recipe != own:
+            raise UserError(f"{finished}. {path} keeps its recipe")
         if overrides:
             distributed.decide(lambda: _replace_recipe(run, own))
-        before = steps(path)[-1:]
         outcome = fit(
             recipe, distributed, corpus, batches, path, callbacks, resume=True, teacher=teacher, progress=progress
         )
-        if outcome.signal is None and before == [outcome.state.step]:
-            logger.info("%s is finished: nothing is left to train after step %s", path, f"{outcome.state.step:,}")
+        if finished and outcome.main_process:
+            logger.info("%s", finished)
         return outcome
+
+
+def _nothing_left(run: RunFolder, batches: Batches) -> str | None:
+    """Why the recipe leaves a run nothing to train, and the options that would; None if it has a step left."""
+    state = newest_state(run.path)
+    if state is None:
+        return None
+    train, more = run.recipe.train, []
+    alone = dict.fromkeys((name.removeprefix("train.") for name in BUDGETS), None)
+    used = {
+        "max_steps": state.step,
+        "max_epochs": (state.step + state.skipped) * train.micro_batch * train.accumulation / batches.samples_per_epoch,
+        "max_tokens": state.tokens,
+        "max_minutes": state.seconds / 60,
+    }
+    for name in alone:
+        value = getattr(train, name)
+        budget = Budget.of(replace(train, **{**alone, name: value}), batches, run.recipe.sequence_length)
+        if budget.spent(state.step, state.seconds):
+            enough = 2 * max(value, used[name])
+            more.append((name, value, math.ceil(enough) if isinstance(value, int) else round(enough + 0.005, 2)))
+    if train.patience is not None and state.waited >= train.patience:
+        more.append(("patience", train.patience, state.waited + train.patience))
+    if not more:
+        return None
+    spent = " and ".join(f"train.{name} {value:,}" for name, value, _ in more)
+    options = " ".join(f"--train.{name.replace('_', '-')} {enough}" for name, _, enough in more)
+    return f"{run.path} is finished: at step {state.step:,} it has spent {spent}. To train it longer, add {options}"
 
 
 def budgets_of_same_command(path: Path, recipe: str | None, overrides: Mapping[str, str]) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Trainer:
         self.distributed = distributed
         self.fabric, self.precision = distributed.fabric, distributed.precision
         fabric = self.fabric
-        self.budget = Budget.of(recipe.train, batches.samples_per_epoch, recipe.sequence_length)
+        self.budget = Budget.of(recipe.train, batches, recipe.sequence_length)
         self.micro_batch, self.accumulation = per_rank_batch(recipe, fabric.world_size)
         torch.manual_seed(recipe.seed)
         self.model = GPT(recipe.model)

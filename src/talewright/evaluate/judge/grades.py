@@ -24,6 +24,7 @@ import numpy as np
 
 from talewright.errors import UserError
 from talewright.evaluate.judge.endpoint import Answer, Endpoint, ask
+from talewright.files import json_text
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class GradeFile:
             self._grades[key] = grade
             try:
                 with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                    file.write(self._separator + json.dumps({"key": key, "grade": grade}) + "\n")
+                    file.write(self._separator + json_text({"key": key, "grade": grade}) + "\n")
             except OSError as error:
                 raise UserError(f"cannot write {self.path}: {error.strerror}") from None
             self._separator = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import yaml
@@ -10,7 +9,7 @@ import yaml
 from talewright.config import EOT
 from talewright.errors import UserError
 from talewright.evaluate.multiple_choice.understanding import understanding_questions
-from talewright.files import write_text_atomic
+from talewright.files import json_text, write_text_atomic
 
 TASK = "talewright_understanding"
 
@@ -48,7 +47,7 @@ def write_task(folder: Path) -> Path:
     path = folder / f"{TASK}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(folder / f"{TASK}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_text_atomic(folder / f"{TASK}.jsonl", "".join(json_text(line) + "\n" for line in lines))
         write_text_atomic(path, yaml.safe_dump(task, sort_keys=False))
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from talewright.errors import UserError
-from talewright.files import error_reason, write_text_atomic
+from talewright.files import error_reason, json_text, write_text_atomic
 from talewright.inspect.alignment import largest_differences
 from talewright.inspect.figures.style import to_svg
 from talewright.inspect.heads import ROLES
@@ -131,5 +130,5 @@ def _shade(value: float, full: float) -> str:
 
 def _embedded(values: dict[str, Any]) -> str:
     """JSON that can stand inside a script element, whatever the stories hold."""
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    text = json_text(values, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -93,22 +93,27 @@ class PointResult:
 
 
 def curve_of(run: Path) -> dict[str, list[float]]:
-    """Bits per byte of a run's evaluations, and the cost up to each: minutes, tokens, flops."""
+    """Bits per byte of a run's evaluations, and the cost up to each: minutes, tokens, flops. Those whose loss was not a
+    finite number are left out.
+    """
     recipe, history = load_recipe(run / "recipe.yaml"), read_history(run)
-    tokens = [history.tokens_at(step) or 0 for step in history.evaluations["step"]]
+    columns = ("step", "seconds", "bits_per_byte")
+    rows = [row for row in zip(*map(history.evaluations.get, columns), strict=True) if None not in row]
+    evaluations = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+    tokens = [history.tokens_at(step) or 0 for step in evaluations["step"]]
     flops_per_token = training_flops(recipe.model, recipe.sequence_length)
     return {
-        "minutes": [seconds / 60 for seconds in history.evaluations["seconds"]],
+        "minutes": [seconds / 60 for seconds in evaluations["seconds"]],
         "tokens": [float(count) for count in tokens],
         "flops": [count * flops_per_token for count in tokens],
-        "bits_per_byte": history.evaluations["bits_per_byte"],
+        "bits_per_byte": evaluations["bits_per_byte"],
     }
 
 
 def measure(run: Path) -> dict[str, float]:
     """The last evaluation of a run, its cost and the model's size. Raises UserError if there is no finite one."""
-    curve = curve_of(run)
-    if not curve["bits_per_byte"] or not math.isfinite(curve["bits_per_byte"][-1]):
+    curve, logged = curve_of(run), read_history(run).evaluations["bits_per_byte"]
+    if not curve["bits_per_byte"] or logged[-1] is None:
         raise UserError(f"{run} has no finite validation loss")
     parameters = count_parameters(load_recipe(run / "recipe.yaml").model).total
     return {"parameters": parameters, **{name: values[-1] for name, values in curve.items()}}

@@ -8,6 +8,7 @@ heartbeats as well, for workers that do not share the folder.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -219,9 +220,11 @@ class Worker:
     def _report(self, job: RunningTrial) -> None:
         for event in read_log(job.run / "log.jsonl"):
             job.progress.add(event)
-            if event.get("event") == "evaluation" and event["step"] not in {0, *job.reported}:  # 0: untrained
-                job.reported.add(event["step"])
-                job.trial.report(event["bits_per_byte"], event["step"])
+            step, bits = event.get("step"), event.get("bits_per_byte")
+            new = event.get("event") == "evaluation" and step not in {0, *job.reported}  # 0: untrained
+            if new and isinstance(step, int) and isinstance(bits, float) and math.isfinite(bits):
+                job.reported.add(step)
+                job.trial.report(bits, step)
                 if not job.pruned and job.trial.should_prune():
                     job.pruned = True
                     _stop(job.process)
