@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.evaluate.judge.answers import AGES, ASPECTS
 from talewright.evaluate.judge.endpoint import Endpoint
 from talewright.evaluate.judge.grades import (
-    AGES,
-    ASPECTS,
     Exercise,
     GradeFile,
     estimate,
