@@ -14,7 +14,8 @@ from tests.evaluate.judge.judge_server import grade
 
 GRADE: dict[str, Any] = {"grammar": 7, "creativity": 5, "consistency": 7, "plot": 6, "age": "C"}
 OTHER = json.dumps({**GRADE, "grammar": 2, "age": "F"})
-WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"]
+WORDS += ["fourteen", "fifteen", "sixteen"]
 YEARS = {"A": [1, 2, 3], "B": [4, 5], "C": [6, 7], "D": [8, 9], "E": [10, 11, 12], "F": [13, 14, 15, 16]}
 LETTER_OF = {year: letter for letter, years in YEARS.items() for year in years}
 grades = st.fixed_dictionaries({name: st.integers(1, 10) for name in ASPECTS} | {"age": st.sampled_from("ABCDEF")})
@@ -123,7 +124,7 @@ def test_two_sets_of_grades_are_read_only_if_they_agree(one, other, data):
         'I think {maybe} so. {"grammar": "7/10", "creativity": 5.0, "consistency": "7", "plot": 6, "age": "C: 6-7"}',
         '{"plot": 6, "age": "c", "grammar": 7, "consistency": 7, "creativity": 5, "remark": "nice"}',
         f"<think>Maybe {OTHER}?</think>{grade()}",
-        "Grammar score (1-10): 7 - few errors\nCreativity: 5 (little is new)\nConsistency: 7.\nPlot: 6/10\nAge: C (6-7)",
+        "Grammar score (1-10): 7 - good\nCreativity: 5 (little is new)\nConsistency: 7.\nPlot: 6/10\nAge: C (6-7)",
         "Grammar: 7. Creativity: 5. Consistency: 7. Plot: 6. Age group: C.",
         "{'grammar': 7, 'creativity': 5, 'consistency': 7, 'plot': 6, 'age': 'C',}",
     ],

@@ -63,8 +63,8 @@ def ask(
     sleep: Callable[[float], bool | None] = time.sleep,
 ) -> Answer:
     """Ask the model, until `parse` accepts the text of its answer (it raises ValueError otherwise, with the reason) or
-    the attempts are used up. `sleep` waits that many seconds; it returns True to give up. Raises UserError if the server rejects the
-    request.
+    the attempts are used up. `sleep` waits that many seconds; it returns True to give up. Raises UserError if the
+    server rejects the request.
     """
     error, tokens_in, tokens_out = "", 0, 0
     for attempt in range(endpoint.attempts):
