@@ -42,9 +42,9 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     config = source.recipe.model
     grouped = f" ({config.kv_heads} for keys and values)" if config.kv_heads != config.n_heads else ""
     kinds = "/".join(config.attention)
-    front_matter = target.front_matter(source) or _front_matter(source, target)
+    front = target.front_matter(source) or front_matter(source, target)
     card = TEMPLATE.read_text(encoding="utf-8").format(
-        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True),
+        front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         recipe=source.recipe,
         about=f": {source.recipe.about}" if source.recipe.about else "",
         checkpoint=source.checkpoint,
@@ -56,7 +56,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         run=source.run.name,
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
-        license=LICENSE_NOTE if front_matter.get("license") == "unknown" else "",
+        license=LICENSE_NOTE if front.get("license") == "unknown" else "",
         sampling=Sampling(),
         samples=_samples(source),
         record=record,
@@ -65,7 +65,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
 
-def _front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
+def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
     """What the hub reads. Weights that come from another model have unknown data, so nothing is said of it."""
     data = source.recipe.data.source if source.step and source.recipe.train.init_from is None else ""
     dataset, base_model = hub_dataset(data), _base_model(source)
