@@ -129,7 +129,7 @@ def test_transformers_js_generates_our_greedy_stories(settings, shared, tokenize
     packages, node = shared / "transformers.js", shutil.which("node")
     if not (packages / "node_modules").is_dir() or node is None:
         pytest.skip(f"no {packages}/node_modules, or no Node.js")
-    source = source_of(ModelConfig(**{**SIZES, "context_length": 64, **settings}), tokenizer)
+    source = source_of(ModelConfig(**{**SIZES, "context_length": 64, "vocab_size": 300, **settings}), tokenizer)
     folder = tmp_path / "my tales"
     folder.mkdir()
     TARGETS["onnx"].write(source, folder, "f32")
