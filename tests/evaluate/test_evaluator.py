@@ -191,6 +191,34 @@ def test_a_run_whose_training_stories_are_gone_is_evaluated_without_them(run, tm
     assert "gone.txt" in capsys.readouterr().out
 
 
+CHINESE = "从前有一只小熊，名字叫阿宝。小熊在森林里找到了一块石头。从此，小熊和小鱼成了好朋友。"
+GERMAN = "Es war einmal ein kleiner Bär, der in einem Wald lebte. Er hatte einen Freund, und in der Nacht war es kalt."
+
+
+@pytest.mark.parametrize(("text", "unit"), [(CHINESE, "character"), (GERMAN, "word")])
+def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(text, unit, run, tmp_path, capsys):
+    stories = "<|endoftext|>".join(f"{text} {i}" for i in range(8))
+    (tmp_path / "other.txt").write_text(stories, encoding="utf-8")
+    main(["evaluate", str(run), "--told", "4", "--data", str(tmp_path / "other.txt")])
+    printed, scores = capsys.readouterr().out, scores_of(run)
+    tasks = scores["tasks"]
+    assert scores["note"] in " ".join(printed.split())
+    for task in ("understanding", "cloze"):
+        assert tasks[task] == {"unavailable": "its questions are in English, and the held-out stories are not"}
+    other = {"character": "word", "word": "character"}[unit]
+    for figures in (tasks["likelihood"], tasks["likelihood"]["baselines"]["5-gram"], tasks["likelihood"]["intervals"]):
+        assert f"bits_per_{unit}" in figures
+        assert f"bits_per_{other}" not in figures
+    units = {"character": sum(map(len, "".join(stories.split()).split("<|endoftext|>"))), "word": 8 * 23}[unit]
+    assert tasks["likelihood"][f"{unit}s"] == units
+    english = {"rule_errors", "grammar", "names_reused", "pronouns_agree"}
+    assert not english & tasks["generation"].keys()
+    assert f"{unit}s" in tasks["generation"]["real"]
+    assert "he/she" not in printed
+    main(["scores", str(run)])
+    assert scores["note"] in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.evaluate import likelihood
-from talewright.evaluate.likelihood import TokenScores, by_length, by_position, intervals, score_stories, summarize
+from talewright.evaluate.likelihood import (
+    TextUnits,
+    TokenScores,
+    by_length,
+    by_position,
+    intervals,
+    score_stories,
+    summarize,
+)
 from talewright.model import loss as loss_module
 from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, argmax, token_scores
@@ -229,15 +237,15 @@ def test_intervals_contain_the_true_mean_about_as_often_as_they_claim():
     held, draws = 0, 100
     for seed in range(draws):
         scores = scores_of([30] * 120, seed)
-        low, high = intervals(scores, np.full(120, 90), np.full(120, 20))["loss"]
+        low, high = intervals(scores, np.full(120, 90), TextUnits("word", np.full(120, 20)))["loss"]
         held += low <= 2.0 <= high  # the mean of gamma(4, 0.5) times exponential(1)
     assert 85 <= held <= 100
 
 
 def test_intervals_surround_the_figures_and_are_the_same_each_time():
     scores, sizes, words = scores_of([5, 80, 300] * 20), np.full(60, 400), np.full(60, 90)
-    found, figures = intervals(scores, sizes, words), summarize(scores, sizes)
-    assert found == intervals(scores, sizes, words)
+    found, figures = intervals(scores, sizes, TextUnits("word", words)), summarize(scores, sizes)
+    assert found == intervals(scores, sizes, TextUnits("word", words))
     for name in ("loss", "perplexity", "bits_per_byte", "token_accuracy"):
         low, high = found[name]
         assert low < getattr(figures, name) < high

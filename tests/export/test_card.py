@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
+import shlex
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard, ModelCardData, SpaceCard
+from huggingface_hub.utils import validate_repo_id
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, GenerationConfig
 
+from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.export import TARGETS, export_model
-from talewright.export.card import write_card
+from talewright.export.card import METRICS, front_matter, write_card
 from tests.train.conftest import write_stories
 
 RECORD = {"target": "hf", "dtype": "f32", "proof": "largest logit difference 1e-06"}
@@ -76,6 +85,9 @@ def test_the_tokenizer_puts_an_end_of_text_first_as_in_training(to, make_source,
     assert set(tok(text)) == {"input_ids", "attention_mask"}
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())  # transformers 4 needs this for the same
     assert settings["model_input_names"] == ["input_ids", "attention_mask"]
+    assert settings["add_bos_token"]  # by which transformers.js and converters to GGUF begin so too
+    tok.save_pretrained(tmp_path / "again")
+    assert AutoTokenizer.from_pretrained(tmp_path / "again")(text)["input_ids"] == tok(text)["input_ids"]
     assert (tok.eos_token_id, tok.pad_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 3
     assert (tok.model_max_length, tok.padding_side) == (24, "left")
     generation = GenerationConfig.from_pretrained(tmp_path)
@@ -145,6 +157,14 @@ def test_a_missing_token_of_the_hub_is_reported_without_asking_the_hub(make_sour
             {"license": "unknown", "language": "en", "datasets": ["roneneldan/TinyStories"]},
         ),
         ("hub:ada/tales", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
+        ("hub:ada/tales/data/*.txt", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
+        ("hub:ada/tales:small", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
+        (
+            "hub:roneneldan/TinyStories/TinyStories-train.txt",
+            5,
+            {"license": "unknown", "language": "en", "datasets": ["roneneldan/TinyStories"]},
+        ),
+        ("stories.txt", 5, {"license": "unknown"}),
         ("bundled", 0, {"license": "unknown"}),  # imported: nobody knows what it was trained on
     ],
 )
@@ -156,6 +176,69 @@ def test_the_card_says_of_the_data_what_is_known(source, step, expected, make_so
     front = yaml.safe_load((tmp_path / "README.md").read_text().split("---")[1])
     assert {name: front[name] for name in ("license", "language", "datasets") if name in front} == expected
     assert "library_name" not in front
+
+
+NAMES = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="/\\"), min_size=1)
+LOCAL = ("bundled", "bundled:300", "stories.txt", "/home/ada/my: stories/*.jsonl", "data/")
+ON_THE_HUB = st.builds(
+    "hub:{}/{}{}".format,
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9-]{0,10}[a-z]", fullmatch=True),
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_]{0,10}[.-]?[a-z]", fullmatch=True),
+    st.sampled_from(["", "/*.txt", "/data/**/train-*.parquet", ":small", ":small/x.txt", "/a b[0-9].txt"]),
+)
+SOURCES = st.sampled_from(LOCAL) | ON_THE_HUB
+FIGURES = st.floats() | st.none() | st.just(1.5)
+
+
+@given(
+    name=NAMES.filter(lambda name: bool(name.strip()) and name.isprintable()),
+    sources=st.tuples(SOURCES, SOURCES | st.none()),
+    figures=st.fixed_dictionaries(dict.fromkeys(("loss", "perplexity", "bits_per_byte", "token_accuracy"), FIGURES)),
+    begun=st.sampled_from([None, "imported", "gone"]),
+    to=st.sampled_from(["hf", "onnx", "gguf", "llama2c", "space"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figures, begun, to, tokenizer):
+    with TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        run.mkdir()
+        (run / "log.jsonl").write_text(json.dumps({"event": "evaluation", "step": 5, **figures}) + "\n")
+        (run.parent / "imported").mkdir()
+        (run.parent / "imported" / "talewright.json").write_text('{"source": "ada/base", "hub": "ada/base"}')
+        recipe = load_recipe("quickstart")
+        data = dataclasses.replace(recipe.data, source=sources[0], valid=sources[1])
+        train = dataclasses.replace(recipe.train, init_from=begun and str(run.parent / begun))
+        recipe = dataclasses.replace(recipe, name=name, data=data, train=train)
+        source: Any = SimpleNamespace(recipe=recipe, run=run, step=5)
+        front = TARGETS[to].front_matter(source) or front_matter(source, TARGETS[to])
+    text = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {name}\n"
+    if to == "space":
+        assert SpaceCard(text).data.title == f"Stories by {name}"
+        return
+    card = ModelCard(text).data
+    assert yaml.safe_load(card.to_yaml()) == front  # what it reads is what stands there
+    assert isinstance(card, ModelCardData)
+    for repository in card.datasets or []:
+        validate_repo_id(repository)
+        assert repository.count("/") == 1
+        assert sources[0].startswith(f"hub:{repository}")
+    assert (card.datasets is not None) == (sources[0].startswith("hub:") and begun is None)
+    assert card.base_model == ("ada/base" if begun == "imported" else None)
+    assert card.license in ("apache-2.0", "unknown")
+    assert card.language in (None, "en")
+    finite = {key for key, value in figures.items() if value is not None and math.isfinite(value)}
+    assert {result.metric_type for result in card.eval_results or []} == {METRICS[key] for key in finite}
+    json.dumps(front, allow_nan=False)  # the hub stores it as JSON
+
+
+@pytest.mark.parametrize("name", ["my tales", 'a"b', "it's", "$HOME", "back`tick", "ü"])
+def test_a_folder_of_any_name_stands_in_the_snippets_as_code_and_shells_read_it(name, make_source, tmp_path):
+    for to, pattern in (("hf", 'model=(".*")'), ("onnx", 'n", (".*"), '), ("gguf", 'Llama\\((".*"), n_ctx')):
+        found = re.search(pattern, TARGETS[to].usage(f"./{name}"))
+        assert found is not None
+        assert json.loads(found[1]).removesuffix("/model.gguf") == f"./{name}"
+    command = TARGETS["llama2c"].usage(f"./{name}").split("```sh\n")[1].split("\n")[0]
+    assert shlex.split(command)[1] == f"./{name}/model.bin"
 
 
 @pytest.mark.parametrize(

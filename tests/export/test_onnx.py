@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from hypothesis import strategies as st
 from talewright.config import ModelConfig
 from talewright.export import TARGETS, export_model
 from talewright.export.readers.onnx import reader
+from talewright.generate.engine import Engine
+from talewright.generate.sampling import Sampling
 from tests.export.sources import source_of
 from tests.model.shapes import SEEDS, model_configs, token_batch
 
@@ -104,3 +109,36 @@ def test_rows_with_padding_on_the_left_get_what_they_get_alone(exported):
             first = 9 - len(row)  # where the row begins
             at = slice(max(start, first) - start, None)
             np.testing.assert_allclose(logits[i][at], ours[max(start - first, 0) : max(stop - first, 0)], atol=1e-4)
+
+
+GREEDY = """
+import { pipeline } from "@huggingface/transformers";
+const [place, prompts] = JSON.parse(process.env.GIVEN);
+const generator = await pipeline("text-generation", place, { dtype: "fp32" });
+const stories = [];
+for (const prompt of prompts) {
+  stories.push((await generator(prompt, { max_new_tokens: 12, do_sample: false }))[0].generated_text);
+}
+console.log(JSON.stringify(stories));
+"""
+
+
+@pytest.mark.parametrize("settings", [NEO, LLAMA, POST], ids=["neo", "qwen3", "post"])
+def test_transformers_js_generates_our_greedy_stories(settings, shared, tokenizer, tmp_path):
+    """With the packages of `npm install @huggingface/transformers` in the folder of real data."""
+    packages, node = shared / "transformers.js", shutil.which("node")
+    if not (packages / "node_modules").is_dir() or node is None:
+        pytest.skip(f"no {packages}/node_modules, or no Node.js")
+    source = source_of(ModelConfig(**{**SIZES, "context_length": 64, "vocab_size": 300, **settings}), tokenizer)
+    folder = tmp_path / "my tales"
+    folder.mkdir()
+    TARGETS["onnx"].write(source, folder, "f32")
+    prompts = ["Once upon a time", "Lily", "One day, a small dog", '"Hello," said Tom.', "The sun"]
+    sampling = Sampling(temperature=0.0, max_new_tokens=12)
+    ours = [story.text for story in Engine(source.model, tokenizer).generate(prompts, sampling)]
+    command = [node, "--input-type=module", "-e", GREEDY]
+    environment = {**os.environ, "GIVEN": json.dumps([str(folder), prompts])}
+    done = subprocess.run(command, cwd=packages, env=environment, capture_output=True, encoding="utf-8", check=True)
+    assert json.loads(done.stdout) == ours
+    own = source.model.config.context_length
+    assert json.loads((folder / "config.json").read_text())["max_position_embeddings"] == own  # the snippet reads it

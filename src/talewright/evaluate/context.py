@@ -13,6 +13,7 @@ from talewright.data.sources import last_name
 from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
 from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
+from talewright.evaluate.language import Language, language_of
 from talewright.generate.engine import Engine, Sample
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_device
@@ -69,6 +70,11 @@ class EvaluationContext:
     def texts(self) -> list[str]:
         """The held-out stories as text."""
         return self.tokenizer.decode_batch(self.stories)
+
+    @cached_property
+    def language(self) -> Language:
+        """That of the held-out stories."""
+        return language_of(self.texts)
 
     @cached_property
     def train(self) -> Split:

@@ -18,6 +18,7 @@ from talewright.evaluate.baselines.kneser_ney import ngram_scorer
 from talewright.evaluate.context import EvaluationContext, EvaluationOptions
 from talewright.evaluate.generation.quality import evaluate_generation
 from talewright.evaluate.likelihood import (
+    TextUnits,
     TokenScores,
     by_length,
     by_position,
@@ -79,6 +80,8 @@ def evaluate_run(run: RunFolder, options: EvaluationOptions) -> Figures:
         "held_out": held_out_facts(context.source, context.texts),
         "generation_options": asdict(options.generation),
     }
+    if context.language.note is not None:
+        scores["note"] = context.language.note
     path = scores_path(run.path, options.data)
     scores["tasks"] = reusable_tasks(path, scores)
     for name in options.tasks:  # each is written before the next starts, so an interruption loses only one
@@ -119,18 +122,25 @@ def evaluate_likelihood(context: EvaluationContext) -> Figures:
         trained = score_tokens(context.model, stories, separator)
         context.log("likelihood of the untrained model")
         untrained = score_tokens(context.run.initial_model(context.device), stories, separator)
-    words = np.array([len(text.split()) for text in context.texts])
+    units = _text_units(context)
     return {
-        **_likelihood_figures(trained, sizes, words),
-        "intervals": intervals(trained, sizes, words),
+        **_likelihood_figures(trained, sizes, units),
+        "intervals": intervals(trained, sizes, units),
         "by_position": by_position(trained),
         "by_length": by_length(trained, sizes),
-        "untrained": _likelihood_figures(untrained, sizes, words),
-        "baselines": _likelihood_baselines(context, words),
+        "untrained": _likelihood_figures(untrained, sizes, units),
+        "baselines": _likelihood_baselines(context, units),
     }
 
 
-def _likelihood_baselines(context: EvaluationContext, words: np.ndarray) -> Figures:
+def _text_units(context: EvaluationContext) -> TextUnits:
+    """The words of each held-out story; its characters where no blanks separate words."""
+    if context.language.spaced:
+        return TextUnits("word", np.array([len(text.split()) for text in context.texts]))
+    return TextUnits("character", np.array([len("".join(text.split())) for text in context.texts]))
+
+
+def _likelihood_baselines(context: EvaluationContext, units: TextUnits) -> Figures:
     context.log("compressors and n-gram models")
     compressors = {name: {"bits_per_byte": bits} for name, bits in compressed_bits_per_byte(context.texts).items()}
     try:
@@ -138,25 +148,27 @@ def _likelihood_baselines(context: EvaluationContext, words: np.ndarray) -> Figu
     except UnavailableError as error:
         return {**compressors, "unavailable": str(error)}
     ngrams = {
-        name: _likelihood_figures(model.score(context.stories), context.story_bytes, words)
+        name: _likelihood_figures(model.score(context.stories), context.story_bytes, units)
         for name, model in models.items()
     }
     return {**ngrams, **compressors, "counted_tokens": tokens}
 
 
-def _likelihood_figures(scores: TokenScores, sizes: np.ndarray, words: np.ndarray) -> Figures:
-    likelihood = summarize(scores, sizes)
+def _likelihood_figures(scores: TokenScores, sizes: np.ndarray, units: TextUnits) -> Figures:
+    likelihood, count = summarize(scores, sizes), int(units.counts.sum())
     bits = likelihood.loss * likelihood.tokens / math.log(2)
-    return {**asdict(likelihood), "words": int(words.sum()), "bits_per_word": bits / max(1, int(words.sum()))}
+    return {**asdict(likelihood), f"{units.name}s": count, f"bits_per_{units.name}": bits / max(1, count)}
 
 
 def evaluate_understanding(context: EvaluationContext) -> Figures:
     """The accuracy on questions about facts, reasoning and context."""
+    _check_english(context)
     return _multiple_choice(context, understanding_questions(), understanding_figures)
 
 
 def evaluate_cloze(context: EvaluationContext) -> Figures:
     """The accuracy on cloze questions from the held-out stories."""
+    _check_english(context)
     questions = cloze_questions(context.texts)
     if not questions:
         raise UnavailableError("the held-out stories give no balanced cloze questions; a few hundred stories do")
@@ -178,6 +190,11 @@ def _multiple_choice(
         return {**figures, "baselines": {"5-gram": answer(ngram_scorer(context.ngram_models[0]["5-gram"]))}}
     except UnavailableError as error:
         return {**figures, "baselines": {"unavailable": str(error)}}
+
+
+def _check_english(context: EvaluationContext) -> None:
+    if not context.language.english:
+        raise UnavailableError("its questions are in English, and the held-out stories are not")
 
 
 TASKS: dict[str, Callable[[EvaluationContext], Figures]] = {

@@ -66,6 +66,16 @@ class TokenScores:
     """Tokens of each story, its end of text included: (stories,) int64."""
 
 
+@dataclass(frozen=True)
+class TextUnits:
+    """What a text is made of, for figures that tokenizers have in common."""
+
+    name: str
+    """"word" or "character"."""
+    counts: np.ndarray
+    """Of each story: (stories,)."""
+
+
 def score_stories(
     model: GPT,
     stories: Sequence[np.ndarray],
@@ -169,21 +179,21 @@ def _cut(
         yield offset + start, whole[start : start + context_length + 1]
 
 
-def intervals(scores: TokenScores, story_bytes: np.ndarray, words: np.ndarray) -> dict[str, list[float]]:
+def intervals(scores: TokenScores, story_bytes: np.ndarray, units: TextUnits) -> dict[str, list[float]]:
     """95% intervals of the figures, by a bootstrap over stories (Efron 1979). Whole stories are resampled, because the
     tokens of one story are correlated. The seed is fixed.
     """
     nats, correct = (_by_story(scores, values) for values in (scores.losses, scores.correct))
-    sums = np.stack([nats, correct, scores.lengths, story_bytes, words]).astype(np.float64)  # (5, stories)
+    sums = np.stack([nats, correct, scores.lengths, story_bytes, units.counts]).astype(np.float64)  # (5, stories)
     stories, rng = sums.shape[1], np.random.default_rng(0)
     draws = (np.bincount(rng.integers(stories, size=stories), minlength=stories) for _ in range(RESAMPLES))
-    nats, correct, tokens, size, words = np.stack([sums @ times for times in draws]).T
+    nats, correct, tokens, size, count = np.stack([sums @ times for times in draws]).T
     loss = nats / tokens
     figures = {
         "loss": loss,
         "perplexity": np.exp(loss),
         "bits_per_byte": nats / math.log(2) / np.maximum(size, 1),
-        "bits_per_word": nats / math.log(2) / np.maximum(words, 1),
+        f"bits_per_{units.name}": nats / math.log(2) / np.maximum(count, 1),
         "token_accuracy": correct / tokens,
     }
     return {name: np.quantile(values, (0.025, 0.975)).tolist() for name, values in figures.items()}

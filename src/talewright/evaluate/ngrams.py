@@ -8,6 +8,7 @@ nothing is hashed, and no two n-grams are confused.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +17,26 @@ from itertools import islice
 import numpy as np
 
 Ngram = tuple[str, ...]
-_WORD = re.compile(r"[^\W_]+")
+UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\u3005-\u3007\u3040-\u312f\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua980-\ua9df\uaa60-\uaadf\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
+)
+"""The scripts without blanks between words, as a class of characters: Thai, Lao, Khmer, Kana, Han ..."""
+_MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.category(chr(code)).startswith("M"))
+"""Accents and vowel signs, which follow the letter that they belong to. They are no letters to `re`."""
+WORD = rf"(?:[{UNSPACED}](?<=\w)|[^\W_{UNSPACED}]+)(?:[{_MARKS}]+(?:[^\W_{UNSPACED}]+)?)*"
+"""A pattern: letters and digits between blanks or punctuation; each character of a script without blanks."""
+_WORD = re.compile(WORD)
 
 MISSING = -1
 """The number of an n-gram that does not occur."""
 
 
 def words_of(text: str) -> list[str]:
-    """Runs of letters and digits, in lower case. On ASCII text these are the words of ROUGE's own implementation."""
+    """Runs of letters and digits, in lower case; of scripts without blanks between words, each character is one.
+
+    On ASCII text these are the words of ROUGE's own implementation.
+    """
     return _WORD.findall(text.lower())
 
 

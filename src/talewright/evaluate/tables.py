@@ -33,6 +33,11 @@ class ScoreTable:
     def __init__(self, title: str, task: str, *columns: Column) -> None:
         self.title, self.task, self.columns = title, task, columns
 
+    def with_figures(self, rows: Sequence[tuple[str, Scores]]) -> ScoreTable:
+        """The table without the columns that have no figure in these rows."""
+        columns = [column for column in self.columns if any(_cell(column, row) for _, row in rows)]
+        return ScoreTable(self.title, self.task, *columns)
+
     @property
     def legend(self) -> str:
         """What the headings mean; empty if they say it themselves."""
@@ -68,6 +73,7 @@ TABLES = (
         Column("perplexity", "perplexity", perplexity),
         Column("bits/byte", "bits_per_byte", number(3)),
         Column("bits/word", "bits_per_word", number(2)),
+        Column("bits/char", "bits_per_character", number(2)),
         Column("accuracy", "token_accuracy", percent, "tokens that the model puts first"),
     ),
     ScoreTable(
@@ -94,6 +100,7 @@ TABLES = (
         "Quality of generated stories",
         "generation",
         Column("words", "words", number(0), "mean length"),
+        Column("chars", "characters", number(0), "mean length in characters"),
         Column("finished", "finished", percent, "stories that reach their end"),
         Column("rules", "rule_errors", number(2), "errors by four exact rules per 1,000 words"),
         Column("grammar", "grammar.errors", number(2), "errors that a grammar checker finds per 1,000 words"),
@@ -126,6 +133,7 @@ def side_by_side(scores: Sequence[Scores], each: bool = False, width: int | None
     blocks = []
     for table in TABLES:
         if rows := _rows(table.task, scores, each):
+            table = table.with_figures(rows)
             parts = (table.title, text_table(table.cells(rows), width), table.legend and wrap(table.legend, width))
             blocks.append("\n".join(filter(None, parts)))
     names = _names(scores)
@@ -135,6 +143,7 @@ def side_by_side(scores: Sequence[Scores], each: bool = False, width: int | None
             for name, own in zip(names, scores, strict=True)
             if "unavailable" in own["tasks"].get(task, {})
         ]
+    blocks += dict.fromkeys(wrap(own["note"], width) for own in scores if "note" in own)
     blocks += dict.fromkeys(wrap(_scored_on(own), width) for own in scores)
     return "\n\n".join(blocks)
 
@@ -151,11 +160,12 @@ def leaderboard(scores: Sequence[Scores], command: str, each: bool = False) -> s
         blocks.append("Runs that were scored on different stories are in separate sections, and cannot be compared.")
     for members in groups.values():
         group = [own for point in sorted(_points(members), key=_bits_per_byte) for own in point]
-        blocks.append(f"{_scored_on(group[0])}.")
+        blocks += [f"{_scored_on(group[0])}.", group[0].get("note", "")]
         if runs := [own for own in group if own["run"]["checkpoint"] is not None]:  # not texts without a model
             blocks.append(_as_markdown(_run_cells(runs)))
         for table in TABLES:
             if rows := _rows(table.task, group, each):
+                table = table.with_figures(rows)
                 blocks += [f"## {table.title}", _as_markdown(table.cells(rows)), wrap(table.legend)]
     return "\n\n".join(filter(None, blocks)) + "\n"
 

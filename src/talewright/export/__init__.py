@@ -104,7 +104,7 @@ def export_model(
             "seconds": round(time.perf_counter() - started, 1),
         }
         write_json(partial / RECORD, record)
-        write_card(partial, source, record, target, push or folder.name)
+        write_card(partial, source, record, target, push or f"./{folder.resolve().name}")
         for path in partial.rglob("*.safetensors"):  # safetensors writes files that only their owner can read
             shutil.copymode(partial / RECORD, path)
     if push is not None:

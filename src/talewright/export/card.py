@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,22 @@ import yaml
 from talewright.config import HUB_TINYSTORIES, Recipe
 from talewright.config.loading import recipe_to_dict, write_yaml
 from talewright.data.sources import HUB, is_bundled
+from talewright.export.folder import RECORD
 from talewright.export.target import ExportSource, ExportTarget
+from talewright.files import read_json
 from talewright.generate.sampling import Sampling
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
 MAX_SAMPLES = 3
+METRICS = {
+    "loss": "loss",
+    "perplexity": "perplexity",
+    "bits_per_byte": "bits_per_byte",
+    "token_accuracy": "accuracy",
+}
+"""The figures of an evaluation that a card names, and their types on the hub."""
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 LICENSE_NOTE = """
 
 No license is stated: choose one that fits the training data before you publish the model, and write it into the first
@@ -30,9 +42,9 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     config = source.recipe.model
     grouped = f" ({config.kv_heads} for keys and values)" if config.kv_heads != config.n_heads else ""
     kinds = "/".join(config.attention)
-    front_matter = target.front_matter(source) or _front_matter(source, target)
+    front = target.front_matter(source) or front_matter(source, target)
     card = TEMPLATE.read_text(encoding="utf-8").format(
-        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True),
+        front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         recipe=source.recipe,
         about=f": {source.recipe.about}" if source.recipe.about else "",
         checkpoint=source.checkpoint,
@@ -44,7 +56,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         run=source.run.name,
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
-        license=LICENSE_NOTE if front_matter.get("license") == "unknown" else "",
+        license=LICENSE_NOTE if front.get("license") == "unknown" else "",
         sampling=Sampling(),
         samples=_samples(source),
         record=record,
@@ -53,18 +65,61 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
 
-def _front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
+def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
     """What the hub reads. Weights that come from another model have unknown data, so nothing is said of it."""
     data = source.recipe.data.source if source.step and source.recipe.train.init_from is None else ""
+    dataset, base_model = hub_dataset(data), _base_model(source)
     values: dict[str, Any] = {"license": "apache-2.0" if is_bundled(data) else "unknown"}
-    if data == HUB_TINYSTORIES or is_bundled(data):
+    if dataset == hub_dataset(HUB_TINYSTORIES) or is_bundled(data):
         values["language"] = "en"
     if target.library is not None:
         values["library_name"] = target.library
     values |= {"pipeline_tag": "text-generation", "tags": ["talewright", "story-generation"]}
-    if data.startswith(HUB):
-        values["datasets"] = [data.removeprefix(HUB)]
+    if dataset is not None:
+        values["datasets"] = [dataset]
+    if base_model is not None:
+        values["base_model"] = base_model
+    if results := _results(source):
+        values["model-index"] = [{"name": source.recipe.name, "results": results}]
     return values
+
+
+def hub_dataset(source: str) -> str | None:
+    """The repository OWNER/NAME of a source on the hub, without what is chosen of it; None for any other source."""
+    match = _REPOSITORY.match(source.removeprefix(HUB)) if source.startswith(HUB) else None
+    return match and match[0]
+
+
+def _base_model(source: ExportSource) -> str | None:
+    """The repository on the hub whose model was imported: as this run, or as the one that it began with."""
+    start = source.recipe.train.init_from
+    for folder in (source.run, *([Path(start)] if start else [])):
+        record = read_json(folder / RECORD)
+        if isinstance(record, dict) and record.get("hub"):
+            return str(record["hub"])
+    return None
+
+
+def _results(source: ExportSource) -> list[dict[str, Any]]:
+    """The scores of the exported step, as the hub reads them; none if it was not evaluated."""
+    scores = [event for event in _past_events(source) if event.get("event") == "evaluation"]
+    if not scores or scores[-1]["step"] != source.step:
+        return []
+    values = {name: scores[-1].get(key) for key, name in METRICS.items()}
+    metrics = [
+        {"type": name, "value": value, "name": name.replace("_", " ")}
+        for name, value in values.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+    stories = source.recipe.data.valid or source.recipe.data.source
+    dataset = {"type": hub_dataset(stories) or "text", "name": f"validation stories of {_public(stories)}"}
+    return [{"task": {"type": "text-generation"}, "dataset": dataset, "metrics": metrics}] if metrics else []
+
+
+def _past_events(source: ExportSource) -> list[dict[str, Any]]:
+    """What the run's log holds up to the exported step."""
+    events = read_log(source.run / "log.jsonl")
+    return [event for event in events if event.get("step", source.step + 1) <= source.step]
 
 
 def _tokenizer(recipe: Recipe) -> str:
@@ -93,7 +148,7 @@ def _training(source: ExportSource, folder: Path) -> str:
     if data is not None:
         size = f"{data['tokens']:,} tokens, {data['bytes'] / 1e6:,.1f} MB of text"
         paragraphs[0] = f"Data: `{_public(recipe.data.source)}` ({data['stories']:,} stories for training, {size})."
-    past = [event for event in events if event.get("step", source.step + 1) <= source.step]
+    past = _past_events(source)
     steps = [event for event in past if event.get("event") == "step"]
     if steps:
         paragraphs.append(

@@ -47,8 +47,8 @@ model = Llama("{{place}}/{FILE}", n_ctx=0)
 print(model("Once upon a time", max_tokens=200)["choices"][0]["text"])
 ```
 
-Or with llama.cpp itself: `llama-completion -m {{place}}/{FILE} -c 0 -p "Once upon a time"`. Ollama takes the
-`{MODELFILE}` beside it (`ollama create NAME -f {{place}}/{MODELFILE}`), LM Studio the file (`lms import`).
+Or with llama.cpp itself: `llama-completion -m {{shell}}/{FILE} -c 0 -p "Once upon a time"`. Ollama takes the
+`{MODELFILE}` beside it (`ollama create NAME -f {{shell}}/{MODELFILE}`), LM Studio the file (`lms import`).
 """
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:

@@ -29,7 +29,7 @@ class HuggingFace(ExportTarget):
 from transformers import pipeline
 
 generator = pipeline("text-generation", model="{place}")
-print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
+print(generator("Once upon a time")[0]["generated_text"])
 ```
 """
 

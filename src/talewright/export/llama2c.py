@@ -55,7 +55,7 @@ class Llama2C(ExportTarget):
     usage_template = """With the `run` program of llama2.c:
 
 ```sh
-./run {place}/model.bin -z {place}/tokenizer.bin -t 0.8
+./run {shell}/model.bin -z {shell}/tokenizer.bin -t 0.8
 ```
 
 It puts a space before a prompt (`-i "Once upon a time"`), as its own tokenizer does, and joins letters wherever they

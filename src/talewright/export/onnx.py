@@ -22,21 +22,21 @@ class ONNX(ExportTarget):
     reader = "onnx"
     library = "transformers.js"
     usage_template = """```js
-import {{ env, pipeline }} from "@huggingface/transformers";
+import {{ pipeline }} from "@huggingface/transformers";
 
-env.localModelPath = "./"; // folders are looked up here first, then repositories on the hub
 const generator = await pipeline("text-generation", "{place}", {{ dtype: "fp32" }});
-console.log(await generator("Once upon a time", {{ max_new_tokens: 200, do_sample: true, temperature: 0.8 }}));
+const max_new_tokens = Math.min(200, generator.model.config.max_position_embeddings - 20); // the rest is the prompt
+console.log(await generator("Once upon a time", {{ max_new_tokens, do_sample: true, temperature: 0.8 }}));
 ```
 """
 
     def commands(self, folder: Path) -> dict[str, str]:
-        place = folder.resolve()
-        parent, name = (json.dumps(text, ensure_ascii=False) for text in (f"{place.parent}/", place.name))
+        place = json.dumps(str(folder.resolve()), ensure_ascii=False)
         script = (
-            f'import {{ env, pipeline }} from "@huggingface/transformers"; env.localModelPath = {parent}; '
-            f'const generator = await pipeline("text-generation", {name}, {{ dtype: "fp32" }}); '
-            'console.log(await generator("Once upon a time", { max_new_tokens: 100 }));'
+            'import { pipeline } from "@huggingface/transformers"; '
+            f'const generator = await pipeline("text-generation", {place}, {{ dtype: "fp32" }}); '
+            "const max_new_tokens = Math.min(100, generator.model.config.max_position_embeddings - 20); "
+            'console.log(await generator("Once upon a time", { max_new_tokens }));'
         )
         return {
             "install": "npm install @huggingface/transformers",

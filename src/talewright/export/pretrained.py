@@ -63,7 +63,8 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> 
     path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8", newline="\n")
     path = folder / "tokenizer_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**values, "model_max_length": context_length, "padding_side": "left"})
+    # transformers.js begins with it, and converters to GGUF write it, only if this says so:
+    write_json(path, {**values, "add_bos_token": True, "model_max_length": context_length, "padding_side": "left"})
 
 
 def pipeline_command(folder: Path, options: str = "") -> str:

@@ -45,7 +45,7 @@ class HuggingFaceRemote(ExportTarget):
 from transformers import pipeline
 
 generator = pipeline("text-generation", model="{place}", trust_remote_code=True)
-print(generator("Once upon a time", max_new_tokens=200)[0]["generated_text"])
+print(generator("Once upon a time")[0]["generated_text"])
 ```
 """
 

@@ -40,7 +40,7 @@ class Space(ExportTarget):
     usage_template = """This folder is a Hugging Face Space: push it, and it runs there. To run it on your own machine:
 
 ```
-cd {place}
+cd {shell}
 pip install -r requirements.txt
 python app.py          # http://127.0.0.1:7860
 ```

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -70,7 +72,9 @@ class ExportTarget(ABC):
     repo_type: ClassVar[Literal["model", "space"]] = "model"
     """Type of the hub repository that holds the format."""
     usage_template: ClassVar[str]
-    """Markdown for the model card: how to load the model from {place}, a folder or repository."""
+    """Markdown for the model card: how to load the model from a folder or repository: {place} stands within quotation
+    marks in code, {shell} in a command.
+    """
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
         """Why this format cannot hold a model of that shape; None if it can."""
@@ -105,7 +109,7 @@ class ExportTarget(ABC):
         return None
 
     def usage(self, place: str) -> str:
-        return self.usage_template.format(place=place)
+        return self.usage_template.format(place=json.dumps(place, ensure_ascii=False)[1:-1], shell=shlex.quote(place))
 
 
 def missing_modules(names: Iterable[str]) -> list[str]:

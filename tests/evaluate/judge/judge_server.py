@@ -15,10 +15,10 @@ Script = Callable[[int, dict[str, Any]], Reply]
 """The reply to request number N, counted from 0, with that body."""
 
 
-def completion(text: str | None, **message: Any) -> Reply:
+def completion(text: str | None, finish_reason: str = "stop", **message: Any) -> Reply:
     """A complete answer with this text."""
     body = {
-        "choices": [{"message": {"role": "assistant", "content": text, **message}}],
+        "choices": [{"finish_reason": finish_reason, "message": {"role": "assistant", "content": text, **message}}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 10},
     }
     return 200, {}, json.dumps(body).encode()

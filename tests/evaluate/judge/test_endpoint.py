@@ -44,6 +44,33 @@ def test_without_a_key_none_is_sent_and_a_key_is_not_shown():
     assert "secret" not in repr(endpoint("http://localhost", key="secret"))
 
 
+def test_thoughts_in_their_own_fields_or_parts_are_no_answer():
+    parts: Any = [{"type": "thinking", "thinking": "Nine?"}, {"type": "text", "text": "Eight."}]
+    for reply in (
+        completion("Eight.", reasoning_content="Nine?", reasoning="Ten?"),
+        completion(None, content=parts),
+    ):
+        with judge_server(lambda number, body, reply=reply: reply) as server:
+            assert ask(endpoint(server.url), MESSAGES).value == "Eight."
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (completion(None, reasoning_content="Nine?"), "the judge only thought"),
+        (completion("", reasoning="Nine?"), "the judge only thought"),
+        (completion("Grammar: 1", finish_reason="length"), "the answer was cut off"),
+    ],
+)
+def test_an_answer_of_thoughts_alone_or_cut_off_is_retried_and_said(reply, reason):
+    with judge_server(lambda number, body: reply) as server:
+        answer = ask(endpoint(server.url, attempts=2), MESSAGES, sleep=Waits())
+    assert answer.value is None
+    assert reason in str(answer.error)
+    assert len(server.bodies) == 2
+    assert answer.tokens_out == 20
+
+
 def replies(*some: Reply):
     """These replies in turn, then a good one."""
     return lambda number, body: some[number] if number < len(some) else completion("Good.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import time
 from collections import Counter
@@ -23,7 +22,6 @@ from talewright.evaluate.judge.grades import (
     Grading,
     estimate,
     grade_all,
-    parse_grade,
     summarize_grades,
     weighted_kappa,
 )
@@ -137,48 +135,6 @@ def test_progress_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with judge_server(lambda number, body: completion(grade())) as server:
         grade_all(EXERCISES, 2, endpoint(server), GradeFile(tmp_path / "g"))
     assert caplog.messages == ["10 of 12 gradings done", "12 of 12 gradings done"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        grade(),
-        f"Here it is:\n```json\n{grade()}\n```\nWell done!",
-        'I think {maybe} so. {"grammar": "7/10", "creativity": 5.0, "consistency": "7", "plot": 6, "age": "C: 6-7"}',
-        '{"plot": 6, "age": "c", "grammar": 7, "consistency": 7, "creativity": 5, "remark": "nice"}',
-    ],
-)
-def test_a_grade_is_parsed_whatever_surrounds_it(text):
-    assert parse_grade(text) == GRADE
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"grammar": 0},
-        {"plot": 11},
-        {"plot": 6.5},
-        {"plot": "good"},
-        {"plot": None},
-        {"plot": True},
-        {"age": "G"},
-        {"age": ""},
-        {"creativity": [5]},
-        {"plot": float("inf")},
-    ],
-)
-def test_values_out_of_range_are_refused(change):
-    with pytest.raises(ValueError, match="no grades in"):
-        parse_grade(json.dumps({**GRADE, **change}))
-    missing = {key: value for key, value in GRADE.items() if key not in change}
-    with pytest.raises(ValueError, match="no grades in"):
-        parse_grade(json.dumps(missing))
-
-
-@given(st.text())
-def test_any_text_is_parsed_or_refused(text):
-    with pytest.raises(ValueError, match="no grades in"):
-        parse_grade(text)
 
 
 def test_an_estimate_counts_what_is_missing(tmp_path: Path):

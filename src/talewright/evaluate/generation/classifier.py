@@ -14,20 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from talewright.evaluate.ngrams import Ngram, ngrams, words_of
+from talewright.evaluate.language import language_of
+from talewright.evaluate.ngrams import WORD, Ngram, ngrams, words_of
 
 COMMON = 100
 """Number of the most common words of the real stories, and of pairs, whose frequencies are features."""
 FOLDS, RIDGE, CLIP = 5, 100.0, 5.0
 """Folds of the cross-validation, weight of the L2 penalty, largest absolute value of a feature."""
-_TOKEN = re.compile(r"[^\W_]+|[^\w\s]")
-_PUNCTUATION = ".,!?\"'-:;“”’\n"
+_TOKEN = re.compile(rf"{WORD}|[^\w\s]")
+_PUNCTUATION = ".,!?\"'-:;“”’\n。！？，、：；「」"
+_SENTENCE_ENDS = ".!?。！？"
 
 
 class RealStyle:
     """The style of real stories, as numbers; that of other texts is standardized by it."""
 
     def __init__(self, real: Sequence[str]) -> None:
+        self.language = language_of(real)
         self.common = _most_common(Counter(word for text in real for word in words_of(text)))
         self.pairs = _most_common(Counter(pair for text in real for pair in _pairs(text)))
         raw = np.stack([self._raw(text) for text in real])
@@ -42,7 +45,7 @@ class RealStyle:
     def _raw(self, text: str) -> np.ndarray:
         words, characters = words_of(text), max(1, len(text))
         counts, count = Counter(words), max(1, len(words))
-        sentences = max(1, sum(text.count(mark) for mark in ".!?"))
+        sentences = max(1, sum(text.count(mark) for mark in _SENTENCE_ENDS))
         pairs = Counter(_pairs(text))
         frequencies = [counts[word] / count for word in self.common] + [pairs[pair] / count for pair in self.pairs]
         punctuation = [text.count(mark) / characters for mark in _PUNCTUATION]

@@ -17,20 +17,28 @@ MAX_INVENTED = 0.2
 
 def quality_figures(texts: Sequence[str], real: RealStyle, vocabulary: frozenset[str] | None) -> dict[str, Any]:
     """All figures of a list of stories, compared with real ones. `vocabulary` has the words of the training stories;
-    None if those are not available.
+    None if those are not available. Figures that are made for English are left out where the real stories are not
+    English; characters take the place of words where no blanks separate them.
     """
     stories = [words_of(text) for text in texts]
     total = max(1, sum(map(len, stories)))
     invented = _invented(stories, vocabulary)
     return {
         "stories": len(texts),
-        "words": total / len(texts),
-        "rule_errors": 1000 * sum(map(rule_errors, texts)) / total,
-        "grammar": None if invented and invented["share"] > MAX_INVENTED else _grammar(texts, total),
-        "names_reused": _share(map(names_reused, texts)),
-        "pronouns_agree": _share(map(pronouns_agree, texts)),
+        "words" if real.language.spaced else "characters": total / len(texts),
+        **(_english_figures(texts, total, invented) if real.language.english else {}),
         "classifier_accuracy": classifier_accuracy(texts, real),
         "invented": invented,
+    }
+
+
+def _english_figures(texts: Sequence[str], words: int, invented: dict[str, Any] | None) -> dict[str, Any]:
+    """The figures by rules that are made for English."""
+    return {
+        "rule_errors": 1000 * sum(map(rule_errors, texts)) / words,
+        "grammar": None if invented and invented["share"] > MAX_INVENTED else _grammar(texts, words),
+        "names_reused": _share(map(names_reused, texts)),
+        "pronouns_agree": _share(map(pronouns_agree, texts)),
     }
 
 

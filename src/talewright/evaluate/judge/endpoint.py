@@ -92,22 +92,27 @@ def ask(
     parse: Callable[[str], Any] = str,
     sleep: Callable[[float], bool | None] = time.sleep,
 ) -> Answer:
-    """Ask the model, until `parse` accepts the text of its answer (it raises ValueError otherwise) or the attempts are
-    used up. `sleep` waits that many seconds; it returns True to give up. Raises UserError if the server rejects the
-    request.
+    """Ask the model, until `parse` accepts the text of its answer (it raises ValueError otherwise, with the reason) or
+    the attempts are used up. `sleep` waits that many seconds; it returns True to give up. Raises UserError if the
+    server rejects the request.
     """
     error, tokens_in, tokens_out = "", 0, 0
     for attempt in range(endpoint.attempts):
         wait = endpoint.first_wait * 2**attempt
         try:
-            text, read, written = _completion(_post(endpoint, messages))
+            response = _post(endpoint, messages)
+            text, read, written = _completion(response)
             tokens_in, tokens_out = tokens_in + read, tokens_out + written
-            if text is None:
+            incomplete = _incomplete(response)
+            if incomplete is not None:
+                error, wait = incomplete, 0.0
+            elif text is None:
                 return Answer(None, tokens_in, tokens_out, "the judge refused")
-            try:
-                return Answer(parse(text), tokens_in, tokens_out)
-            except ValueError:
-                error, wait = "the answer has no grades", 0.0
+            else:
+                try:
+                    return Answer(parse(text), tokens_in, tokens_out)
+                except ValueError as unusable:
+                    error, wait = str(unusable), 0.0
         except urllib.error.HTTPError as http_error:
             error = _message(http_error)
             if http_error.code not in RETRIED_STATUSES:
@@ -155,9 +160,21 @@ def _completion(response: Any) -> tuple[str | None, int, int]:
     message = response["choices"][0]["message"]
     usage = response.get("usage") or {}
     text = None if message.get("refusal") else message.get("content")
+    if isinstance(text, list):  # parts, some of which may be thoughts
+        text = "".join(part["text"] for part in text if part.get("type") in ("text", "output_text"))
     if text is not None and not isinstance(text, str):
         raise TypeError("the content is not a string")
     return text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+
+
+def _incomplete(response: Any) -> str | None:
+    """Why there is no whole answer: a cut one may end within a number."""
+    choice = response["choices"][0]
+    message = choice["message"]
+    if choice.get("finish_reason") == "length":
+        return "the answer was cut off at the server's limit of tokens"
+    thoughts = message.get("reasoning_content") or message.get("reasoning")
+    return "the judge only thought, and did not answer" if thoughts and not message.get("content") else None
 
 
 def _message(error: urllib.error.HTTPError) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,16 +22,12 @@ from typing import Any
 import numpy as np
 
 from talewright.errors import UserError
+from talewright.evaluate.judge.answers import AGES, ASPECTS, Grade, check_grade, parse_grade
 from talewright.evaluate.judge.endpoint import Answer, Endpoint, ask
 from talewright.files import json_text
 
 logger = logging.getLogger(__name__)
 
-Grade = dict[str, Any]
-ASPECTS = ("grammar", "creativity", "consistency", "plot")
-"""Graded from 1 to 10."""
-AGES = {"A": "3 or under", "B": "4-5", "C": "6-7", "D": "8-9", "E": "10-12", "F": "13-16"}
-"""Age groups, by the letters that the judge answers with."""
 ANSWER_TOKENS, LETTERS_PER_TOKEN = 60, 4
 """For estimates: tokens of an answer, and letters per token of English text."""
 
@@ -108,35 +103,6 @@ class GradeFile:
             except OSError as error:
                 raise UserError(f"cannot write {self.path}: {error.strerror}") from None
             self._separator = ""
-
-
-def parse_grade(text: str) -> Grade:
-    """The grade in a judge's answer, whatever surrounds it. Raises ValueError if there is none."""
-    for match in re.finditer(r"\{[^{}]*\}", text):
-        try:
-            return check_grade(json.loads(match.group()))
-        except (ValueError, LookupError, TypeError):
-            continue
-    raise ValueError(f"no grades in {text[:80]!r}")
-
-
-def check_grade(value: Any) -> Grade:
-    """A grade as integers and a letter. Raises ValueError, LookupError or TypeError if it is not one."""
-    grade: Grade = {aspect: _integer(value[aspect]) for aspect in ASPECTS}
-    letter = str(value["age"]).strip()[:1].upper()
-    if letter not in AGES:
-        raise ValueError(f"{letter} is not an age group")
-    return {**grade, "age": letter}
-
-
-def _integer(value: Any) -> int:
-    """8 for 8, 8.0, "8" and "8/10"."""
-    if isinstance(value, str):
-        value = value.split("/")[0]
-    number = float(value)
-    if isinstance(value, bool) or not 1 <= number <= 10 or number != int(number):
-        raise ValueError(f"{value} is not a grade from 1 to 10")
-    return int(number)
 
 
 def estimate(exercises: Sequence[Exercise], gradings: int, endpoint: Endpoint, file: GradeFile) -> dict[str, int]:

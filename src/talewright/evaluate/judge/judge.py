@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.evaluate.judge.answers import AGES, ASPECTS
 from talewright.evaluate.judge.endpoint import Endpoint
 from talewright.evaluate.judge.grades import (
-    AGES,
-    ASPECTS,
     Exercise,
     GradeFile,
     estimate,
     grade_all,
     summarize_grades,
 )
+from talewright.evaluate.language import language_of
 from talewright.files import write_json
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
@@ -122,6 +122,7 @@ def _exercises(run: RunFolder, options: JudgeOptions) -> list[Exercise]:
     if options.human:
         return [Exercise(prompt, rest) for prompt, rest in cut]
     prompts = (list(options.prompts) or [prompt for prompt, _ in cut])[: options.stories]
+    _check_english(prompts)
     model, _ = run.load_model(options.checkpoint, device)
     with gpu_memory_errors(device):
         samples = Engine(model, run.tokenizer).generate(prompts, Sampling(seed=options.seed))
@@ -133,10 +134,18 @@ def _cut_stories(run: RunFolder, options: JudgeOptions) -> list[tuple[str, str]]
     stories, _ = run.stories(options.data, options.reading)
     texts = set(run.tokenizer.decode_batch(stories))
     shuffled = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).hexdigest())
+    _check_english(shuffled)
     long = [text for text in shuffled if len(text.split()) >= MIN_WORDS]
     if not long:
         raise UserError(f"no held-out story has {MIN_WORDS} words, enough to be cut; give prompts with --prompts FILE")
     return [cut_story(text) for text in long[: options.stories]]
+
+
+def _check_english(texts: list[str]) -> None:
+    """Raise UserError if these are not in English, which the judge is asked to grade."""
+    if not language_of(texts).english:
+        start = " ".join(texts[0].split())[:40]
+        raise UserError(f"the judge grades English stories, and these are not in English: {start!r} ...")
 
 
 def cut_story(text: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from talewright.export.importers.source import find_source, read_config_json, re
 from talewright.export.importers.tokenizer import read_tokenizer
 from talewright.export.parity import bundled_stories, check_parity
 from talewright.export.pretrained import BOUNDS
-from talewright.files import write_json
+from talewright.files import expand_home, write_json
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import TrainState, save_checkpoint
 from talewright.run.retention import apply_retention
@@ -54,6 +54,7 @@ def import_model(source: str, run: Path, tokenizer: str | None = None, overwrite
     proof = check_parity(model, reader, path, stories, BOUNDS["f32"]) if reader else None
     record = {
         "source": source,
+        "hub": None if expand_home(source).exists() else source,
         "class": imported.kind,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "vocab_size": imported.config.vocab_size,

@@ -41,7 +41,7 @@ class Web(ExportTarget):
     usage_template = """The folder is a web page that any file server can serve. It loads nothing from other servers:
 
 ```sh
-python -m http.server --directory {place} 8000   # then open http://localhost:8000
+python -m http.server --directory {shell} 8000   # then open http://localhost:8000
 ```
 """
 
