@@ -76,7 +76,8 @@ def test_the_tokenizer_puts_an_end_of_text_first_as_in_training(to, make_source,
     assert set(tok(text)) == {"input_ids", "attention_mask"}
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())  # transformers 4 needs this for the same
     assert settings["model_input_names"] == ["input_ids", "attention_mask"]
-    assert (tok.eos_token_id, tok.pad_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 3
+    assert (tok.eos_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 2
+    assert tok.pad_token == "<|pad|>"
     assert (tok.model_max_length, tok.padding_side) == (24, "left")
     generation = GenerationConfig.from_pretrained(tmp_path)
     assert (generation.max_length, generation.do_sample, generation.eos_token_id) == (24, True, tokenizer.eos_id)

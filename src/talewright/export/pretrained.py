@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talewright.config import EOT, ModelConfig
+from talewright.export.pad_token import PAD, pad_token, renamed, with_pad_token
 from talewright.files import write_json
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
@@ -25,7 +26,8 @@ DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
     """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
     name = DTYPES[dtype]
-    tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_id)
+    _, pad = pad_token(tokenizer)
+    tokens = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": pad}
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
     sampling = {
         "do_sample": True,
@@ -35,7 +37,8 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
         "max_length": config.context_length,
     }
     write_json(folder / "config.json", {**settings, **common, **tokens})
-    write_json(folder / "generation_config.json", {**tokens, **sampling})
+    never = {"suppress_tokens": [pad]} if pad != tokenizer.eos_id else {}
+    write_json(folder / "generation_config.json", {**tokens, **sampling, **never})
 
 
 def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
@@ -49,15 +52,22 @@ def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
-    """The fast tokenizer, which puts an end of text before a text, as each story had one before it in training."""
+    """The fast tokenizer, which puts an end of text before a text, as each story had one before it in training, and has
+    a pad token.
+    """
     tokenizer.save(folder)
+    old, number = pad_token(tokenizer)
     path = folder / "tokenizer.json"
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = with_pad_token(json.loads(path.read_text(encoding="utf-8")), old, number)
     values["post_processor"] = _begin_with(EOT, tokenizer.eos_id)
     path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8", newline="\n")
+    path = folder / "vocab.json"
+    vocab = renamed(json.loads(path.read_text(encoding="utf-8")), old)
+    path.write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8", newline="\n")
     path = folder / "tokenizer_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**values, "model_max_length": context_length, "padding_side": "left"})
+    own = {"model_max_length": context_length, "padding_side": "left", "pad_token": EOT if old == EOT else PAD}
+    write_json(path, {**values, **own})
 
 
 def pipeline_command(folder: Path, options: str = "") -> str:

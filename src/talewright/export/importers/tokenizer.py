@@ -8,6 +8,7 @@ from typing import Any
 
 from talewright.config import EOT
 from talewright.errors import UserError
+from talewright.export.pad_token import without_pad_token
 from talewright.export.vocabulary import same_tokens
 from talewright.files import expand_home, read_json
 from talewright.tokenizer import Tokenizer
@@ -25,11 +26,11 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     """
     if other is not None:
         named = expand_home(other)
-        tokenizer = _from_folder(named) if named.is_dir() else Tokenizer.from_merges(load_gpt2(other))
+        tokenizer = _from_folder(named) if named.is_dir() else _from_name(other)
     else:
         tokenizer = _from_folder(folder)
         if tokenizer is None and vocab_size == GPT2_SIZE:
-            tokenizer = Tokenizer.from_merges(load_gpt2("openai-community/gpt2"))
+            tokenizer = _from_name("openai-community/gpt2")
     if tokenizer is None:
         raise UserError(
             f"{other or folder} has no tokenizer, neither tokenizer.json nor vocab.json with merges.txt; name a "
@@ -41,6 +42,15 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
             f"{vocab_size:,}; it is another model's"
         )
     return tokenizer
+
+
+def _from_name(name: str) -> Tokenizer:
+    """The tokenizer of a name on the hub. Raises UserError in the words of the import, whose option is `--tokenizer`."""
+    try:
+        return Tokenizer.from_merges(load_gpt2(name))
+    except UserError as error:
+        text = str(error).replace("--tokenizer.source", "--tokenizer").replace("tokenizer.source", "--tokenizer")
+        raise UserError(text) from None
 
 
 def _from_folder(folder: Path) -> Tokenizer | None:
@@ -58,7 +68,7 @@ def _from_folder(folder: Path) -> Tokenizer | None:
 def _from_json(values: Any, end_names: list[str]) -> Tokenizer:
     if not isinstance(values, dict):
         raise UserError("it is not a tokenizer: its JSON is not an object")
-    values = {**values, "post_processor": None}  # our engine puts the end of text around a text
+    values = {**without_pad_token(values), "post_processor": None}  # our engine puts the end of text around a text
     special = {token.get("content") for token in values.get("added_tokens") or [] if isinstance(token, dict)}
     names = [name for name in end_names if name in special]
     if EOT not in special and names:
