@@ -61,12 +61,15 @@ class GenerationBatch:
         hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
         logits = self.decoder.logits(hidden).float()  # (rows, V)
         self.token = choose(logits, self.sampling, self.seen, self._uniform())
+        finite = logits.amax(-1).isfinite()  # NaN if one is
+        newest, valid = torch.stack((self.token, finite.long())).cpu().numpy()  # the one wait for the device
+        if not valid.all():
+            raise UserError(
+                "the model's logits are not numbers (NaN or infinite): its weights are damaged, or too large for their "
+                "precision"
+            )
         if self.seen is not None:
             self.seen.scatter_(1, self.token[:, None], True)
-        finite = logits.amax(-1).isfinite()  # NaN if one is
-        newest, finite = torch.stack((self.token, finite.long())).cpu().numpy()  # the one wait for the device
-        if not finite.all():
-            raise UserError("the model's logits are not numbers (NaN or infinite): its weights are damaged, or too large")
         ended = newest == self.eos_id
         self.generated[self.alive, self.steps] = newest
         self.counts[self.alive] += ~ended

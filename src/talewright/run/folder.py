@@ -120,8 +120,15 @@ class RunFolder:
         """The metrics of its log; empty if it has none."""
         return read_history(self.path)
 
+    @property
+    def imported(self) -> bool:
+        """Whether it was trained elsewhere: it has neither a log nor the source of its stories."""
+        return not (self.path / "log.jsonl").exists() and not (self.path / METADATA).exists()
+
     def corpus(self) -> Corpus:
         """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""
+        if self.imported:
+            raise UserError(f"{self.path} was imported, and its training stories are unknown; name stories by --data")
         corpus = open_corpus(self.recipe)
         if corpus.tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UserError(

@@ -51,6 +51,9 @@ def import_model(source: str, run: Path, tokenizer: str | None = None, overwrite
     model = GPT(imported.config).eval()
     model.load_state_dict(imported.tensors)
     stories = bundled_stories(imported.tokenizer, imported.config.context_length)
+    with torch.inference_mode():
+        if not all(model(torch.tensor([story])).isfinite().all() for story in stories):
+            raise UserError(f"the logits of {source} are not numbers (NaN or infinite): its weights are too large")
     proof = check_parity(model, reader, path, stories, BOUNDS["f32"]) if reader else None
     record = {
         "source": source,
@@ -114,7 +117,10 @@ def _find_adapter(json: ConfigJson) -> Adapter:
     names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     for adapter in READABLE:
         if {adapter.architecture, *adapter.aliases} & {*names}:
-            if adapter in PUBLISHED and model_type not in (None, adapter.model_type):  # transformers goes by the one, others by the other
+            if adapter in PUBLISHED and model_type not in (
+                None,
+                adapter.model_type,
+            ):  # transformers goes by the one, others by the other
                 raise json.error("model_type", f"of {names[0]}, it is {adapter.model_type}")
             return adapter
     if not any("For" in name for name in names):  # none, or a base such as GPT2Model, without its output layer

@@ -19,7 +19,9 @@ def conversion(path: Path) -> str:
     keys = _pickle_text(path)
     entry = '["model"]' if NANOGPT in keys else '["state_dict"]' if LIGHTNING in keys else ""
     folder = path.parent.absolute()
-    source, weights, config = (json.dumps(str(folder / name)) for name in (path.name, "model.safetensors", "config.json"))
+    source, weights, config = (
+        json.dumps(str(folder / name)) for name in (path.name, "model.safetensors", "config.json")
+    )
     steps = [
         "import json, torch, safetensors.torch",
         f'c = torch.load({source}, map_location="cpu", weights_only=True)',
