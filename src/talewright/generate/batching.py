@@ -57,7 +57,7 @@ class GenerationBatch:
     @adapt_to_load(one_thread=True)
     @torch.inference_mode()
     def step(self) -> None:
-        """Generate one more token of every sample that has not ended. Raises UserError if a logit is NaN or infinite."""
+        """Generate one more token of every sample that has not ended. Raises UserError if logits are not numbers."""
         hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
         logits = self.decoder.logits(hidden).float()  # (rows, V)
         self.token = choose(logits, self.sampling, self.seen, self._uniform())

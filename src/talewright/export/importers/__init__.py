@@ -117,10 +117,8 @@ def _find_adapter(json: ConfigJson) -> Adapter:
     names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     for adapter in READABLE:
         if {adapter.architecture, *adapter.aliases} & {*names}:
-            if adapter in PUBLISHED and model_type not in (
-                None,
-                adapter.model_type,
-            ):  # transformers goes by the one, others by the other
+            # transformers goes by the model_type, other readers by the architecture
+            if adapter in PUBLISHED and model_type not in (None, adapter.model_type):
                 raise json.error("model_type", f"of {names[0]}, it is {adapter.model_type}")
             return adapter
     if not any("For" in name for name in names):  # none, or a base such as GPT2Model, without its output layer

@@ -144,7 +144,7 @@ def _download(name: str) -> Path:
         ) from None
     if not any(folder.glob("*.safetensors")):
         raise UserError(
-            f"{name} has no safetensors on the hub, and its pytorch_model.bin is not downloaded: {PICKLED_RISK}. If you "
-            "trust it, download the repository with `hf download`, import that folder, and follow what it says"
+            f"{name} has no safetensors on the hub, and its pytorch_model.bin is not downloaded: {PICKLED_RISK}. If "
+            f"you trust it, run `hf download {name} --local-dir FOLDER`, import FOLDER, and follow what that says"
         )
     return folder

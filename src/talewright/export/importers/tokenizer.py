@@ -45,7 +45,7 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
 
 
 def _from_name(name: str) -> Tokenizer:
-    """The tokenizer of a name on the hub. Raises UserError in the words of the import, whose option is `--tokenizer`."""
+    """The tokenizer of a name on the hub. Raises UserError in the words of the import: its option is `--tokenizer`."""
     try:
         return Tokenizer.from_merges(load_gpt2(name))
     except UserError as error:
