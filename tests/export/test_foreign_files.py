@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
@@ -95,7 +94,6 @@ def test_whole_weights_come_before_a_stale_index_as_in_transformers(sharded):
     save_file({n: t.contiguous() for n, t in newer.state_dict().items() if n != "lm_head.weight"}, sharded / WHOLE)
     close(logits_here(sharded), newer(TOKENS).logits)
     close(logits_here(sharded), logits_there(sharded))
-    shutil.rmtree(sharded / "nothing", ignore_errors=True)
     for part in sharded.glob("model-*"):
         part.unlink()
     close(logits_here(sharded), newer(TOKENS).logits)
@@ -357,7 +355,7 @@ VARIANTS: dict[str, dict[str, list[Any]]] = {
     "llama": {
         "hidden_act": ["silu", "gelu", "swish", "relu"],
         "rms_norm_eps": [1e-6, 1e-1],
-        "rope_theta": [10.0, 10000.0, None],
+        "rope_theta": [10.0, 10000.0],
         "rope_scaling": ROPE,
         "rope_parameters": ROPE,
         "partial_rotary_factor": [0.5, 1.0],
@@ -409,13 +407,19 @@ def test_a_setting_computes_the_same_as_in_transformers_or_is_refused(kind, data
     shutil.copytree(bases[kind], folder, dirs_exist_ok=True)
     values = {**json.loads((folder / "config.json").read_text()), **changed}
     (folder / "config.json").write_text(json.dumps(values))
+    refusal = refused(folder)
+    if refusal is None:
+        close(logits_here(folder), logits_there(folder))
+    else:
+        assert any(key in refusal for key in changed), (changed, refusal)
+
+
+def refused(folder: Path) -> str | None:
     try:
-        ours = logits_here(folder)
+        read_model(folder)
     except UserError as error:
-        assert any(key in str(error) for key in changed), (changed, str(error))
-        return
-    AutoConfig.from_pretrained(folder)
-    close(ours, logits_there(folder))
+        return str(error)
+    return None
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
