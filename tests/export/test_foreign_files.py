@@ -270,7 +270,7 @@ SAMPLINGS = st.builds(
 
 
 @given(sampling=SAMPLINGS, place=st.integers(0, 299), prompts=st.lists(st.sampled_from(["", "Lily"]), min_size=1))
-@settings(max_examples=40, suppress_health_check=FIXTURES)
+@settings(max_examples=20, suppress_health_check=FIXTURES)
 def test_generation_refuses_logits_that_are_not_numbers(sampling, place, prompts, make_source):
     source = make_source()
     model = lively_model(source.model.config, 0)
@@ -398,7 +398,7 @@ def bases(tokenizer, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("kind", BASES)
 @given(data=st.data())
-@settings(max_examples=40, suppress_health_check=FIXTURES)
+@settings(max_examples=12, suppress_health_check=FIXTURES)
 def test_a_setting_computes_the_same_as_in_transformers_or_is_refused(kind, data, bases, tmp_path_factory):
     known = VARIANTS[kind]
     keys = data.draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=3, unique=True))
