@@ -450,3 +450,35 @@ def test_our_evaluation_of_the_same_model_is_finite(gpt2, tmp_path):
     stories, sizes = run.stories("bundled:5")
     assert score_stories(run.model, stories, sizes, run.tokenizer.eos_id).loss > 0
     assert run.generate("Lily", Sampling(max_new_tokens=3)).text.startswith("Lily")
+
+
+def test_an_imported_run_says_what_it_does_not_know(gpt2, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    import_model(str(gpt2), Path("run"))
+    main(["verify", "run"])
+    assert "unknown, because the run was imported" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", "run"])
+    assert exit_.value.code == 2
+    assert "run was imported, and its training stories are unknown; name stories by --data" in capsys.readouterr().err
+    main(["evaluate", "run", "--data", "bundled:20", "--samples", "2", "--only", "memorization", "--json"])
+    scores = json.loads(capsys.readouterr().out)
+    assert "was imported" in scores["tasks"]["memorization"]["unavailable"]
+    poison(Path("run"), 1.0)
+    next(Path("run").glob("checkpoints/step-*/model.safetensors")).write_bytes(b"other")
+    with pytest.raises(SystemExit):
+        main(["verify", "run"])
+
+
+def test_an_import_names_its_own_option_for_the_tokenizer(gpt2, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: (_ for _ in ()).throw(ConnectionError("no network")))
+    with pytest.raises(UserError, match="with --tokenizer FOLDER") as caught:
+        import_model(str(gpt2), tmp_path / "run", tokenizer="ada/nothing")
+    assert "tokenizer.source" not in str(caught.value)
+
+
+def test_weights_that_amplify_rounding_are_imported_with_the_proof(gpt2, tmp_path, monkeypatch):
+    monkeypatch.undo()  # with transformers
+    tensors = {name: tensor + 0.5 for name, tensor in load_file(gpt2 / WHOLE).items()}
+    save_file(tensors, gpt2 / WHOLE)
+    assert "verified" in import_model(str(gpt2), tmp_path / "run")["proof"]
