@@ -103,7 +103,7 @@ def first_part(folder: Path) -> Path:
     return min(folder.glob("model-*.safetensors"))
 
 
-def change_index(change: Callable[[dict[str, str]], object]) -> Damage:
+def change_index(change: Callable[[dict[str, Any]], object]) -> Damage:
     def damage(folder: Path) -> None:
         index = json.loads((folder / INDEX).read_text())
         change(index["weight_map"])
