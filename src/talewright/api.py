@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from talewright.config import Recipe
 from talewright.errors import UserError
-from talewright.evaluate.likelihood import Likelihood, score_stories
+from talewright.evaluate.likelihood import Likelihood, check_finite, score_stories
 from talewright.generate.engine import Engine, Sample
 from talewright.generate.quantization import WeightPrecision
 from talewright.generate.sampling import Sampling
@@ -92,7 +92,9 @@ class Run(RunFolder):
         model = self.initial_model(self.device) if untrained else self.model
         keep_heap()
         with gpu_memory_errors(self.device), autocast(self.recipe.train.precision, self.device):
-            return score_stories(model, stories, sizes, self.tokenizer.separator)
+            likelihood = score_stories(model, stories, sizes, self.tokenizer.separator)
+        check_finite(likelihood.loss, self.path)
+        return likelihood
 
     def export(
         self,

@@ -88,7 +88,8 @@ def test_the_tokenizer_puts_an_end_of_text_first_as_in_training(to, make_source,
     assert settings["add_bos_token"]  # by which transformers.js and converters to GGUF begin so too
     tok.save_pretrained(tmp_path / "again")
     assert AutoTokenizer.from_pretrained(tmp_path / "again")(text)["input_ids"] == tok(text)["input_ids"]
-    assert (tok.eos_token_id, tok.pad_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 3
+    assert (tok.eos_token_id, tok.bos_token_id) == (tokenizer.eos_id,) * 2
+    assert tok.pad_token == "<|pad|>"
     assert (tok.model_max_length, tok.padding_side) == (24, "left")
     generation = GenerationConfig.from_pretrained(tmp_path)
     assert (generation.max_length, generation.do_sample, generation.eos_token_id) == (24, True, tokenizer.eos_id)

@@ -46,6 +46,7 @@ def test_a_left_padded_batch_gives_the_stories_of_our_engine(exported):
     generated = theirs.generate(**batch, do_sample=False, max_new_tokens=12)
     expected = Engine(source.model, source.tokenizer).generate(prompts, Sampling(temperature=0, max_new_tokens=12))
     for ids, story in zip(generated.tolist(), expected, strict=True):
+        ids = [token for token in ids if token != tok.pad_token_id]
         assert source.tokenizer.decode(ids).rstrip("\ufffd") == story.text.rstrip("\ufffd")  # half a character
 
 
@@ -70,9 +71,8 @@ def test_past_the_context_each_class_does_what_the_documentation_says(exported):
     end = theirs.generate(ids, do_sample=False, eos_token_id=None)
     assert end.shape == (1, 48)  # generation_config.json stops at the context
     longer = {"do_sample": False, "eos_token_id": None, "max_new_tokens": 50}
-    errors = {"GPT2LMHeadModel": IndexError, "GPTNeoForCausalLM": RuntimeError}
-    if error := errors.get(type(theirs).__name__):
-        with pytest.raises(error):
+    if type(theirs).__name__ in ("GPT2LMHeadModel", "GPTNeoForCausalLM"):
+        with pytest.raises(IndexError):
             theirs.generate(ids, **longer)
     else:
         assert theirs.generate(ids, **longer).shape == (1, ids.shape[1] + 50)

@@ -16,7 +16,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Make a run folder from a model that another program trained: GPT-2, GPT-Neo, Llama or Qwen3 as transformers saves
-    them, a .bin of llama2.c, or a model that `export` wrote.
+    them, a model of nanoGPT as safetensors, a .bin of llama2.c, or a model that `export` wrote.
 
     The run can generate, be evaluated and exported, and be trained further with `talewright train --init-from RUN`.
 
@@ -32,6 +32,6 @@ def import_(
     record = import_model(source, Path(run), tokenizer, overwrite)
     size = f"{record['parameters'] / 1e6:.2f}M parameters, {record['vocab_size']:,} tokens"
     logger.info("%s of %s", record["class"], size)
-    unverified = "not compared with transformers: it is not installed, or does not have this class"
+    unverified = "not compared with transformers: it is not installed, or does not read this class or such files"
     logger.info("%s", record["proof"] or unverified)
     show(to_json({"run": run, **record}) if json else run)

@@ -8,7 +8,8 @@ from talewright.errors import UserError
 
 
 def verify(run: RunArgument, json: Json = False) -> None:
-    """Check that a run has not changed: the hashes of its files, the stories it was trained on, its score.
+    """Check that a run has not changed: the hashes of its files and, unless it was imported, the stories that it was
+    trained on and its score.
 
     Exits with 2 if something has.
     """

@@ -22,6 +22,7 @@ from talewright.evaluate.likelihood import (
     TokenScores,
     by_length,
     by_position,
+    check_finite,
     check_stories,
     intervals,
     score_stories,
@@ -120,6 +121,7 @@ def evaluate_likelihood(context: EvaluationContext) -> Figures:
     check_stories(stories, sizes)
     with autocast(context.run.recipe.train.precision, context.device):
         trained = score_tokens(context.model, stories, separator)
+        check_finite(trained.losses, context.run.path)
         context.log("likelihood of the untrained model")
         untrained = score_tokens(context.run.initial_model(context.device), stories, separator)
     units = _text_units(context)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,14 @@ def check_stories(stories: Sequence[np.ndarray], story_bytes: Sequence[int] | np
         raise ValueError(f"{len(stories)} stories, but the sizes of {len(story_bytes)}")
     if int(np.sum(story_bytes)) == 0:
         raise UserError("there are no stories to score; a data source with at least one is needed")
+
+
+def check_finite(losses: np.ndarray | float, model: Path) -> None:
+    """Raise UserError, naming the model, if a loss is not a number: the model's logits are not either."""
+    if not np.isfinite(losses).all():
+        raise UserError(
+            f"the logits of {model} are not numbers (NaN or infinite): its weights are damaged, or too large"
+        )
 
 
 def summarize(scores: TokenScores, story_bytes: Sequence[int] | np.ndarray) -> Likelihood:

@@ -7,11 +7,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talewright.config import ModelConfig
+from talewright.config import EOT, ModelConfig
 from talewright.files import write_json
 from talewright.generate.sampling import Sampling
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.ends import begins_with
+from talewright.tokenizer.pad_token import PAD, pad_token, renamed, with_pad_token
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,10 +27,10 @@ DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
     """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
     name = DTYPES[dtype]
-    tokens: dict[str, Any] = dict.fromkeys(("eos_token_id", "pad_token_id"), tokenizer.eos_id)
-    tokens["bos_token_id"] = tokenizer.begin_id
+    _, pad = pad_token(tokenizer)
+    tokens = {"bos_token_id": tokenizer.begin_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": pad}
     ends = [*tokenizer.ends] if len(tokenizer.ends) > 1 else tokenizer.eos_id
-    no_tokens = [*tokenizer.unused, *range(tokenizer.vocab_size, config.vocab_size)]
+    no_tokens = {*tokenizer.unused, *range(tokenizer.vocab_size, config.vocab_size)}
     common = {"vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "dtype": name, "torch_dtype": name}
     sampling = {
         "do_sample": True,
@@ -39,8 +40,10 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
         "max_length": config.context_length,
     }
     write_json(folder / "config.json", {**settings, **common, **tokens})
+    if pad != tokenizer.eos_id:
+        no_tokens.add(pad)
     if no_tokens:  # a model may have more ids than its tokenizer, which are never generated
-        sampling["suppress_tokens"] = no_tokens
+        sampling["suppress_tokens"] = sorted(no_tokens)
     write_json(folder / "generation_config.json", {**tokens, "eos_token_id": ends, **sampling})
 
 
@@ -55,16 +58,24 @@ def write_weights(folder: Path, tensors: dict[str, Tensor], dtype: str) -> None:
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
-    """The fast tokenizer, which begins a text with the token that was before each story in training."""
+    """The fast tokenizer, which begins a text with the token that was before each story in training, and has a pad
+    token.
+    """
     tokenizer.save(folder)
+    old, number = pad_token(tokenizer)
     path = folder / "tokenizer.json"
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = with_pad_token(json.loads(path.read_text(encoding="utf-8")), old, number)
     values["post_processor"] = begins_with(tokenizer.begin, {tokenizer.begin: tokenizer.begin_id})
     path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8", newline="\n")
+    path = folder / "vocab.json"
+    vocab = renamed(json.loads(path.read_text(encoding="utf-8")), old)
+    path.write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8", newline="\n")
     path = folder / "tokenizer_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    # transformers.js begins with it, and converters to GGUF write it, only if this says so:
-    write_json(path, {**values, "add_bos_token": True, "model_max_length": context_length, "padding_side": "left"})
+    pad = EOT if old == EOT else PAD
+    # transformers.js begins with it, and converters to GGUF write it, only if add_bos_token says so:
+    own = {"add_bos_token": True, "model_max_length": context_length, "padding_side": "left", "pad_token": pad}
+    write_json(path, {**values, **own})
 
 
 def pipeline_command(folder: Path, options: str = "") -> str:

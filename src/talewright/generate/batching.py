@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talewright.errors import UserError
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import GREEDY, Sampling
@@ -59,15 +60,21 @@ class GenerationBatch:
     @adapt_to_load(one_thread=True)
     @torch.inference_mode()
     def step(self) -> None:
-        """Generate one more token of every sample that has not ended."""
+        """Generate one more token of every sample that has not ended. Raises UserError if logits are not numbers."""
         hidden = self._read_token() if self.steps else self._read_prompts()  # (rows, D)
         logits = self.decoder.logits(hidden).float()  # (rows, V)
         if self.unused:
             logits[:, self.unused] = -math.inf
         self.token = choose(logits, self.sampling, self.seen, self._uniform())
+        finite = logits.amax(-1).isfinite()  # NaN if one is
+        newest, valid = torch.stack((self.token, finite.long())).cpu().numpy()  # the one wait for the device
+        if not valid.all():
+            raise UserError(
+                "the model's logits are not numbers (NaN or infinite): its weights are damaged, or too large for their "
+                "precision"
+            )
         if self.seen is not None:
             self.seen.scatter_(1, self.token[:, None], True)
-        newest = self.token.cpu().numpy()  # the one wait for the device
         ended = np.isin(newest, self.ends)
         self.generated[self.alive, self.steps] = newest
         self.counts[self.alive] += ~ended

@@ -111,7 +111,7 @@ def _floor_among(probabilities: Tensor, p: float, count: int) -> Tensor:
     """`_nucleus_floor`, searched among the `count` most likely, and then among more in the rows that need more."""
     likely = probabilities.topk(count).values  # falling
     inside = likely.cumsum(-1) - likely < p  # (B, count): what comes before holds less than p
-    floor = likely.gather(-1, inside.sum(-1, keepdim=True) - 1)
+    floor = likely.gather(-1, (inside.sum(-1, keepdim=True) - 1).clamp(min=0))  # none are inside if they are NaN
     if count < probabilities.shape[-1]:
         rows = inside[:, -1].nonzero()[:, 0]  # perhaps not all of the nucleus
         if len(rows):

@@ -7,7 +7,9 @@ SHA-256 of each).
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,10 +122,12 @@ def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Read a checkpoint's weights into the model. Raises UserError if they do not fit it."""
+    """Read a checkpoint's weights into the model. Raises UserError if they do not fit it, or are not all numbers."""
     path = folder / WEIGHTS
     tensors = _read(path)
     _check_fit(path, tensors, dict(model.state_dict()))
+    if faults := not_finite(tensors):
+        raise UserError(f"the weights in {path} are not all numbers: {faults}. Such a model computes nothing")
     model.load_state_dict(tensors)
 
 
@@ -188,6 +192,13 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state[parameter].items()
     }
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """The names of some tensors with NaN or infinite values, as text; empty if all values are finite."""
+    ends = ((name, tensor.aminmax()) for name, tensor in tensors.items() if tensor.numel())  # NaN if one value is
+    names = [name for name, (low, high) in ends if not (math.isfinite(low) and math.isfinite(high))]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
 
 
 def _check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -127,6 +127,8 @@ class RunFolder:
 
     def corpus(self) -> Corpus:
         """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""
+        if self.imported:
+            raise UserError(f"{self.path} was imported, and its training stories are unknown; name stories by --data")
         corpus = open_corpus(self.recipe)
         self.check_same_stories(corpus, "name stories by --data")
         return corpus

@@ -16,6 +16,7 @@ from talewright.errors import UserError
 from talewright.files import read_json
 from talewright.tokenizer.base import FILE, Tokenizer, merges_of_json, parsed, read_text
 from talewright.tokenizer.ends import begins_with
+from talewright.tokenizer.pad_token import without_pad_token
 from talewright.tokenizer.parts import check_parts
 
 USUAL_ENDS = (EOT, "</s>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<eos>", "<end_of_turn>", "[SEP]")
@@ -32,7 +33,7 @@ def read_foreign(folder: Path, rows: int | None = None) -> Tokenizer:
     path = folder / FILE
     text = read_text(path)
     try:
-        values = parsed(text)
+        values = without_pad_token(parsed(text))
         check_parts(values)
         return _with_ends(_within(values, rows), folder)
     except UserError as error:

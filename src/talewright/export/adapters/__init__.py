@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from talewright.config import ModelConfig
 from talewright.export.adapters.base import Adapter
 from talewright.export.adapters.fold import fold, folded_config
-from talewright.export.adapters.gpt import GPT2Adapter, GPTNeoAdapter
+from talewright.export.adapters.gpt import GPT2Adapter, GPTNeoAdapter, NanoGPTAdapter
 from talewright.export.adapters.llama import LlamaAdapter, Qwen3Adapter
 from talewright.export.adapters.native import NativeAdapter
 from talewright.export.adapters.raschka import RaschkaAdapter
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PUBLISHED: tuple[Adapter, ...] = (GPT2Adapter(), GPTNeoAdapter(), LlamaAdapter(), Qwen3Adapter())
 """The classes that transformers has."""
-READABLE: tuple[Adapter, ...] = (*PUBLISHED, RaschkaAdapter(), NativeAdapter())
+READABLE: tuple[Adapter, ...] = (*PUBLISHED, NanoGPTAdapter(), RaschkaAdapter(), NativeAdapter())
 
 
 def choose_adapter(config: ModelConfig) -> tuple[Adapter | None, str]:

@@ -24,6 +24,8 @@ class Adapter(ABC):
     """A model class of another program: which of our models it computes, its config.json, the names of its tensors."""
 
     architecture: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Other names of the class in config.json."""
     model_type: ClassVar[str]
     prefix: ClassVar[str]
     """What tensor names begin with, except in the file of a model that was saved without its output layer."""
@@ -36,6 +38,10 @@ class Adapter(ABC):
     dropout: ClassVar[dict[str, str]] = {}
     """The key of the dropout rate of each of our dropout sites."""
     tensor_map: ClassVar[TensorMap]
+
+    def stored_map(self, shapes: Mapping[str, tuple[int, ...]]) -> TensorMap:
+        """How a file with tensors of these names and shapes stores the model."""
+        return self.tensor_map
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
         """Why the class does not compute the same as our model of that shape; None if it does."""

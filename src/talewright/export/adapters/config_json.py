@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,9 @@ class ConfigJson:
         return self._read(key, default, lambda value: _is(value, int) and value >= least, f"an integer from {least} up")
 
     def number(self, key: str, default: float | None = None) -> float:
-        return float(self._read(key, default, lambda value: _is(value, int | float), "a number"))
+        return float(
+            self._read(key, default, lambda value: _is(value, int | float) and math.isfinite(value), "a number")
+        )
 
     def boolean(self, key: str, default: bool | None = None) -> bool:
         return self._read(key, default, lambda value: isinstance(value, bool), "true or false")

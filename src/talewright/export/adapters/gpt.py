@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from talewright.config import ModelConfig
@@ -67,6 +68,13 @@ class GPT2Adapter(Adapter):
         transposed=True,
     )
 
+    def stored_map(self, shapes: Mapping[str, tuple[int, ...]]) -> TensorMap:
+        """nanoGPT has the same names, but torch's matrices, (out, in). The fused queries, keys and values tell: theirs
+        is never square.
+        """
+        rows, columns = (*shapes.get("transformer.h.0.attn.c_attn.weight", ()), 0, 0)[:2]
+        return NANOGPT_MAP if rows == 3 * columns else self.tensor_map
+
     def unsupported_reason(self, config: ModelConfig) -> str | None:
         return _gpt_reason(config) or local_reason(config) or difference(config, {"attention_scaled": True})
 
@@ -75,6 +83,7 @@ class GPT2Adapter(Adapter):
 
     def from_json(self, json: ConfigJson) -> ModelConfig:
         json.require("scale_attn_by_inverse_layer_idx", False)
+        json.require("is_causal", True)
         json.require("add_cross_attention", False)
         return ModelConfig(**self.common_from_json(json))
 
@@ -84,6 +93,33 @@ class GPT2Adapter(Adapter):
     def common_from_json(self, json: ConfigJson) -> dict[str, Any]:
         values = self.fields_from_json(json, d_ff=4 * json.integer(self.fields["d_model"][0]))
         return {**values, "activation": json.choice("activation_function", KNOWN, "gelu_new")}
+
+
+NANOGPT_MAP = TensorMap(GPT2Adapter.tensor_map.modules)
+
+
+class NanoGPTAdapter(GPT2Adapter):
+    """For import only: `model_args` of a checkpoint of nanoGPT (Karpathy 2022) as config.json."""
+
+    architecture = "nanoGPT"
+    model_type = "nanogpt"
+    fields: ClassVar[Fields] = {
+        "context_length": ("block_size", None),
+        "d_model": ("n_embd", None),
+        "n_layers": ("n_layer", None),
+        "n_heads": ("n_head", None),
+        "vocab_size": ("vocab_size", None),
+    }
+    dropout: ClassVar[dict[str, str]] = dict.fromkeys(("residual", "embedding", "attention"), "dropout")
+    tensor_map = NANOGPT_MAP
+
+    def from_json(self, json: ConfigJson) -> ModelConfig:
+        json.boolean("bias")
+        values = self.fields_from_json(json)
+        if "activation_function" not in json.values:  # nanoGPT changed it, and its checkpoints do not say when
+            raise json.error("activation_function", "write gelu, or gelu_new if an early nanoGPT trained the model")
+        activation = json.choice("activation_function", KNOWN, "gelu")
+        return ModelConfig(**values, d_ff=4 * values["d_model"], activation=activation)
 
 
 class GPTNeoAdapter(GPT2Adapter):
@@ -122,7 +158,11 @@ class GPTNeoAdapter(GPT2Adapter):
         kinds = [config.attention[i % len(config.attention)] for i in range(config.n_layers)]
         return {**super().to_json(config), "attention_types": [[kinds, 1]], "attention_layers": kinds}
 
+    def stored_map(self, shapes: Mapping[str, tuple[int, ...]]) -> TensorMap:
+        return self.tensor_map
+
     def from_json(self, json: ConfigJson) -> ModelConfig:
+        json.require("is_causal", True)
         common = self.common_from_json(json)
         attention = _attention_kinds(json, common["n_layers"])
         return ModelConfig(**common, attention=attention, bias=("out", "mlp"), attention_scaled=False)
@@ -139,12 +179,18 @@ def _gpt_reason(config: ModelConfig) -> str | None:
 
 
 def _attention_kinds(json: ConfigJson, layers: int) -> Any:
-    """Global or local attention by layer, from attention_types such as [[["global", "local"], 4]]."""
+    """Global or local attention by layer, from attention_types such as [[["global", "local"], 4]], or attention_layers,
+    which has each layer's.
+    """
+    listed = json.values.get("attention_layers")
+    default = [[listed, 1]] if listed is not None else [[["global", "local"], layers // 2]]
     try:
-        types = json.values.get("attention_types", [[["global", "local"], layers // 2]])
+        types = json.values.get("attention_types", default)
         kinds = [kind for pattern, times in types for _ in range(times) for kind in pattern]
     except (TypeError, ValueError):
         kinds = []
     if len(kinds) != layers or not set(kinds) <= {"global", "local"}:
         raise json.error("attention_types", f'give {layers} of "global" and "local", one for each layer')
+    if listed is not None and listed != kinds:
+        raise json.error("attention_layers", f"attention_types gives {kinds}; let both say the same")
     return shortest_period(kinds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from talewright.config import ModelConfig
-from talewright.errors import UserError
 from talewright.export.adapters.base import (
     ACTIVATIONS,
     Adapter,
@@ -92,6 +91,7 @@ class LlamaAdapter(Adapter):
     def common_from_json(self, json: ConfigJson, head_dim: int | None) -> dict[str, Any]:
         """The settings that Llama and Qwen3 share. head_dim: the class's default; None means d_model / n_heads."""
         json.require("hidden_act", "silu", "swish")
+        json.require("is_causal", True)
         d_model, heads = json.integer("hidden_size"), json.integer("num_attention_heads")
         if json.integer("head_dim", head_dim or d_model // heads) * heads != d_model:
             raise json.error("head_dim", f"our model supports only hidden_size / heads: {d_model} / {heads}")
@@ -134,21 +134,35 @@ def _attention_bias(json: ConfigJson) -> tuple[Literal["qkv", "out"], ...]:
 
 def _rotary_base(json: ConfigJson) -> float:
     """rope_theta, which newer files have inside rope_parameters."""
-    newer = json.values.get("rope_parameters") or json.values.get("rope_scaling") or {}
-    if not isinstance(newer, dict) or newer.get("rope_type", newer.get("type", "default")) != "default":
-        raise UserError(f"{json.path} scales its rotary positions (rope_scaling), which our model does not support")
-    if newer.get("partial_rotary_factor", 1.0) != 1.0:
-        raise UserError(f"{json.path} rotates part of each head (partial_rotary_factor); our model rotates all of it")
-    return ConfigJson({**json.values, **newer}, json.path).number("rope_theta", 10000.0)
+    bases = set()
+    for place in ("rope_parameters", "rope_scaling"):
+        values = json.values.get(place) or {}
+        kind = values.get("rope_type", values.get("type", "default")) if isinstance(values, dict) else None
+        if kind != "default" or any(isinstance(value, dict) for value in values.values()):
+            raise json.error(place, "our model does not scale its rotary positions, and has the same in each layer")
+        if values.get("partial_rotary_factor") not in (None, 1.0):
+            raise json.error(place, "partial_rotary_factor is not 1: our model rotates all of each head")
+        if "rope_theta" in values:
+            bases.add(ConfigJson(values, f"{json.path}, {place}").number("rope_theta"))
+    if json.values.get("partial_rotary_factor") not in (None, 1.0):
+        raise json.error("partial_rotary_factor", "our model rotates all of each head: 1.0")
+    if json.values.get("rope_theta") is not None or not bases:
+        bases.add(json.number("rope_theta", 10000.0))
+    if len(bases) > 1:
+        raise json.error("rope_theta", f"rope_parameters or rope_scaling says {min(bases)} or {max(bases)}; give one")
+    return bases.pop()
 
 
 def _local_attention(json: ConfigJson, layers: int) -> dict[str, Any]:
     """The layers with local attention, and their window."""
+    listed = json.values.get("layer_types")
     if not json.boolean("use_sliding_window", False):
+        if listed is not None and listed != ["full_attention"] * layers:
+            raise json.error("layer_types", f"without use_sliding_window, give {layers} times full_attention")
         return {}
     first = json.integer("max_window_layers", 28, least=0)  # the layers before it are global
     default = ["full_attention" if i < first else "sliding_attention" for i in range(layers)]
-    kinds = [ATTENTION.get(kind) for kind in json.values.get("layer_types") or default]
+    kinds = [ATTENTION.get(str(kind)) for kind in (listed if isinstance(listed, list) else default)]
     if len(kinds) != layers or None in kinds:
         raise json.error("layer_types", f"give {layers} of " + " and ".join(ATTENTION))
     attention = shortest_period([str(kind) for kind in kinds])

@@ -14,6 +14,7 @@ class RaschkaAdapter(Adapter):
     """For import only: nothing is exported to it, since running it needs the code of the book."""
 
     architecture = "GPTModel"
+    aliases = ("SmallLLMForCausalLM",)
     model_type = "small_llm_gpt2"
     prefix = "gpt."
     computed = (".att.mask",)

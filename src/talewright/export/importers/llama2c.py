@@ -30,6 +30,7 @@ from talewright.export.llama2c import (
 )
 from talewright.export.vocabulary import BYTES, MAX_PIECE, ScoredPieces, tokenizer_from_pieces
 from talewright.files import expand_home
+from talewright.run.checkpoint import not_finite
 from talewright.tokenizer import Tokenizer
 from talewright.tokenizer.fallback import SPACE
 
@@ -129,6 +130,8 @@ def _read_model(path: Path) -> tuple[ModelConfig, Tensors]:
     for name in tensor_order(config):
         size = math.prod(shapes[name])
         tensors[name], numbers = numbers[:size].view(shapes[name]), numbers[size:]
+    if faults := not_finite({name: tensor for name, tensor in tensors.items() if name != ROTATIONS}):
+        raise UserError(f"the weights in {path} are not all numbers: {faults}. Such a model computes nothing")
     return config, import_llama(config, tensors)
 
 

@@ -12,23 +12,23 @@ from safetensors.torch import load_file
 from talewright.errors import UserError
 from talewright.export.adapters import Tensors
 from talewright.export.hub import TIMEOUT, reach_hub, short_reason
+from talewright.export.importers.pickled import PICKLED, PICKLED_RISK, conversion
 from talewright.files import expand_home
 
-INDEX = "model.safetensors.index.json"
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PATTERNS = ["*.json", "*.safetensors", "merges.txt"]
-CONVERT = (
-    "this file is pickled, and reading it can run any code that its author put there. If you trust it, save it once as "
-    'safetensors: `torch.load(FILE, weights_only=True)` and `safetensors.torch.save_file(tensors, "model.safetensors")`'
-    ", or in transformers `AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)`"
+MERGE = (
+    "merge it into that model with peft's `merge_and_unload()`, save the result with `save_pretrained`, and import that"
 )
+LFS = b"version https://git-lfs"
+"""How a file begins that Git LFS leaves in place of a large one."""
 
 
 def find_source(source: str) -> Path:
     """The folder of a model: a local folder, or that of a name on the hub, downloaded if it is not here yet."""
     folder = expand_home(source)
     if folder.is_file() and folder.suffix in PICKLED:
-        raise UserError(f"{source} is not read: {CONVERT}")
+        raise UserError(f"{source} is not read: {conversion(folder)}")
     if folder.is_file():
         raise UserError(f"{source} is a file; name the folder that contains it and its config.json")
     if folder.is_dir():
@@ -41,6 +41,8 @@ def find_source(source: str) -> Path:
 def read_config_json(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise UserError(f"{folder} is an adapter of another model (it has adapter_config.json): {MERGE}")
         names = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) or "nothing"
         raise UserError(f"{folder} is not a model: it has no config.json, but {names}")
     values = _read_json(path)
@@ -50,39 +52,75 @@ def read_config_json(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path) -> Tensors:
-    """All tensors of the folder's safetensors, in one file or several."""
+    """All tensors of the folder's safetensors, in one file or several. Raises UserError if the index of several does
+    not agree with them, or if a file is damaged.
+    """
     tensors: Tensors = {}
-    for path in _weight_files(folder):
-        try:
-            tensors.update(load_file(path))
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} cannot be read as safetensors: {error}") from None
+    for path, listed in _weight_files(folder).items():
+        found = _load(path)
+        if absent := sorted(listed - found.keys()):
+            raise UserError(f"{folder / INDEX} says that {absent[0]} is in {path.name}, where it is not")
+        if twice := sorted(found.keys() & tensors.keys()):
+            raise UserError(f"{path} has {twice[0]}, which another file of {folder / INDEX} has too")
+        tensors |= found
     return tensors
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def _weight_files(folder: Path) -> dict[Path, set[str]]:
+    """The files to read, and the tensors that the index says each has. As in transformers, model.safetensors is read
+    before an index.
+    """
+    if (folder / WHOLE).is_file():
+        return {folder / WHOLE: set()}
     if (folder / INDEX).is_file():
-        index = _read_json(folder / INDEX)
-        names = index.get("weight_map") if isinstance(index, dict) else None
-        if not isinstance(names, dict):
-            raise UserError(f'{folder / INDEX} has no "weight_map"')
-        paths = [folder / name for name in sorted({Path(str(name)).name for name in names.values()})]
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing:
-            raise UserError(f"{folder / INDEX} names {missing[0]}, which is missing")
-        return paths
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
+        return _indexed_files(folder)
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
     if pickled:
-        raise UserError(f"{folder} has no model.safetensors, only {', '.join(pickled[:3])}: {CONVERT}")
-    raise UserError(f"{folder} has no model.safetensors")
+        raise UserError(f"{folder} has no {WHOLE}, only {', '.join(pickled[:3])}: {conversion(folder / pickled[0])}")
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    rename = f", but {', '.join(others[:3])}; the weights of a model are read from {WHOLE} alone" if others else ""
+    raise UserError(f"{folder} has no {WHOLE}{rename}")
+
+
+def _indexed_files(folder: Path) -> dict[Path, set[str]]:
+    index = _read_json(folder / INDEX)
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not names:
+        raise UserError(f'{folder / INDEX} has no "weight_map"')
+    files: dict[Path, set[str]] = {}
+    for tensor, name in sorted(names.items()):
+        if not isinstance(name, str) or Path(name).name != name:
+            raise UserError(f"{folder / INDEX} names {json.dumps(name)[:80]} for {tensor}, which is no file's name")
+        files.setdefault(folder / name, set()).add(tensor)
+    for path in files:
+        if not path.is_file():
+            raise UserError(f"{folder / INDEX} names {path.name}, which is missing")
+    return files
+
+
+def _load(path: Path) -> Tensors:
+    _check_fetched(path)
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read as safetensors: {error}") from None
+    except KeyError as error:  # a data type that torch does not have
+        raise UserError(f"{path} has tensors of the data type {error.args[0]}, which is not supported") from None
+
+
+def _check_fetched(path: Path) -> None:
+    """Raise UserError if Git LFS has not put the file in its place yet."""
+    with path.open("rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise UserError(f"{path} is a pointer of Git LFS, not the file itself: run `git lfs pull` in {path.parent}")
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ValueError):
+            _check_fetched(path)
         raise UserError(f"{path} cannot be read as JSON: {error}") from None
 
 
@@ -105,5 +143,8 @@ def _download(name: str) -> Path:
             f"({short_reason(error).split('. ')[0]}). Name a folder with config.json and model.safetensors"
         ) from None
     if not any(folder.glob("*.safetensors")):
-        raise UserError(f"{name} has no safetensors on the hub, and its pytorch_model.bin is not downloaded: {CONVERT}")
+        raise UserError(
+            f"{name} has no safetensors on the hub, and its pytorch_model.bin is not downloaded: {PICKLED_RISK}. If "
+            f"you trust it, run `hf download {name} --local-dir FOLDER`, import FOLDER, and follow what that says"
+        )
     return folder

@@ -26,12 +26,11 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     """
     if other is not None:
         named = expand_home(other)
-        is_folder = named.is_dir()
-        tokenizer = _from_folder(named, vocab_size) if is_folder else Tokenizer.from_merges(load_gpt2(other))
+        tokenizer = _from_folder(named, vocab_size) if named.is_dir() else _from_name(other)
     else:
         tokenizer = _from_folder(folder, vocab_size)
         if tokenizer is None and vocab_size == GPT2_SIZE:
-            tokenizer = Tokenizer.from_merges(load_gpt2("openai-community/gpt2"))
+            tokenizer = _from_name("openai-community/gpt2")
     if tokenizer is None:
         raise UserError(
             f"{other or folder} has no tokenizer, neither tokenizer.json nor vocab.json with merges.txt; name a "
@@ -43,6 +42,15 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
             f"{vocab_size:,}; it is another model's"
         )
     return tokenizer
+
+
+def _from_name(name: str) -> Tokenizer:
+    """The tokenizer of a name on the hub. Raises UserError in the words of the import: its option is `--tokenizer`."""
+    try:
+        return Tokenizer.from_merges(load_gpt2(name))
+    except UserError as error:
+        text = str(error).replace("--tokenizer.source", "--tokenizer").replace("tokenizer.source", "--tokenizer")
+        raise UserError(text) from None
 
 
 def _from_folder(folder: Path, rows: int) -> Tokenizer | None:
