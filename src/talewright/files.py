@@ -52,11 +52,19 @@ def cache_dir() -> Path:
 
 
 def expand_home(path: str | Path) -> Path:
-    """The path with the home folder in place of its `~` or `~user`. Raises UserError if there is no such folder."""
+    """The path with the home folder in place of its `~` or `~user`, unless there is such a name as it is.
+
+    A `~name` of no user is a name as any other. Raises UserError if there is no home folder.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        return path
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError:
-        raise UserError(f"{path} begins with the home folder of a user unknown here; write its full path") from None
+        if path.parts[0] != "~":
+            return path
+        raise UserError(f"{path}: there is no home folder here; write the full path in place of ~") from None
 
 
 def existing_parent(path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
-from talewright.data.sources.files import SourceFile, open_files, recognize_files
+from talewright.data.sources.files import SourceFile, file_stat, open_files, recognize_files
 from talewright.errors import UserError
 from talewright.files import expand_home
 
@@ -112,7 +112,7 @@ def identify(name: str, config: DataConfig) -> dict[str, Any]:
     if name.startswith(HUB):
         return {"hub": name.removeprefix(HUB), "recognition": RECOGNITION}
     recognized = recognize_files(name, config)
-    files = [(path.resolve(), path.stat()) for path, _ in recognized]
+    files = [(path.resolve(), file_stat(path)) for path, _ in recognized]
     return {
         "files": [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in files],
         "recognized": [form.values() for _, form in recognized],
