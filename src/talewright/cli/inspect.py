@@ -41,6 +41,6 @@ def inspect(
         device=device,
         against=against,
         data=data,
-        reading=file.reading(),
+        reading=file.reading(data),
     )
     print(inspect_run(run, options, out))

@@ -46,7 +46,7 @@ def train(
     """
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
-    overrides = {**data.added_to(overrides), **given}
+    overrides = {**data.added_to(overrides, moved=resume not in (None, "auto")), **given}
     if resume == "auto":
         resume, begun = _begun_run(out), {"train.max_minutes": minutes, "train.init_from": init_from}
         if resume is not None:

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+KEYED = ("csv", "json", "jsonl", "parquet")
+"""Kinds of files whose stories are in a column or under a key."""
+
 
 @dataclass(frozen=True)
 class FileFormat:
@@ -31,6 +34,11 @@ class FileFormat:
         default = FileFormat(self.kind)
         changed = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in changed.items() if name == "kind" or value != getattr(default, name)}
+
+    def follows(self, separator: str) -> bool:
+        """Whether this separator was taken."""
+        lines = blank_lines(separator)
+        return self.kind == "blank-lines" if lines else self.kind == "separator" and self.separator == separator
 
     def describe(self, count: str = "") -> str:
         """`400 stories separated by blank lines`: the format of this number of stories (or documents)."""

@@ -20,9 +20,9 @@ from typing import Any
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
 from talewright.data.sources.compression import COMPRESSED
-from talewright.data.sources.file_format import FileFormat, RecognizedFile
+from talewright.data.sources.file_format import KEYED, FileFormat, RecognizedFile
 from talewright.data.sources.formats import read_records
-from talewright.data.sources.recognize import OPTIONS, SAMPLE_BYTES, is_story_file, recognize
+from talewright.data.sources.recognize import ENDINGS, OPTIONS, SAMPLE_BYTES, TEXT, ending_of, is_story_file, recognize
 from talewright.data.sources.walk import Walk, literal
 from talewright.errors import UserError
 from talewright.files import error_reason, expand_home, shell_word
@@ -44,6 +44,8 @@ class SourceFile:
     """Where it is, if it is on this machine."""
     form: Callable[[], FileFormat | None] = lambda: None
     """How it holds its stories, if it is a file."""
+    remote: bool = False
+    """Whether it is on the hub, and its form known only once it is downloaded."""
 
 
 def open_files(name: str, config: DataConfig) -> dict[SplitName, list[SourceFile]]:
@@ -81,6 +83,7 @@ def _recognize_all(name: str, files: tuple[tuple[str, int, int], ...], settings:
     if contents not in _logged:  # a run names the same files by absolute paths
         _logged.add(contents)
         _log(name, found)
+        _log_text(name, [path for path, _, _ in files], settings)
     return [each.form for each in found]
 
 
@@ -97,6 +100,13 @@ def _log(name: str, found: list[RecognizedFile]) -> None:
         if some[0].message:
             alone, form = len(some) == 1, some[0].form
             logger.info(some[0].message if alone else f"{name}: {len(some):,} files of {form.describe()} ({OPTIONS})")
+
+
+def _log_text(name: str, paths: list[str], settings: DataConfig) -> None:
+    """Say that a format of text is followed where the names of files say otherwise."""
+    others = [path for path in paths if ENDINGS.get(ending_of(path), TEXT) != TEXT]
+    if settings.format not in ("auto", *KEYED) and others:
+        logger.info("%s: read as text (--format %s), whatever its name says: %s", name, settings.format, _listed(others))
 
 
 def find_files(name: str) -> tuple[list[Path], Path]:

@@ -160,7 +160,7 @@ def _repository_file(repo: str, revision: str, name: str, config: DataConfig) ->
         with errors():
             yield from read_records(name, open_file, form())
 
-    return SourceFile(f"{repo}/{name}", read, form=form)
+    return SourceFile(f"{repo}/{name}", read, form=form, remote=True)
 
 
 def _open_file(repo: str, revision: str, name: str) -> ByteStream:
