@@ -123,7 +123,12 @@ def rename(source: Path, target: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all, synced to the disk."""
-    write_text_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomic(path, escape_surrogates(json.dumps(value, indent=1, ensure_ascii=False)) + "\n")
+
+
+def escape_surrogates(text: str) -> str:
+    """JSON with escapes for what stands in a file's name for bytes that are not UTF-8, and so cannot be written."""
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def read_json(path: Path) -> Any:

@@ -124,9 +124,10 @@ def find_files(name: str) -> tuple[list[Path], Path]:
         message = f"no file matches {name}"
     else:
         raise UserError(f"no such file or folder: {name}" + _suggestion(path))
-    left_out = walk.unreadable + walk.foreign
     if not walk.files:
-        raise UserError(message + (f". It was left out: {_listed(left_out)}" if left_out else ""))
+        if left_out := walk.unreadable + walk.foreign:
+            raise UserError(f"{name} gives no stories; left out: {_listed(left_out)}. A file is read if it alone is named")
+        raise UserError(message)
     _log_left_out(name, walk)
     return walk.files, root
 
