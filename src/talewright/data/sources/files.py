@@ -50,13 +50,17 @@ class SourceFile:
 
 def open_files(name: str, config: DataConfig) -> dict[SplitName, list[SourceFile]]:
     """The files of a name, by split. Raises UserError if there are none."""
-    root = find_files(name)[1]
-    return by_split((_relative(path, root), _local_file(path, form)) for path, form in recognize_files(name, config))
+    paths, root = find_files(name)
+    recognized = _recognized(name, paths, config)
+    return by_split((_relative(path, root), _local_file(path, form)) for path, form in recognized)
 
 
 def recognize_files(name: str, config: DataConfig) -> list[tuple[Path, FileFormat]]:
     """The files of a name, sorted, and how each holds its stories, which is logged once per content and settings."""
-    paths = find_files(name)[0]
+    return _recognized(name, find_files(name)[0], config)
+
+
+def _recognized(name: str, paths: list[Path], config: DataConfig) -> list[tuple[Path, FileFormat]]:
     stats = [(str(path), file_stat(path)) for path in paths]
     files = tuple((path, found.st_size, found.st_mtime_ns) for path, found in stats)
     settings = DataConfig(format=config.format, separator=config.separator, text_key=config.text_key)
