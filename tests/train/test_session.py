@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from talewright.api import CALLBACKS
 from talewright.config import recipe_to_yaml
 from talewright.errors import UserError
 from talewright.run.folder import with_absolute_paths
-from talewright.train.session import budgets_of_same_command, resume_run
+from talewright.train.session import budgets_of_same_command, resume_run, start_run
 from tests.train.conftest import write_stories
 
 
@@ -60,3 +61,28 @@ def test_another_command_is_refused_by_name(run):
     Path("small.yaml").write_text(Path("small.yaml").read_text().replace("dropout: 0.1", "dropout: 0.3"))
     with pytest.raises(UserError, match=r"model.dropout is 0.1, not 0.3"):
         budgets_of_same_command(run, "small.yaml", {})
+
+
+@pytest.mark.parametrize("notes", [False, True])
+def test_a_mistake_before_the_first_step_leaves_no_run_and_the_corrected_command_works(small, tmp_path, notes, cache):
+    write_stories(tmp_path / "stories.txt", 30)
+    (tmp_path / "one.txt").write_text("Once upon a time there was a girl who lived in a house. " * 20)
+    path = tmp_path / "run"
+    if notes:
+        path.mkdir()
+        (path / "notes.md").write_text("mine")
+    one = small(data={"source": str(tmp_path / "one.txt"), "separator": "***"})
+    with pytest.raises(UserError, match=r"has no validation stories"):
+        start_run(one, path, CALLBACKS)
+    assert [entry.name for entry in path.glob("*")] == ["notes.md"] * notes
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UserError("found late")
+
+    stories = small(data={"source": str(tmp_path / "stories.txt")})
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="found late"):
+        patch.setattr("talewright.train.session.fit", refuse)
+        start_run(stories, path, CALLBACKS)
+    assert not (path / "recipe.yaml").exists()
+    assert path.exists() == notes
+    assert start_run(stories, path, CALLBACKS).state.step == stories.train.max_steps

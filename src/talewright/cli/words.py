@@ -74,7 +74,9 @@ def flushed_output() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it exits
         if isinstance(error, BrokenPipeError):
             raise
-        raise UserError(f"the output cannot be written ({error_reason(error)}); make room, or send it elsewhere") from None
+        raise UserError(
+            f"the output cannot be written ({error_reason(error)}); make room, or send it elsewhere"
+        ) from None
 
 
 def replace_unknown_characters() -> None:

@@ -33,7 +33,9 @@ FOREIGN = {
 }
 """Folders that hold no stories."""
 NAMES = st.text(
-    st.characters(exclude_characters="/\0", codec="utf-8") | st.sampled_from("[]*?!\n .~'\"\udcff"), min_size=1, max_size=12
+    st.characters(exclude_characters="/\0", codec="utf-8") | st.sampled_from("[]*?!\n .~'\"\udcff"),
+    min_size=1,
+    max_size=12,
 ).filter(lambda name: name not in (".", "..") and len(name.encode("utf-8", "surrogateescape")) < 60)
 
 

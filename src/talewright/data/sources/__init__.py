@@ -107,7 +107,6 @@ def warn_unused(files: Sequence[SourceFile], config: DataConfig) -> None:
         logger.warning("--format %s has no effect: these stories are not read from files", config.format)
 
 
-
 def from_anywhere(name: str) -> str:
     """The name with absolute paths, so that it is valid in any working directory."""
     if is_bundled(name) or name.startswith(HUB):

@@ -110,7 +110,9 @@ def _log_text(name: str, paths: list[str], settings: DataConfig) -> None:
     """Say that a format of text is followed where the names of files say otherwise."""
     others = [path for path in paths if ENDINGS.get(ending_of(path), TEXT) != TEXT]
     if settings.format not in ("auto", *KEYED) and others:
-        logger.info("%s: read as text (--format %s), whatever its name says: %s", name, settings.format, _listed(others))
+        logger.info(
+            "%s: read as text (--format %s), whatever its name says: %s", name, settings.format, _listed(others)
+        )
 
 
 def find_files(name: str) -> tuple[list[Path], Path]:
@@ -130,7 +132,9 @@ def find_files(name: str) -> tuple[list[Path], Path]:
         raise UserError(f"no such file or folder: {name}" + _suggestion(path))
     if not walk.files:
         if left_out := walk.unreadable + walk.foreign:
-            raise UserError(f"{name} gives no stories; left out: {_listed(left_out)}. A file is read if it alone is named")
+            raise UserError(
+                f"{name} gives no stories; left out: {_listed(left_out)}. A file is read if it alone is named"
+            )
         raise UserError(message)
     _log_left_out(name, walk)
     return walk.files, root
@@ -139,7 +143,9 @@ def find_files(name: str) -> tuple[list[Path], Path]:
 def named_path(name: str) -> Path:
     """The path of a name. Raises UserError if it is empty, or no file can have it, or it can be read only once."""
     if not name.strip():
-        raise UserError("the name of the stories is empty; --data takes a file, a folder, a glob, a hub name or bundled")
+        raise UserError(
+            "the name of the stories is empty; --data takes a file, a folder, a glob, a hub name or bundled"
+        )
     path = expand_home(name)
     try:
         mode = path.stat().st_mode

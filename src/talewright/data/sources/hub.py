@@ -51,7 +51,9 @@ def open_hub(name: str, config: DataConfig) -> StorySource:
     if not owner or not dataset or (colon and not configuration):
         raise UserError(_not_a_name(name))
     if colon and pattern:
-        raise UserError(f"{name} names a configuration and files; write one of them, as in {HUB}{owner}/{dataset}/{pattern}")
+        raise UserError(
+            f"{name} names a configuration and files; write one of them, as in {HUB}{owner}/{dataset}/{pattern}"
+        )
     repo = f"{owner}/{dataset}"
     for package in ("datasets", "huggingface_hub"):  # before anything is downloaded
         import_package(package, "the hub needs")
@@ -198,7 +200,9 @@ def _read_rows(where: str, rows: Any, column: Callable[[Collection[str]], str]) 
             for record in batch[key]:
                 if record is not None and not isinstance(record, str):
                     kind = type(record).__name__
-                    raise UserError(f'{where} column "{key}" holds {kind}, not text; name the right one with --text-key')
+                    raise UserError(
+                        f'{where} column "{key}" holds {kind}, not text; name the right one with --text-key'
+                    )
                 yield record or ""
 
 

@@ -1,4 +1,4 @@
-"""Packages of the extra `data`: what is missing is told from what is broken."""
+"""Packages of the extra `data`: what is broken is not called missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ def import_package(name: str, reader: str) -> Any:
     """Import a module of an extra package. Raises UserError, which begins with `reader`, if it cannot be used."""
     package = name.partition(".")[0]
     try:
-        if getattr(import_module(package), "__file__", None) is not None:  # None for a folder that has its name by chance
+        if (
+            getattr(import_module(package), "__file__", None) is not None
+        ):  # None for a folder that has its name by chance
             return import_module(name)
     except Exception as error:  # a broken installation may raise anything
         if not isinstance(error, ModuleNotFoundError) or error.name != package:
