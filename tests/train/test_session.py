@@ -80,9 +80,10 @@ def test_a_mistake_before_the_first_step_leaves_no_run_and_the_corrected_command
         raise UserError("found late")
 
     stories = small(data={"source": str(tmp_path / "stories.txt")})
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="found late"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("talewright.train.session.fit", refuse)
-        start_run(stories, path, CALLBACKS)
+        with pytest.raises(UserError, match="found late"):
+            start_run(stories, path, CALLBACKS)
     assert not (path / "recipe.yaml").exists()
     assert path.exists() == notes
     assert start_run(stories, path, CALLBACKS).state.step == stories.train.max_steps

@@ -16,8 +16,8 @@ import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 
 from talewright.cli.common import parse_overrides, show_messages
-from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
 from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
+from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
 from talewright.cli.words import flushed_output, print_message, replace_unknown_characters
 from talewright.errors import LostProcessError, UserError
 from talewright.files import error_reason

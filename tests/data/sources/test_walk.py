@@ -72,7 +72,7 @@ def test_a_file_that_is_named_alone_is_read_whatever_its_name(folder: Path):
     for name in ("README.txt", "run/log.jsonl", "merges.txt", "**/merges.txt"):
         assert name.rpartition("/")[2] in relative(f"{folder}/{name}", folder)[0]
     for name in FOREIGN:
-        with pytest.raises(UserError, match="gives no stories; left out: .* A file is read if it alone is named"):
+        with pytest.raises(UserError, match=r"gives no stories; left out: .*\. A file is read if it alone is named"):
             find_files(str(folder / name))
     with pytest.raises(UserError, match=r"left out: .*README\.txt"):
         find_files(f"{folder}/R*")

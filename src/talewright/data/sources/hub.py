@@ -161,7 +161,7 @@ def _inside(url: str) -> str:
 
 def _named_splits(where: str, found: Mapping[str, _T]) -> dict[SplitName, _T]:
     """The splits by our names. Raises UserError if there is none to train on."""
-    splits = {_SPLITS[name]: split for name, split in found.items() if name in _SPLITS}
+    splits: dict[SplitName, _T] = {_SPLITS[name]: split for name, split in found.items() if name in _SPLITS}
     if "train" not in splits and len(found) == 1:  # the only split, whatever its name
         splits = {"train": next(iter(found.values()))}
     if "train" not in splits:

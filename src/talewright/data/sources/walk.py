@@ -121,7 +121,7 @@ class Walk:
 def literal(part: str) -> str | None:
     """The name that a part of a pattern stands for; None if it has a wildcard, and so may match several."""
     name = re.sub(r"\[([*?[])\]", r"\1", part)
-    return name if name == part and not glob.has_magic(part) or glob.escape(name) == part else None
+    return name if (name == part and not glob.has_magic(part)) or glob.escape(name) == part else None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
