@@ -27,8 +27,8 @@ class DataConfig(Section, prefix="data."):
     """Settings of the stories."""
 
     source: str = HUB_TINYSTORIES
-    """Stories: `bundled`, `hub:OWNER/NAME` (`:CONFIGURATION` or `/FILE` behind it), or a file, folder or glob (text, CSV,
-    TSV, JSON, Parquet; .gz, .zst)."""
+    """Stories: `bundled`, `hub:OWNER/NAME` (`:CONFIGURATION` or `/FILE` behind it), or a file, folder or glob (text,
+    CSV, TSV, JSON, Parquet; .gz, .zst)."""
     valid: str | None = None
     """Source of the validation stories. Unset: a split of `source`."""
     test: str | None = None

@@ -176,7 +176,7 @@ def _shards(split: Any) -> list[Any]:
 
 
 def _column(where: str, rows: Any, key: str) -> Callable[[Collection[str]], str]:
-    """Gives the column to read, of those that there are: the key, or as in a file the only text among the first rows."""
+    """Gives the column to read of those that there are: the key, or as in a file the only text of the first rows."""
 
     @cache
     def only_text() -> str:
