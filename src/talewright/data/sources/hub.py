@@ -120,7 +120,8 @@ def _whole_dataset(
         _check_configuration(repo, configuration, revision)
         builder = load_dataset_builder(repo, configuration, revision=revision)
         if _holds_lines(builder):  # texts, of which `datasets` would make a story of every line
-            texts = {str(split): [str(file) for file in some] for split, some in builder.config.data_files.items()}
+            data_files = cast(dict[Any, list[Any]], builder.config.data_files)
+            texts = {str(split): [str(file) for file in some] for split, some in data_files.items()}
             found = _named_splits(where, texts)
             return {
                 split: [_repository_file(repo, revision, _inside(file), config) for file in some]
