@@ -171,8 +171,8 @@ def _named_splits(where: str, found: Mapping[str, _T]) -> dict[SplitName, _T]:
 
 
 def _shards(split: Any) -> list[Any]:
-    """The rows of a split by the files that hold them; in one piece where `datasets` cannot tell them apart."""
-    count = getattr(split, "num_shards", 1) if hasattr(split, "shard") else 1
+    """The rows of a split by the files that hold them."""
+    count = split.num_shards
     return [split.shard(count, index) for index in range(count)] if count > 1 else [split]
 
 
