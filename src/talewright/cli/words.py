@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from talewright.errors import UserError
 from talewright.files import error_reason
@@ -50,8 +51,10 @@ def print_message(text: str) -> None:
         width = shutil.get_terminal_size().columns
         lines = text.split("\n")
         text = "\n".join(line if line.startswith("  ") else "".join(wrap_pieces([line], width)) for line in lines)
-    with suppress(OSError):  # a full disk: the exit code still tells
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:  # a full disk: the exit code still says how it ended
+        _discard(sys.stderr)
 
 
 @contextmanager
@@ -70,13 +73,18 @@ def flushed_output() -> Iterator[None]:
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename is not None:
             raise
-        with suppress(OSError, io.UnsupportedOperation):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it exits
+        _discard(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise
         raise UserError(
             f"the output cannot be written ({error_reason(error)}); make room, or send it elsewhere"
         ) from None
+
+
+def _discard(stream: TextIO) -> None:
+    """Throw away what a stream holds and gets: at its exit, Python would complain that it cannot be written."""
+    with suppress(OSError):  # of a stream that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def replace_unknown_characters() -> None:
