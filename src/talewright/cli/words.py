@@ -69,6 +69,10 @@ def flushed_output() -> Iterator[None]:
         try:
             yield
         finally:
+            try:
+                sys.stderr.flush()
+            except OSError:
+                _discard(sys.stderr)
             sys.stdout.flush()
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename is not None:
