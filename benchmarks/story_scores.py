@@ -26,8 +26,9 @@ from talewright.evaluate.generation.classifier import RealStyle
 from talewright.evaluate.generation.quality import quality_figures
 from talewright.evaluate.memorization import overlap_figures
 from talewright.evaluate.ngrams import words_of
-from talewright.evaluate.scores import FORMAT, VERSION, held_out_facts, write_scores
+from talewright.evaluate.scores import FORMAT, VERSION, held_out_facts, scores_path
 from talewright.evaluate.text_overlap import OverlapSearch
+from talewright.files import write_json
 from talewright.generate.engine import Engine
 from talewright.tokenizer.bpe import train_bpe
 
@@ -83,9 +84,8 @@ def write_text_scores(out: Path, name: str, facts: dict, tasks: dict) -> None:
     folder = out / name.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     scores = {"format": FORMAT, "version": VERSION, "talewright": __version__, "name": name}
-    write_scores(
-        folder, scores | {"run": {"folder": folder.name, "checkpoint": None}, "held_out": facts, "tasks": tasks}
-    )
+    own = {"run": {"folder": folder.name, "checkpoint": None}, "held_out": facts, "tasks": tasks}
+    write_json(scores_path(folder), scores | own)
 
 
 def shuffled(text: str, rng: random.Random) -> str:

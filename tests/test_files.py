@@ -183,11 +183,16 @@ def test_a_name_that_all_systems_accept_is_kept(name: str) -> None:
     assert portable_name(name) == name
 
 
-def test_a_home_folder_that_is_unknown_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="~nobody-here/x begins with the home folder of a user unknown here"):
-        expand_home("~nobody-here/x")
+def test_a_home_folder_that_is_unknown_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert expand_home("~nobody-here/x") == Path("~nobody-here/x")  # a name as any other
+    assert expand_home("~") == Path.home()
+    Path("~").write_text("a file of that name")
+    assert expand_home("~") == Path("~")
     monkeypatch.delenv("TALEWRIGHT_CACHE", raising=False)
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does without a home folder
+    with pytest.raises(UserError, match=r"~/x: there is no home folder here; write the full path"):
+        expand_home("~/x")
     with pytest.raises(UserError, match=r"no home folder .*; set TALEWRIGHT_CACHE"):
         cache_dir()
 

@@ -53,11 +53,19 @@ def cache_dir() -> Path:
 
 
 def expand_home(path: str | Path) -> Path:
-    """The path with the home folder in place of its `~` or `~user`. Raises UserError if there is no such folder."""
+    """The path with the home folder in place of its `~` or `~user`, unless there is such a name as it is.
+
+    A `~name` of no user is a name as any other. Raises UserError if there is no home folder.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        return path
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError:
-        raise UserError(f"{path} begins with the home folder of a user unknown here; write its full path") from None
+        if path.parts[0] != "~":
+            return path
+        raise UserError(f"{path}: there is no home folder here; write the full path in place of ~") from None
 
 
 def existing_parent(path: Path) -> Path:
@@ -138,7 +146,12 @@ def _finite(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all, synced to the disk."""
-    write_text_atomic(path, json_text(value, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomic(path, escape_surrogates(json_text(value, indent=1, ensure_ascii=False)) + "\n")
+
+
+def escape_surrogates(text: str) -> str:
+    """JSON with escapes for what stands in a file's name for bytes that are not UTF-8, and so cannot be written."""
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def read_json(path: Path) -> Any:

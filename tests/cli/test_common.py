@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from talewright.cli.common import (
     DataOptions,
+    FileOptions,
     parse_overrides,
     program,
     read_prompts,
@@ -24,7 +25,7 @@ from talewright.cli.common import (
     to_json,
     typed_text,
 )
-from talewright.config import load_recipe, recipe_to_dict, setting_names
+from talewright.config import load_recipe, recipe_from_dict, recipe_to_dict, setting_names
 from talewright.errors import UserError
 
 ENCODINGS = ["ascii", "cp1252", "cp437", "latin-1", "cp932", "utf-8", "utf-16"]
@@ -78,6 +79,29 @@ def test_other_stories_are_recognized_whatever_the_recipes_own_have(tmp_path: Pa
     assert load_recipe(own, DataOptions().added_to({})).data.separator == "***"
     other = load_recipe(own, DataOptions(data="a.txt").added_to({})).data
     assert (other.format, other.separator) == ("auto", None)
+
+
+@given(
+    own=st.fixed_dictionaries(
+        {"text_key": st.sampled_from(["story", "content"]), "separator": st.sampled_from(["***", "====="])}
+    ),
+    dotted=st.booleans(),
+)
+def test_how_a_recipes_own_stories_are_read_says_nothing_of_others(own: dict[str, str], dotted: bool) -> None:
+    recipe = recipe_from_dict({"data": {"source": "mine.csv", **own}, "train": {"max_steps": 1}})
+    given = DataOptions().added_to({"data.source": "a.txt"}) if dotted else DataOptions(data="a.txt").added_to({})
+    other = recipe_from_dict(recipe_to_dict(recipe), overrides=given).data
+    assert (other.source, other.text_key, other.separator) == ("a.txt", "text", None)
+    moved = recipe_from_dict(recipe_to_dict(recipe), overrides=DataOptions(data="a.txt").added_to({}, moved=True)).data
+    assert (moved.source, moved.text_key, moved.separator) == ("a.txt", own["text_key"], own["separator"])
+
+
+def test_options_for_reading_need_stories_to_read() -> None:
+    options = FileOptions(separator="***", text_key="story")
+    assert options.reading("a.txt") == {"separator": "***", "text_key": "story"}
+    assert FileOptions().reading(None) == {}
+    with pytest.raises(UserError, match=r"^--separator and --text-key say how the stories of --data are read"):
+        options.reading(None)
 
 
 def test_every_data_option_is_a_setting() -> None:

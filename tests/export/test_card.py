@@ -214,7 +214,7 @@ def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figure
         front = TARGETS[to].front_matter(source) or front_matter(source, TARGETS[to])
     text = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {name}\n"
     if to == "space":
-        assert SpaceCard(text).data.title == f"Stories by {name}"
+        assert SpaceCard(text).data.to_dict()["title"] == f"Stories by {name}"
         return
     card = ModelCard(text).data
     assert yaml.safe_load(card.to_yaml()) == front  # what it reads is what stands there

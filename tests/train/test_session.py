@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talewright import api
+from talewright.api import CALLBACKS
 from talewright.cli import main
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.errors import UserError
@@ -20,7 +21,7 @@ from talewright.run import RunFolder
 from talewright.run.folder import with_absolute_paths
 from talewright.run.log import read_log
 from talewright.train import session
-from talewright.train.session import FIXED, MOVABLE, budgets_of_same_command, resume_run
+from talewright.train.session import FIXED, MOVABLE, budgets_of_same_command, resume_run, start_run
 from tests.train.conftest import write_stories
 
 
@@ -277,3 +278,29 @@ def test_a_checkpoint_that_training_has_deleted_is_looked_up_by_its_name_again(c
     assert opened.loaded_checkpoint.name == "step-3"
     with pytest.raises(UserError, match="has no checkpoint 4"):
         _ = named.model
+
+
+@pytest.mark.parametrize("notes", [False, True])
+def test_a_mistake_before_the_first_step_leaves_no_run_and_the_corrected_command_works(small, tmp_path, notes, cache):
+    write_stories(tmp_path / "stories.txt", 30)
+    (tmp_path / "one.txt").write_text("Once upon a time there was a girl who lived in a house. " * 20)
+    path = tmp_path / "run"
+    if notes:
+        path.mkdir()
+        (path / "notes.md").write_text("mine")
+    one = small(data={"source": str(tmp_path / "one.txt"), "separator": "***"})
+    with pytest.raises(UserError, match=r"has no validation stories"):
+        start_run(one, path, CALLBACKS)
+    assert [entry.name for entry in path.glob("*")] == ["notes.md"] * notes
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UserError("found late")
+
+    stories = small(data={"source": str(tmp_path / "stories.txt")})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("talewright.train.session.fit", refuse)
+        with pytest.raises(UserError, match="found late"):
+            start_run(stories, path, CALLBACKS)
+    assert not (path / "recipe.yaml").exists()
+    assert path.exists() == notes
+    assert start_run(stories, path, CALLBACKS).state.step == stories.train.max_steps

@@ -18,8 +18,10 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.dashes import join_dashed_values
 from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
-from talewright.cli.words import print_message, replace_unknown_characters
+from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
+from talewright.cli.words import flushed_output, print_message, replace_unknown_characters
 from talewright.errors import LostProcessError, UserError
+from talewright.files import error_reason
 from talewright.train.launcher import is_main_process, reports_errors
 from talewright.train.signals import StopSignal
 from talewright.version import __version__
@@ -31,14 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     replace_unknown_characters()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:
-        print(f"talewright {__version__}")
-        return
-    if words[:1] in (["--help"], ["-h"]):
-        print(overview())
-        return
     try:
-        with StopSignal(interruptible=True), show_messages():
+        with flushed_output(), StopSignal(interruptible=True), show_messages():
             _run_command(words)
     except UserError as error:
         if reports_errors():
@@ -55,9 +51,19 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # of a disk or a file, where no command says more
+        if reports_errors():
+            print_message(f"talewright: {error_reason(error)}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(2)
 
 
 def _run_command(words: list[str]) -> None:
+    if words == ["--version"]:
+        print(f"talewright {__version__}")
+        return
+    if words[:1] in (["--help"], ["-h"]):
+        print(overview())
+        return
     name, *words = words or [""]
     if name not in command_names():
         near = difflib.get_close_matches(name, command_names(), 1)
@@ -71,7 +77,8 @@ def _run_command(words: list[str]) -> None:
     if "overrides" in signature(command).parameters:
         words, overrides = parse_overrides(words)
         command = partial(command, overrides)
-    with wrapped_output() if {"--help", "-h"} & {*words} else nullcontext():
+    refuse_expanded_patterns(words)
+    with wrapped_output() if {"--help", "-h"} & {*words} else nullcontext(), hint_on_expanded_patterns(words):
         tyro.cli(
             command,
             prog=f"talewright {name}",

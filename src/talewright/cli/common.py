@@ -20,7 +20,7 @@ from talewright.cli.dashes import looks_like_option
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
-from talewright.files import error_reason, json_text, shell_word
+from talewright.files import error_reason, escape_surrogates, json_text, shell_word
 from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
@@ -54,10 +54,17 @@ class FileOptions:
     text_key: str | None = None
     """Column or key that holds the story."""
 
-    def reading(self) -> dict[str, Any]:
-        """The settings of `data` that these options name."""
+    def reading(self, data: str | None) -> dict[str, Any]:
+        """The settings that these options name for the stories of `data`. Raises UserError if that is not given."""
         given = {name: getattr(self, name) for name in ("format", "separator", "text_key")}
-        return {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given and data is None:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UserError(
+                f"{options} {'says' if len(given) == 1 else 'say'} how the stories of --data are read, which is not "
+                "given; the run's own stories are read as they were for its training"
+            )
+        return given
 
 
 @dataclass(frozen=True)
@@ -78,19 +85,19 @@ class SourceOptions:
 class DataOptions(FileOptions, SourceOptions):  # a dataclass lists the fields of its last base first
     """Options for the stories, each short for a setting of the recipe."""
 
-    def settings(self) -> dict[str, str]:
-        """These options as recipe settings."""
+    def added_to(self, overrides: Overrides, moved: bool = False) -> dict[str, str]:
+        """The overrides with these options. The recipe's limit and format are for its own source, so another one
+        removes them, unless it is the same in another place (`moved`).
+        """
         values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
         # as JSON, so that a text stays a text, whatever YAML would read in it
-        return {
-            f"data.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None
+        given = {
+            f"data.{name}": escape_surrogates(json.dumps(value, ensure_ascii=False))
+            for name, value in values.items()
+            if value is not None
         }
-
-    def added_to(self, overrides: Overrides) -> dict[str, str]:
-        """The overrides with these options. The recipe's limit and format are for its own source, so `data` removes
-        them.
-        """
-        return {**(NEW_SOURCE if self.data is not None else {}), **overrides, **self.settings()}
+        other = not moved and (self.data is not None or "data.source" in overrides)
+        return {**(NEW_SOURCE if other else {}), **overrides, **given}
 
 
 def parse_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:

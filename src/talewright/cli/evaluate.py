@@ -58,7 +58,7 @@ def evaluate(
     options = EvaluationOptions(
         tasks=tasks,
         data=data,
-        reading=file.reading(),
+        reading=file.reading(data),
         checkpoint=checkpoint,
         device=device,
         limit=limit,

@@ -48,6 +48,8 @@ def export(
     to = to or ("hf" if folder else None)
     # All that can be checked without torch, which takes seconds to import
     opened, place = RunFolder(run), None if folder is None else Path(folder)
+    if place is not None and RunFolder.is_run(place):
+        raise UserError(f"{place} is a run too; export takes one run, and another folder to write")
     opened.find_checkpoint(checkpoint)
     target = check_export(opened.path, opened.recipe.model, to, place, dtype, overwrite, push)
     from talewright import api

@@ -42,6 +42,6 @@ def inspect(
         device=device,
         against=against,
         data=data,
-        reading=file.reading(),
+        reading=file.reading(data),
     )
     show(inspect_run(run, options, out))

@@ -78,7 +78,7 @@ def judge(
         human=human,
         prompts=tuple(read_prompts(prompts)) if prompts is not None else (),
         data=data,
-        reading=file.reading(),
+        reading=file.reading(data),
         checkpoint=checkpoint,
         device=device,
         seed=seed,

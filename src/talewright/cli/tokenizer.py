@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from talewright.cli.common import DataOptions, Json, Overrides, to_json
 from talewright.cli.words import show
 from talewright.config import DataConfig, load_recipe
+from talewright.config.data import NEW_SOURCE
 from talewright.errors import UserError
 
 
@@ -35,7 +36,7 @@ def tokenizer(
             raise UserError("--out and --overwrite belong to `talewright tokenizer train`; show writes nothing")
         if folder is None:
             raise UserError("talewright tokenizer show needs a folder: a run's, or one with a tokenizer.json")
-        facts = _describe(Path(folder), DataConfig(source=data.data, **data.reading()) if data.data else None)
+        facts = _describe(Path(folder), _shown_stories(data.added_to(overrides)))
     else:
         from talewright.data import prepare as prepare_stories
         from talewright.files import atomic_folder, error_reason
@@ -74,6 +75,18 @@ def _refuse_folder(target: Path, overwrite: bool) -> None:
         raise UserError(f"{target} holds other files ({', '.join(others[:3])}); name another folder")
     if there and not overwrite:
         raise UserError(f"{target} holds a tokenizer; --overwrite replaces it, or name another folder")
+
+
+def _shown_stories(given: Overrides) -> DataConfig | None:
+    """The stories that these settings name. Raises UserError if a setting says nothing of them."""
+    source, used = given.get("data.source"), ("source", "limit", "format", "separator", "text_key", "min_chars")
+    unused = [name for name in given if name not in NEW_SOURCE and name not in {f"data.{each}" for each in used}]
+    unused += [name for name in given if source is None and name not in unused]
+    if unused:
+        listed = ", ".join(f"--{name.removeprefix('data.').replace('_', '-')}" for name in unused)
+        needs = "measures on stories that --data names, and" if source is None else "reads all stories of --data, and"
+        raise UserError(f"talewright tokenizer show {needs} has no use for {listed} here; leave it out")
+    return None if source is None else load_recipe("mini-2m", given).data
 
 
 def _describe(folder: Path, data: DataConfig | None) -> dict[str, Any]:

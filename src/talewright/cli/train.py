@@ -50,8 +50,7 @@ def train(
             raise UserError(f"--{name} is empty; it names a run folder")
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
-    moved = resume is not None and resume != "auto"  # a run's own stories lie elsewhere now, and are read as before
-    overrides = {**({**overrides, **data.settings()} if moved else data.added_to(overrides)), **given}
+    overrides = {**data.added_to(overrides, moved=resume not in (None, "auto")), **given}
     if resume == "auto":
         resume, begun = _begun_run(out), {"train.max_minutes": minutes, "train.init_from": init_from}
         if resume is not None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
 
-from talewright.errors import visible
+from talewright.errors import UserError, visible
+from talewright.files import error_reason
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
+"""The errors of a stream that is open and cannot be written."""
 _held: list[str] | None = None
 """Messages that wait for the end of a text; None while none is printed."""
 
@@ -49,7 +57,44 @@ def print_message(text: str) -> None:
         width = shutil.get_terminal_size().columns
         lines = text.split("\n")
         text = "\n".join(line if line.startswith("  ") else "".join(wrap_pieces([line], width)) for line in lines)
-    print(text, file=sys.stderr, flush=True)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # a full disk: the exit code still says how it ended
+        _discard(sys.stderr)
+
+
+@contextmanager
+def flushed_output() -> Iterator[None]:
+    """Within: standard output is written to its end, and may be closed. Raises UserError if it cannot be written, as on
+    a full disk.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as `>&-` does
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the program
+    try:
+        try:
+            yield
+        finally:
+            try:
+                sys.stderr.flush()
+            except OSError:
+                _discard(sys.stderr)
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        _discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise UserError(
+            f"the output cannot be written ({error_reason(error)}); make room, or send it elsewhere"
+        ) from None
+
+
+def _discard(stream: TextIO) -> None:
+    """Throw away what a stream holds and gets: at its exit, Python would complain that it cannot be written."""
+    with suppress(OSError):  # of a stream that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def replace_unknown_characters() -> None:

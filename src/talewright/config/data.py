@@ -1,13 +1,18 @@
 """Which stories a recipe uses, and how they become training sequences."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 from talewright.config.checks import Check, Count, CountOrZero, Section
 
 HUB_TINYSTORIES = "hub:roneneldan/TinyStories"
-NEW_SOURCE = {"data.limit": "null", "data.format": "auto", "data.separator": "null"}
+NEW_SOURCE = {
+    **{"data.limit": "null", "data.valid_limit": "null"},
+    **{"data.format": "auto", "data.separator": "null", "data.text_key": "text"},
+}
 """What a recipe's settings for its own source become for another one."""
 
 StoryFormat = Literal["auto", "separator", "blank-lines", "lines", "text", "csv", "json", "jsonl", "parquet"]
@@ -22,7 +27,8 @@ class DataConfig(Section, prefix="data."):
     """Settings of the stories."""
 
     source: str = HUB_TINYSTORIES
-    """Stories: `bundled`, `hub:OWNER/NAME`, or a file, folder or glob (text, CSV, TSV, JSON, Parquet; .gz, .zst)."""
+    """Stories: `bundled`, `hub:OWNER/NAME` (`:CONFIGURATION` or `/FILE` behind it), or a file, folder or glob (text,
+    CSV, TSV, JSON, Parquet; .gz, .zst)."""
     valid: str | None = None
     """Source of the validation stories. Unset: a split of `source`."""
     test: str | None = None
@@ -58,6 +64,11 @@ class DataConfig(Section, prefix="data."):
     """Tokens in a training window or row. Unset: the model's context length."""
     stride: Count | None = None
     """Tokens between the starts of two windows. Unset: the window's length."""
+
+    def of_source(self, source: str, reading: Mapping[str, Any]) -> DataConfig:
+        """The settings for all stories of another source; `reading` are settings that say how it is read."""
+        own = {"limit": None, "format": "auto", "separator": None, "text_key": "text"}
+        return replace(self, source=source, **{**own, **reading})
 
     def conflicts(self) -> Iterator[str]:
         if self.stride is not None and self.layout != "packed":

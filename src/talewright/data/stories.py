@@ -11,7 +11,7 @@ from talewright.data.preparation.clean import clean
 from talewright.data.preparation.flaws import is_damaged
 from talewright.data.preparation.request import is_prepared
 from talewright.data.preparation.tokenize import tokenize_stories
-from talewright.data.sources import SplitInput, open_source
+from talewright.data.sources import SplitInput, open_source, warn_unused
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
 
@@ -24,6 +24,7 @@ def read_stories(config: DataConfig) -> Iterator[str]:
     if is_prepared(config.source):
         raise UserError(f"{config.source} is a prepared corpus; name the stories that it was made of")
     files = open_source(config.source, config).evaluation_files("valid")
+    warn_unused(files, config)
     for record in SplitInput(files, config.limit).records():
         story = clean(record)[0]
         if story and len(story) >= config.min_chars and not (config.drop_damaged and is_damaged(story)):

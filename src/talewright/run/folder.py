@@ -159,8 +159,7 @@ class RunFolder:
         data that say how it is read.
         """
         if data is not None:
-            settings = {"source": data, "limit": None, "format": "auto", "separator": None, **(reading or {})}
-            return tokenize_source(dataclasses.replace(self.recipe.data, **settings), self.tokenizer)
+            return tokenize_source(self.recipe.data.of_source(data, reading or {}), self.tokenizer)
         return self.corpus().split("valid").first_stories()
 
     def write_recipe(self, recipe: Recipe) -> None:
@@ -222,6 +221,23 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
         write_json(path / METADATA, metadata)
         write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
     return recipe
+
+
+def is_unused(path: Path) -> bool:
+    """Whether a folder is missing or empty, but for the lock of a run that never began."""
+    return not path.exists() or (path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir()))
+
+
+def discard_begun(path: Path, unused: bool) -> None:
+    """Remove what a run wrote before its first step, so that the corrected command may use the folder: all of it, if
+    the folder was `unused` before, else what makes it a run. A run that made a step is kept.
+    """
+    if retention.steps(path) or read_history(path).steps:
+        return
+    for name in (RECIPE, METADATA, "log.jsonl", "samples.jsonl"):  # the recipe first: it makes the folder a run
+        (path / name).unlink(missing_ok=True)
+    if unused:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _moved(model: GPT, device: torch.device | None) -> GPT:

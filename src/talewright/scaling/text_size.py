@@ -14,6 +14,7 @@ from talewright.data.corpus import Corpus
 from talewright.data.preparation.request import is_prepared
 from talewright.data.sources import BUNDLED_STORIES, HUB, SplitInput, is_bundled, open_splits
 from talewright.data.sources.compression import decompress
+from talewright.data.sources.files import file_stat
 from talewright.errors import UserError
 
 DEFAULT_SPLITS = (95.0, 5.0)
@@ -48,7 +49,7 @@ def text_size(data: DataConfig) -> TextSize:
     if is_bundled(data.source):
         return TextSize(share * min(_bundled_bytes(inputs["train"], data.source), limit), False)
     paths = [file.path for file in inputs["train"].files if file.path is not None]
-    total = sum(path.stat().st_size * EXPANSION.get(path.suffix.lower(), 1.0) for path in paths)
+    total = sum(file_stat(path).st_size * EXPANSION.get(path.suffix.lower(), 1.0) for path in paths)
     return TextSize(share * min(total, limit), bool(paths) and _is_like_tinystories(paths[0]))
 
 

@@ -164,4 +164,4 @@ def _renamed(values: dict[str, Any], new: dict[str, str]) -> dict[str, Any]:
     model = dict(values["model"])
     model["vocab"] = {new.get(token, token): number for token, number in model["vocab"].items()}
     unknown = model.get("unk_token")
-    return {**values, "added_tokens": tokens, "model": {**model, "unk_token": new.get(unknown, unknown)}}
+    return {**values, "added_tokens": tokens, "model": {**model, "unk_token": unknown and new.get(unknown, unknown)}}

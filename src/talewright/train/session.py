@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, re
 from talewright.data import Batches, Corpus, open_corpus
 from talewright.data.summary import summary_line
 from talewright.errors import UserError
-from talewright.files import shell_word
-from talewright.run.folder import RunFolder, create_run, with_absolute_paths
+from talewright.files import LockedError, shell_word
+from talewright.run.folder import RunFolder, create_run, discard_begun, is_unused, with_absolute_paths
 from talewright.run.lock import lock_run
 from talewright.run.retention import newest_state
 from talewright.train.distillation import Teacher, open_teacher
@@ -65,7 +65,10 @@ def start_run(
         logger.info("%s", summary_line(corpus.manifest))
         # raises if the stories are too short for the recipe
         batches = distributed.agree(lambda: training_batches(recipe, corpus.split("train")))
+        distributed.agree(lambda: corpus.split("valid"))  # raises if there are no stories to evaluate on
         teacher = distributed.agree(lambda: open_teacher(recipe, corpus))
+        if distributed.fabric.is_global_zero:
+            stack.enter_context(_discard_if_refused(path, is_unused(path)))
         _check_and_lock(recipe, distributed, path, teacher, force, stack)
         distributed.decide(lambda: _create(path, recipe, corpus, teacher))
         recipe = with_absolute_paths(recipe)  # as in the run folder
@@ -202,6 +205,17 @@ def _check_and_lock(
     distributed.agree(lambda: preflight(recipe, distributed, teacher, force))
     distributed.decide(lambda: stack.enter_context(lock_run(path)))
     stack.enter_context(explain_out_of_memory(recipe, distributed, path, teacher))
+
+
+@contextmanager
+def _discard_if_refused(path: Path, unused: bool) -> Iterator[None]:
+    """Within: a mistake that is found before the first step leaves no begun run behind."""
+    try:
+        yield
+    except UserError as error:
+        if not isinstance(error, LockedError) and not isinstance(error.__cause__, RuntimeError | MemoryError | OSError):
+            discard_begun(path, unused)
+        raise
 
 
 def _create(path: Path, recipe: Recipe, corpus: Corpus, teacher: Teacher | None) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -142,7 +143,95 @@ def test_an_unreachable_hub_is_reported_with_two_alternatives(prepared: Prepare)
         assert message.endswith(f"; {ways}")
 
 
+CONFIGURATIONS = """---
+configs:
+- config_name: one
+  data_files: one/train.parquet
+- config_name: two
+  data_files: two/train.parquet
+---
+"""
+
+
+def test_a_configuration_is_named_and_its_only_text_is_read(prepared: Prepare, hub: Hub):
+    hub.files.clear()
+    hub.files |= {
+        "README.md": CONFIGURATIONS.encode(),
+        "one/train.parquet": as_bytes("parquet", TRAIN[:40]),
+        "two/train.parquet": as_bytes("parquet", TRAIN[40:90], key="story"),
+    }
+    none, one, two, three, both, story = prepared(
+        {"source": f"hub:{REPO}"},
+        {"source": f"hub:{REPO}:one"},
+        {"source": f"hub:{REPO}:two"},
+        {"source": f"hub:{REPO}:three"},
+        {"source": f"hub:{REPO}:one/README.md"},
+        {"source": f"hub:{REPO}:two", "text_key": "text_en"},
+    )
+    advice = f"one, two; name one, as in hub:{REPO}:one"
+    assert none == f"UserError {REPO} has several configurations: {advice}"
+    assert three == f"UserError {REPO} has no configuration three; it has {advice}"
+    assert sorted(texts(Corpus.open(Path(one)), "train", "valid")) == sorted(TRAIN[:40])
+    assert sorted(texts(Corpus.open(Path(two)), "train", "valid")) == sorted(TRAIN[40:90])
+    assert "names a configuration and files; write one of them" in both
+    assert story == f'UserError {REPO}:two has no "text_en"; it has "id", "story". Name the right one with --text-key'
+
+
+def test_a_dataset_of_texts_is_cut_into_stories_as_files_are(prepared: Prepare, hub: Hub):
+    stories = [story.replace(" The end.", "\n\nThe end.") for story in TRAIN[:40]]
+    hub.files.clear()
+    hub.files |= {"README.md": b"", "train.txt": as_bytes("txt", stories), "test.txt": as_bytes("txt", VALID)}
+    whole, lines, file = prepared(
+        {"source": f"hub:{REPO}"}, {"source": f"hub:{REPO}", "format": "lines"}, {"source": f"hub:{REPO}/t*.txt"}
+    )
+    corpus = Corpus.open(Path(whole))
+    assert sorted(texts(corpus, "train", "valid")) == sorted(stories)
+    assert texts(corpus, "test") == VALID
+    assert corpus.fingerprint == Corpus.open(Path(file)).fingerprint
+    assert Corpus.open(Path(lines)).manifest["source"]["read"]["train"]["read"] > 80
+
+
 def test_without_its_libraries_the_hub_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match=r'the hub needs another package: pip install "talewright\[data\]"'):
+        prepare(DataConfig(source=f"hub:{REPO}"), BPE, VOCAB, progress=False)
+
+
+BREAKS = {
+    "raise ImportError('libhdfs.so: cannot open')": "ImportError: libhdfs.so: cannot open",
+    "import a_package_that_is_not_there": "ModuleNotFoundError: No module named 'a_package_that_is_not_there'",
+    "raise ValueError('numpy.dtype size changed')": "ValueError: numpy.dtype size changed",
+    "import datasets.gone": "ModuleNotFoundError: No module named 'datasets.gone'",
+}
+
+
+@pytest.mark.parametrize("program", BREAKS)
+def test_a_broken_package_is_not_called_missing(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "__init__.py").write_text(program)
+    monkeypatch.delitem(sys.modules, "datasets", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="which is installed but does not work") as error:
+        prepare(DataConfig(source=f"hub:{REPO}"), BPE, VOCAB, progress=False)
+    assert f"({BREAKS[program]}); install it again: pip install --force-reinstall datasets" in str(error.value)
+
+
+@pytest.mark.parametrize(("package", "ending"), [("pyarrow", ".parquet"), ("zstandard", ".txt.zst")])
+def test_files_say_which_package_is_missing_or_broken(
+    package: str, ending: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / f"a{ending}").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=r'need another package: pip install "talewright\[data\]"'):
+        prepare(DataConfig(source=str(tmp_path / f"a{ending}")), BPE, VOCAB, progress=False)
+    monkeypatch.delitem(sys.modules, package)
+    (tmp_path / f"{package}.py").write_text("raise ImportError('undefined symbol')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=f"the package {package}, which is installed but does not work"):
+        prepare(DataConfig(source=str(tmp_path / f"a{ending}")), BPE, VOCAB, progress=False)
+
+
+def test_a_folder_of_the_packages_name_is_no_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "datasets", ModuleType("datasets"))
+    with pytest.raises(ValueError, match="the hub needs another package"):
         prepare(DataConfig(source=f"hub:{REPO}"), BPE, VOCAB, progress=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -12,13 +13,16 @@ from typing import Any
 
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
-from talewright.data.sources.files import SourceFile, open_files, recognize_files
+from talewright.data.sources.file_format import KEYED
+from talewright.data.sources.files import SourceFile, file_stat, open_files, recognize_files
 from talewright.errors import UserError
 from talewright.files import expand_home
 
+logger = logging.getLogger(__name__)
+
 HUB = "hub:"
 BUNDLED_STORIES = 20_000
-RECOGNITION = 1
+RECOGNITION = 2
 """Counts the changes of how files on the hub are recognized."""
 
 
@@ -83,7 +87,24 @@ def open_splits(config: DataConfig) -> tuple[dict[SplitName, SplitInput], list[s
             versions.append(source.version)
             files[split] = source.evaluation_files(split)
     inputs: dict[SplitName, SplitInput] = {split: SplitInput(some, limits[split]) for split, some in files.items()}
+    warn_unused([file for some in files.values() for file in some], config)
     return inputs, versions
+
+
+def warn_unused(files: Sequence[SourceFile], config: DataConfig) -> None:
+    """Warn of a setting that says how stories are read, but has no effect on any of these files.
+
+    Not of files on the hub, whose formats are recognized when they are read.
+    """
+    if any(file.remote for file in files):
+        return
+    forms = [form for file in files if (form := file.form()) is not None]
+    if config.text_key != "text" and not any(form.kind in KEYED for form in forms):
+        logger.warning("--text-key %s has no effect: no file here has columns or keys", config.text_key)
+    if config.separator is not None and not any(form.follows(config.separator) for form in forms):
+        logger.warning("--separator %s has no effect: no file here is read as text with it", config.separator)
+    if config.format != "auto" and not forms:
+        logger.warning("--format %s has no effect: these stories are not read from files", config.format)
 
 
 def from_anywhere(name: str) -> str:
@@ -112,7 +133,7 @@ def identify(name: str, config: DataConfig) -> dict[str, Any]:
     if name.startswith(HUB):
         return {"hub": name.removeprefix(HUB), "recognition": RECOGNITION}
     recognized = recognize_files(name, config)
-    files = [(path.resolve(), path.stat()) for path, _ in recognized]
+    files = [(path.resolve(), file_stat(path)) for path, _ in recognized]
     return {
         "files": [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in files],
         "recognized": [form.values() for _, form in recognized],

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
+from talewright.data.sources.packages import import_package
 from talewright.errors import UserError
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
@@ -155,11 +156,7 @@ class _ZstandardStream:
     """Decompresses .zst; the library's own reader takes a truncated file for a complete one."""
 
     def __init__(self, compressed: ByteStream) -> None:
-        try:
-            import zstandard
-        except ImportError:
-            raise UserError('.zst files need another package: pip install "talewright[data]"') from None
-        self._zstandard, self._compressed = zstandard, compressed
+        self._zstandard, self._compressed = import_package("zstandard", ".zst files need"), compressed
         self._frame: Any = None
         self._rest = b""  # of the input, after the end of a frame
         self._ready = io.BytesIO()

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from talewright.errors import UserError
 
+KEYED = ("csv", "json", "jsonl", "parquet")
+"""Kinds of files whose stories are in a column or under a key."""
+
 
 @dataclass(frozen=True)
 class FileFormat:
@@ -39,6 +42,11 @@ class FileFormat:
         default = FileFormat(self.kind)
         changed = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in changed.items() if name == "kind" or value != getattr(default, name)}
+
+    def follows(self, separator: str) -> bool:
+        """Whether this separator was taken."""
+        asked = separator_form(separator)
+        return (self.kind, self.separator) == (asked.kind, asked.separator)
 
     def describe(self, count: str = "") -> str:
         """`400 stories separated by blank lines`: the format of this number of stories (or documents)."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache, partial
 from glob import has_magic
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from talewright.config import DataConfig
 from talewright.data.layout import SplitName
@@ -19,7 +20,9 @@ from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.files import SourceFile, by_split, glob_root
 from talewright.data.sources.formats import read_records
 from talewright.data.sources.keys import no_such_key
+from talewright.data.sources.packages import import_package
 from talewright.data.sources.recognize import is_story_file, recognize
+from talewright.data.sources.recognize_tables import recognize_json
 from talewright.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -31,30 +34,38 @@ TIMEOUT = 10.0
 RETRIES = 2
 """Of a failed request, some seconds apart; `datasets` itself would retry for many minutes."""
 _BATCH = 256  # stories
+_T = TypeVar("_T")
 _SPLITS: dict[str, SplitName] = {"train": "train", "test": "test", "validation": "valid"}
 _SPLITS |= {"valid": "valid", "val": "valid", "dev": "valid"}
 _ALTERNATIVES = "name a local file with --data FILE, or use the bundled stories with --data bundled"
 
 
 def open_hub(name: str, config: DataConfig) -> StorySource:
-    """Open `hub:OWNER/NAME` or `hub:OWNER/NAME/FILE-OR-GLOB`. Raises UserError if it is not available."""
+    """Open `hub:OWNER/NAME`, `hub:OWNER/NAME:CONFIGURATION` or `hub:OWNER/NAME/FILE-OR-GLOB`.
+
+    Raises UserError if it is not available.
+    """
     owner, _, rest = name.removeprefix(HUB).partition("/")
     dataset, _, pattern = rest.partition("/")
-    if not owner or not dataset:
+    dataset, colon, configuration = dataset.partition(":")
+    if not owner or not dataset or (colon and not configuration):
         raise UserError(_not_a_name(name))
+    if colon and pattern:
+        raise UserError(
+            f"{name} names a configuration and files; write one of them, as in {HUB}{owner}/{dataset}/{pattern}"
+        )
     repo = f"{owner}/{dataset}"
-    try:
-        import datasets  # noqa: F401 - a missing package is reported before anything is downloaded
-        from huggingface_hub import HfApi
-    except ImportError:
-        raise UserError('the hub needs another package: pip install "talewright[data]"') from None
+    for package in ("datasets", "huggingface_hub"):  # before anything is downloaded
+        import_package(package, "the hub needs")
+    from huggingface_hub import HfApi
+
     with _hub_errors(repo, "cannot be reached"):
         info = HfApi().dataset_info(repo, timeout=TIMEOUT)
     revision = str(info.sha)
     if pattern:
         names = [entry.rfilename for entry in info.siblings or []]
         return StorySource(_repository_files(repo, revision, pattern, names, config), revision)
-    return StorySource(_dataset_shards(repo, revision, config), revision)
+    return StorySource(_whole_dataset(repo, configuration or None, revision, config), revision)
 
 
 @contextmanager
@@ -62,19 +73,20 @@ def _hub_errors(repo: str, what: str) -> Iterator[None]:
     """Limit retries, and turn any error of the hub's libraries, which raise many kinds, into one sentence."""
     from datasets import config
 
-    names = ("STREAMING_READ_MAX_RETRIES", "STREAMING_OPEN_MAX_RETRIES")
-    before = {name: getattr(config, name) for name in names}
+    own = {"STREAMING_READ_MAX_RETRIES": RETRIES, "STREAMING_OPEN_MAX_RETRIES": RETRIES}
+    own["HF_DATASETS_TRUST_REMOTE_CODE"] = False  # a dataset's own program is not run
+    before = {name: getattr(config, name) for name in own if hasattr(config, name)}  # none is in all versions
     try:
-        for name in names:
-            setattr(config, name, min(RETRIES, before[name]))
+        for name, value in before.items():
+            setattr(config, name, min(own[name], value) if value is not None else own[name])
         yield
     except UserError:
         raise
     except Exception as error:
         raise InterruptedSourceError(_message(error, repo, what)) from None
     finally:
-        for name in names:
-            setattr(config, name, before[name])
+        for name, value in before.items():
+            setattr(config, name, value)
 
 
 def _message(error: Exception, repo: str, what: str) -> str:
@@ -97,34 +109,101 @@ def _not_a_name(name: str) -> str:
 # --- a whole dataset -----------------------------------------------------------------------------------------------
 
 
-def _dataset_shards(repo: str, revision: str, config: DataConfig) -> dict[SplitName, list[SourceFile]]:
+def _whole_dataset(
+    repo: str, configuration: str | None, revision: str, config: DataConfig
+) -> dict[SplitName, list[SourceFile]]:
     """A SourceFile for each file that a split is stored in."""
-    from datasets import load_dataset
+    from datasets import load_dataset, load_dataset_builder
 
-    with _hub_errors(repo, f"does not provide {repo}"):
-        loaded = cast(dict[str, Any], load_dataset(repo, revision=revision, streaming=True))
-    splits: dict[SplitName, Any] = {_SPLITS[name]: split for name, split in loaded.items() if name in _SPLITS}
-    if "train" not in splits and len(loaded) == 1:  # the only split, whatever its name
-        splits = {"train": next(iter(loaded.values()))}
+    where = f"{repo}:{configuration}" if configuration else repo
+    with _hub_errors(repo, f"does not provide {where}"):
+        _check_configuration(repo, configuration, revision)
+        builder = load_dataset_builder(repo, configuration, revision=revision)
+        if _holds_lines(builder):  # texts, of which `datasets` would make a story of every line
+            data_files = cast(dict[Any, list[Any]], builder.config.data_files)
+            texts = {str(split): [str(file) for file in some] for split, some in data_files.items()}
+            found = _named_splits(where, texts)
+            return {
+                split: [_repository_file(repo, revision, _inside(file), config) for file in some]
+                for split, some in found.items()
+            }
+        loaded = cast(dict[str, Any], load_dataset(repo, configuration, revision=revision, streaming=True))
+    splits = _named_splits(where, loaded)
+    column = _column(where, splits["train"], config.text_key)
+    return {
+        name: [SourceFile(where, partial(_read_rows, where, shard, column), remote=True) for shard in _shards(split)]
+        for name, split in splits.items()
+    }
+
+
+def _check_configuration(repo: str, configuration: str | None, revision: str) -> None:
+    """Raise UserError if the dataset has no such configuration, or several and none is named or its default."""
+    from datasets import get_dataset_config_names, get_dataset_default_config_name
+
+    names = get_dataset_config_names(repo, revision=revision)
+    if configuration is None and (len(names) < 2 or get_dataset_default_config_name(repo, revision=revision)):
+        return
+    if configuration not in names:
+        wrong = f"no configuration {configuration}; it has" if configuration else "several configurations:"
+        listed = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
+        raise UserError(f"{repo} has {wrong} {listed}; name one, as in {HUB}{repo}:{names[0]}")
+
+
+def _holds_lines(builder: Any) -> bool:
+    """Whether a dataset is of text files, each line of which would be a row."""
+    is_text = any(kind.__module__.endswith(".text.text") for kind in type(builder).__mro__)
+    return is_text and bool(builder.config.data_files) and builder.config.sample_by == "line"
+
+
+def _inside(url: str) -> str:
+    """The name inside its repository of `hf://datasets/OWNER/NAME@REVISION/NAME-OF-FILE`."""
+    return url.partition("@")[2].partition("/")[2]
+
+
+def _named_splits(where: str, found: Mapping[str, _T]) -> dict[SplitName, _T]:
+    """The splits by our names. Raises UserError if there is none to train on."""
+    splits: dict[SplitName, _T] = {_SPLITS[name]: split for name, split in found.items() if name in _SPLITS}
+    if "train" not in splits and len(found) == 1:  # the only split, whatever its name
+        splits = {"train": next(iter(found.values()))}
     if "train" not in splits:
-        raise UserError(f"{repo} has no split train; it has {', '.join(loaded)}")
-    files: dict[SplitName, list[SourceFile]] = {}
-    for name, split in splits.items():
-        count = max(1, split.num_shards)
-        shards = (split.shard(count, index) if count > 1 else split for index in range(count))
-        files[name] = [SourceFile(repo, partial(_read_rows, repo, shard, config.text_key)) for shard in shards]
-    return files
+        raise UserError(f"{where} has no split train; it has {', '.join(found)}")
+    return splits
 
 
-def _read_rows(repo: str, rows: Any, key: str) -> Iterator[str]:
-    with _hub_errors(repo, f"broke off within {repo}; the same command continues"):
+def _shards(split: Any) -> list[Any]:
+    """The rows of a split by the files that hold them."""
+    count = split.num_shards
+    return [split.shard(count, index) for index in range(count)] if count > 1 else [split]
+
+
+def _column(where: str, rows: Any, key: str) -> Callable[[Collection[str]], str]:
+    """Gives the column to read of those that there are: the key, or as in a file the only text of the first rows."""
+
+    @cache
+    def only_text() -> str:
+        batch = next(iter(rows.iter(batch_size=_BATCH)), {})
+        lines = (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
+        sample = "".join(json.dumps(line, default=lambda _: 0) + "\n" for line in lines)
+        found = recognize_json(where, sample, key, "jsonl")
+        if found.message:
+            logger.info(found.message)
+        return found.form.key
+
+    return lambda names: key if key in names else only_text()
+
+
+def _read_rows(where: str, rows: Any, column: Callable[[Collection[str]], str]) -> Iterator[str]:
+    with _hub_errors(where, f"broke off within {where}; the same command continues"):
         for batch in rows.iter(batch_size=_BATCH):
+            key = column(batch)
             if key not in batch:
-                raise UserError(no_such_key(batch, key, repo))
+                raise UserError(no_such_key(batch, key, where))
             for record in batch[key]:
                 if record is not None and not isinstance(record, str):
                     kind = type(record).__name__
-                    raise UserError(f'{repo} column "{key}" holds {kind}, not text; name the right one with --text-key')
+                    raise UserError(
+                        f'{where} column "{key}" holds {kind}, not text; name the right one with --text-key'
+                    )
                 yield record or ""
 
 
@@ -160,7 +239,7 @@ def _repository_file(repo: str, revision: str, name: str, config: DataConfig) ->
         with errors():
             yield from read_records(name, open_file, form())
 
-    return SourceFile(f"{repo}/{name}", read, form=form)
+    return SourceFile(f"{repo}/{name}", read, form=form, remote=True)
 
 
 def _open_file(repo: str, revision: str, name: str) -> ByteStream:

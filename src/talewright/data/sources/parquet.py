@@ -10,6 +10,7 @@ from typing import Any
 from talewright.data.sources import text
 from talewright.data.sources.compression import ByteStream
 from talewright.data.sources.keys import require_key
+from talewright.data.sources.packages import import_package
 from talewright.errors import UserError
 
 _TEXTS = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "null")
@@ -19,11 +20,7 @@ _TEXTS = ("string", "large_string", "string_view", "binary", "large_binary", "bi
 @contextmanager
 def open_parquet(stream: ByteStream, name: str) -> Iterator[Any]:
     """The file as a `pyarrow.parquet.ParquetFile`. Raises UserError, naming the file, if it is damaged."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UserError('.parquet files need another package: pip install "talewright[data]"') from None
+    pa, pq = (import_package(module, ".parquet files need") for module in ("pyarrow", "pyarrow.parquet"))
     with closing(_seekable(stream)) as file:
         try:
             yield pq.ParquetFile(file, pre_buffer=False, buffer_size=text.CHUNK_BYTES)

@@ -1,0 +1,49 @@
+"""Output that cannot be written: one sentence and an exit code, whatever the command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = [["--help"], ["--version"], ["runs", "--json"], ["prepare", "--data", "bundled:40"]]
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+
+
+def run(words: list[str], redirection: str, folder: Path, buffered: bool) -> subprocess.CompletedProcess[str]:
+    command = f'"{sys.executable}" -m talewright {" ".join(words)} {redirection}'
+    environment = {**os.environ, "TALEWRIGHT_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "" if buffered else "1"}
+    return subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=100
+    )
+
+
+@needs_full
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_full_disk_is_one_sentence(words: list[str], buffered: bool, tmp_path: Path) -> None:
+    done = run(words, "> /dev/full", tmp_path, buffered)
+    assert done.returncode == 2
+    assert "talewright: the output cannot be written (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@needs_full
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [("2> /dev/full", 2), ("2>&-", 0), (">&-", 0), (">&- 2>&-", 0)],  # progress needs room, and what is closed does not
+)
+def test_messages_that_cannot_be_written_change_no_other_exit_code(redirection: str, code: int, tmp_path: Path) -> None:
+    assert run(["prepare", "--data", "bundled:40"], redirection, tmp_path, True).returncode == code
+    assert run(["nonsense"], redirection, tmp_path, True).returncode == 2
+
+
+def test_a_reader_that_left_is_no_error(tmp_path: Path) -> None:
+    done = run(["runs", "--json"], "| true", tmp_path, True)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
