@@ -183,9 +183,9 @@ def test_the_python_api_computes_on_the_named_device(run: Path) -> None:
 
 def test_the_studio_generates_and_inspects_on_it(run: Path) -> None:
     pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    from talewright.server.registry import ModelRegistry
+    from talewright.server.scheduler import Generation, token_stream
     from talewright.studio.inspection_tab import inspect_story
-    from talewright.studio.registry import ModelRegistry
-    from talewright.studio.scheduler import Generation, token_stream
     from talewright.studio.word_probabilities import word_probabilities
 
     with apple_gpu():
