@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,14 @@ SLICE, SLICE_ALONE = 128, 4096
 """Tokens of prompts that are read in one step: beside texts that are being generated, which wait for it, and alone."""
 
 
+class TokenLogprob(NamedTuple):
+    """The natural logarithm of a token's probability, before any sampling setting."""
+
+    logprob: float
+    most_likely: list[tuple[int, float]]
+    """The ids of the most likely tokens and their log-probabilities, the most likely one first."""
+
+
 @dataclass(eq=False, kw_only=True)
 class Request:
     """A text to generate, and what was generated of it so far."""
@@ -49,6 +58,10 @@ class Request:
     """Whether the text went past the model's context."""
     stopped: bool = False
     """May be set at any time, by any thread: the request then leaves the batch before the next step."""
+    alternatives: int | None = None
+    """Set to also record the log-probability of each token, and of this many most likely ones."""
+    logprobs: list[TokenLogprob] = field(default_factory=list, repr=False)
+    """Of each of `tokens`, if asked for."""
     seen: Tensor | None = field(default=None, repr=False)
     """(V,), bool: which tokens the text holds, for the repetition penalty."""
     numbers: list[float] = field(default_factory=list, repr=False)
@@ -163,12 +176,14 @@ class ContinuousBatch:
             for group in groups:
                 chosen = [requests[row] for row in group.numbers]
                 tokens[group.rows] = self._choose(chosen, group.sampling, logits[group.rows])
-        for request, token in zip(requests, tokens.tolist(), strict=True):  # the one wait for the device
+        for row, (request, token) in enumerate(zip(requests, tokens.tolist(), strict=True)):  # waits for the device
             request.finished = token == self.eos_id
             if not request.finished:
                 request.tokens.append(token)
                 if request.seen is not None:
                     request.seen[token] = True
+                if request.alternatives is not None:
+                    request.logprobs.append(_logprob(logits[row], token, request.alternatives))
         return tokens
 
     def _choose(self, requests: list[Request], sampling: Sampling, logits: Tensor) -> Tensor:
@@ -270,6 +285,12 @@ class _Reading:
         if stop == T:
             self.cache.set_lengths(torch.tensor(self.lengths))
         return stop == T
+
+
+def _logprob(logits: Tensor, token: int, alternatives: int) -> TokenLogprob:  # (V,)
+    logprobs = logits.log_softmax(-1)
+    best = logprobs.topk(min(alternatives, len(logprobs)))
+    return TokenLogprob(float(logprobs[token]), list(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
 
 
 def _similar(prompt: Sequence[int], other: Sequence[int]) -> bool:

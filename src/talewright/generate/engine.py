@@ -120,8 +120,14 @@ class Engine:
         return request.finished
 
     def fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """The ids of each prompt after an end of text, as in training: the newest that fit the context."""
-        context = self.model.config.context_length
+        """The ids of each prompt after an end of text, as in training: the newest that fit the context.
+
+        Raises UserError at what is no id.
+        """
+        context, size = self.model.config.context_length, self.tokenizer.vocab_size
+        wrong = [bad for ids in prompts if ids for bad in (min(ids), max(ids)) if not 0 <= bad < size]
+        if wrong:
+            raise UserError(f"{wrong[0]} is no token id of this model; they are 0 to {size - 1:,}")
         encoded = [[self.tokenizer.eos_id, *ids] for ids in prompts]
         longest = max(map(len, encoded), default=0)
         if longest > context:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from talewright.errors import UserError
-from talewright.generate.batching import ContinuousBatch, Request
+from talewright.generate.batching import ContinuousBatch, Request, TokenLogprob
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.machine import gpu_memory_errors
@@ -29,7 +29,7 @@ SLOTS = 64
 QUEUE = 100
 """Stories that may wait."""
 MAX_PER_USER = 2
-"""Stories of one user, running or waiting: one, or two side by side."""
+"""Stories of one user of the studio, running or waiting: one, or two side by side."""
 TIMEOUT = 15.0
 """Seconds without a poll after which a story is abandoned."""
 MAX_PROMPT = 80_000
@@ -56,6 +56,9 @@ class Generation:
     """Tokens after the prompt. Those that are given at the start are kept and continued."""
     part: int = 0
     """How often this story was continued: each part draws other random numbers."""
+    alternatives: int | None = None
+    """Set to record the log-probability of each token, and of this many most likely ones."""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     state: State = "waiting"
     stopped: bool = False
     """Whether the user stopped it."""
@@ -109,7 +112,13 @@ class _GenerationSlot:
             self._append(token)
         engine = self._engine = Engine(loaded.model, tokenizer, notify=generation.notes.append)
         [prompt] = engine.fitted([[*generation.prompt_tokens, *tokens]])
-        self.request = Request(prompt=prompt, sampling=generation.sampling, index=generation.part)
+        self.request = Request(
+            prompt=prompt,
+            sampling=generation.sampling,
+            index=generation.part,
+            alternatives=generation.alternatives,
+            logprobs=generation.logprobs,
+        )
         self._seen = 0
 
     def collect(self) -> None:
@@ -149,11 +158,17 @@ def user_message(error: Exception) -> str:
     return INTERNAL_ERROR
 
 
+class BusyError(UserError):
+    """Too many texts wait already."""
+
+
 class GenerationScheduler:
     """Runs the generations that are submitted, in their order."""
 
-    def __init__(self, registry: ModelRegistry, slots: int = SLOTS, queue: int = QUEUE) -> None:
-        self.registry, self.slots, self.queue = registry, slots, queue
+    def __init__(
+        self, registry: ModelRegistry, slots: int = SLOTS, queue: int = QUEUE, per_user: int = MAX_PER_USER
+    ) -> None:
+        self.registry, self.slots, self.queue, self.per_user = registry, slots, queue, per_user
         self._waiting: deque[Generation] = deque()
         self._running: list[_GenerationSlot] = []
         self._batches: dict[str, tuple[LoadedModel, ContinuousBatch]] = {}  # by the model's choice
@@ -173,10 +188,10 @@ class GenerationScheduler:
         self.registry.check(generation.choice)
         with self._changed:
             own = [each for each in self._all() if each.user == generation.user and not each.stopped]
-            if len(own) >= MAX_PER_USER:
+            if len(own) >= self.per_user:
                 raise UserError("your last story is still being generated; stop it first, or wait until it ends")
             if len(self._waiting) >= self.queue:
-                raise UserError("very many users are waiting for a story right now; try again in a minute")
+                raise BusyError("very many users are waiting for a story right now; try again in a minute")
             self._waiting.append(generation)
             self._changed.notify()
         return generation
