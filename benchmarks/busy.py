@@ -133,7 +133,7 @@ def generator(name: str) -> Callable[[], int]:
     import torch
 
     from talewright.config import load_recipe
-    from talewright.generate.batching import GenerationBatch
+    from talewright.generate.batching import Request, generate_all
     from talewright.generate.quantization import decoder_at
     from talewright.generate.sampling import Sampling
     from talewright.machine import keep_heap
@@ -145,10 +145,8 @@ def generator(name: str) -> Callable[[], int]:
     decoder = decoder_at(GPT(recipe.model).eval(), recipe.model.vocab_size, "fp32")
 
     def generate() -> int:
-        batch = GenerationBatch(decoder, [[0]], [0], Sampling(max_new_tokens=50), -1)
-        while batch.running:
-            batch.step()
-        return batch.steps
+        generate_all(decoder, [Request(prompt=[0], sampling=Sampling(max_new_tokens=50))], [-1])
+        return 50
 
     return generate
 

@@ -24,7 +24,7 @@ from alternate import Rival, alternate, table
 from talewright.config import ModelConfig, load_recipe
 from talewright.export.gguf import FILE, GGUF
 from talewright.export.target import ExportSource
-from talewright.generate.batching import GenerationBatch
+from talewright.generate.batching import Request, generate_all
 from talewright.generate.quantization import BYTES, WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import keep_heap
@@ -79,9 +79,7 @@ def ours(config: ModelConfig, tokens: int, batch: int, precision: WeightPrecisio
     sampling = Sampling(max_new_tokens=tokens, temperature=0)
 
     def tell() -> None:
-        samples = GenerationBatch(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
-        while samples.running:
-            samples.step()
+        generate_all(decoder, [Request(prompt=[0], sampling=sampling, index=i) for i in range(batch)], [-1])
 
     return tell
 

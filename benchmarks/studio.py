@@ -1,8 +1,9 @@
-"""The studio with 50 users at once: python benchmarks/studio.py RUN [--users 50] [--seconds 120].
+"""The studio, or the server, with 50 users at once: python benchmarks/studio.py RUN [--serve] [--users 50].
 
-Starts `talewright studio` in its own process and simulates the users from this one, as their browsers would: each
-requests a story, follows it, waits for a second, and requests the next; every fifth story is abandoned. Prints the time
-to the first word, the tokens per second of all users together, and the server's memory.
+Starts `talewright studio` (or `talewright serve`) in its own process and simulates the users from this one, as their
+browsers (or OpenAI's client) would: each requests a story, follows it, waits for a second, and requests the next; every
+fifth story is abandoned. Prints the time to the first word, the tokens per second of all users together, and the
+server's memory.
 """
 
 from __future__ import annotations
@@ -48,44 +49,52 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--port", type=int, default=7955)
+    parser.add_argument("--serve", action="store_true", help="the server, not the studio")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "talewright", "studio", options.run, "--port", str(options.port)]
+    name = "serve" if options.serve else "studio"
+    command = [sys.executable, "-m", "talewright", name, options.run, "--port", str(options.port)]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     try:
         line = server.stderr.readline()
-        if "is open" not in line:
-            sys.exit(f"the studio did not open: {line}")
-        asyncio.run(_play(f"http://127.0.0.1:{options.port}", server.pid, options.users, options.seconds))
+        if "http://" not in line:
+            sys.exit(f"the {name} did not open: {line}")
+        play = _play(f"http://127.0.0.1:{options.port}", server.pid, options.users, options.seconds, options.serve)
+        asyncio.run(play)
     finally:
         server.terminate()
         server.wait(20)
 
 
-async def _play(address: str, process: int, users: int, seconds: float) -> None:
+async def _play(address: str, process: int, users: int, seconds: float, serve: bool) -> None:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
-        config = (await client.get("/config")).json()
-        function = next(each["id"] for each in config["dependencies"] if each["api_name"] == "generate")
-        model = next(each for each in config["components"] if each["props"].get("elem_id") == "model")
-        endpoint = {"fn_index": function, "model": model["props"]["value"]}
+        if serve:
+            request, endpoint = _completion, {"model": (await client.get("/v1/models")).json()["data"][0]["id"]}
+        else:
+            config = (await client.get("/config")).json()
+            function = next(each["id"] for each in config["dependencies"] if each["api_name"] == "generate")
+            model = next(each for each in config["components"] if each["props"].get("elem_id") == "model")
+            request, endpoint = _story, {"fn_index": function, "model": model["props"]["value"]}
         before, measured, memory = _resident(process), Measurements(), [0.0]
         end = time.monotonic() + seconds
         watch = asyncio.create_task(_watch_memory(process, memory))
-        await asyncio.gather(*(_user(client, endpoint, number, end, measured) for number in range(users)))
+        await asyncio.gather(*(_user(client, request, endpoint, number, end, measured) for number in range(users)))
         watch.cancel()
         after = _resident(process)
     waits = sorted(measured.first_words)
     print(f"{users} users, {seconds:.0f} s: {measured.finished} stories finished, {measured.abandoned} abandoned")
     print(f"first word: {measured.first_words[0]:.2f} s for the first user, ", end="")
-    print(f"{median(waits):.2f} s at the median, {quantiles(waits, n=20)[-1]:.2f} s at 95 %, {waits[-1]:.2f} s at most")
+    print(
+        f"{median(waits):.2f} s at the median, {quantiles(waits, n=100)[-1]:.2f} s at 99 %, {waits[-1]:.2f} s at most"
+    )
     print(f"tokens: {measured.tokens / seconds:,.0f} per second, all users together")
     print(f"server's memory: {before:,.0f} MB before, {memory[0]:,.0f} MB at most, {after:,.0f} MB after")
     print(f"failures: {len(measured.failures)} {measured.failures[:3]}")
 
 
 async def _user(
-    client: httpx.AsyncClient, endpoint: dict[str, Any], number: int, end: float, measured: Measurements
+    client: httpx.AsyncClient, request: Any, endpoint: dict[str, Any], number: int, end: float, measured: Measurements
 ) -> None:
     """One user until the time is over. Each story has a name of its own, which must not occur in another's."""
     session, story = uuid.uuid4().hex[:12], 0
@@ -93,7 +102,7 @@ async def _user(
         story += 1
         prompt = f"User{number}x{story} had a dog."
         try:
-            await _story(client, endpoint, session, prompt, story % ABANDONED == 0, measured)
+            await request(client, endpoint, session, prompt, story % ABANDONED == 0, measured)
         except Exception as error:
             measured.failures.append(f"{type(error).__name__}: {error}")
         await asyncio.sleep(PAUSE)
@@ -137,6 +146,39 @@ async def _story(
                 if not message["success"]:
                     measured.failures.append(text[:200])
                 return
+
+
+async def _completion(
+    client: httpx.AsyncClient,
+    endpoint: dict[str, Any],
+    session: str,
+    prompt: str,
+    abandon: bool,
+    measured: Measurements,
+) -> None:
+    """The same of the server: a stream of OpenAI's completions."""
+    body = {"model": endpoint["model"], "prompt": prompt, "max_tokens": 100, "temperature": 0.8, "top_p": 1.0}
+    start, words, usage = time.monotonic(), "", {"include_usage": True}
+    options = {"top_k": 50, "echo": True, "stream": True, "stream_options": usage}
+    async with client.stream("POST", "/v1/completions", json=body | options) as events:
+        events.raise_for_status()
+        async for line in events.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            message = json.loads(line[6:])
+            first = len(words) <= len(prompt)
+            words += "".join(choice["text"] for choice in message["choices"])
+            if first and len(words) > len(prompt):
+                measured.first_words.append(time.monotonic() - start)
+                if abandon:
+                    measured.abandoned += 1
+                    return
+            if usage := message.get("usage"):
+                measured.tokens += usage["completion_tokens"]
+                measured.finished += 1
+    names = set(re.findall(r"User\d+x\d+", words))
+    if not words.startswith(prompt) or names != {prompt.split(" ")[0]}:
+        measured.failures.append(f"{prompt}: the story that arrived is of {names}")
 
 
 async def _watch_memory(process: int, most: list[float]) -> None:

@@ -183,9 +183,9 @@ def test_the_python_api_computes_on_the_named_device(run: Path) -> None:
 
 def test_the_studio_generates_and_inspects_on_it(run: Path) -> None:
     pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    from talewright.server.registry import ModelRegistry
+    from talewright.server.scheduler import Generation
     from talewright.studio.inspection_tab import inspect_story
-    from talewright.studio.registry import ModelRegistry
-    from talewright.studio.scheduler import Generation, token_stream
     from talewright.studio.word_probabilities import word_probabilities
 
     with apple_gpu():
@@ -193,7 +193,7 @@ def test_the_studio_generates_and_inspects_on_it(run: Path) -> None:
         assert loaded.model.output_weight.device.type == "mps"
         story = Generation(user="ada", choice="run", prompt="Tom", sampling=Sampling(max_new_tokens=8, seed=1))
         story.prompt_tokens = loaded.tokenizer.encode(story.prompt)
-        story.tokens = list(token_stream(story, loaded))
+        story.tokens = list(Engine(loaded.model, loaded.tokenizer).stream_tokens(story.prompt_tokens, story.sampling))
         assert len(story.tokens) > 2
         words = word_probabilities(loaded, story.prompt_tokens, story.tokens)
         assert all(0 <= word.probability <= 1 for word in words)

@@ -29,7 +29,8 @@ ORDER = [
     ["train", "generate"],
     ["evaluate"],
     ["inspect", "export"],
-    ["scaling", "studio"],
+    ["scaling", "server"],
+    ["studio"],
     ["api"],
     ["cli"],
 ]

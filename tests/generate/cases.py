@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from talewright.config import EOT, ModelConfig
-from talewright.generate.batching import GenerationBatch
+from talewright.generate.batching import Request, generate_all
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import Sampling
@@ -54,14 +54,19 @@ def model_of(config: ModelConfig, seed: int = 0) -> GPT:
 def generate(
     model: GPT, prompts: list[list[int]], sampling: Sampling, indices: list[int] | None = None, end: int = EOS
 ) -> list[list[int]]:
-    """What `GenerationBatch` generates after each prompt, its end of text included."""
+    """What a batch generates after each prompt, its end of text included."""
     context = model.config.context_length
-    numbers = indices or list(range(len(prompts)))
-    batch = GenerationBatch(Decoder(model, VOCAB), [p[-context:] for p in prompts], numbers, sampling, [end])
-    while batch.running:
-        batch.step()
-    ends = batch.counts + batch.finished
-    return [batch.generated[i, :end].tolist() for i, end in enumerate(ends)]
+    requests = [
+        Request(prompt=prompt[-context:], sampling=sampling, index=index)
+        for index, prompt in zip(indices or range(len(prompts)), prompts, strict=True)
+    ]
+    generate_all(Decoder(model, VOCAB), requests, [end])
+    return [with_end(request, end) for request in requests]
+
+
+def with_end(request: Request, end: int = EOS) -> list[int]:
+    """What was generated, with its end of text."""
+    return [*request.tokens, *[end] * request.finished]
 
 
 @torch.inference_mode()

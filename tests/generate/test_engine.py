@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.generate import engine as engine_module
-from talewright.generate.engine import BATCH_BYTES, Engine, _rows_in_memory
+from talewright.generate import batching
+from talewright.generate.batching import BATCH_BYTES, MAX_ROWS, Request, _fits
+from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.model.gpt import GPT
 from talewright.model.kv_cache import KVCache
@@ -101,7 +102,7 @@ def test_samples_of_several_batches_are_those_of_one(monkeypatch):
     prompts = ["one", "", "the second", "a", "b" * 70, "", "two"]
     engine, sampling = random_engine(), Sampling(temperature=1, max_new_tokens=80)
     together = engine.generate(prompts, sampling)
-    monkeypatch.setattr(engine_module, "MAX_ROWS", 2)
+    monkeypatch.setattr(batching, "MAX_ROWS", 2)
     assert engine.generate(prompts, sampling) == together
 
 
@@ -188,12 +189,13 @@ def test_a_batch_takes_no_more_memory_than_it_may(shape, prompt, new_tokens, gro
         vocab_size=50257,
         context_length=2048,
     )
-    rows = _rows_in_memory(config, prompt, new_tokens)
+    request = Request(prompt=[0] * prompt, sampling=Sampling(max_new_tokens=new_tokens))
+    rows = max(n for n in range(1, MAX_ROWS + 2) if n == 1 or _fits([request] * n, config))
     room = min(2048, prompt + new_tokens)
     cache = KVCache.empty(config, 1, room, like=torch.empty(0))
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert rows == 1 or rows * (held + prompt * 4 * config.d_ff + 4 * config.vocab_size) <= BATCH_BYTES
-    assert rows <= engine_module.MAX_ROWS
+    assert rows <= MAX_ROWS
 
 
 def test_weights_in_bfloat16_tell_stories_too():

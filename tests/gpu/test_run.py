@@ -14,7 +14,7 @@ import torch
 import talewright
 from talewright.cli import main
 from talewright.evaluate.likelihood import score_stories
-from talewright.generate.batching import GenerationBatch
+from talewright.generate.batching import Request, generate_all
 from talewright.generate.fast_decode import Decoder
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
@@ -32,14 +32,12 @@ def test_cached_generation_equals_the_whole_forward_pass(run: Path, batch: int, 
     prompts = [[tokenizer.eos_id, *ids] for ids in tokenizer.encode_batch((PROMPTS * 16)[-batch:])]
     sampling = talewright.Sampling(temperature=0.0, max_new_tokens=40)
     decoder = Decoder(opened.model, tokenizer.vocab_size)
-    generated = GenerationBatch(decoder, prompts, range(batch), sampling, tokenizer.eos_id)
-    while generated.running:
-        generated.step()
+    requests = [Request(prompt=prompt, sampling=sampling) for prompt in prompts]
+    generate_all(decoder, requests, tokenizer.ends)
     worst = 0.0
-    for row, prompt in enumerate(prompts):
-        ids = generated.generated[row, : generated.counts[row]].tolist()
-        assert ids
-        worst = max(worst, _largest_gap(opened.model, [*prompt, *ids], len(prompt)))
+    for prompt, request in zip(prompts, requests, strict=True):
+        assert request.tokens
+        worst = max(worst, _largest_gap(opened.model, [*prompt, *request.tokens], len(prompt)))
     record_property("largest gap to the best logit", worst)
     assert worst < 1e-3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from talewright.studio import scheduler
+from talewright.server import scheduler
 from tests.studio.browser import (
     TABS,
     ended_stream,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from talewright.studio import scheduler
+from talewright.server import scheduler
 from tests.studio.browser import TABS, drawn, endless_stream, focus, status, submit, tab, tell, tell_by_word
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talewright.generate.sampling import Sampling
+from talewright.server.scheduler import Generation
 from talewright.studio import rendering
-from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.word_probabilities import Alternative, WordProbability
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from talewright.studio.registry import LoadedModel
-from talewright.studio.scheduler import Generation
+from talewright.server.registry import LoadedModel
+from talewright.server.scheduler import Generation
 from talewright.studio.session import MAX_CHARACTERS, MAX_STORIES, StudioSession
 
 

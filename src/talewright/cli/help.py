@@ -29,6 +29,7 @@ COMMANDS = {
     },
     "Look inside": {
         "studio": "generate, compare and look inside, in the browser",
+        "serve": "answer OpenAI's clients: completions over HTTP",
         "inspect": "attention, weights, predictions: one page for a run",
         "plot": "draw the training curves of a run",
         "evaluate": "score runs on held-out and generated stories",

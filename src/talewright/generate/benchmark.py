@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from talewright.config import Recipe
-from talewright.generate.batching import GenerationBatch
+from talewright.generate.batching import Request, generate_all
 from talewright.generate.quantization import BYTES, WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.machine import Precision, default_device, keep_heap
@@ -32,11 +32,10 @@ def bench_generation(recipe: Recipe, seconds: float, batch: int, precision: Weig
     rates, end = [], time.perf_counter() + seconds
     while len(rates) < 2 or time.perf_counter() < end:  # the first warms up
         sampling = Sampling(top_p=None, max_new_tokens=length, seed=len(rates))  # top-p is slow on random weights
-        samples = GenerationBatch(decoder, [[0]] * batch, list(range(batch)), sampling, -1)
+        requests = [Request(prompt=[0], sampling=sampling, index=index) for index in range(batch)]
         started = time.perf_counter()
-        while samples.running:
-            samples.step()
-        rates.append(batch * samples.steps / (time.perf_counter() - started))
+        generate_all(decoder, requests, [-1])
+        rates.append(batch * length / (time.perf_counter() - started))
     rate = statistics.median(rates[1:])
     weights = sum(p.numel() for p in model.parameters()) * BYTES[precision]
     facts = {"batch": batch, "precision": precision, "weight_bytes_per_second": rate / batch * weights}

@@ -8,9 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.generate.batching import GenerationBatch
+from talewright.generate.batching import ContinuousBatch, Request, generate_all
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.quantization import WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
@@ -18,11 +17,6 @@ from talewright.model.gpt import GPT
 from talewright.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
-
-MAX_ROWS = 128
-"""Samples generated together. At `mini-2m`'s shape, one core generates 10% more tokens/s with 128 than with 64."""
-BATCH_BYTES = 1 << 30
-"""Memory that one batch may take, its prompts' forward pass included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +80,14 @@ class Engine:
             raise TypeError("generate takes a list of prompts; [prompt] is one of one")
         sampling = sampling or Sampling()
         prompts = [trimmed(prompt) for prompt in prompts]
-        encoded = self._encode(prompts)
-        samples: dict[int, Sample] = {}
-        windowed = False
-        for indices in _batches(encoded, self.model.config, sampling.max_new_tokens):
-            batch = self._batch([encoded[i] for i in indices], indices, sampling)
-            with _evaluating(self.model):
-                while batch.running:
-                    batch.step()
-            windowed = windowed or batch.windowed
-            for row, i in enumerate(indices):
-                samples[i] = self._sample(prompts[i], batch, row)
-        if windowed:
-            self._notify_of_window()
-        return [samples[i] for i in range(len(prompts))]
+        encoded = self.fitted(self.tokenizer.encode_batch(prompts))
+        requests = [Request(prompt=ids, sampling=sampling, index=i) for i, ids in enumerate(encoded)]
+        by_length = sorted(requests, key=lambda request: -len(request.prompt))
+        with _evaluating(self.model):
+            generate_all(self._decoder(), by_length, self.tokenizer.ends, self.tokenizer.unused)
+        if any(request.windowed for request in requests):
+            self.notify_of_window()
+        return [self._sample(prompt, request) for prompt, request in zip(prompts, requests, strict=True)]
 
     def stream(self, prompt: str, sampling: Sampling | None = None, index: int = 0) -> Generator[str, None, None]:
         """What comes after the `trimmed` prompt, as it is generated: whole characters, together the `continuation` of
@@ -118,24 +106,28 @@ class Engine:
 
         Ids, unlike text, can continue from any token: the same letters could be split into other tokens.
         """
-        batch = self._batch(self._fitted([ids]), [index], sampling or Sampling())
-        notified = False
+        request = Request(prompt=self.fitted([ids])[0], sampling=sampling or Sampling(), index=index)
+        batch, notified = self.batch(), False
+        batch.add(request)
         with _evaluating(self.model):
-            while batch.running:
+            while batch.busy:
+                count = len(request.tokens)
                 batch.step()
-                if batch.windowed and not notified:
-                    self._notify_of_window()
+                if request.windowed and not notified:
+                    self.notify_of_window()
                     notified = True
-                if batch.counts[0] == batch.steps:
-                    yield int(batch.generated[0, batch.steps - 1])
-        return bool(batch.finished[0])
+                yield from request.tokens[count:]
+        return request.finished
 
-    def _encode(self, prompts: list[str]) -> list[list[int]]:
-        """Ids of each prompt after an end of text, as in training: the newest that fit the context."""
-        return self._fitted(self.tokenizer.encode_batch(prompts))
+    def fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The ids of each prompt after an end of text, as in training: the newest that fit the context.
 
-    def _fitted(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        context = self.model.config.context_length
+        Raises UserError at what is no id.
+        """
+        context, size = self.model.config.context_length, self.tokenizer.vocab_size
+        wrong = [bad for ids in prompts if ids for bad in (min(ids), max(ids)) if not 0 <= bad < size]
+        if wrong:
+            raise UserError(f"{wrong[0]} is no token id of this model; they are 0 to {size - 1:,}")
         encoded = [[self.tokenizer.begin_id, *ids] for ids in prompts]
         longest = max(map(len, encoded), default=0)
         if longest > context:
@@ -145,18 +137,21 @@ class Engine:
             )
         return [ids[-context:] for ids in encoded]
 
-    def _batch(self, encoded: list[list[int]], indices: list[int], sampling: Sampling) -> GenerationBatch:
-        decoder = self._copy or Decoder(self.model, self.tokenizer.vocab_size)
-        return GenerationBatch(decoder, encoded, indices, sampling, self.tokenizer.ends, self.tokenizer.unused)
+    def batch(self) -> ContinuousBatch:
+        """An empty batch of this model, for requests whose prompts are `fitted`."""
+        return ContinuousBatch(self._decoder(), self.tokenizer.ends, self.tokenizer.unused)
 
-    def _sample(self, prompt: str, batch: GenerationBatch, row: int) -> Sample:
-        count = int(batch.counts[row])
-        ids = batch.generated[row, :count].tolist()
-        generated = b"".join(self.tokenizer.after_prompt(n, not prompt and not i) for i, n in enumerate(ids))
+    def _decoder(self) -> Decoder:
+        return self._copy or Decoder(self.model, self.tokenizer.vocab_size)
+
+    def _sample(self, prompt: str, request: Request) -> Sample:
+        ids = enumerate(request.tokens)
+        generated = b"".join(self.tokenizer.after_prompt(token, not prompt and not i) for i, token in ids)
         text = prompt + _text_decoder().decode(generated)
-        return Sample(prompt=prompt, text=text, new_tokens=count, finished=bool(batch.finished[row]))
+        return Sample(prompt=prompt, text=text, new_tokens=len(request.tokens), finished=request.finished)
 
-    def _notify_of_window(self) -> None:
+    def notify_of_window(self) -> None:
+        """Say that a text went past the model's context."""
         context = self.model.config.context_length
         self.notify(
             f"a story is longer than the model's context of {context:,} tokens; past that it continues from its newest "
@@ -167,25 +162,6 @@ class Engine:
 def _text_decoder() -> codecs.IncrementalDecoder:
     """Bytes to text: bytes that are not UTF-8 become U+FFFD; an incomplete character is held back."""
     return codecs.getincrementaldecoder("utf-8")("replace")
-
-
-def _batches(encoded: list[list[int]], config: ModelConfig, new_tokens: int) -> Iterator[list[int]]:
-    """The indices of the prompts, in batches of similar lengths that fit into memory."""
-    by_length = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
-    while by_length:
-        count = _rows_in_memory(config, len(encoded[by_length[0]]), new_tokens)
-        yield by_length[:count]
-        by_length = by_length[count:]
-
-
-def _rows_in_memory(config: ModelConfig, prompt_length: int, new_tokens: int) -> int:
-    """How many rows a batch may have, by the memory of each: its cache, its prompt's activations and its logits."""
-    kept = min(config.context_length, prompt_length + new_tokens)
-    cache = 2 * config.n_layers * config.kv_heads * config.head_dim * kept
-    reading = max(prompt_length, config.context_length // 2 if kept == config.context_length else 0)
-    activations = reading * (8 * config.d_model + 3 * config.d_ff)
-    values = cache + activations + 4 * config.vocab_size  # logits, and what sampling makes of them
-    return max(1, min(MAX_ROWS, BATCH_BYTES // (4 * values)))
 
 
 @contextmanager

@@ -72,8 +72,8 @@ class Decoder:
 
     def _metadata(self, cache: KVCache) -> DecodeMetadata:
         stop, table = cache.longest + 1, self.model.table
-        if stop > (capacity := cache.layers[0].keys.shape[2]):
-            raise ValueError(f"{stop} tokens do not fit into a cache of {capacity}")
+        if stop > cache.capacity:
+            raise ValueError(f"{stop} tokens do not fit into a cache of {cache.capacity}")
         rotary = self.model.config.positions == "rotary"
         if cache.even:
             return DecodeMetadata(stop, None, table[:, stop - 1 : stop, None] if rotary else None, None)

@@ -14,7 +14,21 @@ class LayerCache:
     """One layer's keys and values: (B, n_kv_heads, S, head_dim) each, S being the capacity."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.storage = (keys, values)  # with rows to spare
         self.keys, self.values = keys, values
+
+    def use(self, rows: int) -> None:
+        """Use that many rows of the storage."""
+        self.keys, self.values = (kept[:rows] for kept in self.storage)
+
+    def reserve(self, rows: int, capacity: int) -> None:
+        """Larger storage, which holds what the rows in use hold."""
+        used, (_, heads, held, width) = len(self.keys), self.keys.shape
+        larger = [kept.new_zeros(rows, heads, capacity, width) for kept in self.storage]
+        for new, old in zip(larger, (self.keys, self.values), strict=True):
+            new[:used, :, :held] = old
+        self.storage = (larger[0], larger[1])
+        self.use(used)
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
         """Store k and v (B, K, T, d) at `positions` (T,) or (B, T); return all that is stored below `stop`.
@@ -64,6 +78,28 @@ class KVCache:
         layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(config.n_layers)]
         return cls(layers, torch.zeros(batch, dtype=torch.long, device=like.device))
 
+    @property
+    def capacity(self) -> int:
+        """The most tokens that a row can hold."""
+        return self.layers[0].keys.shape[2]
+
+    def reserve(self, rows: int, capacity: int) -> None:
+        """Room for that many rows of that many tokens; what is held stays."""
+        for layer in self.layers:
+            layer.reserve(rows, capacity)
+
+    def join(self, other: KVCache, most: int) -> None:
+        """Append the rows of `other`. The storage doubles where it lacks room, up to `most` rows."""
+        held, rows, room = len(self.lengths), len(self.lengths) + len(other.lengths), len(self.layers[0].storage[0])
+        if rows > room or other.longest > self.capacity:
+            more = max(rows, min(2 * room, most)) if rows > room else room
+            self.reserve(more, max(self.capacity, other.longest))
+        for layer, new in zip(self.layers, other.layers, strict=True):
+            layer.use(rows)
+            layer.keys[held:, :, : other.longest] = new.keys[:, :, : other.longest]
+            layer.values[held:, :, : other.longest] = new.values[:, :, : other.longest]
+        self.set_lengths(torch.cat((self.lengths, other.lengths)))
+
     def advance(self, count: int) -> None:
         """Count `count` more tokens in every row."""
         self.lengths = self.lengths + count  # not in place: the tensor may be a caller's
@@ -85,7 +121,7 @@ class KVCache:
         for layer in self.layers:
             for kept in (layer.keys, layer.values):
                 kept[moved, :, :longest] = kept[rows[moved], :, :longest]
-            layer.keys, layer.values = layer.keys[:count], layer.values[:count]
+            layer.use(count)
         self.set_lengths(self.lengths[rows])
 
     def replace(self, rows: Tensor, other: KVCache) -> None:

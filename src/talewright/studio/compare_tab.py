@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from talewright.generate.engine import trimmed
+from talewright.server.scheduler import Generation
 from talewright.studio import rendering, shared
-from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import Studio, html
 

@@ -9,8 +9,8 @@ import gradio as gr
 
 from talewright.config import PROMPTS
 from talewright.generate.engine import trimmed
+from talewright.server.scheduler import Generation
 from talewright.studio import rendering, shared
-from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import Studio, html
 from talewright.studio.word_probabilities import WordProbability, word_probabilities

@@ -15,9 +15,9 @@ from talewright.inspect.figures.style import Panel, to_svg
 from talewright.inspect.heads import attention_patterns
 from talewright.inspect.predictions import predict_tokens
 from talewright.inspect.sequences import display_token
+from talewright.server.registry import LoadedModel
+from talewright.server.scheduler import Generation
 from talewright.studio import rendering
-from talewright.studio.registry import LoadedModel
-from talewright.studio.scheduler import Generation
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import QUIET, Studio, error_sentence, html
 

@@ -54,9 +54,9 @@ def open_studio(
     host, port = choose_address(host, port)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # set before Gradio is imported: it reports to nobody
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    from talewright.server.registry import ModelRegistry
+    from talewright.server.scheduler import GenerationScheduler
     from talewright.studio.page import build, launch_options
-    from talewright.studio.registry import ModelRegistry
-    from talewright.studio.scheduler import GenerationScheduler
     from talewright.studio.shared import Studio
 
     registry = ModelRegistry(folders, device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from talewright.studio.scheduler import Generation
+from talewright.server.scheduler import Generation
 from talewright.studio.word_probabilities import WordProbability
 
 MAX_STORIES = 20

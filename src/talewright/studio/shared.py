@@ -16,8 +16,8 @@ import gradio as gr
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
 from talewright.machine import gpu_memory_errors
-from talewright.studio.registry import ModelRegistry
-from talewright.studio.scheduler import Generation, GenerationScheduler, user_message
+from talewright.server.registry import ModelRegistry
+from talewright.server.scheduler import Generation, GenerationScheduler, user_message
 
 RUNNING, QUEUED = 0.12, 0.5
 """Seconds between two polls of a story that is generated, and of one that waits."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from talewright.inspect.predictions import TokenPredictions, predict_tokens
 from talewright.model.gpt import GPT
-from talewright.studio.registry import LoadedModel
+from talewright.server.registry import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 
 from talewright.errors import UserError
 from talewright.run import folder as run_folder
-from talewright.studio.registry import ModelRegistry
+from talewright.server.registry import ModelRegistry
 
 
 def test_a_partial_checkpoint_is_not_offered(registry: ModelRegistry, run):
@@ -39,7 +39,7 @@ def test_a_checkpoint_that_is_deleted_while_it_is_read_is_looked_up_again(regist
 
 
 def test_few_models_stay_in_memory(registry: ModelRegistry, monkeypatch):
-    monkeypatch.setattr("talewright.studio.registry.MAX_LOADED", 1)
+    monkeypatch.setattr("talewright.server.registry.MAX_LOADED", 1)
     first = registry.load("tales · step 10")
     assert registry.load("tales") is first  # the best one is step 10
     registry.load("tales · step 20")

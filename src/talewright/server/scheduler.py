@@ -1,7 +1,7 @@
-"""Generates stories for many users: a few at a time, one token of each in turn; the other users wait in a queue.
+"""Generates stories for many users: each model's as one batch, which they join and leave at any time; the other users
+wait in a queue.
 
-One thread generates. A user's page polls its `Generation`; one that is no longer polled was abandoned and gives up its
-slot.
+One thread generates. Whoever submitted a `Generation` polls it; one that is no longer polled was abandoned and leaves.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 from talewright.errors import UserError
+from talewright.generate.batching import ContinuousBatch, Request, TokenLogprob
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.machine import gpu_memory_errors
-from talewright.studio.registry import LoadedModel, ModelRegistry
+from talewright.server.registry import LoadedModel, ModelRegistry
 
 logger = logging.getLogger(__name__)
 
-SLOTS = 4
+SLOTS = 64
 """Stories generated at once."""
 QUEUE = 100
 """Stories that may wait."""
 MAX_PER_USER = 2
-"""Stories of one user, running or waiting: one, or two side by side."""
+"""Stories of one user of the studio, running or waiting: one, or two side by side."""
 TIMEOUT = 15.0
 """Seconds without a poll after which a story is abandoned."""
 MAX_PROMPT = 80_000
@@ -56,6 +56,9 @@ class Generation:
     """Tokens after the prompt. Those that are given at the start are kept and continued."""
     part: int = 0
     """How often this story was continued: each part draws other random numbers."""
+    alternatives: int | None = None
+    """Set to record the log-probability of each token, and of this many most likely ones."""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     state: State = "waiting"
     stopped: bool = False
     """Whether the user stopped it."""
@@ -87,33 +90,15 @@ class Generation:
 
 
 class _GenerationSlot:
-    """A generation in progress: its model, which may still be loading, and the stream of its tokens."""
+    """A generation in progress: its model, which may still be loading, and then its request."""
 
     def __init__(self, generation: Generation, loading: Future[LoadedModel]) -> None:
         self.generation, self.loading = generation, loading
-        self.stream: Generator[int, None, bool] | None = None
+        self.request: Request | None = None
+        self._engine: Engine | None = None
 
-    def advance(self) -> bool:
-        """Generate one token. Returns whether there was anything to do."""
-        generation = self.generation
-        try:
-            if generation.abandoned:
-                self._finish()
-            elif self.stream is not None:
-                self._append(next(self.stream))
-            elif not self.loading.done():
-                return False
-            else:
-                self._start(self.loading.result())
-        except StopIteration as end:
-            generation.finished = bool(end.value)
-            self._finish()
-        except Exception as error:
-            generation.error = user_message(error)
-            self._finish()
-        return True
-
-    def _start(self, loaded: LoadedModel) -> None:
+    def start(self, loaded: LoadedModel) -> None:
+        """Prepare the request."""
         generation, tokenizer = self.generation, loaded.tokenizer
         if generation.prompt_tokens is None:
             generation.prompt_tokens = tokenizer.encode(generation.prompt)
@@ -123,19 +108,47 @@ class _GenerationSlot:
         for token in tokens:
             if token in tokenizer.ends:  # the user chose that the story ends here
                 generation.finished = True
-                return self._finish()
+                return self.finish()
             self._append(token)
-        self.stream = token_stream(generation, loaded)
+        engine = self._engine = Engine(loaded.model, tokenizer, notify=generation.notes.append)
+        [prompt] = engine.fitted([[*generation.prompt_tokens, *tokens]])
+        self.request = Request(
+            prompt=prompt,
+            sampling=generation.sampling,
+            index=generation.part,
+            alternatives=generation.alternatives,
+            logprobs=generation.logprobs,
+        )
+        self._seen = 0
+
+    def collect(self) -> None:
+        """Take over what the batch has generated since the last time."""
+        request = self.request
+        if request is None or not self.generation.running:
+            return
+        for token in request.tokens[self._seen :]:
+            self._append(token)
+        self._seen = len(request.tokens)
+        if request.windowed and self._engine is not None:
+            self._engine.notify_of_window()
+            self._engine = None
+        if request.done:
+            self.generation.finished = request.finished
+            self.finish()
+
+    def finish(self) -> None:
+        if self.request is not None:
+            self.request.stopped = True
+        self.generation.state = "done"
+
+    def fail(self, error: Exception) -> None:
+        self.generation.error = user_message(error)
+        self.finish()
 
     def _append(self, token: int) -> None:
         first = not self.generation.prompt_tokens and not self.generation.tokens
         self.generation.tokens.append(token)
         self.generation.continuation += self._decoder.decode(self._tokenizer.after_prompt(token, first))
-
-    def _finish(self) -> None:
-        if self.stream is not None:
-            self.stream.close()
-        self.generation.state = "done"
 
 
 def user_message(error: Exception) -> str:
@@ -146,21 +159,20 @@ def user_message(error: Exception) -> str:
     return INTERNAL_ERROR
 
 
-def token_stream(generation: Generation, loaded: LoadedModel) -> Generator[int, None, bool]:
-    """The tokens that continue the story; returns whether it came to its end."""
-    engine = Engine(loaded.model, loaded.tokenizer, notify=generation.notes.append)
-    tokens = [*(generation.prompt_tokens or []), *generation.tokens]
-    with gpu_memory_errors(loaded.model.output_weight.device):
-        return (yield from engine.stream_tokens(tokens, generation.sampling, generation.part))
+class BusyError(UserError):
+    """Too many texts wait already."""
 
 
 class GenerationScheduler:
     """Runs the generations that are submitted, in their order."""
 
-    def __init__(self, registry: ModelRegistry, slots: int = SLOTS, queue: int = QUEUE) -> None:
-        self.registry, self.slots, self.queue = registry, slots, queue
+    def __init__(
+        self, registry: ModelRegistry, slots: int = SLOTS, queue: int = QUEUE, per_user: int = MAX_PER_USER
+    ) -> None:
+        self.registry, self.slots, self.queue, self.per_user = registry, slots, queue, per_user
         self._waiting: deque[Generation] = deque()
         self._running: list[_GenerationSlot] = []
+        self._batches: dict[str, tuple[LoadedModel, ContinuousBatch]] = {}  # by the model's choice
         self._changed = threading.Condition()
         self._loader = ThreadPoolExecutor(1, "loader")  # so that loading a model pauses nobody's story
         self._closed = False
@@ -177,10 +189,10 @@ class GenerationScheduler:
         self.registry.check(generation.choice)
         with self._changed:
             own = [each for each in self._all() if each.user == generation.user and not each.stopped]
-            if len(own) >= MAX_PER_USER:
+            if len(own) >= self.per_user:
                 raise UserError("your last story is still being generated; stop it first, or wait until it ends")
             if len(self._waiting) >= self.queue:
-                raise UserError("very many users are waiting for a story right now; try again in a minute")
+                raise BusyError("very many users are waiting for a story right now; try again in a minute")
             self._waiting.append(generation)
             self._changed.notify()
         return generation
@@ -221,11 +233,46 @@ class GenerationScheduler:
                     return
                 self._fill_slots()
                 running = list(self._running)
-            progress = [slot.advance() for slot in running]
+            for slot in running:
+                self._advance(slot)
+            self._step(running)
+            for slot in running:
+                slot.collect()
             with self._changed:
                 self._running = [slot for slot in self._running if slot.generation.running]
-            if not any(progress):
+            if not self._batches:
                 time.sleep(0.005)  # all are loading their models
+
+    def _advance(self, slot: _GenerationSlot) -> None:
+        """Start a generation whose model is loaded; stop one that was abandoned."""
+        if slot.generation.abandoned:
+            return slot.finish()
+        if slot.request is not None or not slot.loading.done():
+            return
+        try:
+            loaded = slot.loading.result()
+            slot.start(loaded)
+            if slot.request is not None:
+                if loaded.choice not in self._batches:
+                    self._batches[loaded.choice] = loaded, Engine(loaded.model, loaded.tokenizer).batch()
+                self._batches[loaded.choice][1].add(slot.request)
+        except Exception as error:
+            slot.fail(error)
+
+    def _step(self, running: list[_GenerationSlot]) -> None:
+        """Generate one token of every story. What fails ends the stories of that model."""
+        for choice, (loaded, batch) in list(self._batches.items()):
+            try:
+                with gpu_memory_errors(loaded.model.output_weight.device):
+                    batch.step()
+            except Exception as error:
+                for slot in running:
+                    if slot.request is not None and slot.generation.choice == choice and slot.generation.running:
+                        slot.fail(error)
+                del self._batches[choice]
+            else:
+                if not batch.busy:
+                    del self._batches[choice]
 
     def _fill_slots(self) -> None:
         """Drop abandoned generations from the queue, then fill the free slots from it."""

@@ -10,8 +10,8 @@ import pytest
 from talewright.errors import UserError
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
-from talewright.studio import scheduler as module
-from talewright.studio.scheduler import MAX_PROMPT, TIMEOUT, Generation
+from talewright.server import scheduler as module
+from talewright.server.scheduler import MAX_PROMPT, TIMEOUT, Generation
 
 
 def request(user: str = "Ada", prompt: str = "Once", choice: str = "tales", **sampling: float) -> Generation:

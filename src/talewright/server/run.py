@@ -1,0 +1,65 @@
+"""Starts the server, and stops it after the answers that it owes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from talewright.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 30
+"""How long the texts in progress may take after a signal to stop."""
+
+
+def serve(
+    folders: Sequence[Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    api_key: str | None = None,
+    max_tokens: int = 2048,
+    max_running: int = 64,
+    max_waiting: int = 100,
+    device: str | None = None,
+) -> None:
+    """Serve the runs until a signal comes, and log the address. Raises UserError if a folder is not a run, the device
+    or the address cannot be used, or FastAPI is not installed.
+    """
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise UserError('the server needs FastAPI and uvicorn: pip install "talewright[studio]"')
+    import uvicorn
+
+    from talewright.server.completions import Service, build_app
+    from talewright.server.registry import ModelRegistry
+    from talewright.server.scheduler import GenerationScheduler
+
+    registry = ModelRegistry(folders, device)
+    with _listen(host, port) as listening:
+        most = max_running + max_waiting
+        scheduler = GenerationScheduler(registry, slots=max_running, queue=max_waiting, per_user=most)
+        try:
+            app = build_app(Service(registry, scheduler, api_key, max_tokens))
+            config = uvicorn.Config(
+                app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
+            )
+            name = f"[{host}]" if ":" in host else host
+            address = f"http://{name}:{listening.getsockname()[1]}"
+            logger.info(
+                "%s are served at %s/v1 as OpenAI's completions (Ctrl-C ends it)", ", ".join(registry.names), address
+            )
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            scheduler.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"port {port} of {host} cannot be used: {error}; name another by --port or --host") from None
