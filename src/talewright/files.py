@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from subprocess import list2cmdline
 from typing import IO, Any
 
 from talewright.errors import UserError
@@ -24,7 +25,7 @@ from talewright.errors import UserError
 MAX_JSON_BYTES = 64 << 20
 """A manifest of a hundred thousand shards has a fifth of this."""
 IN_USE = (5, 32)
-"""Windows' error numbers for a file that another program, such as a virus scanner, has open: denied, and shared."""
+"""Windows' error numbers for a file that another program has open: denied, and shared."""
 WAITS = (0.01, 0.05, 0.2, 0.5)
 """Seconds to wait for such a program before each new try."""
 LOCK_POLL = 0.1
@@ -42,7 +43,7 @@ class LockedError(UserError):
 def cache_dir() -> Path:
     """Folder for prepared stories and downloads: TALEWRIGHT_CACHE, or ~/.cache/talewright.
 
-    Raises UserError if there is no home folder, as for a user that a container does not know.
+    Raises UserError if there is no home folder.
     """
     if named := os.environ.get("TALEWRIGHT_CACHE"):
         return expand_home(named)
@@ -81,11 +82,7 @@ def portable_name(name: str) -> str:
 
 def shell_word(text: str) -> str:
     """A path, or another word of a command, as it is typed into this system's shell."""
-    if sys.platform != "win32":
-        return shlex.quote(text)
-    from subprocess import list2cmdline
-
-    return list2cmdline([text])
+    return list2cmdline([text]) if sys.platform == "win32" else shlex.quote(text)
 
 
 def error_reason(error: Exception) -> str:
@@ -126,12 +123,13 @@ def json_text(value: Any, **options: Any) -> str:
     """The value as JSON, with the options of `json.dumps`.
 
     A number that is not finite, which JSON lacks, becomes null; an object that holds it lists its name under
-    `not_finite`.
+    `not_finite`. What stands in a file's name for bytes that are not UTF-8, and so cannot be written, is escaped.
     """
     try:
-        return json.dumps(value, allow_nan=False, **options)
+        text = json.dumps(value, allow_nan=False, **options)
     except ValueError:  # rare, so that only then the values are looked through
-        return json.dumps(_finite(value), allow_nan=False, **options)
+        text = json.dumps(_finite(value), allow_nan=False, **options)
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:
@@ -146,12 +144,7 @@ def _finite(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all, synced to the disk."""
-    write_text_atomic(path, escape_surrogates(json_text(value, indent=1, ensure_ascii=False)) + "\n")
-
-
-def escape_surrogates(text: str) -> str:
-    """JSON with escapes for what stands in a file's name for bytes that are not UTF-8, and so cannot be written."""
-    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
+    write_text_atomic(path, json_text(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

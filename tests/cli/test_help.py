@@ -27,7 +27,7 @@ def test_every_command_is_in_one_group_of_the_overview_and_has_a_function() -> N
         assert callable(getattr(import_module(f"talewright.cli.{module}"), module))
         assert f"\n  {name} " in overview()
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
-    assert modules - {"__init__", "common", "tables", "help", "words", "settings"} == {
+    assert modules - {"__init__", "common", "tables", "help", "words", "settings", "dashes", "patterns"} == {
         {"import": "import_"}.get(name, name) for name in names
     }
     assert all(f"\n{group}\n" in overview() for group in COMMANDS)

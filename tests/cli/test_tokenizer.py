@@ -65,8 +65,8 @@ def test_the_tokenizer_of_a_run_or_a_corpus_is_never_replaced(
 def test_a_folder_with_other_files_is_left_alone(capsys: pytest.CaptureFixture[str]):
     Path("notes").mkdir()
     Path("notes/mine.txt").write_text("kept")
-    assert "notes holds other files (mine.txt)" in refused([*TRAIN, "notes", "--overwrite"], capsys)
-    assert "is a file; name a folder" in refused([*TRAIN, "stories.txt"], capsys)
+    assert "notes holds other files (mine.txt)" in refused([*TRAIN[:2], "notes", *TRAIN[2:], "--overwrite"], capsys)
+    assert "is a file; name a folder" in refused([*TRAIN[:2], "stories.txt", *TRAIN[2:]], capsys)
     assert "one folder: a or --out b" in refused([*TRAIN, "a", "--out", "b"], capsys)
     assert "show writes nothing" in refused(["tokenizer", "show", "notes", "--overwrite"], capsys)
     assert Path("notes/mine.txt").read_text() == "kept"

@@ -108,7 +108,7 @@ def test_any_text_is_printed_in_any_encoding(errors: str, text: str, encoding: s
         patch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding, errors=errors, newline="\n"))
         replace_unknown_characters()
         print_pieces([text])
-        known = text.encode(encoding, "replace").decode(encoding)
+        known = visible(text).encode(encoding, "replace").decode(encoding)
         assert shown.getvalue().decode(encoding) == known + "\n"
 
 

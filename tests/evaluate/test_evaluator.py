@@ -14,7 +14,7 @@ from talewright.cli import main
 from talewright.data import open_corpus
 from talewright.evaluate.baselines import kneser_ney
 from talewright.evaluate.evaluator import TASKS, selected_tasks
-from talewright.generate import engine
+from talewright.generate import batching
 from talewright.run import RunFolder
 from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
 
@@ -55,7 +55,7 @@ def test_all_tasks_give_the_same_scores_again_at_any_batch_size(run, capsys, mon
     assert likelihood["baselines"]["5-gram"]["loss"] < likelihood["baselines"]["unigram"]["loss"]
     assert likelihood["baselines"]["5-gram"]["tokens"] == likelihood["tokens"]
     assert first["tasks"]["memorization"]["splits"]["held_out_stories"] == 12
-    monkeypatch.setattr(engine, "MAX_ROWS", 2)
+    monkeypatch.setattr(batching, "MAX_ROWS", 2)
     (run / "scores.json").unlink()
     main(["evaluate", str(run), *QUICK])
     assert scores_of(run) == first
@@ -200,7 +200,7 @@ def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(te
     stories = "<|endoftext|>".join(f"{text} {i}" for i in range(8))
     (tmp_path / "other.txt").write_text(stories, encoding="utf-8")
     main(["evaluate", str(run), "--told", "4", "--data", str(tmp_path / "other.txt")])
-    printed, scores = capsys.readouterr().out, scores_of(run)
+    printed, scores = capsys.readouterr().out, json.loads((run / "scores-other.txt.json").read_text(encoding="utf-8"))
     tasks = scores["tasks"]
     assert scores["note"] in " ".join(printed.split())
     for task in ("understanding", "cloze"):
@@ -215,7 +215,7 @@ def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(te
     assert not english & tasks["generation"].keys()
     assert f"{unit}s" in tasks["generation"]["real"]
     assert "he/she" not in printed
-    main(["scores", str(run)])
+    main(["scores", str(run), "--data", str(tmp_path / "other.txt")])
     assert scores["note"] in capsys.readouterr().out
 
 

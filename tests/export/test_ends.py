@@ -59,7 +59,7 @@ def test_a_model_that_is_written_with_more_ids_suppresses_them(tmp_path: Path):
     source = source_of(LLAMA, tokenizer_with_ends())
     TARGETS["hf"].write(source, tmp_path, "f32")
     values = json.loads((tmp_path / "generation_config.json").read_text())
-    assert values["suppress_tokens"] == [*range(OTHER + 1, OTHER + 8)]
+    assert values["suppress_tokens"] == [values["pad_token_id"], *range(OTHER + 1, OTHER + 8)]
 
 
 def test_a_gguf_names_the_begin_and_two_ends(tmp_path: Path):

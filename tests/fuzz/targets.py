@@ -257,6 +257,7 @@ def _checkpoint() -> Path:
     from talewright.run.checkpoint import TrainState, save_checkpoint
 
     model, optimizer = _learner()
+    (_place() / "trained").mkdir(exist_ok=True)
     return save_checkpoint(_place() / "trained", model, optimizer, TrainState(step=3, best_loss=2.0, best_step=3))
 
 

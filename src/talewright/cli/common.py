@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -20,7 +19,7 @@ from talewright.cli.dashes import looks_like_option
 from talewright.cli.words import print_message, print_pieces
 from talewright.config.data import NEW_SOURCE, StoryFormat
 from talewright.errors import UserError
-from talewright.files import error_reason, escape_surrogates, json_text, shell_word
+from talewright.files import error_reason, json_text, shell_word
 from talewright.train.launcher import is_main_process, reports_errors
 
 if TYPE_CHECKING:
@@ -92,9 +91,7 @@ class DataOptions(FileOptions, SourceOptions):  # a dataclass lists the fields o
         values = {("source" if name == "data" else name): value for name, value in vars(self).items()}
         # as JSON, so that a text stays a text, whatever YAML would read in it
         given = {
-            f"data.{name}": escape_surrogates(json.dumps(value, ensure_ascii=False))
-            for name, value in values.items()
-            if value is not None
+            f"data.{name}": json_text(value, ensure_ascii=False) for name, value in values.items() if value is not None
         }
         other = not moved and (self.data is not None or "data.source" in overrides)
         return {**(NEW_SOURCE if other else {}), **overrides, **given}

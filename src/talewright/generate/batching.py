@@ -255,7 +255,7 @@ class ContinuousBatch:
         return seen
 
     def _tensor(self, values: list, dtype: torch.dtype = torch.long) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=self.model.output_weight.device)
+        return torch.tensor(values, dtype=dtype).to(self.model.output_weight.device)
 
 
 def generate_all(

@@ -29,6 +29,9 @@ class RandomBatches:
     def __init__(self, recipe: Recipe) -> None:
         self.vocab_size, self.length = recipe.model.vocab_size, recipe.sequence_length
 
+    def samples_with(self, tokens: int) -> int:
+        return -(-tokens // self.length)
+
     def count_tokens(self, first: int, count: int) -> int:
         return count * self.length
 

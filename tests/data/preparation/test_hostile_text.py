@@ -23,7 +23,6 @@ AS_IT_IS = {
     "right to left": "\u202eהיה היה פעם כלב קטן\u202c وكان سعيدا",
     "other line ends": "One\u2028two\x85three\x0bfour\x1cfive six.",
     "combining marks": "a" + "\u0301" * 5000,
-    "the end of text within a line": f"She said {EOT} twice: {EOT}!",
     "special tokens of others": "<s> [INST] <|im_start|> </s> <pad> [MASK] <|eot_id|>",
 }
 MENDED: dict[str, tuple[bytes, list[str]]] = {
@@ -33,6 +32,10 @@ MENDED: dict[str, tuple[bytes, list[str]]] = {
     "CRLF": (b"Once upon a time,\r\nthere was a hen.\r\n", ["Once upon a time,\nthere was a hen."]),
     "CR": (b"Once upon a time,\rthere was a hen.\r", ["Once upon a time,\nthere was a hen."]),
     "cp1252 damage": ("It was Tomâ€™s cafÃ©, and it was red.".encode(), ["It was Tom’s café, and it was red."]),
+    "the end of text within a line": (
+        f"She said that this was its end.{EOT}Then it began again at once.".encode(),
+        ["She said that this was its end.", "Then it began again at once."],
+    ),
     "nothing": (b"", []),
     "blanks": (b" \t\r\n" * 50, []),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 from collections.abc import Callable
@@ -93,9 +94,11 @@ def test_the_tokenizer_is_made_of_the_training_stories_alone(tmp_path: Path):
 # --- what is in the folder -------------------------------------------------------------------------------------------
 
 
-def test_the_end_of_text_stands_after_each_story_and_nowhere_else(make: Callable[..., Corpus]):
+def test_the_end_of_text_stands_after_each_story_and_nowhere_else(tmp_path: Path):
     stories = [*tales(30), f"A story that says {EOT} in its midst, and goes on."]
-    corpus = make(stories)
+    lines = "".join(json.dumps({"text": story}) + "\n" for story in stories)
+    (tmp_path / "a.jsonl").write_text(lines, encoding="utf-8")
+    corpus = prepare(DataConfig(source=str(tmp_path / "a.jsonl")), BPE, VOCAB, progress=False)
     assert sorted(texts(corpus, *corpus.splits)) == sorted(stories)
     for name in corpus.splits:
         ids = stream(corpus, name)

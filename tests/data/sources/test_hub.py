@@ -220,7 +220,7 @@ def test_a_broken_package_is_not_called_missing(program: str, monkeypatch: pytes
 def test_files_say_which_package_is_missing_or_broken(
     package: str, ending: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    (tmp_path / f"a{ending}").write_bytes(b"x")
+    (tmp_path / f"a{ending}").write_bytes(b"\x28\xb5\x2f\xfd" if package == "zstandard" else b"x")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=r'need another package: pip install "talewright\[data\]"'):
         prepare(DataConfig(source=str(tmp_path / f"a{ending}")), BPE, VOCAB, progress=False)

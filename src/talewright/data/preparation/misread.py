@@ -73,11 +73,14 @@ def _character(byte: int, codec: str) -> str:
         return chr(byte)
 
 
+_DOS = ("cp437", "cp850")
+"""Two encodings that have many signs of damage in common, which mean other letters."""
 _LETTERS = "ƒˆ‰ŠŒŽ˜šœžŸ€¡¢£¤¥¦§¨¬¯±µ¶¸¼½¾¿"  # tails that follow no capital letter in any text
 # Before anything else is tried: the first letter of damage, and a second one that is not ASCII.
 _HINT = re.compile("[Â-ôĂ‚√вГВРСрβΓΞΒΠÔ├≡–đ\uf8ff\xad][^\x00-\x7f]")
 # ” without its last byte, which Windows-1252 does not have. After a letter, â€? may also be ”?
 _LOST_TAIL = re.compile("â€(?:\ufffd|Â(?![^\x00-\x7f])|(?<=[.!?,…]â€)\\?|(?![?\x80-\xff€-™śťžź]))")
+_BOXES = re.compile("[┬├─Γ]")  # the first letters of damage in DOS encodings
 _UTF7 = re.compile(r"\+(?:IB|AC|A[KLMNOP])[A-Za-z0-9+/]{1,8}-")
 
 
@@ -100,7 +103,7 @@ def _misreadings() -> list[_Misreading]:
             ]
         )
     )
-    return [windows, *map(_Misreading, ("mac_roman", "cp1250", "cp1251", "cp1253", "cp437", "cp850"))]
+    return [windows, *map(_Misreading, ("mac_roman", "cp1250", "cp1251", "cp1253", *_DOS))]
 
 
 @cache
@@ -127,8 +130,25 @@ def _restore_lost_tails(text: str) -> str:
 @cache
 def _repairs() -> list[Callable[[str], str]]:
     """What is tried, in order."""
-    whole = [each.undo for each in _misreadings()]
-    return [*whole, *(each.undo_certain for each in _misreadings()), _restore_lost_tails]
+    *others, first, second = _misreadings()
+    whole = [*(each.undo for each in others), _agreed(first.undo, second.undo)]
+    certain = [*(each.undo_certain for each in others), _agreed(first.undo_certain, second.undo_certain)]
+    return [*whole, *certain, _restore_lost_tails]
+
+
+def _agreed(first: Callable[[str], str], second: Callable[[str], str]) -> Callable[[str], str]:
+    """Two repairs as one: where they differ, that which leaves less damage; where that is equal, none."""
+
+    def undo(text: str) -> str:
+        one, other = first(text), second(text)
+        if one in (text, other):
+            return other
+        left, right = (len(_BOXES.findall(each)) for each in (one, other))
+        if other == text or left < right:
+            return one
+        return other if right < left else text
+
+    return undo
 
 
 def undo_misreading(text: str) -> str:
