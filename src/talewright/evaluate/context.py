@@ -17,6 +17,7 @@ from talewright.evaluate.language import Language, language_of
 from talewright.generate.engine import Engine, Sample
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_device
+from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,11 @@ class EvaluationContext:
     def log(self, activity: str) -> None:
         """Report progress."""
         logger.info("%s: %s", self.run.path, activity)
+
+    @cached_property
+    def untrained(self) -> GPT:
+        """The model as training began with it."""
+        return self.run.initial_model(self.device)
 
     @cached_property
     def texts(self) -> list[str]:
