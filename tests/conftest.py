@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.systems import make_windows
+
+# One folder for what torch compiles, and not one in the cache of each test.
+KEPT_CODE = Path(tempfile.gettempdir()) / f"talewright-compiled-{getpass.getuser()}"
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEPT_CODE))
 
 settings.register_profile("talewright", deadline=None)  # first examples pay for imports and warm-up
 settings.load_profile("talewright")

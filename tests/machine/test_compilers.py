@@ -141,3 +141,21 @@ def test_a_broken_compiler_is_found_without_noise(tmp_path: Path, kind: str) -> 
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler here")
 def test_a_working_compiler_is_found() -> None:
     assert compile_failure("cpu") is None
+
+
+def test_compiled_code_is_kept_in_the_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    compilers.keep_compiled_code()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "compiled")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
+    compilers.keep_compiled_code()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
+
+
+def test_a_cache_folder_that_cannot_be_made_changes_nothing(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "file"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    compilers.keep_compiled_code()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ

@@ -215,3 +215,12 @@ def test_compiled_a_run_learns_the_same(small, small_corpus, teacher_run, tmp_pa
     )
     assert len(eager) == 6
     assert fast == [pytest.approx(losses, rel=1e-3) for losses in eager]
+
+
+def test_a_shape_that_was_compiled_before_pays_sooner(small):
+    recipe = small(train={"compile": "auto"}, model=MODEL)
+    short = Budget(max_steps=None, max_seconds=120)
+    assert not should_compile(recipe, CPU, short)
+    record_speed(setup_name(recipe, True), recipe.train.micro_batch, Speed(1e4, 40.0))
+    assert should_compile(recipe, CPU, short)
+    assert not should_compile(recipe, CPU, Budget(max_steps=None, max_seconds=30))

@@ -9,14 +9,18 @@ import shutil
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import torch
 
+from talewright.errors import UserError
+from talewright.files import cache_dir
+
 TIME_LIMIT = 180.0
 """Seconds after which a compiler counts as broken. A first compilation takes 10 to 30 on two busy cores."""
-OTHER_CACHE = "set TORCHINDUCTOR_CACHE_DIR to another folder"
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+OTHER_CACHE = f"set {CACHE_VARIABLE} to another folder"
 REASONS = {
     "Python.h": "the C++ compiler does not find Python's headers (Python.h); install python3-dev",
     "omp.h": "the C++ compiler has no OpenMP; install g++, or OpenMP for yours (libomp-dev)",
@@ -35,12 +39,25 @@ def compiler() -> str | None:
     return os.environ.get("CXX") or next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
 
 
+def keep_compiled_code() -> None:
+    """Let torch keep what it compiles in our cache folder, so that the next run of a shape finds it there. Its own
+    folder is a temporary one. A folder that the user has named stays; one that cannot be written changes nothing.
+    """
+    if CACHE_VARIABLE not in os.environ:
+        with suppress(OSError, UserError):
+            folder = cache_dir() / "compiled"
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                os.environ[CACHE_VARIABLE] = str(folder)
+
+
 @cache
 def compile_failure(device_type: str) -> str | None:
     """Why torch.compile does not work on this kind of device and what would help, or None if it does.
 
     It is found out by compiling a small function, once in a process: seconds, which the compile cache shortens.
     """
+    keep_compiled_code()
     if device_type == "cpu" and shutil.which(compiler() or "") is None:
         return f"there is no C++ compiler {compiler() or ''}".rstrip() + "; install g++, or set CXX to a compiler"
     failures: list[Exception] = []

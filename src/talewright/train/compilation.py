@@ -30,6 +30,8 @@ CPU_UTILIZATION, GPU_UTILIZATION = 0.2, 0.4
 """Fraction of the peak of matrix products that eager training reaches; on a GPU at the very most."""
 KERNELS, LAUNCH_SECONDS = 75, 10e-6
 """Kernels that an eager GPU launches for a layer and a micro-batch, forward and backward, and the time of a launch."""
+CACHED_SECONDS = 10.0
+"""Time until the first step of a shape whose compiled code is kept: the model is traced again."""
 PAYS_AFTER = 6.5
 """Length of a run, in compile times, from which compiling pays. A compiled step takes about three quarters of the eager
 time, so a run breaks even after four compile times; the rest is for compile times that vary."""
@@ -50,9 +52,11 @@ def should_compile(recipe: Recipe, device: torch.device, budget: Budget) -> bool
 
 
 def compile_seconds(recipe: Recipe, device: torch.device) -> float:
-    """Time of compiling the recipe's model for the first time: on two CPU cores 32 to 77 s were measured
-    (docs/LOG.md); on a GPU it is assumed.
+    """Time of compiling the recipe's model: on two CPU cores 32 to 77 s were measured for the first time
+    (docs/LOG.md); on a GPU it is assumed. A shape that was trained compiled before is found in the cache.
     """
+    if read_speed(setup_name(recipe, compiled=True), recipe.train.micro_batch) is not None:
+        return CACHED_SECONDS
     return 45.0 if device.type == "cpu" else 30.0 + 2.0 * recipe.model.n_layers
 
 

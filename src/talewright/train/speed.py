@@ -44,7 +44,7 @@ def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Spe
     micro_batch = recipe.train.micro_batch
     known = read_speed(setup_name(recipe, compiled), micro_batch)
     if known is not None:
-        return known
+        return known._replace(compile_seconds=compile_seconds(recipe, device)) if compiled else known
     eager = read_speed(setup_name(recipe, False), micro_batch) if compiled else None
     if eager is None:
         per_window = training_flops(recipe.model, recipe.sequence_length) * recipe.sequence_length
