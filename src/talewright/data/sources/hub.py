@@ -252,7 +252,11 @@ def _repository_file(repo: str, revision: str, name: str, config: DataConfig) ->
             raise
         except UserError as error:
             get = f"hf download {repo} {shell_word(name)} --repo-type dataset --local-dir ."
-            advice = "" if "--text-key" in str(error) else f". To correct the file, download it first: {get}"
+            advice = (
+                ""
+                if "--text-key" in str(error) or get in str(error)
+                else f". To correct the file, download it first: {get}"
+            )
             raise UserError(f"{error}{advice}") from None
 
     open_file = partial(_open_file, repo, revision, name)
