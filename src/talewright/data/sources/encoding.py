@@ -91,7 +91,8 @@ def not_utf8(name: str, place: Place, data: bytes, rest: ByteStream) -> UserErro
     good, guess = found.good + place.good, _guess(found.sample)
     what = f"{name} is not UTF-8: byte 0x{data[0]:02X} at offset {place.offset:,}. Line {place.line:,} has it in "
     what += _excerpt(place.before, data)
-    if wide := _wide_by_line_ends(found.sample):
+    odd = place.before[-1:] if place.offset % 2 else b""
+    if wide := _wide_by_line_ends(odd + found.sample):
         return UserError(f"{what}; it seems to be {wide.upper()}. Convert it: {conversion(name, wide)}")
     if len(_CONTROL.findall(found.sample)) > 0.01 * len(found.sample):
         return UserError(
