@@ -192,7 +192,7 @@ def test_the_command_unpacks_what_the_file_is(name: str, tmp_path: Path):
         ("UTF-16BE", "从前有一只小猫，它喜欢喝牛奶。\n"),
     ],
 )
-def test_a_text_without_letters_of_ascii_is_told_apart(encoding: str, text: str):
+def test_an_encoding_without_letters_of_ascii_is_found(encoding: str, text: str):
     assert f"it seems to be {encoding}. Convert it" in refusal("a.txt", (text * 30).encode(encoding))
 
 

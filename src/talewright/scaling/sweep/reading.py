@@ -70,7 +70,7 @@ class Sweep:
         return {**NEW_SOURCE, **given} if SOURCE in given else given
 
     def options(self, point: Mapping[str, str]) -> dict[str, str]:
-        """What a point's training is told beyond what all share."""
+        """The settings of a point's training beyond those that all share."""
         own = self.settings(point)
         names = {*own, *NEW_SOURCE} if SOURCE in own else own.keys()
         return {name: value for name, value in self.overrides(point).items() if name in names}
