@@ -39,10 +39,10 @@ def recognize_dialect(sample: str, key: str, tabs: bool) -> FileFormat:
 
 def _alternatives(sample: str, standard: FileFormat) -> Iterator[FileFormat]:
     """What else the signs in a sample may mean."""
-    if re.search(r"(?:^|[^\w\s\"'.-]|\t)'", sample, re.MULTILINE):
-        yield replace(standard, quote="'")
     if "\\'" in sample:
         yield replace(standard, quote="'", escaped=True)
+    if re.search(r"(?:^|[^\w\s\"'.-]|\t)'", sample, re.MULTILINE):
+        yield replace(standard, quote="'")
     if re.search(rf"\\[\"\n{re.escape(standard.delimiter)}]", sample):
         yield replace(standard, escaped=True)
 
