@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from talewright.errors import UserError
-from talewright.scaling.sweep.reading import Range, grid, read_sweep
+from talewright.scaling.sweep.reading import Range, grid, read_sweep, recipes
+from talewright.scaling.sweep.results import last_line
 
 
 def read(folder: Path, text: str):
@@ -112,3 +113,22 @@ def test_what_is_no_sweep_is_refused_in_one_sentence(tmp_path, text):
         read(tmp_path, text)
     with pytest.raises(UserError, match="no file"):
         read_sweep(tmp_path / "other.yaml")
+
+
+def test_stories_that_a_sweep_names_are_not_read_as_those_of_its_recipe(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "data: {source: a.jsonl, text_key: story, limit: 9}\ntrain: {max_steps: 1}\n", encoding="utf-8"
+    )
+    recipe, other = f"recipe: {tmp_path / 'own.yaml'}\n", "{data.source: b.csv}"
+    shared = read(tmp_path, f"{recipe}set: {other}\nvary: {{train.max_steps: [1]}}")
+    assert [(each.data.text_key, each.data.limit) for each in recipes(shared)] == [("text", None)]
+    listed = read(tmp_path, f"{recipe}set: {{data.limit: 5}}\npoints: {{own: {{}}, other: {other}}}")
+    assert [(each.data.text_key, each.data.limit) for each in recipes(listed)] == [("story", 5), ("text", 5)]
+    assert listed.options({"point": "own"}) == {}
+    assert listed.options({"point": "other"})["data.limit"] == "5"
+
+
+def test_the_reason_of_a_failed_trial_names_settings_of_a_sweep(tmp_path):
+    output = tmp_path / "x.out"
+    output.write_text('a has no "text". Name the right one with --text-key, or --data b\n', encoding="utf-8")
+    assert last_line(output) == 'a has no "text". Name the right one with data.text_key, or data.source b'

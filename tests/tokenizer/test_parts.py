@@ -87,6 +87,7 @@ LLAMA_SPACES = {
         ({"pre_tokenizer": byte_level(add_prefix_space=True)}, "ByteLevel has add_prefix_space"),
         ({"pre_tokenizer": sequence(split({"String": "x"}, "Removed"), byte_level())}, "Split removes"),
         ({"pre_tokenizer": sequence({"type": "Whitespace"}, byte_level())}, "pre_tokenizer Whitespace"),
+        ({"pre_tokenizer": sequence({"type": "UnicodeScripts"}, byte_level())}, "pre_tokenizer UnicodeScripts"),
         ({"pre_tokenizer": sequence(byte_level(), byte_level())}, "two ByteLevel"),
         ({"pre_tokenizer": None}, "no ByteLevel step"),
         ({"model": {"dropout": 0.1}}, "dropout 0.1"),

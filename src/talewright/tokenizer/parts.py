@@ -11,7 +11,7 @@ from typing import Any
 from talewright.errors import UserError
 from talewright.tokenizer.fallback import SPACE
 
-SPLITTERS = ("Split", "Digits", "Punctuation", "UnicodeScripts", "ByteLevel", "Metaspace")
+SPLITTERS = ("Split", "Digits", "Punctuation", "ByteLevel", "Metaspace")
 """Pre-tokenizers that can keep all of a text."""
 GPT2_SPLITTING = json.dumps({"normalizer": [], "pre_tokenizer": [["ByteLevel", False, True]], "model": {}, "added": []})
 """The `splitting` of GPT-2's tokenizer: its words, and nothing else."""

@@ -30,10 +30,11 @@ standard = {
 }
 escaped = {**standard, "doublequote": st.just(False), "escapechar": st.just("\\")}
 single = {
-    "delimiter": standard["delimiter"],
-    "quoting": st.just(csv.QUOTE_ALL),
+    "delimiter": st.sampled_from(",;\t|^~"),
+    "quoting": st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]),
     "quotechar": st.just("'"),
 }
+single_escaped = {**single, "doublequote": st.just(False), "escapechar": st.just("\\")}
 
 
 def written(stories: list[str], columns: int, dialect: dict[str, Any], header: bool = True) -> bytes:
@@ -59,8 +60,12 @@ def test_quotation_marks_after_backslashes_are_read_back(stories, columns, diale
     assert stripped(read("a.csv", written(stories, columns, dialect))) == [story.strip() for story in stories]
 
 
-@given(stories=some_stories, columns=st.integers(1, 3), dialect=st.fixed_dictionaries(single))
-def test_single_quotation_marks_around_every_cell_are_read_back_or_refused(stories, columns, dialect):
+@given(
+    stories=some_stories,
+    columns=st.integers(1, 3),
+    dialect=st.one_of(st.fixed_dictionaries(single), st.fixed_dictionaries(single_escaped)),
+)
+def test_single_quotation_marks_are_read_back_or_refused(stories, columns, dialect):
     try:
         found = stripped(read("a.csv", written(stories, columns, dialect)))
     except UserError:
@@ -88,6 +93,40 @@ def test_a_faulty_row_is_refused_with_its_line_wherever_it_is(stories, columns, 
     line = "\r\n".join(rows[:place]).replace("\r\n", "\n").count("\n") + 2
     with pytest.raises(UserError, match=rf"^a\.csv line {line}[: ]"):
         read("a.csv", "\r\n".join(rows).encode())
+
+
+@given(stories=some_stories, delimiter=st.sampled_from(",;|"))
+def test_a_single_column_with_a_backslash_before_each_delimiter_is_read(stories, delimiter):
+    stories = [f"One{delimiter} two.", *(story.replace("\n", " ").replace('"', "") for story in stories)]
+    text = "\n".join(["text", *(story.replace(delimiter, f"\\{delimiter}") for story in stories)])
+    assert stripped(read("a.csv", text.encode())) == [story.strip() for story in stories if story.strip()]
+
+
+def test_marks_that_may_belong_to_the_story_are_refused_with_the_line_and_advice_that_works():
+    for rows, line in (
+        (["id,text", "1,One day.", "2,'Come here!'"], 3),
+        (["id,text", "1,It's one day.", "2,'It''s here!'"], 3),
+        (["text", "One day\\, a cat.", "One day, a dog."], 2),
+    ):
+        with pytest.raises(UserError, match=rf"^a\.csv line {line}: .*JSON Lines .* use --format lines$"):
+            read("a.csv", "\n".join(rows).encode())
+        assert stripped(read("a.csv", "\n".join(rows).encode(), format="lines")) == rows
+    for sure in ("1,It's one day.\n2,'Come here!'", "1,One day.\n2,\"'Come here!'\"", "1,'Come,' said Tim, 'here.'"):
+        quoted = sure if sure[2] != "'" else '1,"' + sure[2:] + '"'
+        assert read("a.csv", f"id,text\n{quoted}\n".encode())[-1] in ("'Come here!'", "'Come,' said Tim, 'here.'")
+
+
+@pytest.mark.parametrize("title", ["My stories", "# written by a program"])
+def test_a_title_above_the_header_is_refused(title: str):
+    with pytest.raises(UserError, match=r'^a\.csv: its first row has no "text", but row 2 has; remove what stands'):
+        read("a.csv", f"{title}\n\nid,text\n1,Once upon a time.\n".encode())
+
+
+@given(stories=some_stories, columns=st.integers(2, 3), dialect=st.fixed_dictionaries(standard))
+def test_a_table_is_read_as_one_whatever_its_name(stories, columns, dialect):
+    data = written(stories, columns, dialect)
+    for name in ("a.txt", "a", "a.dat"):
+        assert read(name, data) == read("a.csv", data)
 
 
 def test_stories_with_commas_in_a_file_of_one_column_stay_whole():

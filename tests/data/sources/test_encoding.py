@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import io
+import lzma
 import os
 import shutil
 import subprocess
@@ -53,7 +55,9 @@ def refusal(name: str, data: bytes, piece: int = 1 << 20) -> str:
 def follow_advice(message: str, folder: Path) -> bytes:
     """Run the command at the end of a message in a folder; what it wrote there."""
     before = set(folder.iterdir())
-    command = message[min(message.find(word) for word in ("iconv ", "gzip ", "zstd ") if word in message) :]
+    command = message[
+        min(message.find(word) for word in ("iconv ", "gzip ", "zstd ", "bzip2 ", "xz -dc") if word in message) :
+    ]
     subprocess.run(["sh", "-c", command], cwd=folder)
     (new,) = set(folder.iterdir()) - before
     return new.read_bytes()
@@ -161,6 +165,39 @@ def test_following_the_advice_for_a_packed_table_lets_it_be_prepared(packing: st
     assert follow_advice(str(error.value), tmp_path) == data.replace(b"\x92", b"")
     corpus = prepare(DataConfig(source=str(tmp_path / "my stories-utf8.csv")), BPE, VOCAB, progress=False)
     assert sum(split["stories"] for split in corpus.manifest["splits"].values()) == 40
+
+
+@needs_iconv
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt", "a.txt.gz.bz2", "a.txt.bz2", "a.txt.xz"])
+def test_the_command_unpacks_what_the_file_is(name: str, tmp_path: Path):
+    text = "A naïve café was “open”.\n" * 20
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    data = text.encode("cp1252")
+    for ending in [ending for ending in name.split(".") if ending in pack] or ["gz"]:
+        data = pack[ending](data)
+    (tmp_path / name).write_bytes(data)
+    message = refusal(str(tmp_path / name), data)
+    assert all(shutil.which(word) for word in ("gzip", "bzip2", "xz"))
+    assert follow_advice(message, tmp_path).decode() == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Жила-была кошка, она любила молоко.\n"),
+        ("cp866", "Жила-была кошка, она любила молоко.\n"),
+        ("cp1253", "Μια φορά κι έναν καιρό ήταν μια γάτα.\n"),
+        ("cp850", "Es war einmal eine schöne Katze, die süße Milch mochte.\n"),
+        ("UTF-16LE", "从前有一只小猫，它喜欢喝牛奶。\n"),
+        ("UTF-16BE", "从前有一只小猫，它喜欢喝牛奶。\n"),
+    ],
+)
+def test_an_encoding_without_letters_of_ascii_is_found(encoding: str, text: str):
+    assert f"it seems to be {encoding}. Convert it" in refusal("a.txt", (text * 30).encode(encoding))
+
+
+def test_what_is_no_text_has_no_command_that_converts_it():
+    assert "it has control bytes, so it is no text" in refusal("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(200)))
 
 
 def test_an_excerpt_has_no_escape_of_a_terminal():

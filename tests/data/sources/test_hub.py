@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from talewright.config import DataConfig
@@ -189,6 +192,31 @@ def test_a_dataset_of_texts_is_cut_into_stories_as_files_are(prepared: Prepare, 
     assert texts(corpus, "test") == VALID
     assert corpus.fingerprint == Corpus.open(Path(file)).fingerprint
     assert Corpus.open(Path(lines)).manifest["source"]["read"]["train"]["read"] > 80
+
+
+def test_tables_of_a_dataset_are_read_as_files_are_and_structs_by_their_fields(
+    prepared: Prepare, hub: Hub, tmp_path: Path
+):
+    stories = TRAIN[:40]
+    table = pyarrow.table({"story": [None, *({"body": story, "n": 1} for story in stories)]})
+    parquet = io.BytesIO()
+    pyarrow.parquet.write_table(table, parquet)
+    ragged = "id,text\n" + "".join(f"{n},Once, upon a time, {n}.\n" for n in range(40))
+    layouts = {
+        "ragged": ("train.csv", ragged.encode()),
+        "struct": ("train.parquet", parquet.getvalue()),
+        "list": ("train.json", json.dumps({"stories": stories}).encode()),
+    }
+    found = {}
+    for name, (file, data) in layouts.items():
+        hub.files.clear()
+        hub.files |= {"README.md": b"", file: data}
+        key = {"text_key": "story.body"} if name == "struct" else {}
+        (found[name],) = prepared({"source": f"hub:{REPO}", **key}, HF_HOME=str(tmp_path / name))
+    assert "train.csv line 2 has 4 cells, not 2" in found["ragged"]
+    assert f"hf download {REPO} train.csv --repo-type dataset --local-dir ." in found["ragged"]
+    for name in ("struct", "list"):
+        assert sorted(texts(Corpus.open(Path(found[name])), "train", "valid")) == sorted(stories)
 
 
 def test_without_its_libraries_the_hub_says_what_to_install(monkeypatch: pytest.MonkeyPatch):

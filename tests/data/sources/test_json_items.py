@@ -14,6 +14,14 @@ texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 OTHER = {"id": 3, "tags": ["a tag of more than twenty characters", "another tag of more than that"], "meta": {"n": [1]}}
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
 def lines(rows: list[Any], indent: int | None = None) -> str:
     return "".join(json.dumps(row, indent=indent) + "\n" for row in rows)
 
@@ -47,7 +55,25 @@ def layouts(stories: list[str], indent: int | None) -> dict[str, str]:
 def test_every_layout_is_read_whatever_the_ending(stories: list[str], indent: int | None, ending: str, piece: int):
     keys = {"rows of the hub": "rows.row.text", "nested": "story.text"}
     for name, text in layouts(stories, indent).items():
-        assert read(f"a.{ending}", text.encode(), piece, text_key=keys.get(name, "text")) == stories, name
+        key = keys.get(name, "text")
+        assert read(f"a.{ending}", text.encode(), piece, text_key=key) == stories, name
+        if name != "strings":  # which may be a play's first words
+            assert read("a.txt", text.encode(), piece, text_key=key) == stories, name
+
+
+@given(
+    stories=texts.filter(lambda some: any(some) and not all(map(_is_number, filter(None, some)))),
+    keys=st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=4),
+    indent=st.sampled_from([None, 1]),
+    piece=st.integers(1, 30),
+)
+def test_the_only_list_is_read_however_deep(stories: list[str], keys: list[str], indent: int | None, piece: int):
+    value: object = stories
+    for key in reversed(keys):
+        value = {key: value}
+    for name in ("a.json", "a.jsonl"):
+        for settings in ({}, {"text_key": ".".join(keys)}):
+            assert read(name, json.dumps(value, indent=indent).encode(), piece, **settings) == stories
 
 
 @given(stories=texts.filter(lambda some: all(len(story.strip()) > 2 and not story.strip().isdigit() for story in some)))

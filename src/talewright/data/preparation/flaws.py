@@ -17,7 +17,7 @@ _ENTITY = re.compile("&(?:#[0-9]{2,6}|#[xX][0-9a-fA-F]{2,6}|amp|quot|apos|lt|gt|
 _TAG = re.compile(
     "</?(?:p|br|div|span|b|i|u|em|strong|a|h[1-6]|img|ul|ol|li|font|html|body)(?: [^<>]*)?/?>", re.IGNORECASE
 )
-_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[89a-fA-F][0-9a-fA-F]")
+_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[89a-fA-F][0-9a-fA-F]|\\[\"']|\\[nrt](?![a-z])")
 _QUOTED = re.compile("[=%][C-F][0-9A-F](?:[=%][89AB][0-9A-F])+")
 
 

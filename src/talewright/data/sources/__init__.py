@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 HUB = "hub:"
 BUNDLED_STORIES = 20_000
-RECOGNITION = 2
+RECOGNITION = 3
 """Counts the changes of how files on the hub are recognized."""
 
 

@@ -23,13 +23,14 @@ def recognize_dialect(sample: str, key: str, tabs: bool) -> FileFormat:
     """How the rows of a sample are written, with the story's key; tabs are preferred for a .tsv file."""
     standard = _with_delimiter(sample, FileFormat("csv", key=key), tabs)
     reach = _reach(sample, standard)
-    lines = sample.count("\n")
     for other in _alternatives(sample, standard):
         form = _with_delimiter(sample, other, tabs)
         further = _reach(sample, form) - reach
-        likely = reach + further >= 0.99 * lines if form.quote == "'" else _needs_escapes(sample)
+        likely = _has_single_quotes(sample, form) if form.quote == "'" else _needs_escapes(sample)
         if further > 0 or (further == 0 and likely):
             return form
+    if standard.delimiter == ONE_COLUMN and (escaped := _escaped_column(sample, standard)):
+        return escaped
     if standard.delimiter == "\t" and not re.search(r'(?:^|\t)"[^\t\n]*"(?:\t|$)', sample, re.MULTILINE):
         unquoted = replace(standard, quote="")
         return unquoted if _reach(sample, unquoted) > reach else standard
@@ -38,13 +39,54 @@ def recognize_dialect(sample: str, key: str, tabs: bool) -> FileFormat:
 
 def _alternatives(sample: str, standard: FileFormat) -> Iterator[FileFormat]:
     """What else the signs in a sample may mean."""
-    begins = r"(?:^|[,;\t|])'"
-    if len(re.findall(begins, sample, re.MULTILINE)) > 1 or re.search(begins + r"[^'\n]*''", sample, re.MULTILINE):
+    if "\\'" in sample:
+        yield replace(standard, quote="'", escaped=True)
+    if re.search(r"(?:^|[^\w\s\"'.-]|\t)'", sample, re.MULTILINE):
         yield replace(standard, quote="'")
-        if "\\'" in sample:
-            yield replace(standard, quote="'", escaped=True)
     if re.search(rf"\\[\"\n{re.escape(standard.delimiter)}]", sample):
         yield replace(standard, escaped=True)
+
+
+def _has_single_quotes(sample: str, form: FileFormat) -> bool:
+    """Whether apostrophes are this file's quotation marks: all stand around cells, are doubled or escaped, and each
+    such cell needs them, or every row has one.
+    """
+    cells, outside = _in_single_quotes(sample, form)
+    if "'" in outside:
+        return False
+    special = [mark for mark in _DELIMITERS if form.delimiter == mark or mark not in outside]
+    needed = [cell for cell in cells if "''" in cell or "\n" in cell or any(mark in cell for mark in special)]
+    everywhere = len(cells) >= len(sample_rows(sample, form)) - 1
+    return bool(needed or form.escaped or (cells and everywhere))
+
+
+def doubtful_line(sample: str, form: FileFormat) -> int | None:
+    """The first line with a cell in apostrophes that may be its quotation marks or part of the story."""
+    cells, outside = ([], "") if form.quote == "'" else _in_single_quotes(sample, form)
+    if not cells or "'" in outside:
+        return None
+    return sample.count("\n", 0, sample.find(cells[0])) + 1
+
+
+def _in_single_quotes(sample: str, form: FileFormat) -> tuple[list[str], str]:
+    """The cells in apostrophes, and what else the sample holds."""
+    if "'" not in sample:
+        return [], ""
+    if form.escaped and form.quote == "'":
+        sample = re.sub(r"\\.", "", sample, flags=re.DOTALL)
+    delimiter = re.escape(form.delimiter)
+    quoted = re.compile(rf"(?:^|(?<={delimiter})) ?('(?:[^']|'')*')(?={delimiter}|$)", re.MULTILINE)
+    return quoted.findall(sample), quoted.sub("", sample)
+
+
+def _escaped_column(sample: str, standard: FileFormat) -> FileFormat | None:
+    """The format of a single column in which a backslash precedes each delimiter; None if it is none."""
+    for delimiter in _DELIMITERS:
+        form = replace(standard, escaped=True, delimiter=delimiter)
+        rows = sample_rows(sample, form) if f"\\{delimiter}" in sample else []
+        if rows and _reach(sample, form) >= _reach(sample, standard) and len(rows[0]) == 1:
+            return form
+    return None
 
 
 def _needs_escapes(sample: str) -> bool:
@@ -87,7 +129,7 @@ def _delimiter(sample: str, form: FileFormat) -> str:
         return named
     widths: dict[str, int] = {}
     key, first = re.escape(form.key), sample.partition("\n")[0]
-    beside_key = re.findall(rf"(?:^|\W){key}([^\w\s'\".-])|([^\w\s'\".-]){key}$", first)
+    beside_key = re.findall(rf"(?:^|\W){key}[\"']?([^\w\s'\".-])|([^\w\s'\".-])[\"']?{key}[\"']?$", first)
     for delimiter in (*_DELIMITERS, *filter(None, chain(*beside_key))):
         rows = sample_rows(sample, replace(form, delimiter=delimiter), _ROWS)
         if not rows:

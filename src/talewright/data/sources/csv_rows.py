@@ -18,6 +18,8 @@ _ADVICE = (
     "write them; if every line is a story as it stands, read it with --format lines"
 )
 
+IN_DOUBT = "JSON Lines (.jsonl) has no such doubt; if every line is a story as it stands, use --format lines"
+
 
 def separator_line(sample: str) -> str:
     """The delimiter that a first line such as `sep=;` names; "" if there is none."""

@@ -29,19 +29,27 @@ _LETTERS = {  # codecs, and the characters beyond ASCII that texts in them mostl
     "cp1250": f"[{_LATIN}ąćęłńśźżĄĆĘŁŃŚŹŻčďěňřšťůžČĎĚŇŘŠŤŮŽőűŐŰăășşţľĺŕđ]",
     "cp1251": "[а-яёіїєґА-ЯЁ«»“”„–—…]",
     "koi8_r": "[а-яёА-ЯЁ]",
+    "cp866": "[а-яёА-ЯЁ]",
+    "cp1253": "[α-ωάέήίόύώϊϋΐΰΑ-ΩΆΈΉΊΌΎΏ«»“”‘’–—…]",
+    "cp850": f"[{_LATIN}]",
     "cp932": "[ぁ-んァ-ヶ一-龠、。「」ー！？　]",
     "euc_jp": "[ぁ-んァ-ヶ一-龠、。「」ー！？　]",
     "gb18030": "[一-龠，。“”‘’！？：；、《》　]",
     "big5": "[一-龠，。「」！？：；、　]",
     "cp949": "[가-힣“”‘’]",
 }
+_EUROPEAN = ("cp1252", "mac_roman", "cp1250", "cp850")
+"""Encodings of alphabets that are mostly ASCII."""
 _ASIAN = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
 _COMMON = dict.fromkeys(
     ("gb18030", "big5"), "[的一是了我不在人有他她它这這个個们們来來到时時大地上说說去小好看很天里裡从從前]"
 ) | dict.fromkeys(("cp932", "euc_jp"), "[ぁ-んァ-ヶ]")
 """Characters without which there is hardly a sentence in these encodings."""
 _ICONV = {"mac_roman": "MACINTOSH", "koi8_r": "KOI8-R", "euc_jp": "EUC-JP"}
+_UNPACK = {".gz": "gzip -dc", ".zst": "zstd -dc --long=31", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
+_STARTS = dict(zip((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ"), _UNPACK.values(), strict=True))
 _BAD = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile(b"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _GOOD = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
 
@@ -83,6 +91,13 @@ def not_utf8(name: str, place: Place, data: bytes, rest: ByteStream) -> UserErro
     good, guess = found.good + place.good, _guess(found.sample)
     what = f"{name} is not UTF-8: byte 0x{data[0]:02X} at offset {place.offset:,}. Line {place.line:,} has it in "
     what += _excerpt(place.before, data)
+    odd = place.before[-1:] if place.offset % 2 else b""
+    if wide := _wide_by_line_ends(odd + found.sample):
+        return UserError(f"{what}; it seems to be {wide.upper()}. Convert it: {conversion(name, wide)}")
+    if len(_CONTROL.findall(found.sample)) > 0.01 * len(found.sample):
+        return UserError(
+            f"{what}; it has control bytes, so it is no text, or one in a format of its own: save it as text"
+        )
     leave_out = f"leave them out: {conversion(name, 'utf-8', '-c ')}"
     if found.ends_within:
         return UserError(f"{what}, where the file ends within a character. Get the whole file, or {leave_out}")
@@ -101,12 +116,26 @@ def not_utf8(name: str, place: Place, data: bytes, rest: ByteStream) -> UserErro
 def conversion(name: str, encoding: str, option: str = "") -> str:
     """A command for a shell that writes the file as UTF-8 beside it, decompressed."""
     path = PurePosixPath(Path(name).as_posix())
-    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc --long=31"}.get(path.suffix.lower())
-    plain = path.with_suffix("") if unpack else path
-    command = f"iconv {option}-f {_ICONV.get(encoding, encoding)} -t utf-8"
-    target = plain.with_name(f"{plain.stem}-utf8{plain.suffix}")
-    source = f"{unpack} < {shell_word(name)} | {command}" if unpack else f"{command} < {shell_word(name)}"
-    return f"{source} > {shell_word(str(target))}"
+    unpack = []
+    while path.suffix.lower() in _UNPACK:
+        unpack.append(_UNPACK[path.suffix.lower()])
+        path = path.with_suffix("")
+    command = " | ".join(
+        [*(unpack or _unpack_unnamed(name)), f"iconv {option}-f {_ICONV.get(encoding, encoding)} -t utf-8"]
+    )
+    first, *rest = command.split(" | ")
+    command = " | ".join([f"{first} < {shell_word(name)}", *rest])
+    return f"{command} > {shell_word(str(path.with_name(f'{path.stem}-utf8{path.suffix}')))}"
+
+
+def _unpack_unnamed(name: str) -> list[str]:
+    """What decompresses a file on this machine whose name does not say so."""
+    try:
+        with Path(name).open("rb") as file:
+            head = file.read(6)
+    except OSError:
+        return []
+    return [command for start, command in _STARTS.items() if head.startswith(start)]
 
 
 def _wide_without_mark(start: bytes) -> str | None:
@@ -123,6 +152,16 @@ def _wide_without_mark(start: bytes) -> str | None:
         if sum(zeros[n] for n in expected) >= share and (enough or not wide) and _is_text(start, encoding):
             return encoding
     return None
+
+
+def _wide_by_line_ends(start: bytes) -> str | None:
+    """UTF-16 of an alphabet beyond Latin: by its line ends and blanks, which it has in one order of bytes alone."""
+    start, found = start[: len(start) // 2 * 2], []
+    for encoding in _WIDE[2:]:
+        signs = len(re.findall(r"[\n 0-9]", start.decode(encoding, "replace")))
+        if signs > 0.005 * len(start) and _is_text(start, encoding):
+            found.append(encoding)
+    return found[0] if len(found) == 1 else None
 
 
 def _is_text(data: bytes, encoding: str) -> bool:
@@ -158,6 +197,9 @@ def _score(data: bytes, codec: str) -> float:
     text = re.sub("[\x00-\x7f]", "", data.decode(codec, "replace"))
     # A capital after a small letter is hardly ever right. Of the same bytes, fewer characters say more.
     if codec in _COMMON and len(re.findall(_COMMON[codec], text)) < 0.05 * len(text):
+        return -1.0
+    letters = re.findall(r"[^\W\d_]", text)
+    if codec in _EUROPEAN and len(letters) > len(re.findall(b"[a-zA-Z]", data)):
         return -1.0
     wrong = len(re.findall("[a-zа-яß-ÿ][À-ÞА-Я]", data.decode(codec, "replace")))
     return (len(re.findall(_LETTERS[codec], text)) - 2 * wrong - 3 * text.count("\ufffd")) / max(1, len(text))

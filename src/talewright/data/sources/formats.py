@@ -6,12 +6,14 @@ Files are read in chunks: memory holds one chunk or the longest story, never a w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 from talewright.data.sources.compression import ByteStream, damage_errors, decompress
-from talewright.data.sources.csv_rows import read_rows
+from talewright.data.sources.csv_dialect import ONE_COLUMN
+from talewright.data.sources.csv_rows import IN_DOUBT, read_rows
 from talewright.data.sources.faults import stories_without_faults
 from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.json_items import json_items
@@ -22,6 +24,10 @@ from talewright.data.sources.text_stories import read_text_stories
 from talewright.errors import UserError
 
 _RAGGED = "a text that holds the delimiter stands in quotation marks, and an empty cell keeps its delimiter"
+
+
+_QUOTED = re.compile(r"'(?:[^']|'')*''(?:[^']|'')*'")
+_ESCAPED = re.compile(r"\\[,;|\t]")
 
 
 def read_records(name: str, open_file: Callable[[], ByteStream], form: FileFormat) -> Iterator[str]:
@@ -82,7 +88,18 @@ def _csv_cells(stream: ByteStream, name: str, form: FileFormat) -> Iterator[tupl
                 column = row.index(form.key)
                 continue
         if len(row) == width and column is not None:
-            yield line, row[column]
+            yield line, _without_doubt(row[column], form, f"{name} line {line:,}")
         else:
             cells = f"{len(row)} cell{'s' * (len(row) != 1)}"
             yield line, UserError(f"{name} line {line:,} has {cells}, not {width} as the first row; {_RAGGED}")
+
+
+def _without_doubt(cell: str, form: FileFormat, where: str) -> str | UserError:
+    """The cell, or a fault if its apostrophes or backslashes may be quotation marks or escapes of the file."""
+    if form.quote != "'" and cell[:1] == "'" == cell[-1:] and _QUOTED.fullmatch(cell):
+        kind = "the text is in apostrophes, and doubles those within"
+    elif form.delimiter == ONE_COLUMN and not form.escaped and "\\" in cell and (found := _ESCAPED.search(cell)):
+        kind = f"a backslash precedes {found[0][1]!r}, but not everywhere in the file"
+    else:
+        return cell
+    return UserError(f"{where}: {kind}: these may be marks of CSV or part of the story; {IN_DOUBT}")

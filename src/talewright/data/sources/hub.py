@@ -19,11 +19,12 @@ from talewright.data.sources.compression import ByteStream
 from talewright.data.sources.file_format import FileFormat
 from talewright.data.sources.files import SourceFile, by_split, glob_root
 from talewright.data.sources.formats import read_records
-from talewright.data.sources.keys import no_such_key
+from talewright.data.sources.keys import at_key, has_key, key_names, no_such_key
 from talewright.data.sources.packages import import_package
 from talewright.data.sources.recognize import is_story_file, recognize
 from talewright.data.sources.recognize_tables import recognize_json
 from talewright.errors import UserError
+from talewright.files import shell_word
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _whole_dataset(
     with _hub_errors(repo, f"does not provide {where}"):
         _check_configuration(repo, configuration, revision)
         builder = load_dataset_builder(repo, configuration, revision=revision)
-        if _holds_lines(builder):  # texts, of which `datasets` would make a story of every line
+        if _is_of_files(builder):
             data_files = cast(dict[Any, list[Any]], builder.config.data_files)
             texts = {str(split): [str(file) for file in some] for split, some in data_files.items()}
             found = _named_splits(where, texts)
@@ -149,10 +150,14 @@ def _check_configuration(repo: str, configuration: str | None, revision: str) ->
         raise UserError(f"{repo} has {wrong} {listed}; name one, as in {HUB}{repo}:{names[0]}")
 
 
-def _holds_lines(builder: Any) -> bool:
-    """Whether a dataset is of text files, each line of which would be a row."""
-    is_text = any(kind.__module__.endswith(".text.text") for kind in type(builder).__mro__)
-    return is_text and bool(builder.config.data_files) and builder.config.sample_by == "line"
+def _is_of_files(builder: Any) -> bool:
+    """Whether a dataset is of text, CSV or JSON files, which are read as those on this machine are.
+
+    `datasets` would make a story of every line of a text, and shift the cells of rows that are longer than the header.
+    """
+    kinds = {kind.__module__.rpartition(".")[2] for kind in type(builder).__mro__}
+    of_lines = getattr(builder.config, "sample_by", "line") == "line"
+    return bool(kinds & {"text", "csv", "json"}) and bool(builder.config.data_files) and of_lines
 
 
 def _inside(url: str) -> str:
@@ -196,15 +201,29 @@ def _read_rows(where: str, rows: Any, column: Callable[[Collection[str]], str]) 
     with _hub_errors(where, f"broke off within {where}; the same command continues"):
         for batch in rows.iter(batch_size=_BATCH):
             key = column(batch)
-            if key not in batch:
-                raise UserError(no_such_key(batch, key, where))
-            for record in batch[key]:
+            for record in _cells(batch, key, where):
+                if isinstance(record, bytes):  # as older programs write texts
+                    record = record.decode()
                 if record is not None and not isinstance(record, str):
                     kind = type(record).__name__
                     raise UserError(
                         f'{where} column "{key}" holds {kind}, not text; name the right one with --text-key'
                     )
                 yield record or ""
+
+
+def _cells(batch: Mapping[str, list[Any]], key: str, where: str) -> list[Any]:
+    """A column of some rows; `outer.inner` is a field of a column of structs."""
+    outer = key if key in batch else next((name for name in batch if key.startswith(f"{name}.")), None)
+    if outer is None:
+        raise UserError(no_such_key(batch, key, where))
+    if outer == key:
+        return batch[key]
+    field = key.removeprefix(f"{outer}.")
+    cells = [cell for cell in batch[outer] if cell is not None]
+    if missing := next((cell for cell in cells if not has_key(cell, field)), None):
+        raise UserError(no_such_key(key_names({outer: missing}), key, where))
+    return [cell and at_key(cell, field) for cell in batch[outer]]
 
 
 # --- files of a repository -----------------------------------------------------------------------------------------
@@ -224,7 +243,22 @@ def _repository_files(
 
 
 def _repository_file(repo: str, revision: str, name: str, config: DataConfig) -> SourceFile:
-    errors = partial(_hub_errors, repo, f"broke off within {name}; the same command continues")
+    @contextmanager
+    def errors() -> Iterator[None]:
+        try:
+            with _hub_errors(repo, f"broke off within {name}; the same command continues"):
+                yield
+        except InterruptedSourceError:
+            raise
+        except UserError as error:
+            get = f"hf download {repo} {shell_word(name)} --repo-type dataset --local-dir ."
+            advice = (
+                ""
+                if "--text-key" in str(error) or get in str(error)
+                else f". To correct the file, download it first: {get}"
+            )
+            raise UserError(f"{error}{advice}") from None
+
     open_file = partial(_open_file, repo, revision, name)
 
     @cache

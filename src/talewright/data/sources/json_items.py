@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from talewright.data.sources import text
@@ -39,23 +40,24 @@ def json_fields(sample: str, key: str) -> dict[str, Any]:
     A list or an object in it may lack its end.
     """
     fields: dict[str, Any] = {}
-    parser = _JsonParser(iter([sample]), "", key)
-    try:
-        for name in parser.members():
-            start = parser.peek()
-            if start == "[":
-                fields[name] = found = []
-                for item in parser.items():
-                    found.append(item)
-            elif start == "{":
-                fields[name] = inner = {}
-                for each in parser.members():
-                    inner[each] = parser.value()
-            else:
-                fields[name] = parser.value()
-    except UserError:
-        pass
+    with suppress(UserError):
+        _add_fields(_JsonParser(iter([sample]), "", key), fields)
     return fields
+
+
+def _add_fields(parser: _JsonParser, fields: dict[str, Any], depth: int = 4) -> None:
+    """Add what the object that comes next holds, also if it lacks its end."""
+    for name in parser.members():
+        start = parser.peek()
+        if start == "[":
+            fields[name] = found = []
+            for item in parser.items():
+                found.append(item)
+        elif start == "{" and depth:
+            fields[name] = inner = {}
+            _add_fields(parser, inner, depth - 1)
+        else:
+            fields[name] = parser.value()
 
 
 class _JsonParser:
@@ -107,6 +109,9 @@ class _JsonParser:
             if name == field:
                 found = True
                 yield from self.items()
+            elif field.startswith(f"{name}.") and self.peek() == "{":
+                found = True
+                yield from self.items_of_field(field.removeprefix(f"{name}."), only)
             elif isinstance(other := self.value(), list) and only and other and has_key(other[0], self._key):
                 both = f'both "{field}" and "{name}" hold objects with "{self._key}"'
                 raise self.error(f"{both}; name one with --text-key, such as {field}.{self._key}")

@@ -13,7 +13,13 @@ from talewright.config import EOT, DataConfig
 from talewright.data.sources.compression import COMPRESSED, ByteStream, damage_errors, decompress
 from talewright.data.sources.encoding import refuse_wide
 from talewright.data.sources.file_format import FileFormat, RecognizedFile, separator_form
-from talewright.data.sources.recognize_tables import recognize_csv, recognize_json, recognize_parquet
+from talewright.data.sources.recognize_tables import (
+    is_csv,
+    is_json,
+    recognize_csv,
+    recognize_json,
+    recognize_parquet,
+)
 from talewright.data.sources.recognize_text import FEWEST, RecognizedText, recognize_text
 from talewright.data.sources.text_stories import separator_pattern
 from talewright.errors import UserError
@@ -68,6 +74,11 @@ def recognize(
             f"each also as {' or '.join(COMPRESSED)}; --format names the format of a file with another ending"
         )
     sample = io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode("utf-8-sig", "replace"), final=True)
+    actual = _table_of_other_name(sample, kind, config)
+    if actual:
+        found = _recognize_table(name, sample, actual, config)
+        said = f"{name}: read as {'CSV' if actual == 'csv' else 'JSON'}, which it is"
+        return found._replace(message=said + found.message.removeprefix(name).replace(":", ";", 1))
     if kind in ("csv", "json", "jsonl"):
         return _with_unused_separator(name, config, _recognize_table(name, sample, kind, config))
     if form := _given_form(config, sample):
@@ -76,6 +87,16 @@ def recognize(
     found, other = recognize_text(sample, complete, fewest)
     scale = 1.0 if complete else size / len(data) if size else 0.0
     return RecognizedFile(found.form, f"{name}: {_sentence(found, other, scale)}")
+
+
+def _table_of_other_name(sample: str, kind: str | None, config: DataConfig) -> str | None:
+    """csv or jsonl, if a file whose name says something else (or nothing) is that; None if it is as its name says."""
+    if config.format != "auto" or config.separator not in (None, EOT) or kind not in (None, TEXT, "csv"):
+        return None
+    bare = sample.lstrip("\ufeff \t\n")
+    if is_json(bare, config.text_key):
+        return "jsonl"
+    return "csv" if kind != "csv" and is_csv(bare, config.text_key) else None
 
 
 def _recognize_table(name: str, sample: str, kind: str, config: DataConfig) -> RecognizedFile:

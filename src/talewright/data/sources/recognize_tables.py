@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +13,8 @@ from statistics import median
 from typing import Any
 
 from talewright.data.sources.compression import ByteStream, damage_errors, decompress
-from talewright.data.sources.csv_dialect import recognize_dialect, sample_rows
+from talewright.data.sources.csv_dialect import doubtful_line, recognize_dialect, sample_rows
+from talewright.data.sources.csv_rows import IN_DOUBT
 from talewright.data.sources.file_format import FileFormat, RecognizedFile
 from talewright.data.sources.json_items import json_fields, json_items
 from talewright.data.sources.keys import at_key, has_key, key_names
@@ -26,8 +28,17 @@ _LONG = 50  # characters: shorter texts are titles, names or labels
 def recognize_csv(name: str, sample: str, key: str, tabs: bool = False) -> RecognizedFile:
     """The dialect, and the column of the stories: `key`, or the only column of text if the key is `text`."""
     form = recognize_dialect(sample, key, tabs)
+    if line := doubtful_line(sample, form):
+        raise UserError(
+            f"{name} line {line:,}: a cell is in apostrophes: they may be quotation marks of CSV or part of the story; "
+            f"{IN_DOUBT}"
+        )
     rows = sample_rows(sample, form, _ROWS)
     header = rows[0] if rows else []
+    if below := next((n for n, row in enumerate(rows[1:4], 2) if _names_key(row, key) and key not in header), None):
+        raise UserError(
+            f'{name}: its first row has no "{key}", but row {below} has; remove what stands before the header'
+        )
     if not rows or key in header or key != "text":
         return RecognizedFile(form)
     columns = [[row[n] for row in rows[1:] if n < len(row)] for n in range(len(header))]
@@ -58,41 +69,92 @@ def recognize_json(name: str, sample: str, key: str, kind: str, given: bool = Fa
 def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> RecognizedFile | None:
     """The format of an object that holds all the stories; None if the file is none, or is a story itself.
 
-    The stories are a list under their key, or objects in the only list of objects. A list of texts under any other
-    key may be anything, such as labels.
+    The stories are a list under their key, or objects in the only list of objects, or the only list if the object holds
+    nothing else. A list of texts beside anything else may be anything, such as labels.
     """
-    key = form.key
-    outer, _, inner = key.partition(".")
-    if key in fields:
-        return RecognizedFile(replace(form, field=key)) if _is_column(fields[key]) else None
-    if inner and isinstance(fields.get(outer), list):
-        return RecognizedFile(replace(form, field=outer))
+    key, every = form.key, dict(_lists(fields))
+    if key in fields or key in every:
+        return RecognizedFile(replace(form, field=key)) if key in every or _is_column(fields[key]) else None
+    if named := [each for each in every if key.startswith(f"{each}.")]:
+        return RecognizedFile(replace(form, field=max(named, key=len)))
     if sum(has_key(value, key) for value in fields.values()) > 1:
         raise UserError(
             f'{name}: its object holds several objects with "{key}"; write them as a list: [{{...}}, {{...}}]'
         )
-    lists = {each: some for each, some in fields.items() if _has_objects(some)}
+    lists = {each: some for each, some in every.items() if _has_objects(some)}
     with_key = [each for each, some in lists.items() if any(has_key(item, key) for item in some[:_ROWS])]
     texts = [value for value in fields.values() if isinstance(value, str) and _is_story(value)]
     chosen = with_key or ([] if texts else list(lists))
     if len(chosen) > 1:
         choice = ", ".join(f'"{each}"' for each in chosen)
-        example = f"{chosen[0]}.{key}"
+        columns = {each: _columns(lists[each]) for each in chosen}
+        likely = [
+            f"{each}.{names[n]}" for each, (names, cells) in columns.items() if (n := _text_column(cells)) is not None
+        ]
+        example = (likely or [f"{chosen[0]}.{key}"])[0]
         raise UserError(
             f"{name}: its object holds several lists: {choice}. Name one with --text-key, such as {example}"
         )
     if chosen:
-        return _with_key(name, replace(form, field=chosen[0]), fields[chosen[0]][:_ROWS])
+        return _with_key(name, replace(form, field=chosen[0]), lists[chosen[0]][:_ROWS])
+    if key == "text" and len(every) == 1 and not _others(fields) and all(map(_texts, every.values())):
+        (only,) = every
+        return RecognizedFile(replace(form, field=only), f'{name}: no "text"; its only list, "{only}", is read')
     return RecognizedFile(form) if any(map(_has_texts, fields.values())) else None
+
+
+def _lists(fields: dict[str, Any], outer: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """The lists within an object, by their keys: `outer.inner` within an object within it."""
+    for key, value in fields.items():
+        if isinstance(value, list):
+            yield outer + key, value
+        elif isinstance(value, dict):
+            yield from _lists(value, f"{outer}{key}.")
+
+
+def _others(fields: dict[str, Any]) -> bool:
+    """Whether an object holds anything but one list, or an object with one list."""
+    return len(fields) != 1 or any(_others(value) for value in fields.values() if isinstance(value, dict))
 
 
 def _with_key(name: str, form: FileFormat, items: Sequence[Any]) -> RecognizedFile:
     objects = [item for item in items if isinstance(item, dict)]
     if not objects or form.key != "text" or any(form.key in item for item in objects):
         return RecognizedFile(form)
+    return _chosen(name, form, *_columns(objects))
+
+
+def _columns(items: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
+    """The keys of the objects among these items, and what stands under each."""
+    objects = [item for item in items[:_ROWS] if isinstance(item, dict)]
     names = list(dict.fromkeys(each for item in objects for each in key_names(item)))
-    columns = [[at_key(item, each) for item in objects if has_key(item, each)] for each in names]
-    return _chosen(name, form, names, columns)
+    return names, [[at_key(item, each) for item in objects if has_key(item, each)] for each in names]
+
+
+def is_json(sample: str, key: str) -> bool:
+    """Whether a text is JSON: begins with an object, or with a list of objects or texts."""
+    if sample[:1] not in ("{", "["):
+        return False
+    try:
+        items = json_items(iter([sample]), "", key)
+        first = next(items, None)
+        if sample[0] == "[" and isinstance(first, str):
+            first = next(items, None)
+    except UserError:
+        return bool(json_fields(sample, key))
+    return isinstance(first, dict) or (sample[0] == "[" and isinstance(first, str))
+
+
+def is_csv(sample: str, key: str) -> bool:
+    """Whether a text is a CSV file: its first line names several columns, one of them the story's, which all rows
+    have.
+    """
+    first = sample.partition("\n")[0]
+    if len(first) > 1000 or not re.search(rf"(?:^|[,;\t|])[\"']?{re.escape(key)}[\"']?(?:[,;\t|]|$)", first):
+        return False
+    rows = sample_rows(sample, recognize_dialect(sample, key, tabs=False), _ROWS)
+    same = len(rows) > 1 and all(len(row) == len(rows[0]) for row in rows)
+    return same and len(rows[0]) > 1 and key in rows[0] and not any(map(_is_story, rows[0]))
 
 
 def recognize_parquet(name: str, open_file: Callable[[], ByteStream], key: str) -> RecognizedFile:
@@ -109,6 +171,12 @@ def recognize_parquet(name: str, open_file: Callable[[], ByteStream], key: str) 
         rows = [] if batch is None else batch.to_pylist()
         columns = [[at_key(row, each) if has_key(row, each) else None for row in rows] for each in names]
     return _chosen(name, form, names, columns)
+
+
+def _names_key(row: Sequence[str], key: str) -> bool:
+    """Whether a row names the key beside other columns, whatever stands between them."""
+    names = row if len(row) > 1 else re.split(r"[,;\t|]", row[0])
+    return len(names) > 1 and key in names
 
 
 def _chosen(name: str, form: FileFormat, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> RecognizedFile:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from talewright.config import Recipe, load_recipe, read_yaml, setting_names
+from talewright.config.data import NEW_SOURCE
 from talewright.errors import UserError
 
 KEYS = ("recipe", "set", "vary", "points", "seeds", "sampler", "trials", "pruner")
 SAMPLERS = ("grid", "random", "tpe")
 PRUNERS = ("none", "median", "hyperband")
+SOURCE = "data.source"
 POINT = "point"
 """The parameter that varies where a sweep lists its points by name."""
 MAX_CHECKED = 256
@@ -60,6 +62,19 @@ class Sweep:
         """The settings that a point changes."""
         return self.points[point[POINT]] if self.points else dict(point)
 
+    def overrides(self, point: Mapping[str, str] | None = None) -> dict[str, str]:
+        """All settings of a point, or those that all share: with stories of their own, the recipe's settings of how its
+        stories are read do not hold.
+        """
+        given = {**self.set, **(self.settings(point) if point else {})}
+        return {**NEW_SOURCE, **given} if SOURCE in given else given
+
+    def options(self, point: Mapping[str, str]) -> dict[str, str]:
+        """The settings of a point's training beyond those that all share."""
+        own = self.settings(point)
+        names = {*own, *NEW_SOURCE} if SOURCE in own else own.keys()
+        return {name: value for name, value in self.overrides(point).items() if name in names}
+
 
 def read_sweep(path: Path) -> Sweep:
     """Read a sweep from YAML. Raises UserError, naming every problem at once."""
@@ -93,7 +108,7 @@ def has_time_budget(sweep: Sweep) -> bool:
 def recipes(sweep: Sweep) -> Iterator[Recipe]:
     """The recipes of its points, of the first ones if there are many."""
     for point in itertools.islice(grid(sweep), MAX_CHECKED):
-        yield load_recipe(sweep.recipe, {**sweep.set, **sweep.settings(point)})
+        yield load_recipe(sweep.recipe, sweep.overrides(point))
 
 
 def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
@@ -203,7 +218,7 @@ def _recipe_problems(sweep: Sweep) -> list[str]:
     problems: dict[str, None] = {}
     for point in itertools.islice(grid(sweep), MAX_CHECKED):
         try:
-            load_recipe(sweep.recipe, {**sweep.set, **sweep.settings(point)})
+            load_recipe(sweep.recipe, sweep.overrides(point))
         except UserError as error:
             problems[str(error)] = None
     return list(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -59,6 +60,10 @@ class Trial:
     def reason(self) -> str:
         """Why the trial failed: the last line that its training printed."""
         return self.attributes.get("reason") or last_line(output_of(self.run))
+
+
+_OPTION = re.compile(r"(?<!\S)--(text-key|separator|format|data|valid|test|limit)(?![\w.-])")
+"""Options of `train`, which a sweep has as settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +178,7 @@ def write_table(rows: Sequence[PointResult], path: Path) -> None:
 
 
 def last_line(path: Path) -> str:
-    """The last line of a training's output, which says what went wrong."""
+    """The last line of a training's output, which says what went wrong, with options named as a sweep's settings."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return _OPTION.sub(lambda match: "data." + match[1].replace("-", "_"), last).replace("data.data", "data.source")

@@ -50,7 +50,7 @@ def open_study(sweep: Sweep, folder: Path, storage: str | None = None) -> optuna
             )
             _check_same(study, sweep, folder)
             if not (folder / BASE).exists():
-                write_text_atomic(folder / BASE, recipe_to_yaml(load_recipe(sweep.recipe, sweep.set)))
+                write_text_atomic(folder / BASE, recipe_to_yaml(load_recipe(sweep.recipe, sweep.overrides())))
     except UserError:
         raise
     except OSError as error:

@@ -85,7 +85,9 @@ class Worker:
     ) -> None:
         self.study, self.sweep, self.folder, self.jobs = study, sweep, folder, jobs
         self.progress = progress
-        self.gpus = _visible_gpus() if jobs > 1 and load_recipe(sweep.recipe, sweep.set).train.devices == 1 else []
+        self.gpus = (
+            _visible_gpus() if jobs > 1 and load_recipe(sweep.recipe, sweep.overrides()).train.devices == 1 else []
+        )
         self.storage = study._storage  # Optuna has no public way from a study to it
         self.record_heartbeat = getattr(self.storage, "record_heartbeat", None)  # a journal has none
         self.running: dict[int, RunningTrial] = {}
@@ -178,7 +180,7 @@ class Worker:
             command += ["--resume", str(run)]
         else:
             command += ["--recipe", str(self.folder / BASE), "--seed", str(facts.seed), "--out", str(run)]
-            command += [f"--{name}={value}" for name, value in self.sweep.settings(facts.point).items()]
+            command += [f"--{name}={value}" for name, value in self.sweep.options(facts.point).items()]
         environment = dict(os.environ)
         if self.jobs > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // self.jobs)))
