@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from talewright.errors import UserError
 from talewright.server import address
 from talewright.server.address import choose_address, in_url, listen, url
+from talewright.server.run import serve
 
 needs_ipv6 = pytest.mark.skipif(address._refused(socket.AF_INET6, "::1", 0) is not None, reason="no IPv6 here")
 
@@ -113,3 +115,10 @@ def test_a_port_that_is_taken_is_named_by_the_server_too() -> None:
         pytest.raises(UserError, match=f"port {port} of 127.0.0.1 cannot be used: another"),
     ):
         listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("option", ["max_tokens", "max_running", "max_waiting"])
+def test_a_server_that_could_answer_nothing_is_refused(option: str) -> None:
+    numbers: dict[str, Any] = {option: -1}
+    with pytest.raises(UserError, match=f"--{option.replace('_', '-')} is -1; it must be . or more"):
+        serve([], **numbers)

@@ -169,7 +169,11 @@ class RunFolder:
 
     def _read_recipe(self, overrides: Mapping[str, str] | None) -> Recipe:
         if not self.is_run(self.path):
-            why = f"it has no {RECIPE}" if self.path.is_dir() else "there is no such folder"
+            why = (
+                f"it has no {RECIPE}"
+                if self.path.is_dir()
+                else ("it is a file" if self.path.is_file() else "there is no such folder")
+            )
             raise UserError(f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/")
         reject_outside_links(self.path)
         try:

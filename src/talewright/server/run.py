@@ -29,6 +29,13 @@ def serve(
     """Serve the runs until a signal comes, and log the address. Raises UserError if a folder is not a run, the device
     or the address cannot be used, or FastAPI is not installed.
     """
+    for name, value, least in (
+        ("max-tokens", max_tokens, 1),
+        ("max-running", max_running, 1),
+        ("max-waiting", max_waiting, 0),
+    ):
+        if value < least:
+            raise UserError(f"--{name} is {value}; it must be {least} or more")
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise UserError('the server needs FastAPI and uvicorn: pip install "talewright[studio]"')
     import uvicorn
