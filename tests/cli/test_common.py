@@ -185,3 +185,11 @@ def test_json_loses_no_character_in_any_encoding(text: str, encoding: str) -> No
         patch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding, newline="\n"))
         print(to_json({"text": text}), flush=True)
         assert json.loads(shown.getvalue().decode(encoding)) == {"text": text}
+
+
+def test_notices_of_matplotlib_are_not_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_messages():
+        logging.getLogger("matplotlib").warning("created a temporary cache directory")
+        logging.getLogger("matplotlib.font_manager").warning("is building the font cache")
+        logging.getLogger("talewright.cli").warning("ours")
+    assert capsys.readouterr().err == "ours\n"

@@ -8,7 +8,7 @@ import pytest
 
 from talewright.cli import main
 from talewright.errors import UserError
-from talewright.evaluate.scores import read_scores
+from talewright.evaluate.scores import read_scores, scores_path
 from talewright.files import write_json
 
 SHARE = {"cases": 4, "share": 0.25}
@@ -84,3 +84,15 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, scores):
     write_json(tmp_path / "scores.json", scores)
     with pytest.raises(UserError, match=r"scores\.json is damaged, or another version's; `talewright evaluate"):
         read_scores([tmp_path])
+
+
+@pytest.mark.parametrize(("evaluated", "asked"), [("Tales.txt", "tales.txt"), ("a:b.txt", "a-b.txt")])
+def test_scores_on_stories_whose_names_share_a_file_are_not_taken_for_each_other(
+    tmp_path: Path, evaluated: str, asked: str
+) -> None:
+    scores = VERSION_2 | {"held_out": VERSION_2["held_out"] | {"source": evaluated}}
+    write_json(scores_path(tmp_path, asked), scores)  # the file that a system without case finds under both names
+    with pytest.raises(UserError, match=f"holds the scores on {evaluated}, not on {asked}; rename the stories' file"):
+        read_scores([tmp_path], f"folder/{asked}")
+    write_json(scores_path(tmp_path, asked), VERSION_2 | {"held_out": VERSION_2["held_out"] | {"source": asked}})
+    assert read_scores([tmp_path], f"folder/{asked}")[0]["held_out"]["source"] == asked

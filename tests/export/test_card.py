@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shlex
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -253,3 +254,25 @@ def test_the_card_names_the_source_of_a_tokenizer_that_has_one(kind, words, make
     card = (tmp_path / "README.md").read_text()
     assert words in card
     assert "source: openai-community/gpt2" in card
+
+
+HOSTILE = ["<script>alert(1)</script>", "a | b", "`` $x$ `", "_a*b_ [c](d)", "![x](y)", "{x} %s \\"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_and_stories_are_no_markup_of_the_card(text, make_source, tmp_path, monkeypatch):
+    markdown_it = pytest.importorskip("markdown_it", reason="no reader of Markdown here")
+    made = make_source()
+    recipe = dataclasses.replace(made.recipe, name=text, data=dataclasses.replace(made.recipe.data, source=text))
+    source = dataclasses.replace(made, recipe=recipe, run=made.run.with_name(text.replace("/", "")))
+    monkeypatch.setattr("talewright.export.card.stories_of", lambda source, prompts: [text])
+    write_card(tmp_path, source, RECORD, TARGETS["hf"], "ada/tales")
+    card = (tmp_path / "README.md").read_text().split("\n---\n", 1)[1]
+    html = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table").render(card)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<em" not in html
+    assert f"<h1>{escape(text)}</h1>" in html
+    assert f"<blockquote>\n<p>{escape(text)}</p>\n</blockquote>" in html
+    assert f"<p>Data: <code>{escape(text)}</code>" in html
+    assert f"load({escape(json.dumps(source.run.name))})" in html

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import shutil
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -110,6 +111,19 @@ def test_the_data_of_the_page_is_what_was_measured(run):
         for t in range(tokens):
             row = levels[head * square + t * (t + 1) // 2 :][: t + 1]
             assert abs(sum(row) - 255) <= t + 1  # each rounded to a 255th
+
+
+def test_the_names_of_runs_are_text_of_the_page(run, tmp_path):
+    name = "_'\"><img src=x onerror=alert(1)><script>alert(1)<b> {{ 7 * 7 }} &lt; $_{5$ ’🐱从"
+    text = f"Lily saw {name} & </script> Tom"
+    named = run.rename(tmp_path / name)
+    report = inspect_run(named, InspectionOptions(text=text, parts=("curves", "predictions"), against=str(named)))
+    html = report.read_text(encoding="utf-8")
+    Page(report)  # every element closed
+    assert html.count("<script") == html.count("</script") == 2
+    assert "<img" not in html
+    assert escape(name, quote=False) in html.replace("&#34;", '"').replace("&#39;", "'")
+    assert (named / "plots" / "training_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_part_alone(run, capsys):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from talewright.machine import speeds
-from talewright.machine.speeds import Speed, read_speed, record_speed
+from talewright.machine.speeds import Speed, optional_cache_file, read_speed, record_speed
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +77,11 @@ def test_several_processes_lose_no_measurement(cache):
     running = [subprocess.Popen([sys.executable, "-c", code % number]) for number in range(3)]
     assert [process.wait() for process in running] == [0, 0, 0]
     assert len(json.loads(cache.read_text())) == 30
+
+
+def test_without_a_home_folder_nothing_is_remembered_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TALEWRIGHT_CACHE", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does without a home folder
+    record_speed("setup", 8, Speed(100.0))
+    assert read_speed("setup", 8) is None
+    assert optional_cache_file("a.json").parent == Path(os.devnull)

@@ -216,3 +216,8 @@ def test_a_new_run_needs_a_folder_without_one(run: Path, tmp_path: Path, monkeyp
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file is a file; --out names a folder for the run"):
         new_run_path(RECIPE, tmp_path / "file")
+
+
+def test_a_run_where_no_weights_could_be_read_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match=r"is not UTF-8, and no weights could be read there"):
+        new_run_path(RECIPE, "tales-\udcff")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,6 @@ from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.server.completions import Service, build_app
 from talewright.server.registry import ModelRegistry
-from talewright.server.run import _listen
 from talewright.server.scheduler import GenerationScheduler
 
 KEY = "sesame"
@@ -38,7 +38,7 @@ def service(pattern: Path) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def address(service: Service) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(build_app(service), log_level="warning"))
-    with _listen("127.0.0.1", 0) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

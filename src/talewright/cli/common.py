@@ -136,6 +136,8 @@ def show_messages() -> Iterator[None]:
     level = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)
+    # of a home folder that it cannot write, and of its fonts: neither changes a figure
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         yield
     finally:

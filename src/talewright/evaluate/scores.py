@@ -107,13 +107,20 @@ def _read(folder: Path, data: str | None) -> dict[str, Any]:
     path = scores_path(folder, data)
     scores = read_json(path)
     if isinstance(scores, dict) and scores.get("format") == FORMAT:
-        if scores.get("version") == VERSION:
+        scores = _renamed(scores) if scores.get("version") == 2 else scores
+        if scores.get("version") in (2, VERSION):
+            _check_stories(path, scores, data)
             return scores
-        if scores.get("version") == 2:
-            return _renamed(scores)
     why = "is damaged, or another version's" if path.exists() else "is not there"
     command = f"talewright evaluate {shell_word(str(folder))}" + (f" --data {shell_word(data)}" if data else "")
     raise UserError(f"{path} {why}; `{command}` writes it")
+
+
+def _check_stories(path: Path, scores: dict[str, Any], data: str | None) -> None:
+    """Raise UserError if the scores are of other stories, whose file has the same name but for its case or signs."""
+    found = scores.get("held_out", {}).get("source")
+    if data is not None and found != last_name(data):
+        raise UserError(f"{path} holds the scores on {found}, not on {last_name(data)}; rename the stories' file")
 
 
 def _renamed(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from talewright.evaluate.seeds import half_width
 from talewright.evaluate.text_table import text_table, wrap
+from talewright.markdown import as_code, as_line
 
 Scores = dict[str, Any]
 """A scores.json."""
@@ -155,12 +156,12 @@ def leaderboard(scores: Sequence[Scores], command: str, each: bool = False) -> s
     groups: dict[str, list[Scores]] = {}
     for own in scores:
         groups.setdefault(own["held_out"]["sha256"], []).append(own)
-    blocks = ["# Scores", f"Made by `{command}`. [evaluation.md](evaluation.md) explains each figure."]
+    blocks = ["# Scores", f"Made by {as_code(command)}. [evaluation.md](evaluation.md) explains each figure."]
     if len(groups) > 1:
         blocks.append("Runs that were scored on different stories are in separate sections, and cannot be compared.")
     for members in groups.values():
         group = [own for point in sorted(_points(members), key=_bits_per_byte) for own in point]
-        blocks += [f"{_scored_on(group[0])}.", group[0].get("note", "")]
+        blocks += [f"{as_line(_scored_on(group[0]))}.", group[0].get("note", "")]
         if runs := [own for own in group if own["run"]["checkpoint"] is not None]:  # not texts without a model
             blocks.append(_as_markdown(_run_cells(runs)))
         for table in TABLES:
@@ -290,5 +291,5 @@ def _cell(column: Column, figures: Scores) -> str:
 
 
 def _as_markdown(cells: Sequence[Sequence[str]]) -> str:
-    heading, *rows = ("| " + " | ".join(row) + " |" for row in cells)
+    heading, *rows = ("| " + " | ".join(map(as_line, row)) + " |" for row in cells)
     return "\n".join([heading, "|---" + "|---:" * (len(cells[0]) - 1) + "|", *rows])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from talewright.config.loading import recipe_to_dict, write_yaml
 from talewright.data.sources import HUB, is_bundled
 from talewright.export.folder import RECORD
 from talewright.export.target import ExportSource, ExportTarget
-from talewright.files import read_json
+from talewright.files import read_json, shell_word
 from talewright.generate.sampling import Sampling
+from talewright.markdown import as_block, as_code, as_line, as_text
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
@@ -45,22 +48,23 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     front = target.front_matter(source) or front_matter(source, target)
     card = TEMPLATE.read_text(encoding="utf-8").format(
         front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
-        recipe=source.recipe,
-        about=f": {source.recipe.about}" if source.recipe.about else "",
+        name=as_line(source.recipe.name),
+        recipe=as_code(source.recipe.name),
+        about=f": {as_line(source.recipe.about)}" if source.recipe.about else "",
         checkpoint=source.checkpoint,
         parameters=count_parameters(config).total,
         model=config,
         heads=f"{config.n_heads} heads{grouped}",
         local=f", {kinds} attention over {config.window} tokens" if "local" in config.attention else "",
         usage=target.usage(place).strip(),
-        run=source.run.name,
+        run=json.dumps(source.run.name, ensure_ascii=False),
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
         license=LICENSE_NOTE if front.get("license") == "unknown" else "",
         sampling=Sampling(),
         samples=_samples(source),
         record=record,
-        yaml=_recipe_yaml(source.recipe),
+        yaml=as_block(_recipe_yaml(source.recipe), "yaml"),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
@@ -123,12 +127,12 @@ def _past_events(source: ExportSource) -> list[dict[str, Any]]:
 
 
 def _tokenizer(recipe: Recipe) -> str:
-    source = _public(recipe.tokenizer.source)
+    source = as_code(_public(recipe.tokenizer.source))
     return {
         "bpe": "a byte-level BPE trained on the training stories",
-        "gpt2": f"GPT-2's BPE (`{source}`)",
-        "gpt2-top": f"the tokens of GPT-2's BPE (`{source}`) that are most frequent in the training stories",
-        "saved": f"the tokenizer of `{source}`",
+        "gpt2": f"GPT-2's BPE ({source})",
+        "gpt2-top": f"the tokens of GPT-2's BPE ({source}) that are most frequent in the training stories",
+        "saved": f"the tokenizer of {source}",
     }[recipe.tokenizer.kind]
 
 
@@ -144,10 +148,12 @@ def _training(source: ExportSource, folder: Path) -> str:
     """What the run's log says about the data, the training and the scores, with the training curves."""
     recipe, events = source.recipe, list(read_log(source.run / "log.jsonl"))
     data = next((event["data"] for event in events if event.get("event") == "run" and "data" in event), None)
-    paragraphs = [f"Data: `{_public(recipe.data.source)}`."]
+    paragraphs = [f"Data: {as_code(_public(recipe.data.source))}."]
     if data is not None:
         size = f"{data['tokens']:,} tokens, {data['bytes'] / 1e6:,.1f} MB of text"
-        paragraphs[0] = f"Data: `{_public(recipe.data.source)}` ({data['stories']:,} stories for training, {size})."
+        paragraphs[0] = (
+            f"Data: {as_code(_public(recipe.data.source))} ({data['stories']:,} stories for training, {size})."
+        )
     past = _past_events(source)
     steps = [event for event in past if event.get("event") == "step"]
     if steps:
@@ -173,17 +179,22 @@ def _scores(scores: dict[str, Any], source: ExportSource) -> str:
         f"Scores on {stories}, at step {scores['step']:,}:\n\n| loss | perplexity | bits per byte | token accuracy |\n"
         f"|---|---|---|---|\n| {scores['loss']:.3f} | {scores['perplexity']:.2f} | {scores['bits_per_byte']:.3f} | "
         f"{scores['token_accuracy']:.1%} |\n\nTo score all validation stories: "
-        f"`talewright evaluate {source.run.name} --checkpoint {source.step}`."
+        f"{as_code(f'talewright evaluate {shell_word(source.run.name)} --checkpoint {source.step}')}."
     )
 
 
 def _samples(source: ExportSource) -> str:
+    prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
+    quotes = map(as_text, stories_of(source, prompts))
+    return "\n\n".join("> " + "\n> ".join(quote.splitlines()) for quote in quotes)
+
+
+def stories_of(source: ExportSource, prompts: Sequence[str]) -> list[str]:
+    """A story for each prompt; three dots follow one that has not ended."""
     from talewright.generate.engine import Engine
 
-    prompts = list(source.recipe.train.prompts or ("Once upon a time",))[:MAX_SAMPLES]
     stories = Engine(source.model, source.tokenizer, notify=lambda message: None).generate(prompts)
-    quotes = [story.text.strip() + ("" if story.finished else " ...") for story in stories]
-    return "\n\n".join("> " + quote.replace("\n", "\n> ") for quote in quotes)
+    return [story.text.strip() + ("" if story.finished else " ...") for story in stories]
 
 
 def public_recipe(recipe: Recipe) -> Recipe:

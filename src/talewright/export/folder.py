@@ -9,6 +9,7 @@ from pathlib import Path
 
 from talewright.errors import UserError
 from talewright.files import atomic_folder, error_reason, wait_for_lock
+from talewright.run.folder import check_readable
 
 logger = logging.getLogger(__name__)
 RECORD = "talewright.json"
@@ -37,6 +38,7 @@ def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """
     check_free(folder, overwrite)
     target = folder.resolve()  # `.` has no name
+    check_readable(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with wait_for_lock(target, lambda: logger.info("Another command writes %s; waiting for it ...", folder)):

@@ -20,6 +20,7 @@ from talewright.data import bundled
 from talewright.data.corpus import Corpus, is_corpus
 from talewright.data.preparation.request import PreparationRequest, cache_folder
 from talewright.errors import UserError
+from talewright.files import error_reason
 from talewright.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def reader_logits(reader: str, path: Path, stories: Sequence[Sequence[int]]) -> 
         # -P: modules are not searched for in the folder of the program
         program = [sys.executable, "-P", str(READERS / "__init__.py"), str(READERS / f"{reader}.py")]
         command = [*program, str(path.resolve()), str(tokens), str(logits)]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", cwd=work)
+        try:
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", cwd=work)
+        except OSError as error:  # else it would be taken for an error of the folder
+            raise UserError(
+                f"{path} cannot be read in a fresh process: {sys.executable} does not start ({error_reason(error)})"
+            ) from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
             raise UserError(f"{path} cannot be read in a fresh process: {last}")

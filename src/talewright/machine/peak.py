@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from talewright.files import cache_dir, read_json, wait_for_lock, write_json
+from talewright.files import read_json, wait_for_lock, write_json
 from talewright.machine.device import default_device, device_name, synchronize
 from talewright.machine.precision import Precision, torch_dtype
-from talewright.machine.speeds import processor_name
+from talewright.machine.speeds import optional_cache_file, processor_name
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _keep(key: str, rate: float, measured: bool = False) -> float:
 
 
 def _path() -> Path:
-    return cache_dir() / "peaks.json"
+    return optional_cache_file("peaks.json")
 
 
 def _read() -> dict[str, Any]:

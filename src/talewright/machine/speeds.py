@@ -6,11 +6,13 @@ The file maps the name of a setup (machine, model shape) to the best speed for e
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from talewright.errors import UserError
 from talewright.files import cache_dir, read_json, wait_for_lock, write_json
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,14 @@ class Speed(NamedTuple):
     tokens_per_second: float
     compile_seconds: float = 0.0
     """Seconds before the first step."""
+
+
+def optional_cache_file(name: str) -> Path:
+    """A file in the cache folder for what may be forgotten; where there is no such folder, a place with no files."""
+    try:
+        return cache_dir() / name
+    except UserError:
+        return Path(os.devnull) / name
 
 
 def processor_name() -> str:
@@ -68,7 +78,7 @@ def record_speed(setup: str, micro_batch: int, speed: Speed, busy: bool = False)
 
 
 def _path() -> Path:
-    return cache_dir() / "speeds.json"
+    return optional_cache_file("speeds.json")
 
 
 def _read() -> dict[str, Any]:

@@ -169,7 +169,11 @@ class RunFolder:
 
     def _read_recipe(self, overrides: Mapping[str, str] | None) -> Recipe:
         if not self.is_run(self.path):
-            why = f"it has no {RECIPE}" if self.path.is_dir() else "there is no such folder"
+            why = (
+                f"it has no {RECIPE}"
+                if self.path.is_dir()
+                else ("it is a file" if self.path.is_file() else "there is no such folder")
+            )
             raise UserError(f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/")
         reject_outside_links(self.path)
         try:
@@ -192,11 +196,22 @@ def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
         name = portable_name(recipe.name)
         return next(path for n in count(1) if not (path := Path("runs") / f"{name}-{n}").exists())
     path = Path(out)
+    check_readable(path)
     if path.is_file():
         raise UserError(f"{path} is a file; --out names a folder for the run")
     if (path / RECIPE).exists():
         raise UserError(f"{path} holds a run already; resume it with --resume {path}, or name another folder by --out")
     return path
+
+
+def check_readable(path: Path) -> None:
+    """Raise UserError if safetensors, which reads weights by their path, could not read any there."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"the name {path} is not UTF-8, and no weights could be read there; give the folder a name in UTF-8"
+        ) from None
 
 
 def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, str] | None = None) -> Recipe:

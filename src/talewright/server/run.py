@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,16 +29,25 @@ def serve(
     """Serve the runs until a signal comes, and log the address. Raises UserError if a folder is not a run, the device
     or the address cannot be used, or FastAPI is not installed.
     """
+    for name, value, least in (
+        ("max-tokens", max_tokens, 1),
+        ("max-running", max_running, 1),
+        ("max-waiting", max_waiting, 0),
+    ):
+        if value < least:
+            raise UserError(f"--{name} is {value}; it must be {least} or more")
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise UserError('the server needs FastAPI and uvicorn: pip install "talewright[studio]"')
     import uvicorn
 
+    from talewright.server.address import listen
     from talewright.server.completions import Service, build_app
     from talewright.server.registry import ModelRegistry
     from talewright.server.scheduler import GenerationScheduler
 
     registry = ModelRegistry(folders, device)
-    with _listen(host, port) as listening:
+    listening, address = listen(host, port)
+    with listening:
         most = max_running + max_waiting
         scheduler = GenerationScheduler(registry, slots=max_running, queue=max_waiting, per_user=most)
         try:
@@ -47,19 +55,9 @@ def serve(
             config = uvicorn.Config(
                 app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
             )
-            name = f"[{host}]" if ":" in host else host
-            address = f"http://{name}:{listening.getsockname()[1]}"
             logger.info(
                 "%s are served at %s/v1 as OpenAI's completions (Ctrl-C ends it)", ", ".join(registry.names), address
             )
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             scheduler.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"port {port} of {host} cannot be used: {error}; name another by --port or --host") from None

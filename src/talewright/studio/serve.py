@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
-from talewright.studio.address import EVERYWHERE, choose_address, in_url
+from talewright.server.address import choose_address, in_url, url
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def _launch(page: Any, host: str, port: int, options: dict[str, Any]) -> str:
             )
     except (OSError, HTTPError, InvalidURL) as error:
         raise UserError(f"port {port} of {host} cannot be used: {error}; name another by --port or --host") from None
-    return f"http://{'localhost' if host in EVERYWHERE else in_url(host)}:{port}"
+    return url(host, port)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from talewright.cli import main
 from talewright.config import DataConfig
 from talewright.data import prepare
 from talewright.data.preparation import builder
@@ -128,3 +129,14 @@ def test_the_folder_of_another_process_is_not_removed(tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match=r"has too little free space: more than [\d,]+ bytes are needed"):
         prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "made", progress=False)
     assert others.exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder here that nobody can write into")
+def test_a_home_folder_that_cannot_be_made_advises_another_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TALEWRIGHT_CACHE", "/proc/no-home/.cache")
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare", "--data", "bundled:40"])
+    assert ended.value.code == 2
+    assert "/proc/no-home cannot be written: No such file or directory. Choose another" in capsys.readouterr().err

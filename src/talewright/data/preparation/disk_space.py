@@ -61,7 +61,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         path = error.filename or folder
         if is_full(error):
             raise disk_full(folder, 0) from None
-        if error.errno in _DENIED:
+        if error.errno in _DENIED or folder.absolute().is_relative_to(path):
             raise UserError(
                 f"{path} cannot be written: {error.strerror}. Choose another folder with --out or TALEWRIGHT_CACHE"
             ) from None

@@ -1,4 +1,4 @@
-"""Where the studio listens: a host and a port of this machine that can be used."""
+"""Where the studio and the server listen: a host and a port of this machine that can be used."""
 
 from __future__ import annotations
 
@@ -10,28 +10,41 @@ from contextlib import closing
 from talewright.errors import UserError
 
 PORTS = range(7860, 7960)
-"""Tried in this order if none is named."""
+"""Tried in this order by the studio if none is named."""
+BACKLOG = 2048
+"""Connections that wait for the server to take them."""
 EVERYWHERE = ("0.0.0.0", "::")
 """Hosts that stand for all addresses of this machine."""
 
 
 def choose_address(host: str, port: int | None) -> tuple[str, int]:
-    """The host without brackets, and the port, or the first free one of PORTS. Raises UserError if they cannot be
-    used.
+    """The host without brackets, and the port, or the first free one of PORTS, for Gradio to listen at. Raises
+    UserError if they cannot be used.
     """
-    host = host.removeprefix("[").removesuffix("]")
-    if port is not None and not 1 <= port <= 65535:
-        raise UserError(f"--port is {port}; it must be 1 to 65535")
-    places = [*_resolve(host), (socket.AF_INET, "127.0.0.1")]  # which Gradio needs too, whatever the host is
+    host, places = _places(host, port)
+    places += [(socket.AF_INET, "127.0.0.1")]  # which Gradio needs too, whatever the host is
     for each in PORTS if port is None else (port,):
         error = next(filter(None, (_refused(family, address, each) for family, address in places)), None)
         if error is None:
             return host, each
-        if error.errno != errno.EADDRINUSE:
+        if port is not None or error.errno != errno.EADDRINUSE:
             raise UserError(_explained(host, each, error))
-    if port is None:
-        raise UserError(f"no port from {PORTS[0]} to {PORTS[-1]} of {host} is free; name another with --port")
-    raise UserError(f"port {port} of {host} cannot be used: another program has it; name another with --port")
+    raise UserError(f"no port from {PORTS[0]} to {PORTS[-1]} of {host} is free; name another with --port")
+
+
+def listen(host: str, port: int) -> tuple[socket.socket, str]:
+    """A socket that listens there, and its address for a browser. Raises UserError if they cannot be used."""
+    host, places = _places(host, port)
+    family, address = places[0]
+    try:
+        return socket.create_server((address, port), family=family, backlog=BACKLOG), url(host, port)
+    except OSError as error:
+        raise UserError(_explained(host, port, error)) from None
+
+
+def url(host: str, port: int) -> str:
+    """The address for a browser on this machine."""
+    return f"http://{'localhost' if host in EVERYWHERE else in_url(host)}:{port}"
 
 
 def in_url(host: str) -> str:
@@ -39,8 +52,17 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _places(host: str, port: int | None) -> tuple[str, list[tuple[int, str]]]:
+    """The host without brackets, and the family and address of each place that it names. Raises UserError if it names
+    none, or the port is none.
+    """
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"--port is {port}; it must be 1 to 65535")
+    host = host.removeprefix("[").removesuffix("]")
+    return host, _resolve(host)
+
+
 def _resolve(host: str) -> list[tuple[int, str]]:
-    """The family and address of each place that the host names. Raises UserError if it names none."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
@@ -64,6 +86,8 @@ def _refused(family: int, address: str, port: int) -> OSError | None:
 
 
 def _explained(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} cannot be used: another program has it; name another with --port"
     if error.errno == errno.EACCES:
         return f"port {port} needs an administrator's rights on this machine; name one above 1023 with --port"
     return f"{host} is no address of this machine that one can listen at ({error.strerror}); --host 127.0.0.1 is"

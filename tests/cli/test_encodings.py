@@ -1,0 +1,115 @@
+"""Every command where the terminal's encoding is not UTF-8: characters that it lacks are replaced, nothing raises."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from talewright.cli import main
+from talewright.cli.help import command_names
+from talewright.config import ModelConfig, load_recipe
+from talewright.data import bundled
+from talewright.export.importers import write_run
+from talewright.tokenizer.bpe import train_bpe
+from tests.model.shapes import lively_model
+
+NAME = "r’🐱从$_{5$ {x}<b>&%s `_"
+TEXT = '’🐱从$_{5$ {x}<b>&"%s\\ \x1b[31m \u202e \udce9'
+STORIES = "tales’从{$.txt"
+ENCODINGS = ["ascii", "cp1252", "cp437", "utf-16", "utf-8"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained run and stories, all with names and texts that few encodings have."""
+    folder = tmp_path_factory.mktemp("places")
+    config = ModelConfig(n_layers=1, n_heads=2, d_model=8, d_ff=16, vocab_size=270, context_length=32)
+    recipe = dataclasses.replace(load_recipe("quickstart"), model=config, name=NAME)
+    tokenizer = train_bpe(bundled.stories(60), 270)
+    write_run(folder / NAME, recipe, lively_model(config, 0), tokenizer)
+    story = f"It wasn’t 🐱 从. {TEXT[:-1]}" + " A nice day, and all were glad." * 5
+    (folder / STORIES).write_text("\n<|endoftext|>\n".join(f"{n} {story}" for n in range(40)), encoding="utf-8")
+    (folder / "prompts’.txt").write_text(f"{TEXT[:-1]}\nTwo", encoding="utf-8")
+    return folder
+
+
+COMMANDS = [
+    (["runs", "."], 0),
+    (["runs", ".", "--json"], 0),
+    (["recipes", "quickstart", "--explain"], 0),
+    (["recipes", TEXT], 2),
+    (["generate", NAME, "--prompt", TEXT[:-1], "--max-new-tokens", "4"], 0),
+    (["generate", NAME, "--prompt", TEXT], 2),
+    (["generate", NAME, "--prompts", "prompts’.txt", "--max-new-tokens", "4", "--json"], 0),
+    (["generate", NAME, "--prompts", TEXT], 2),
+    (["generate", NAME, "--checkpoint", TEXT], 2),
+    (["generate", NAME, "--device", TEXT], 2),
+    (["evaluate", NAME, "--data", STORIES, "--only", "likelihood", "--limit", "2"], 0),
+    (["scores", NAME, "--data", STORIES], 0),
+    (["scores", TEXT], 2),
+    (["plot", TEXT], 2),
+    (["inspect", NAME, "--data", TEXT], 2),
+    (["verify", TEXT], 2),
+    (["tokenizer", "show", NAME, "--data", STORIES], 0),
+    (["tokenizer", "train", "new’", "--data", STORIES, "--model.vocab-size", "262", "--overwrite"], 0),
+    (["prepare", "--data", STORIES], 0),
+    (["prepare", "--data", TEXT], 2),
+    (["train", "--data", STORIES, "--recipe", TEXT], 2),
+    (["train", "--resume", TEXT], 2),
+    (["train", "--recipe", "quickstart", "--out", TEXT], 2),
+    (["plan", "--minutes", "1", "--data", TEXT], 2),
+    (["sweep", TEXT], 2),
+    (["export", NAME], 2),
+    (["export", NAME, "out’", "--to", TEXT], 2),
+    (["import", TEXT, "imported’"], 2),
+    (["harness", "questions’"], 0),
+    (["judge", NAME, "--url", TEXT, "--model", TEXT], 2),
+    (["studio", TEXT], 2),
+    (["serve", NAME, "--host", TEXT], 2),
+    (["bench", TEXT], 2),
+    (["doctor", TEXT], 2),
+    (["demo", TEXT], 2),
+    ([TEXT], 2),
+]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_text_raises_in_any_command(
+    made: Path, encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path))
+    assert {words[0] for words, _ in COMMANDS} >= {*command_names()}
+    for words, expected in COMMANDS:
+        code, out, err = run(words, encoding, monkeypatch)
+        assert code == expected, (words, err)
+        assert "Traceback" not in err
+        assert "Logging error" not in err
+        assert out or err
+        if "--json" in words:
+            json.loads(out)
+    shutil.rmtree("new’")
+
+
+def run(words: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch) -> tuple[object, str, str]:
+    """The exit code of a command, and what it writes on streams that take nothing but the encoding."""
+    written = io.BytesIO(), io.BytesIO()
+    streams = [io.TextIOWrapper(each, encoding=encoding, errors="strict") for each in written]
+    with monkeypatch.context() as patch:
+        for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+            patch.setattr(sys, name, stream)
+        code: object = 0
+        try:
+            main(words)
+        except SystemExit as ended:
+            code = ended.code
+    for stream in streams:
+        stream.flush()
+    out, err = (each.getvalue().decode(encoding) for each in written)
+    return code, out, err
