@@ -72,6 +72,8 @@ def read_dialect(data: bytes) -> None:
     dialect, columns = DIALECTS[data[0] % len(DIALECTS)] if data else DIALECTS[0], 1 + sum(data[1:2]) % 3
     # Python's csv module leaves a single CR without quotation marks, and reads it as the end of a row.
     stories = data[2:].decode("utf-8", "ignore").replace("\r", " ").split(BETWEEN)
+    if "escapechar" in dialect:  # without a quotation mark, nothing tells that two backslashes mean one
+        stories = [story.replace("\\", "/") for story in stories]
     text = io.StringIO(newline="")
     writer = csv.writer(text, **dialect)
     writer.writerow([["text"], ["id", "text"], ["id", "text", "n"]][columns - 1])
