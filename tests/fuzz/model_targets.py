@@ -27,7 +27,14 @@ from tests.export.sources import source_of
 from tests.fuzz.target import Target, place, replaced
 
 VOCAB = 270
-SHAPE = {"n_layers": 2, "n_heads": 2, "d_model": 8, "d_ff": 32, "vocab_size": VOCAB, "context_length": 16}
+SHAPE: dict[str, Any] = {
+    "n_layers": 2,
+    "n_heads": 2,
+    "d_model": 8,
+    "d_ff": 32,
+    "vocab_size": VOCAB,
+    "context_length": 16,
+}
 LLAMA = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": ()}
 GPT2 = {"activation": "gelu_tanh", "bias": ("qkv", "out", "mlp")}
 NEO = {"activation": "gelu_tanh", "bias": ("out", "mlp"), "attention": ("global", "local"), "window": 8}
