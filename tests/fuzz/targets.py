@@ -9,9 +9,6 @@ import contextlib
 import io
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -26,28 +23,13 @@ from talewright.data.sources.formats import read_records
 from talewright.data.sources.recognize import recognize
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer, make_tokenizer
-from tests.data.cases import BPE, VOCAB, as_bytes, packed, tales, write_txt
+from tests.data.cases import BPE, VOCAB, as_bytes, tales, write_txt
+from tests.fuzz.model_targets import MODEL_TARGETS
+from tests.fuzz.target import Target, place, replaced
+from tests.fuzz.text_targets import PACK, TEXT_TARGETS
 
-ENDINGS = [kind + packing for kind in ("txt", "jsonl", "json", "csv", "parquet") for packing in ("", ".gz", ".zst")]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader, and valid inputs to start from."""
-
-    read: Callable[[bytes], None]
-    seeds: Callable[[], list[bytes]]
-
-    def try_(self, data: bytes) -> bool:
-        """Whether it was read; False if it was refused. Any other exception is a bug."""
-        try:
-            self.read(data)
-        except UserError as error:
-            message = str(error)
-        else:
-            return True
-        assert 0 < len(message) < 20_000
-        return False
+KINDS = ("txt", "jsonl", "json", "csv", "parquet")
+ENDINGS = [kind + packing for some in (("", ".gz", ".zst"), (".bz2", ".xz")) for kind in KINDS for packing in some]
 
 
 # --- stories, recipes, words of the command line -------------------------------------------------------------------
@@ -68,12 +50,12 @@ def _stories() -> list[bytes]:
     found = []
     for number, ending in enumerate(ENDINGS):
         kind, _, packing = ending.partition(".")
-        found.append(bytes([number]) + packed(f".{packing}" if packing else "", as_bytes(kind, tales(3))))
+        found.append(bytes([number]) + PACK[packing](as_bytes(kind, tales(3))))
     return [*found, b"\0It was Tom\xc3\xa2\xe2\x82\xac\xe2\x84\xa2s ball."]
 
 
 def read_recipe(data: bytes) -> None:
-    path = _place() / "fuzzed.yaml"
+    path = place() / "fuzzed.yaml"
     path.write_bytes(data)
     recipe = load_recipe(path)
     assert list(recipe.problems()) == []
@@ -127,9 +109,9 @@ def run_words(words: list[str]) -> tuple[int, str]:
 
 
 def read_tokenizer(data: bytes) -> None:
-    path = _place() / "tokenizer.json"
+    path = place() / "tokenizer.json"
     path.write_bytes(data)
-    tokenizer = Tokenizer.load(_place())
+    tokenizer = Tokenizer.load(place())
     assert tokenizer.decode(tokenizer.encode("Once upon a time, é😀")) == "Once upon a time, é😀"
     tokenizer.merges()
 
@@ -140,7 +122,7 @@ def _tokenizer() -> list[bytes]:
 
 def read_gpt2(data: bytes) -> None:
     """vocab.json and merges.txt, a NUL between them."""
-    folder = _place() / "gpt2"
+    folder = place() / "gpt2"
     folder.mkdir(exist_ok=True)
     vocab, _, merges = data.partition(b"\0")
     (folder / "vocab.json").write_bytes(vocab)
@@ -150,8 +132,8 @@ def read_gpt2(data: bytes) -> None:
 
 
 def _gpt2() -> list[bytes]:
-    make_tokenizer(BPE, 280, lambda: tales(5)).save(_place() / "saved")
-    vocab, merges = ((_place() / "saved" / name).read_bytes() for name in ("vocab.json", "merges.txt"))
+    make_tokenizer(BPE, 280, lambda: tales(5)).save(place() / "saved")
+    vocab, merges = ((place() / "saved" / name).read_bytes() for name in ("vocab.json", "merges.txt"))
     return [vocab + b"\0" + merges]
 
 
@@ -160,7 +142,7 @@ def _gpt2() -> list[bytes]:
 
 def in_corpus(name: str) -> Target:
     def read(data: bytes) -> None:
-        with _replaced(_corpus() / name, data):
+        with replaced(_corpus() / name, data):
             corpus = Corpus.open(_corpus())
             for split in map(corpus.split, corpus.splits):
                 split.story(split.n_stories - 1)
@@ -174,7 +156,7 @@ def in_corpus(name: str) -> Target:
 
 def read_progress(data: bytes) -> None:
     """The progress file of an interrupted preparation."""
-    target = _place() / "made"
+    target = place() / "made"
     partial = target.with_name("made.partial")
     shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(partial, ignore_errors=True)
@@ -191,7 +173,7 @@ def in_checkpoint(name: str) -> Target:
         from talewright.run.checkpoint import check, load_training
 
         folder = _checkpoint()
-        with _replaced(folder / name, data), _replaced(folder / "manifest.json", _manifest_of(folder)):
+        with replaced(folder / name, data), replaced(folder / "manifest.json", _manifest_of(folder)):
             assert check(folder) is None
             state = load_training(folder, *_learner())
             assert state.step >= 0
@@ -202,7 +184,7 @@ def in_checkpoint(name: str) -> Target:
 def read_checkpoint_manifest(data: bytes) -> None:
     from talewright.run.checkpoint import check
 
-    with _replaced(_checkpoint() / "manifest.json", data):
+    with replaced(_checkpoint() / "manifest.json", data):
         if fault := check(_checkpoint()):
             raise UserError(fault)
 
@@ -211,7 +193,7 @@ def read_log(data: bytes) -> None:
     from talewright.inspect.curves import curve_panels
     from talewright.run.history import read_history
 
-    run = _place() / "run"
+    run = place() / "run"
     run.mkdir(exist_ok=True)
     (run / "log.jsonl").write_bytes(data)
     history = read_history(run)
@@ -223,18 +205,13 @@ def read_log(data: bytes) -> None:
 
 
 @cache
-def _place() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-"))
-
-
-@cache
 def _config() -> DataConfig:
-    return DataConfig(source=str(write_txt(_place() / "stories.txt", tales(40))))
+    return DataConfig(source=str(write_txt(place() / "stories.txt", tales(40))))
 
 
 @cache
 def _corpus() -> Path:
-    return prepare(_config(), BPE, VOCAB, _place() / "corpus", progress=False).folder
+    return prepare(_config(), BPE, VOCAB, place() / "corpus", progress=False).folder
 
 
 @cache
@@ -242,7 +219,7 @@ def _interrupted() -> Path:
     """A preparation that was stopped when its stories were read."""
     from talewright.data.preparation import builder
 
-    folder = _place() / "stopped"
+    folder = place() / "stopped"
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -257,8 +234,8 @@ def _checkpoint() -> Path:
     from talewright.run.checkpoint import TrainState, save_checkpoint
 
     model, optimizer = _learner()
-    (_place() / "trained").mkdir(exist_ok=True)
-    return save_checkpoint(_place() / "trained", model, optimizer, TrainState(step=3, best_loss=2.0, best_step=3))
+    (place() / "trained").mkdir(exist_ok=True)
+    return save_checkpoint(place() / "trained", model, optimizer, TrainState(step=3, best_loss=2.0, best_step=3))
 
 
 def _learner() -> tuple[Any, Any]:
@@ -285,18 +262,9 @@ def _manifest_of(folder: Path) -> bytes:
     return json.dumps(entries).encode()
 
 
-@contextlib.contextmanager
-def _replaced(path: Path, data: bytes) -> Iterator[None]:
-    """A file with other bytes, within the context."""
-    whole = path.read_bytes()
-    path.write_bytes(data)
-    try:
-        yield
-    finally:
-        path.write_bytes(whole)
-
-
 TARGETS: dict[str, Target] = {
+    **TEXT_TARGETS,
+    **MODEL_TARGETS,
     "stories": Target(read_stories, _stories),
     "recipe": Target(read_recipe, lambda: [recipe_to_yaml(load_recipe("mini-2m")).encode(), b"train: {max_steps: 3}"]),
     "words": Target(read_words, lambda: [b"train\0--recipe\0mini-2m\0--model.n-layers\0006\0--data.splits=[90, 10]"]),

@@ -22,7 +22,7 @@ OPTIONS = [
 ODD = [
     "mini-2m", "quickstart", "show", "train", "machine", "5", "-5", "1e999", "nan", "null", "true", "[90, 10]", "[",
     "{", "runs/none", "none.yaml", "..", "/", "\0", "\udcff", "é😀", "a" * 5000, "!!python/name:os.system", "&a [*a]",
-    "None",
+    "None", "9" * 5000, "bundled:" + "9" * 5000,
 ]
 # fmt: on
 NAMES = [f"--{name.replace('_', '-')}" for name in setting_names()]

@@ -99,8 +99,10 @@ def test_prompts_as_token_ids_and_echo(client, engine):
     from_ids = client.completions.create(prompt=ids, **values).choices[0].text
     assert from_ids == client.completions.create(prompt="Once upon", **values).choices[0].text
     assert client.completions.create(prompt="Once upon", echo=True, **values).choices[0].text == "Once upon" + from_ids
-    with pytest.raises(openai.APIStatusError, match="is no token id of this model"):
+    with pytest.raises(openai.BadRequestError, match="is no token id of this model"):  # 500 would be asked again
         client.completions.create(prompt=[0, 999_999], **values)
+    with pytest.raises(openai.NotFoundError, match="no checkpoint '99'"):
+        client.completions.create(prompt="A", **{**values, "model": "tales · step 99"})
 
 
 def test_a_stop_text_ends_the_completion_before_it(client, engine):

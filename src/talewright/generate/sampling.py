@@ -48,8 +48,8 @@ class Sampling:
             yield f"--top-p is {self.top_p}; it is a share of probability, above 0 and up to 1"
         if self.min_p is not None and not 0 <= self.min_p <= 1:
             yield f"--min-p is {self.min_p}; it is a share of the most likely token's probability, from 0 to 1"
-        if not 0 < self.repetition_penalty < math.inf:
-            yield f"--repetition-penalty is {self.repetition_penalty}; it is above 0, and 1 for none"
+        if not 1e-3 <= self.repetition_penalty <= 1e3:  # beyond these, logits become infinite
+            yield f"--repetition-penalty is {self.repetition_penalty}; it is from 0.001 to 1000, and 1 for none"
         if self.max_new_tokens < 1:
             yield f"--max-new-tokens is {self.max_new_tokens}; it counts tokens, so 1 or more"
         if not 0 <= self.seed < 2**63:

@@ -48,7 +48,7 @@ def find_checkpoint(run: Path, which: str = "best") -> Path:
     present = steps(run)
     if not present:
         raise UserError(f"{run} has no checkpoint yet; let it train to its first evaluation")
-    step = int(which) if which.isascii() and which.isdigit() else _pointed_step(run, which)
+    step = _pointed_step(run, which) if which in ("best", "last") else _step_of(which)
     if step in present:
         return checkpoint_folder(run, step)
     if which in ("best", "last"):
@@ -113,7 +113,12 @@ def _pointed_step(run: Path, which: str) -> int | None:
         name = (run / "checkpoints" / which).read_text(encoding="utf-8").strip().removeprefix("step-")
     except (OSError, ValueError):
         return None
-    return int(name) if name.isascii() and name.isdigit() else None
+    return _step_of(name)
+
+
+def _step_of(text: str) -> int | None:
+    """The step that a text names. Python reads no number of thousands of digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _set_aside_if_damaged(run: Path, step: int) -> bool:

@@ -137,7 +137,7 @@ class Completion:
             self._stop()
         failed = next((text for text in self.texts if text.error), None)
         if failed is not None:
-            return ApiError(500, failed.error, "server_error").response()
+            return _failure(failed).response()
         choices = [await self._choice(number) for number in range(len(self.texts))]
         return JSONResponse(self._answer(choices) | {"usage": self._usage()})
 
@@ -149,7 +149,7 @@ class Completion:
                 for number in sorted(open_):
                     running = self._poll(self.texts[number])
                     if self.texts[number].error:
-                        yield _event(ApiError(500, self.texts[number].error, "server_error").body())
+                        yield _event(_failure(self.texts[number]).body())
                         return
                     choice = await self._choice(number, sent[number], last=not running)
                     sent[number] += len(choice["text"])
@@ -224,6 +224,11 @@ class Completion:
             text.stop()
         self.service.metrics.prompt_tokens += sum(len(text.prompt_tokens or []) for text in self.texts)
         self.service.metrics.generated_tokens += sum(len(text.tokens) for text in self.texts)
+
+
+def _failure(text: Generation) -> ApiError:
+    """Why a text was not generated. A client repeats a request that failed with 500, but not one that is invalid."""
+    return ApiError(400, text.error) if text.invalid else ApiError(500, text.error, "server_error")
 
 
 def _event(value: dict[str, Any]) -> str:

@@ -75,10 +75,13 @@ class ModelRegistry:
         return first, (others or [first])[0]
 
     def check(self, choice: str) -> None:
-        """Raise UserError if the choice names no run that is offered here."""
-        name = choice.partition(STEP)[0]
+        """Raise UserError if the choice names no run that is offered here, or a step that the run does not have."""
+        name, _, step = choice.partition(STEP)
         if name not in self._runs:
             raise UserError(f"no run {name[:80]!r} is offered here; there are " + ", ".join(self._runs))
+        steps = ["best", "last", *map(str, self._runs[name].steps)]
+        if step and step not in steps:
+            raise UserError(f"{name} has no checkpoint {step[:80]!r}; it has " + ", ".join(steps))
 
     def run(self, name: str) -> RunFolder:
         """The run of that name. Raises UserError if it is not offered, or is gone."""

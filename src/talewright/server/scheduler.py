@@ -65,6 +65,8 @@ class Generation:
     finished: bool = False
     """Whether the story came to its end."""
     error: str = ""
+    invalid: bool = False
+    """Whether the error is a mistake of the request, such as an id that is no token of the model."""
     notes: list[str] = field(default_factory=list)
     label: str = ""
     """The model's name and step, as soon as it is loaded."""
@@ -251,12 +253,16 @@ class GenerationScheduler:
             return
         try:
             loaded = slot.loading.result()
+        except Exception as error:
+            return slot.fail(error)
+        try:
             slot.start(loaded)
             if slot.request is not None:
                 if loaded.choice not in self._batches:
                     self._batches[loaded.choice] = loaded, Engine(loaded.model, loaded.tokenizer).batch()
                 self._batches[loaded.choice][1].add(slot.request)
         except Exception as error:
+            slot.generation.invalid = isinstance(error, UserError)
             slot.fail(error)
 
     def _step(self, running: list[_GenerationSlot]) -> None:

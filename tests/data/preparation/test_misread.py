@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from talewright.data.preparation.clean import clean
@@ -30,6 +30,10 @@ OTHERS = [
     "日本語のお話です。猫。",
     "Był sobie żółty kot, gęś i ćma.",
     "Güneş doğdu, çocuk güldü.",
+]
+WORDS = [
+    *("He said", "“Hi”.", "It wasn’t me", "—", "a café…", "‘So,’", "the dog", "– and ran.", "naïve", "piñata", "😀"),
+    *("garçon", "forêt.", "¿Dónde", "niña?", "¡Allí!", "schönes Mädchen", "groß", "über", "she’d", "two\nlines"),
 ]
 CODECS = ("cp1252", "latin-1", "mac_roman", "cp1250", "cp1251", "cp1253", "cp437", "cp850")
 
@@ -65,6 +69,24 @@ def test_what_was_misread_as_western_is_mended_wholly(text: str, codec: str, tim
 def test_what_was_misread_is_mended_wholly_or_looks_damaged(text: str, codec: str, times: int):
     mended = undo_misreading(misread(text, codec, times))
     assert mended == text or looks_misread(mended)
+
+
+@settings(max_examples=300)
+@given(
+    text=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join),
+    codec=st.sampled_from(CODECS),
+    times=st.integers(1, 3),
+)
+@example("¿Dónde", "cp850", 2)
+@example("“Hi”.", "cp1251", 2)
+@example("‘So,’", "cp1253", 2)
+@example("😀", "cp1253", 1)
+@example("über", "mac_roman", 2)
+@example("groß", "cp1250", 2)
+def test_a_few_words_that_were_misread_are_mended_or_look_damaged(text: str, codec: str, times: int):
+    mended = undo_misreading(misread(text, codec, times))
+    assert mended == text or looks_misread(mended)
+    assert (undo_misreading(text), looks_misread(text)) == (text, False)
 
 
 @given(text=st.lists(st.sampled_from(WESTERN[:3]), min_size=1).map(" ".join), codec=st.sampled_from(CODECS))

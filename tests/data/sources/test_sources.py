@@ -98,6 +98,8 @@ def test_a_missing_source_is_named_with_similar_names(tmp_path: Path, monkeypatc
         "empty": f'folder empty holds no story file; {endings}. A glob names others, such as --data "empty/*.md"',
         "*.txt": "no file matches *.txt",
         "bundled:many": "bundled:many does not name a number of stories; write for example bundled:20000",
+        "bundled:"
+        + "9" * 5000: f"bundled:{'9' * 5000} does not name a number of stories; write for example bundled:20000",
         "bundled:0": "bundled:0 does not name a number of stories; write for example bundled:20000",
         "hub:Tales": "hub:Tales is not a name on the hub; write hub:OWNER/NAME, such as hub:roneneldan/TinyStories",
     }

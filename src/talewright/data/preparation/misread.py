@@ -33,8 +33,12 @@ class _Misreading:
         beside = f"{accent}(?!π){self.tail}"  # √π is mathematics
         emoji = re.escape(letters[0xF0] + letters[0x9F]) + self.tail * 2
         spanish = re.escape(letters[0xC2]) + "[" + re.escape(letters[0xA1] + letters[0xBF]) + f"](?=[A-Za-z{accent}])"
-        words = "" if codec in ("cp437", "cp850") else f"|(?:{self.short}){{4}}|{self.long}{{3}}"  # not of box drawing
-        self.sure = re.compile(f"{quote}[{ends}]|{emoji}|{spanish}|(?<=[a-z]){beside}|{beside}(?=[a-z]){words}")
+        words = f"|(?:{self.short}){{4}}|{self.long}{{3}}"
+        if codec in _DOS:  # not words of box drawing, but box drawing that was itself read so
+            words = f"|{re.escape(letters[0xE2] + letters[0x94])}{self.tail}"
+        signs = [letters[0xE2] + letters[0x80], letters[0xF0] + letters[0x9F]] + ["√"] * (codec == "mac_roman")
+        twice = "|".join(re.escape("".join(letters[byte] for byte in sign.encode())) for sign in signs)
+        self.sure = re.compile(f"{quote}[{ends}]|{emoji}|{spanish}|(?<=[a-z]){beside}|{beside}(?=[a-z])|{twice}{words}")
         """What no correct text has."""
         self.left = quote + self.tail + (f"|{beside}" if not letters[0xC3].isalpha() or codec == "cp1250" else "")
         """What few correct texts have."""
@@ -77,7 +81,7 @@ _DOS = ("cp437", "cp850")
 """Two encodings that have many signs of damage in common, which mean other letters."""
 _LETTERS = "ƒˆ‰ŠŒŽ˜šœžŸ€¡¢£¤¥¦§¨¬¯±µ¶¸¼½¾¿"  # tails that follow no capital letter in any text
 # Before anything else is tried: the first letter of damage, and a second one that is not ASCII.
-_HINT = re.compile("[Â-ôĂ‚√вГВРСрβΓΞΒΠÔ├≡–đ\uf8ff\xad][^\x00-\x7f]")
+_HINT = re.compile("[Â-ôĂ‚√вГВРСрβΓΞΒΠÔ├≡–đ\uf8ff\xad][^\x00-\x7f]|π\x9f")
 # ” without its last byte, which Windows-1252 does not have. After a letter, â€? may also be ”?
 _LOST_TAIL = re.compile("â€(?:\ufffd|Â(?![^\x00-\x7f])|(?<=[.!?,…]â€)\\?|(?![?\x80-\xff€-™śťžź]))")
 _BOXES = re.compile("[┬├─Γ]")  # the first letters of damage in DOS encodings
@@ -112,7 +116,7 @@ def _left() -> re.Pattern[str]:
     return re.compile(
         "|".join(
             [
-                f"â€|Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã[©ª®°²³´¹º\xa0]|(?<=[a-zß-öø-ÿ])[ÂÃ]",
+                f"â€|Ã[{_LETTERS}]|(?<![{_CAPITAL}])Ã[©ª®°²³´¹º\xa0]|(?<=[a-zß-öø-ÿ])[ÂÃĂ]",
                 f"(?<![{_CAPITAL}])[ÂÃ][\xa0 ]+(?=[a-z])|â(?=[A-Z])|(?<=[.!?,])â(?![a-zß-ÿ])",
                 *(other.left for other in _misreadings()[1:]),
                 "[A-Za-z][ВГРСΒΓΞΠ][^\x00-\x7f]|Г[‰‚ƒ„†‡€©®±°§¤]|Ä‚",

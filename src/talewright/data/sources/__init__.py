@@ -149,7 +149,7 @@ def _bundled_count(name: str) -> int:
     if name == "bundled":
         return BUNDLED_STORIES
     number = name.removeprefix("bundled:").replace("_", "")
-    if not (number.isascii() and number.isdigit()) or int(number) < 1:
+    if not (number.isascii() and number.isdigit() and len(number) < 20) or int(number) < 1:
         raise UserError(f"{name} does not name a number of stories; write for example bundled:{BUNDLED_STORIES}")
     return int(number)
 

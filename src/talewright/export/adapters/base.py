@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu2": "relu2", "swiglu": "silu"}
 """Our names of the activations and those of transformers."""
+MOST_LAYERS = 4096
 Fields = dict[str, tuple[str, Any]]
 """For each of our settings: its key in config.json, and the class's default there (None if it has none)."""
 
@@ -73,6 +74,8 @@ class Adapter(ABC):
         values = {}
         for name, (key, default) in self.fields.items():
             values[name] = readers.get(type(default), json.integer)(key, defaults.get(name, default))
+        if values["n_layers"] > MOST_LAYERS:  # before anything is listed layer by layer
+            raise json.error(self.fields["n_layers"][0], f"use an integer from 1 to {MOST_LAYERS:,}")
         return {**self.fixed, **values, **json.dropout(self.dropout)}
 
 

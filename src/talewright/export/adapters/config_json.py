@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from talewright.errors import UserError
+
+MOST = 1 << 24
+"""The largest size that is read. No model is larger in any direction, and torch cannot describe much larger ones."""
 
 
 class ConfigJson:
@@ -17,11 +20,13 @@ class ConfigJson:
         self.values, self.path = values, path
 
     def integer(self, key: str, default: int | None = None, least: int = 1) -> int:
-        return self._read(key, default, lambda value: _is(value, int) and value >= least, f"an integer from {least} up")
+        kind = f"an integer from {least} to {MOST:,}"
+        return self._read(key, default, lambda value: _is(value, int) and least <= value <= MOST, kind)
 
     def number(self, key: str, default: float | None = None) -> float:
+        most = sys.float_info.max  # an integer may be larger
         return float(
-            self._read(key, default, lambda value: _is(value, int | float) and math.isfinite(value), "a number")
+            self._read(key, default, lambda value: _is(value, int | float) and -most <= value <= most, "a number")
         )
 
     def boolean(self, key: str, default: bool | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, ClassVar
 
 from talewright.config import ModelConfig
@@ -186,7 +187,8 @@ def _attention_kinds(json: ConfigJson, layers: int) -> Any:
     default = [[listed, 1]] if listed is not None else [[["global", "local"], layers // 2]]
     try:
         types = json.values.get("attention_types", default)
-        kinds = [kind for pattern, times in types for _ in range(times) for kind in pattern]
+        found = (kind for pattern, times in types if pattern for _ in range(times) for kind in pattern)
+        kinds = [*islice(found, layers + 1)]
     except (TypeError, ValueError):
         kinds = []
     if len(kinds) != layers or not set(kinds) <= {"global", "local"}:

@@ -8,7 +8,7 @@ from typing import Any
 from talewright.config import ModelConfig, recipe_from_dict
 from talewright.errors import UserError
 from talewright.export.adapters.base import Adapter
-from talewright.export.adapters.config_json import ConfigJson
+from talewright.export.adapters.config_json import MOST, ConfigJson
 from talewright.export.adapters.tensor_map import TensorMap
 
 OUTER = ("embedding", "positions", "norm", "head")
@@ -34,6 +34,9 @@ class NativeAdapter(Adapter):
     def from_json(self, json: ConfigJson) -> ModelConfig:
         names = {field.name for field in dataclasses.fields(ModelConfig)} & json.values.keys()
         shape = {name: json.values[name] for name in names} | {"tied": json.boolean("tie_word_embeddings", True)}
+        for name, value in shape.items():
+            if type(value) is int and value > MOST:
+                json.integer(name)
         try:  # as strict as reading a recipe
             return recipe_from_dict({"model": shape, "train": {"max_steps": 1}}, json.path).model
         except UserError as error:

@@ -15,6 +15,7 @@ import torch
 from talewright.config import EOT, ModelConfig
 from talewright.errors import UserError
 from talewright.export.adapters import LlamaAdapter, Tensors
+from talewright.export.adapters.config_json import MOST
 from talewright.export.adapters.ggml import LLAMA_MAP, import_llama
 from talewright.export.importers.tokenizer import read_tokenizer
 from talewright.export.llama2c import (
@@ -151,6 +152,7 @@ def _read_header(path: Path, data: bytes) -> ModelConfig:
     sizes: dict[str, Any] = dict(zip(names, HEADER.unpack_from(data), strict=True))
     sizes |= {"vocab_size": abs(sizes["vocab_size"]), "tied": sizes["vocab_size"] > 0}
     config = ModelConfig(**{**LlamaAdapter.fixed, **CONSTANTS, **sizes})
-    if problems := list(config.problems()):
+    too_large = [f"{name} is {size:,}, above {MOST:,}" for name, size in sizes.items() if size > MOST]
+    if problems := [*too_large, *config.problems()]:
         raise UserError(f"{path} is not a model of llama2.c; its header says: " + "; ".join(problems))
     return config
