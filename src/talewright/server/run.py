@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def serve(
     from talewright.server.registry import ModelRegistry
     from talewright.server.scheduler import GenerationScheduler
 
+    host = host.removeprefix("[").removesuffix("]")
+    _check(port, api_key, {"--max-tokens": max_tokens, "--max-running": max_running}, max_waiting)
     registry = ModelRegistry(folders, device)
     with _listen(host, port) as listening:
         most = max_running + max_waiting
@@ -57,9 +60,30 @@ def serve(
             scheduler.close()
 
 
+def _check(port: int, api_key: str | None, counts: Mapping[str, int], max_waiting: int) -> None:
+    problems = [f"{name} is {value}; it must be 1 or more" for name, value in counts.items() if value < 1]
+    if max_waiting < 0:
+        problems.append(f"--max-waiting is {max_waiting}; it must be 0 or more")
+    if not 0 <= port <= 65535:
+        problems.append(f"--port is {port}; it must be 1 to 65535, or 0 for any that is free")
+    if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
+        problems.append(
+            "the API key (--api-key, otherwise TALEWRIGHT_API_KEY) must be letters, digits and punctuation of ASCII, at "
+            "least one and no blanks, because it is sent in a header; leave it out to ask for no key"
+        )
+    if problems:
+        raise UserError("\n".join(problems))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"port {port} of {host} cannot be used: {error}; name another by --port or --host") from None
+    except (socket.gaierror, UnicodeError):
+        raise UserError(
+            f'no address of this machine is called "{host}"; --host takes 127.0.0.1 (this machine only), 0.0.0.0 '
+            "(every machine that reaches it), or a name or address of this machine, without http:// or a port"
+        ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"port {port} of {host} cannot be used: {reason}; name another by --port or --host") from None
