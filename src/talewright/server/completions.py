@@ -145,7 +145,7 @@ class Completion:
     async def whole(self, http: Request) -> Response:
         """The answer once all is generated."""
         try:
-            while any([self._poll(text) for text in self.texts]):  # each is asked: a stop text may end any of them
+            while sum(map(self._poll, self.texts)):  # all of them, since a stop text may end any
                 if await http.is_disconnected():
                     return Response(status_code=499)
                 await asyncio.sleep(POLL)
