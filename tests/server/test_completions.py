@@ -144,8 +144,8 @@ def test_log_probabilities_are_those_of_the_model(client, engine, service):
     with torch.inference_mode():
         expected = engine.model(torch.tensor([[*prompt, *ids]]))[0, len(prompt) - 1 : -1, : tokenizer.vocab_size]
     table = expected.log_softmax(-1)
-    for row, (token, given) in enumerate(zip(ids, logprobs.token_logprobs, strict=True)):
-        assert given == pytest.approx(float(table[row, token]), abs=1e-4)
+    for row, (token, logprob) in enumerate(zip(ids, logprobs.token_logprobs, strict=True)):
+        assert logprob == pytest.approx(float(table[row, token]), abs=1e-4)
         assert max(logprobs.top_logprobs[row].values()) == pytest.approx(float(table[row].max()), abs=1e-4)
 
 

@@ -68,7 +68,7 @@ def _check(port: int, api_key: str | None, counts: Mapping[str, int], max_waitin
         problems.append(f"--port is {port}; it must be 1 to 65535, or 0 for any that is free")
     if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
         problems.append(
-            "the API key (--api-key, otherwise TALEWRIGHT_API_KEY) must be letters, digits and punctuation of ASCII, at "
+            "the API key (--api-key, otherwise TALEWRIGHT_API_KEY) must be ASCII letters, digits and punctuation, at "
             "least one and no blanks, because it is sent in a header; leave it out to ask for no key"
         )
     if problems:
