@@ -44,10 +44,10 @@ def run(small, tmp_path, monkeypatch) -> Path:
         ("model.dropout", "0.2", "0.1"),
         ("tokenizer.kind", "gpt2-top", "bpe"),
         ("data.layout", "rows", "packed"),
-        ("data.limit", "7", "None"),
+        ("data.limit", "7", "null"),
         ("optimizer.kind", "muon", "adamw"),
-        ("train.average", "0.9", "None"),
-        ("train.init_from", "other", "None"),
+        ("train.average", "0.9", "null"),
+        ("train.init_from", "other", "null"),
     ],
 )
 def test_a_resume_that_changes_what_a_run_is_made_of_is_refused_by_name(run, monkeypatch, setting, value, was):

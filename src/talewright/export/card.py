@@ -43,10 +43,11 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     grouped = f" ({config.kv_heads} for keys and values)" if config.kv_heads != config.n_heads else ""
     kinds = "/".join(config.attention)
     front = target.front_matter(source) or front_matter(source, target)
+    recipe = _recipe_yaml(source.recipe)
     card = TEMPLATE.read_text(encoding="utf-8").format(
         front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         recipe=source.recipe,
-        about=f": {source.recipe.about}" if source.recipe.about else "",
+        about=f": {_plain(source.recipe.about)}" if source.recipe.about.strip() else "",
         checkpoint=source.checkpoint,
         parameters=count_parameters(config).total,
         model=config,
@@ -60,7 +61,8 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         sampling=Sampling(),
         samples=_samples(source),
         record=record,
-        yaml=_recipe_yaml(source.recipe),
+        yaml=recipe,
+        fence="`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`+", recipe))]),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
@@ -138,6 +140,11 @@ def _recipe_yaml(recipe: Recipe) -> str:
     if recipe.tokenizer.kind == "bpe":
         del values["tokenizer"]["source"]
     return write_yaml(values).strip()
+
+
+def _plain(text: str) -> str:
+    """A text of a person within a sentence of Markdown, which it does not change."""
+    return re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", " ".join(text.split()))
 
 
 def _training(source: ExportSource, folder: Path) -> str:
