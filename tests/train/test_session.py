@@ -91,7 +91,7 @@ FREE: dict[str, Any] = {
     "train.accumulation": 4,
     "train.max_epochs": 1.5,
     "train.max_tokens": 1200,
-    "train.max_minutes": 5.0,
+    "train.max_minutes": 0.1,
     "train.evaluate_every": 3,
     "train.checkpoint_every": 2,
     "train.keep": 1,
