@@ -17,14 +17,15 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData, SpaceCard
 from huggingface_hub.utils import validate_repo_id
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, GenerationConfig
 
-from talewright.config import load_recipe
+from talewright.config import ModelConfig, load_recipe
 from talewright.errors import UserError
 from talewright.export import TARGETS, export_model
 from talewright.export.card import METRICS, front_matter, write_card
+from tests.export.sources import source_of
 from tests.train.conftest import write_stories
 
 RECORD = {"target": "hf", "dtype": "f32", "proof": "largest logit difference 1e-06"}
@@ -276,3 +277,33 @@ def test_names_and_stories_are_no_markup_of_the_card(text, make_source, tmp_path
     assert f"<blockquote>\n<p>{escape(text)}</p>\n</blockquote>" in html
     assert f"<p>Data: <code>{escape(text)}</code>" in html
     assert f"load({escape(json.dumps(source.run.name))})" in html
+
+
+@pytest.mark.parametrize("to", sorted(TARGETS))
+def test_the_card_of_a_repository_names_no_file_that_is_not_here_yet(to):
+    usage = TARGETS[to].usage("ada/tales")
+    reads_files = to in ("gguf", "llama2c", "web", "space")
+    assert ("hf download ada/tales" in usage) == reads_files
+    assert ("--repo-type space" in usage) == (to == "space")
+    after = usage.split("\n\n", 1)[1] if reads_files else usage
+    assert ("ada/tales" in after, "./tales" in after) == (not reads_files, reads_files)
+    assert "hf download" not in TARGETS[to].usage("./tales")
+
+
+@given(about=st.text(st.sampled_from("ab1. `*_~<>&;#[]()!\\|$-=+\n")))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_recipe_says_about_itself_stands_in_the_card_as_it_is(tokenizer, monkeypatch, about):
+    from markdown_it import MarkdownIt
+
+    with TemporaryDirectory() as folder:
+        made = source_of(ModelConfig(n_layers=1, n_heads=2, d_model=8, d_ff=8, vocab_size=300), tokenizer)
+        made = dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, about=about))
+        with monkeypatch.context() as patched:
+            patched.setattr("talewright.export.card._samples", lambda source: "")  # generating takes most of the time
+            write_card(Path(folder), made, RECORD, TARGETS["hf"], "./tales")
+        card = (Path(folder) / "README.md").read_text().split("---\n", 2)[2]
+    tokens = MarkdownIt().parse(card)
+    texts = ["".join(child.content or " " for child in token.children or []) for token in tokens]
+    said = f": {' '.join(about.split())}" if about.split() else ""
+    assert any(text.startswith(f"A small GPT that generates stories{said}. It was trained") for text in texts)
+    assert [yaml.safe_load(token.content)["about"] for token in tokens if token.info == "yaml"] == [about]

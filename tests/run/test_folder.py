@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -221,3 +222,25 @@ def test_a_new_run_needs_a_folder_without_one(run: Path, tmp_path: Path, monkeyp
 def test_a_run_where_no_weights_could_be_read_is_refused_before_training() -> None:
     with pytest.raises(UserError, match=r"is not UTF-8, and no weights could be read there"):
         new_run_path(RECIPE, "tales-\udcff")
+
+
+def test_a_run_begins_from_one_that_trains_and_deletes_checkpoints(run, tmp_path, monkeypatch):
+    """The best checkpoint goes while its weights are read, and the next one as soon as they are."""
+    read, reads = folder_module.load_weights, []
+
+    def deleting(checkpoint, model):
+        if not reads:
+            shutil.rmtree(checkpoint)
+            (run / "checkpoints" / "best").write_text("step-4\n")
+        reads.append(checkpoint.name)
+        read(checkpoint, model)
+        shutil.rmtree(checkpoint)
+
+    monkeypatch.setattr(folder_module, "load_weights", deleting)
+    recipe = dataclasses.replace(RECIPE, train=dataclasses.replace(RECIPE.train, init_from=str(run)))
+    corpus: Any = SimpleNamespace(tokenizer=RunFolder(run).tokenizer, fingerprint="f", manifest={})
+    create_run(tmp_path / "new", recipe, corpus)
+    assert reads == ["step-2", "step-4"]
+    model = GPT(SHAPE)
+    read(tmp_path / "new" / "initial", model)
+    assert bool((model.norm.weight == 4).all())

@@ -17,12 +17,17 @@ pytest.importorskip("openai", reason="the official client is not installed")
 import httpx
 import openai
 import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from talewright.errors import UserError
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.server.completions import Service, build_app
 from talewright.server.registry import ModelRegistry
-from talewright.server.scheduler import GenerationScheduler
+from talewright.server.request import CompletionRequest
+from talewright.server.run import serve
+from talewright.server.scheduler import MAX_PROMPT, TIMEOUT, Generation, GenerationScheduler
 
 KEY = "sesame"
 
@@ -69,6 +74,16 @@ def test_models_are_listed(client):
         client.models.retrieve("other")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_checkpoint_that_is_not_there_is_not_found(client, stream):
+    with pytest.raises(openai.NotFoundError, match="no checkpoint 7; it has best, last, 10, 20"):
+        client.models.retrieve("tales · step 7")
+    for step in ("7", "", "../.."):
+        with pytest.raises(openai.NotFoundError, match="tales has no checkpoint"):
+            client.completions.create(model=f"tales · step {step}", prompt="a", stream=stream)
+    assert client.completions.create(model="tales · step 20", prompt="a", max_tokens=2).choices
+
+
 def test_a_completion_is_the_text_generated_alone(client, engine):
     values: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "seed": 5}
     answer = client.completions.create(model="tales", prompt="Once", max_tokens=20, **values)
@@ -99,6 +114,7 @@ def test_prompts_as_token_ids_and_echo(client, engine):
     from_ids = client.completions.create(prompt=ids, **values).choices[0].text
     assert from_ids == client.completions.create(prompt="Once upon", **values).choices[0].text
     assert client.completions.create(prompt="Once upon", echo=True, **values).choices[0].text == "Once upon" + from_ids
+    assert client.completions.create(prompt=ids, echo=True, **values).choices[0].text == "Once upon" + from_ids
     with pytest.raises(openai.BadRequestError, match="is no token id of this model"):  # 500 would be asked again
         client.completions.create(prompt=[0, 999_999], **values)
     with pytest.raises(openai.NotFoundError, match="no checkpoint '99'"):
@@ -133,8 +149,8 @@ def test_log_probabilities_are_those_of_the_model(client, engine, service):
     with torch.inference_mode():
         expected = engine.model(torch.tensor([[*prompt, *ids]]))[0, len(prompt) - 1 : -1, : tokenizer.vocab_size]
     table = expected.log_softmax(-1)
-    for row, (token, given) in enumerate(zip(ids, logprobs.token_logprobs, strict=True)):
-        assert given == pytest.approx(float(table[row, token]), abs=1e-4)
+    for row, (token, logprob) in enumerate(zip(ids, logprobs.token_logprobs, strict=True)):
+        assert logprob == pytest.approx(float(table[row, token]), abs=1e-4)
         assert max(logprobs.top_logprobs[row].values()) == pytest.approx(float(table[row].max()), abs=1e-4)
 
 
@@ -146,6 +162,13 @@ def test_log_probabilities_are_those_of_the_model(client, engine, service):
         ({"max_tokens": 5001}, "generates up to 5,000"),
         ({"n": 129}, "n: "),
         ({"n": 100, "prompt": ["a", "b"]}, "up to 128 texts"),
+        ({"n": 25}, "up to 24 are accepted"),
+        ({"prompt": [0, 999_999]}, "999999 is no token id"),
+        ({"prompt": ["a", [1]]}, "prompt: it is a text, a list"),
+        ({"prompt": [0] * (MAX_PROMPT + 1)}, "80,001 token ids"),
+        ({"seed": 2**63}, f"from 0 to {2**63 - 1}"),
+        ({"seed": True}, "seed: "),
+        ({"extra_body": {"repetition_penalty": 0}}, "repetition_penalty is 0"),
         ({"prompt": []}, "empty list"),
         ({"stop": ""}, "empty text"),
         ({"stop": list("abcde")}, "stop: "),
@@ -193,15 +216,14 @@ def test_a_client_that_leaves_frees_its_place(address, service):
     with httpx.stream("POST", f"{address}/v1/completions", json=body, headers=headers) as answer:
         next(answer.iter_lines())
         assert service.scheduler.counts()[0] > 0
-    end = time.monotonic() + 20
+    end = time.monotonic() + TIMEOUT / 2  # sooner than a text that nobody asks for is given up
     while service.scheduler.counts() != (0, 0) and time.monotonic() < end:
         time.sleep(0.05)
     assert service.scheduler.counts() == (0, 0)
 
 
 def test_too_many_are_refused_with_a_status_that_clients_retry(address, service, monkeypatch):
-    monkeypatch.setattr(service.scheduler, "queue", 0)
-    monkeypatch.setattr(service.scheduler, "slots", 0)
+    monkeypatch.setattr(service.scheduler, "_all", lambda: [Generation(user="Ada", choice="tales", prompt="")] * 24)
     answer = httpx.post(
         f"{address}/v1/completions",
         json={"model": "tales", "prompt": "Once"},
@@ -210,3 +232,74 @@ def test_too_many_are_refused_with_a_status_that_clients_retry(address, service,
     assert answer.status_code == 429
     assert answer.headers["Retry-After"] == "1"
     assert "try again" in json.loads(answer.text)["error"]["message"]
+
+
+def test_no_text_of_many_is_given_up_while_another_is_generated(client, engine, monkeypatch):
+    monkeypatch.setattr("talewright.server.scheduler.TIMEOUT", 0.05)
+    options: dict[str, Any] = {"model": "tales", "max_tokens": 400, "temperature": 2, "seed": 6}
+    prompts = ["Once", "A dog", "The", "She", "He", "Tom", "Then", "It", "Sun", "Why", "Ben", "Up"]  # 8 run at once
+    answer = client.completions.create(prompt=prompts, **options)
+    texts = [alone(engine, prompt, max_new_tokens=400, temperature=2, seed=6) for prompt in prompts]
+    assert [choice.text for choice in answer.choices] == texts
+
+
+def test_all_places_can_be_taken_by_one_request(client):
+    assert len(client.completions.create(model="tales", prompt="a", n=24, max_tokens=3).choices) == 24
+
+
+def test_null_is_what_is_left_out(address, client):
+    names = {name for name in CompletionRequest.model_fields if name != "model"}
+    body = dict.fromkeys(names) | {"model": "tales", "seed": 1, "max_tokens": 5}
+    answer = httpx.post(f"{address}/v1/completions", json=body, headers={"Authorization": f"Bearer {KEY}"})
+    expected = client.completions.create(model="tales", prompt="", seed=1, max_tokens=5).choices[0].text
+    assert answer.json()["choices"][0]["text"] == expected
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_longer_than_the_context_is_said(client, stream):
+    answer = client.completions.create(model="tales", prompt="dog " * 200, max_tokens=3, stream=stream)
+    *_, last = answer if stream else [answer]
+    assert "longer than the model's context of 32" in last.warnings[0]
+    assert client.completions.create(model="tales", prompt="dog", max_tokens=3).model_extra.get("warnings") is None
+
+
+def test_a_body_of_another_type_is_refused_with_the_header(address):
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "text/plain"}
+    answer = httpx.post(f"{address}/v1/completions", content='{"model": "tales"}', headers=headers)
+    assert (answer.status_code, "Content-Type: application/json" in answer.text) == (400, True)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+FIELDS = st.sampled_from([*CompletionRequest.model_fields, "messages"]).filter(lambda name: name != "max_tokens")
+
+
+@given(changes=st.dictionaries(FIELDS, VALUES, min_size=1, max_size=2))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_odd_bodies_get_an_answer_or_an_error_of_the_client(address, changes):
+    body = json.dumps({"model": "tales", "prompt": "a", "max_tokens": 2} | changes)
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    answer = httpx.post(f"{address}/v1/completions", content=body, headers=headers)
+    assert answer.status_code in (200, 400, 404), answer.text
+    if answer.status_code != 200:
+        assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"max_running": 0}, "--max-running is 0"),
+        ({"max_tokens": -1}, "--max-tokens is -1"),
+        ({"max_waiting": -1}, "--max-waiting is -1"),
+        ({"port": 65536}, "--port is 65536"),
+        ({"api_key": ""}, "the API key"),
+        ({"api_key": "clé"}, "the API key"),
+        ({"host": "http://localhost"}, "without http://"),
+    ],
+)
+def test_wrong_options_of_the_server_are_refused(pattern, wrong, words):
+    with pytest.raises(UserError, match=words):
+        serve([pattern], **{"port": 0, **wrong})

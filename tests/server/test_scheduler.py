@@ -118,7 +118,7 @@ def test_what_cannot_be_generated_is_an_error_without_a_path(make_scheduler, run
     shutil.rmtree(run)
     late = scheduler.submit(request())
     wait(late)
-    assert late.error == "the run tales is gone: its folder was moved or deleted while the page was open"
+    assert late.error == "the run tales is gone: its folder was moved or deleted"
 
 
 def test_a_story_continues_from_its_own_tokens(make_scheduler, registry):

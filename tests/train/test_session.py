@@ -44,10 +44,10 @@ def run(small, tmp_path, monkeypatch) -> Path:
         ("model.dropout", "0.2", "0.1"),
         ("tokenizer.kind", "gpt2-top", "bpe"),
         ("data.layout", "rows", "packed"),
-        ("data.limit", "7", "None"),
+        ("data.limit", "7", "null"),
         ("optimizer.kind", "muon", "adamw"),
-        ("train.average", "0.9", "None"),
-        ("train.init_from", "other", "None"),
+        ("train.average", "0.9", "null"),
+        ("train.init_from", "other", "null"),
     ],
 )
 def test_a_resume_that_changes_what_a_run_is_made_of_is_refused_by_name(run, monkeypatch, setting, value, was):
@@ -91,7 +91,7 @@ FREE: dict[str, Any] = {
     "train.accumulation": 4,
     "train.max_epochs": 1.5,
     "train.max_tokens": 1200,
-    "train.max_minutes": 5.0,
+    "train.max_minutes": 0.1,
     "train.evaluate_every": 3,
     "train.checkpoint_every": 2,
     "train.keep": 1,

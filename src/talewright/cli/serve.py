@@ -29,7 +29,7 @@ def serve(
     from talewright.server.run import serve as run_server
     from talewright.studio import find_runs
 
-    key = api_key or os.environ.get("TALEWRIGHT_API_KEY")
+    key = os.environ.get("TALEWRIGHT_API_KEY") if api_key is None else api_key
     run_server(
         find_runs(runs),
         host=host,

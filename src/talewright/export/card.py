@@ -50,7 +50,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         name=as_line(source.recipe.name),
         recipe=as_code(source.recipe.name),
-        about=f": {as_line(source.recipe.about)}" if source.recipe.about else "",
+        about=f": {as_line(source.recipe.about)}" if source.recipe.about.strip() else "",
         checkpoint=source.checkpoint,
         parameters=count_parameters(config).total,
         model=config,

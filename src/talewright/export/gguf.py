@@ -40,6 +40,7 @@ class GGUF(ExportTarget):
     bounds = BOUNDS
     reader = "gguf"
     library = "gguf"
+    reads_files = True
     usage_template = f"""```python
 from llama_cpp import Llama
 
@@ -47,8 +48,12 @@ model = Llama("{{place}}/{FILE}", n_ctx=0)
 print(model("Once upon a time", max_tokens=200)["choices"][0]["text"])
 ```
 
-Or with llama.cpp itself: `llama-completion -m {{shell}}/{FILE} -c 0 -p "Once upon a time"`. Ollama takes the
-`{MODELFILE}` beside it (`ollama create NAME -f {{shell}}/{MODELFILE}`), LM Studio the file (`lms import`).
+Or with llama.cpp itself, or with Ollama, which takes the `{MODELFILE}` beside the file (LM Studio: `lms import`):
+
+```sh
+llama-completion -m {{shell}}/{FILE} -c 0 -p "Once upon a time"
+ollama create NAME -f {{shell}}/{MODELFILE}
+```
 """
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:

@@ -52,6 +52,7 @@ class Llama2C(ExportTarget):
     extra = "hf"
     bounds: ClassVar[Mapping[str, float]] = {"f32": 1e-4}
     reader = "llama2c"
+    reads_files = True
     usage_template = """With the `run` program of llama2.c:
 
 ```sh

@@ -37,6 +37,7 @@ class Space(ExportTarget):
     bounds: ClassVar[Mapping[str, float]] = {"f32": 1e-5}
     reader = "space"
     repo_type = "space"
+    reads_files = True
     usage_template = """This folder is a Hugging Face Space: push it, and it runs there. To run it on your own machine:
 
 ```

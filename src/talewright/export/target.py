@@ -71,6 +71,8 @@ class ExportTarget(ABC):
     """The library that reads the format, by the hub's name for it."""
     repo_type: ClassVar[Literal["model", "space"]] = "model"
     """Type of the hub repository that holds the format."""
+    reads_files: ClassVar[bool] = False
+    """Whether what `usage_template` names are files on this machine, so that a repository must be downloaded first."""
     usage_template: ClassVar[str]
     """Markdown for the model card: how to load the model from a folder or repository: {place} stands within quotation
     marks in code, {shell} in a command.
@@ -109,7 +111,13 @@ class ExportTarget(ABC):
         return None
 
     def usage(self, place: str) -> str:
-        return self.usage_template.format(place=json.dumps(place, ensure_ascii=False)[1:-1], shell=shlex.quote(place))
+        before = ""
+        if self.reads_files and not place.startswith("./"):
+            kind = " --repo-type space" if self.repo_type == "space" else ""
+            repository, place = place, f"./{place.rpartition('/')[2]}"
+            before = f"Download the files first: `hf download {repository}{kind} --local-dir {place}`.\n\n"
+        quoted = json.dumps(place, ensure_ascii=False)[1:-1]
+        return before + self.usage_template.format(place=quoted, shell=shlex.quote(place))
 
 
 def missing_modules(names: Iterable[str]) -> list[str]:

@@ -53,4 +53,4 @@ class Sampling:
         if self.max_new_tokens < 1:
             yield f"--max-new-tokens is {self.max_new_tokens}; it counts tokens, so 1 or more"
         if not 0 <= self.seed < 2**63:
-            yield f"--seed is {self.seed}; it is a whole number from 0 up"
+            yield f"--seed is {self.seed}; it is a whole number from 0 to {2**63 - 1}"

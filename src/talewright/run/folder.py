@@ -89,14 +89,19 @@ class RunFolder:
         from talewright.model.gpt import GPT
 
         model = GPT(self.recipe.model)
+        checkpoint = self.read_weights(model, which)
+        return _moved(model, device), checkpoint
+
+    def read_weights(self, model: GPT, which: str = "best") -> Path:
+        """Read a checkpoint's weights into a model, and return its folder. Raises UserError if they do not fit it."""
         checkpoint = self.checkpoint(which)
         try:
             load_weights(checkpoint, model)
         except UserError:
             if checkpoint.is_dir():
                 raise
-            return self.load_model(which, device)  # a training run has just deleted it
-        return _moved(model, device), checkpoint
+            return self.read_weights(model, which)  # a training run has just deleted it
+        return checkpoint
 
     def initial_model(self, device: torch.device | None = None) -> GPT:
         """The model before training, in evaluation mode."""
@@ -223,7 +228,7 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
     """
     new_run_path(recipe, path)  # another process may have started a run here
     recipe = with_absolute_paths(recipe)
-    initial = _initial_checkpoint(recipe, corpus.tokenizer)
+    initial = _initial_weights(recipe, corpus.tokenizer)
     metadata: dict[str, Any] = {"source": recipe.data.source, "fingerprint": corpus.fingerprint}
     metadata["recognized"] = corpus.manifest.get("recognized", {})
     if teacher is not None:
@@ -232,7 +237,7 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
         corpus.tokenizer.save(path / "tokenizer")
         if initial is not None:
             (path / INITIAL).mkdir(exist_ok=True)
-            shutil.copyfile(initial / WEIGHTS, path / INITIAL / WEIGHTS)
+            (path / INITIAL / WEIGHTS).write_bytes(initial)
         write_json(path / METADATA, metadata)
         write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
     return recipe
@@ -277,18 +282,21 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
 
 
-def _initial_checkpoint(recipe: Recipe, tokenizer: Tokenizer) -> Path | None:
-    """The checkpoint whose weights training starts from. Raises UserError if they do not fit the recipe."""
+def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> bytes | None:
+    """The file of the weights that training starts from: their checkpoint may soon be gone, if that run still trains.
+    Raises UserError if they do not fit the recipe.
+    """
     if recipe.train.init_from is None:
         return None
+    from safetensors.torch import save
+
     from talewright.model.gpt import GPT
 
-    source = RunFolder(recipe.train.init_from)
-    checkpoint = source.checkpoint()
-    load_weights(checkpoint, GPT(recipe.model))
+    source, model = RunFolder(recipe.train.init_from), GPT(recipe.model)
+    source.read_weights(model)
     if source.tokenizer.fingerprint != tokenizer.fingerprint:
         raise UserError(f"{source.path} has another tokenizer than these stories were prepared with")
-    return checkpoint
+    return save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
 
 
 @contextmanager

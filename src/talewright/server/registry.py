@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,12 +84,20 @@ class ModelRegistry:
         if step and step not in steps:
             raise UserError(f"{name} has no checkpoint {step[:80]!r}; it has " + ", ".join(steps))
 
+    def tokenizer(self, choice: str) -> Tokenizer:
+        """The tokenizer of a choice. Raises UserError if its run or checkpoint is not there; nothing is loaded."""
+        name, named, step = choice.partition(STEP)
+        run = self.run(name)
+        with self._names_for_paths(name, run.path):
+            run.find_checkpoint(step if named else "best")
+            return run.tokenizer
+
     def run(self, name: str) -> RunFolder:
         """The run of that name. Raises UserError if it is not offered, or is gone."""
         self.check(name)
         run = self._runs[name]
         if not RunFolder.is_run(run.path):
-            raise UserError(f"the run {name} is gone: its folder was moved or deleted while the page was open")
+            raise UserError(f"the run {name} is gone: its folder was moved or deleted")
         return run
 
     def load(self, choice: str) -> LoadedModel:
@@ -97,11 +106,16 @@ class ModelRegistry:
         """
         name, _, step = choice.partition(STEP)
         path = self.run(name).path
-        with self._lock:
-            try:
-                return self._load(name, path, step or "best")
-            except UserError as error:
-                raise UserError(str(error).replace(str(path.resolve()), name).replace(str(path), name)) from None
+        with self._lock, self._names_for_paths(name, path):
+            return self._load(name, path, step or "best")
+
+    @staticmethod
+    @contextmanager
+    def _names_for_paths(name: str, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            raise UserError(str(error).replace(str(path.resolve()), name).replace(str(path), name)) from None
 
     def _load(self, name: str, path: Path, which: str) -> LoadedModel:
         checkpoint = self._runs[name].find_checkpoint(which)

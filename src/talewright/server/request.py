@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import secrets
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
@@ -14,17 +16,21 @@ from talewright.server.scheduler import Generation
 MAX_CHOICES = 128
 """Texts that one request may ask for, over all of its prompts."""
 
-Prompt = str | list[str] | list[StrictInt] | list[list[StrictInt]]
+Prompt = str | list[str] | list[int] | list[list[int]]
+NOT_OFFERED = ("suffix", "presence_penalty", "frequency_penalty", "logit_bias")
+"""Accepted only where they change nothing, because clients send them."""
 
 
 class StreamOptions(BaseModel):
-    include_usage: StrictBool = False
+    model_config = ConfigDict(strict=True)
+
+    include_usage: bool = False
 
 
 class CompletionRequest(BaseModel):
     """OpenAI's `/v1/completions`, with top_k, min_p and repetition_penalty as vLLM adds them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # "2" and true are no numbers
 
     model: str
     prompt: Prompt = ""
@@ -36,18 +42,25 @@ class CompletionRequest(BaseModel):
     repetition_penalty: float | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
-    stream: StrictBool = False
+    stop: str | list[str] | None = None
+    stream: bool = False
     stream_options: StreamOptions | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    echo: StrictBool = False
+    echo: bool = False
     user: str | None = None
-    # What is accepted only where it changes nothing, because clients send it:
     best_of: int | None = None
-    suffix: None = None
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    suffix: str | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: Any) -> Any:
+        """OpenAI's API takes null for what is left out."""
+        return (
+            {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
+        )
 
     @property
     def stops(self) -> list[str]:
@@ -64,9 +77,11 @@ class CompletionRequest(BaseModel):
 
     def generations(self, user: str, most_tokens: int) -> list[Generation]:
         """What is to be generated: n texts of each prompt. Raises UserError, naming every setting out of range."""
-        problems = []
+        problems = [f"{name}: it is not offered here, so leave it out" for name in NOT_OFFERED if getattr(self, name)]
         if self.best_of not in (None, self.n):
             problems.append(f"best_of is {self.best_of}; only n texts are generated, so leave it out")
+        if len(self.stops) > 4:
+            problems.append(f"stop: {len(self.stops)} texts; up to 4 are accepted")
         if "" in self.stops:
             problems.append("stop holds an empty text; leave it out")
         if not self.prompts:
@@ -87,6 +102,7 @@ class CompletionRequest(BaseModel):
                 sampling=sampling,
                 part=number,
                 alternatives=self.logprobs,
+                polled=math.inf,
             )
             for prompt in self.prompts
             for number in range(self.n)
@@ -101,4 +117,5 @@ class CompletionRequest(BaseModel):
         try:
             return Sampling(**given)
         except UserError as error:
-            raise UserError(str(error).replace("--", "").replace("top-", "top_").replace("min-p", "min_p")) from None
+            named = re.sub(r"--([a-z-]+)", lambda option: option[1].replace("-", "_"), str(error))
+            raise UserError(named) from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,13 +30,7 @@ def serve(
     """Serve the runs until a signal comes, and log the address. Raises UserError if a folder is not a run, the device
     or the address cannot be used, or FastAPI is not installed.
     """
-    for name, value, least in (
-        ("max-tokens", max_tokens, 1),
-        ("max-running", max_running, 1),
-        ("max-waiting", max_waiting, 0),
-    ):
-        if value < least:
-            raise UserError(f"--{name} is {value}; it must be {least} or more")
+    _check(api_key, {"--max-tokens": max_tokens, "--max-running": max_running}, max_waiting)
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise UserError('the server needs FastAPI and uvicorn: pip install "talewright[studio]"')
     import uvicorn
@@ -61,3 +56,16 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             scheduler.close()
+
+
+def _check(api_key: str | None, counts: Mapping[str, int], max_waiting: int) -> None:
+    problems = [f"{name} is {value}; it must be 1 or more" for name, value in counts.items() if value < 1]
+    if max_waiting < 0:
+        problems.append(f"--max-waiting is {max_waiting}; it must be 0 or more")
+    if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
+        problems.append(
+            "the API key (--api-key, otherwise TALEWRIGHT_API_KEY) must be ASCII letters, digits and punctuation, at "
+            "least one and no blanks, because it is sent in a header; leave it out to ask for no key"
+        )
+    if problems:
+        raise UserError("\n".join(problems))

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,8 +34,8 @@ MAX_PER_USER = 2
 TIMEOUT = 15.0
 """Seconds without a poll after which a story is abandoned."""
 MAX_PROMPT = 80_000
-"""Characters of a prompt: about 15,000 words."""
-INTERNAL_ERROR = "Something went wrong in the studio; its log has the details. Try again."
+"""Characters, or token ids, of a prompt: about 15,000 words."""
+INTERNAL_ERROR = "Something went wrong; the log of the program that answers has the details. Try again."
 State = Literal["waiting", "loading", "generating", "done"]
 
 
@@ -73,7 +74,7 @@ class Generation:
     continuation: str = ""
     """The text of the tokens; an incomplete last character is left out."""
     polled: float = field(default_factory=time.monotonic)
-    """When the page last polled it."""
+    """When the page last polled it. Infinity: it is never taken as abandoned, and whoever submitted it stops it."""
 
     @property
     def running(self) -> bool:
@@ -165,6 +166,14 @@ class BusyError(UserError):
     """Too many texts wait already."""
 
 
+def _check_length(generation: Generation) -> None:
+    for what, prompt in (("characters", generation.prompt), ("token ids", generation.prompt_tokens or ())):
+        if len(prompt) > MAX_PROMPT:
+            raise UserError(
+                f"the prompt has {len(prompt):,} {what}; up to {MAX_PROMPT:,} are accepted here, so shorten it"
+            )
+
+
 class GenerationScheduler:
     """Runs the generations that are submitted, in their order."""
 
@@ -183,21 +192,26 @@ class GenerationScheduler:
 
     def submit(self, generation: Generation) -> Generation:
         """Put a generation into the queue. Raises UserError if the queue is full, or the request cannot be served."""
-        if len(generation.prompt) > MAX_PROMPT:
-            raise UserError(
-                f"the prompt has {len(generation.prompt):,} characters; up to {MAX_PROMPT:,} are accepted here, so "
-                "shorten it"
-            )
-        self.registry.check(generation.choice)
-        with self._changed:
-            own = [each for each in self._all() if each.user == generation.user and not each.stopped]
-            if len(own) >= self.per_user:
-                raise UserError("your last story is still being generated; stop it first, or wait until it ends")
-            if len(self._waiting) >= self.queue:
-                raise BusyError("very many users are waiting for a story right now; try again in a minute")
-            self._waiting.append(generation)
-            self._changed.notify()
+        self.submit_all([generation])
         return generation
+
+    def submit_all(self, generations: Sequence[Generation]) -> None:
+        """Put all generations of one user into the queue, or none of them. Raises UserError as `submit` does."""
+        for generation in generations:
+            _check_length(generation)
+            self.registry.check(generation.choice)
+        places = self.slots + self.queue
+        if len(generations) > places:
+            raise UserError(f"{len(generations)} texts are asked for at once; up to {places} are accepted here")
+        with self._changed:
+            user = generations[0].user
+            own = [each for each in self._all() if each.user == user and not each.stopped]
+            if len(own) + len(generations) > self.per_user:
+                raise UserError("your last story is still being generated; stop it first, or wait until it ends")
+            if len(self._all()) + len(generations) > places:
+                raise BusyError("very many users are waiting for a story right now; try again in a minute")
+            self._waiting.extend(generations)
+            self._changed.notify()
 
     def position(self, generation: Generation) -> int:
         """Its position in the queue, from 1; 0 if it is not waiting."""

@@ -27,8 +27,8 @@ def find_runs(names: Sequence[str]) -> list[Path]:
     recipes = sorted(Path("runs").glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
     if not recipes:
         raise UserError(
-            "there is no run under runs/ yet. `talewright demo` makes one in three minutes; then `talewright studio` "
-            "opens it. Or name a run folder: talewright studio RUN"
+            "there is no run under runs/ yet. `talewright demo` makes one in three minutes; then this "
+            "command opens it. Or name a run folder after this command"
         )
     return [recipes[-1].parent]
 

@@ -183,7 +183,7 @@ class Tokenizer:
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError:  # the library's error for a single surrogate
-            _refuse_surrogates(texts)
+            refuse_surrogates(texts)
             raise
         return [encoding.ids for encoding in encodings]
 
@@ -314,11 +314,16 @@ def _bytes_of_tokens(backend: tokenizers.Tokenizer, data: dict[str, Any]) -> lis
     return table
 
 
-def _refuse_surrogates(texts: Sequence[str]) -> None:
+def refuse_surrogates(texts: Sequence[str]) -> None:
+    """Raise UserError if a text holds a single surrogate."""
     for text in texts:
-        code = next((ord(c) for c in text if "\ud800" <= c <= "\udfff"), None)
-        if code is not None:
-            raise UserError(f"a text holds U+{code:04X}, half of a surrogate pair, not a character: {text[:40]!r}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            code = ord(text[error.start])
+            raise UserError(
+                f"a text holds U+{code:04X}, half of a surrogate pair, not a character: {text[:40]!r}"
+            ) from None
 
 
 def _encode_in_threads() -> None:

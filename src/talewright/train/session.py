@@ -163,7 +163,7 @@ def refuse_changes(
     """Raise UserError if a setting whose name has one of the prefixes, and that is not allowed to change, does."""
     before, after = _settings(own), _settings(wanted)
     changed = [
-        f"{name} is {before[name]}, not {after[name]}"
+        f"{name} is {_shown(before[name])}, not {_shown(after[name])}"
         for name in before
         if name.startswith(prefixes) and name not in allowed and before[name] != after[name]
     ]
@@ -172,6 +172,11 @@ def refuse_changes(
             f"{path} keeps the settings that it began with: {'; '.join(changed)}. Leave them out, or train into "
             "another folder"
         )
+
+
+def _shown(value: Any) -> str:
+    """The value as a recipe has it."""
+    return "null" if value is None else str(value)
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import logging
 import time
 from collections import Counter
@@ -98,6 +100,17 @@ def test_existing_grades_are_used_but_not_those_of_another_judge(tmp_path: Path)
         assert len(server.bodies) == 12
         grade_all(EXERCISES, 1, endpoint(server, model="judge-2"), GradeFile(path))
         assert len(server.bodies) == 18
+
+
+def test_grades_of_a_version_that_read_thoughts_are_not_used(tmp_path: Path):
+    with judge_server(lambda number, body: completion(grade())) as server:
+        judge = endpoint(server)
+        content = [judge.url, judge.model, 0, EXERCISES[0].messages]  # what the key was made of
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        file = GradeFile(tmp_path / "grades.jsonl")
+        file.put(key, {**GRADE, "plot": 1})
+        assert estimate(EXERCISES[:1], 1, judge, file)["requests"] == 1
+        assert grade_all(EXERCISES[:1], 1, judge, file).grades[0][0] != file.get(key)
 
 
 def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path):

@@ -45,6 +45,10 @@ age: your best guess of the student's age, from what was written: """ + ", ".joi
 """The judge's prompt, after the paper's. Grades with another prompt could not be compared with earlier ones."""
 
 
+ANSWERS_READ = 2
+"""Part of the key of a grade. Earlier versions took grades from a judge's thoughts, so that theirs are not used."""
+
+
 @dataclass(frozen=True)
 class Exercise:
     """The start of a story, and its continuation."""
@@ -155,7 +159,7 @@ def _keyed(exercises: Sequence[Exercise], gradings: int, endpoint: Endpoint) -> 
     """Each exercise `gradings` times, with the key of its grade."""
 
     def key(exercise: Exercise, n: int) -> str:
-        content = [endpoint.url, endpoint.model, n, exercise.messages]
+        content = [ANSWERS_READ, endpoint.url, endpoint.model, n, exercise.messages]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     return [(exercise, key(exercise, n)) for exercise in exercises for n in range(gradings)]

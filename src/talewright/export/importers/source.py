@@ -43,6 +43,8 @@ def read_config_json(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         if (folder / "adapter_config.json").is_file():
             raise UserError(f"{folder} is an adapter of another model (it has adapter_config.json): {MERGE}")
+        if pickled := sorted(each for each in folder.iterdir() if each.suffix in PICKLED):  # as nanoGPT leaves it
+            raise UserError(f"{folder} has no config.json, only {pickled[0].name}: {conversion(pickled[0])}")
         names = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) or "nothing"
         raise UserError(f"{folder} is not a model: it has no config.json, but {names}")
     values = _read_json(path)

@@ -14,12 +14,13 @@ from talewright.tokenizer.gpt2 import load_gpt2
 
 logger = logging.getLogger(__name__)
 
-GPT2_SIZE = 50257
+GPT2_SIZES = (50257, 50304)
+"""The vocabulary of GPT-2's tokenizer, and what nanoGPT pads it to."""
 
 
 def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenizer:
     """The tokenizer of the model in `folder`: that of `other` if it is named; otherwise its own; otherwise GPT-2's, if
-    the vocabulary has its size.
+    the vocabulary has its size, or the one that nanoGPT pads it to.
 
     Special tokens beyond the model's rows are left out, with a warning. Raises UserError if there is no tokenizer, or
     if it has more ids than the model.
@@ -29,7 +30,8 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
         tokenizer = _from_folder(named, vocab_size) if named.is_dir() else _from_name(other)
     else:
         tokenizer = _from_folder(folder, vocab_size)
-        if tokenizer is None and vocab_size == GPT2_SIZE:
+        if tokenizer is None and vocab_size in GPT2_SIZES:
+            logger.info("%s has no tokenizer; GPT-2's is taken, as its vocabulary of %d says", folder, vocab_size)
             tokenizer = _from_name("openai-community/gpt2")
     if tokenizer is None:
         raise UserError(

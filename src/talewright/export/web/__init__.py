@@ -38,6 +38,7 @@ class Web(ExportTarget):
     reader_packages = ("onnxruntime",)
     bounds: ClassVar[Mapping[str, float]] = {"both": TOLERANCES["f32"], **TOLERANCES}
     reader = "onnx"
+    reads_files = True
     usage_template = """The folder is a web page that any file server can serve. It loads nothing from other servers:
 
 ```sh
