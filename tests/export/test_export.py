@@ -198,7 +198,7 @@ def test_the_command_gives_the_reason_and_the_format_that_it_suggests_works(
     assert 'pipeline("text-generation", "out", trust_remote_code=True)' in printed.err.split("To use it:\n")[1]
     assert {tensor.dtype for tensor in load_file("out/model.safetensors").values()} == {torch.bfloat16}
     assert (
-        'pipeline("text-generation", model="out", trust_remote_code=True)' in (tmp_path / "out/README.md").read_text()
+        'pipeline("text-generation", model="./out", trust_remote_code=True)' in (tmp_path / "out/README.md").read_text()
     )
 
 

@@ -318,7 +318,7 @@ def refuse_surrogates(texts: Sequence[str]) -> None:
     """Raise UserError if a text holds a single surrogate."""
     for text in texts:
         try:
-            text.encode()
+            str.encode(text)
         except UnicodeEncodeError as error:
             code = ord(text[error.start])
             raise UserError(
