@@ -107,7 +107,7 @@ def test_what_cannot_be_generated_is_an_error_without_a_path(make_scheduler, run
         scheduler.submit(request(prompt="a" * (MAX_PROMPT + 1)))
     with pytest.raises(UserError, match=r"no run '../../etc' is offered here; there are tales"):
         scheduler.submit(request(choice="../../etc"))
-    with pytest.raises(UserError, match="^tales has no checkpoint '7'; it has best, last, 10, 20$"):
+    with pytest.raises(UserError, match="tales has no checkpoint '7'; it has best, last, 10, 20"):
         scheduler.submit(request(choice="tales · step 7"))
     lone = scheduler.submit(request(prompt="a \ud800 b"))
     wait(lone)
