@@ -21,6 +21,9 @@ from talewright.server.scheduler import Generation, GenerationScheduler, user_me
 
 RUNNING, QUEUED = 0.12, 0.5
 """Seconds between two polls of a story that is generated, and of one that waits."""
+UPDATES = 30.0
+"""Updates per second of all users' pages together: each takes the server some milliseconds, in which it generates
+nothing."""
 SEEDS = 1_000_000
 """A new seed is below this number, so that it can be read and typed."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
@@ -121,8 +124,10 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
             if new != shown:
                 shown = new
                 yield
-            running = any(each.state == "generating" for each in generations)
-            await asyncio.sleep(RUNNING if running else QUEUED if any(positions) else RUNNING / 2)
+            if any(each.tokens for each in generations):
+                await asyncio.sleep(max(RUNNING, scheduler.counts()[0] / UPDATES))
+            else:
+                await asyncio.sleep(QUEUED if any(positions) else RUNNING / 2)
     finally:
         for each in generations:
             if each.running:
