@@ -5,8 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
+
+from talewright.generate.batching import Request
+from talewright.generate.engine import Engine
+
+Stream = Callable[[Request, Any], Generator[int, None, bool]]
 
 PATIENCE = 120_000  # ms: a busy machine is slow, which is not the page's fault
 TABS = {"Generate": "#generate", "Compare": "#generate-both", "Inside": "#losses svg", "Watch": "#curves svg"}
@@ -69,20 +74,50 @@ def focus(page: Any) -> str:
     return page.evaluate("(now => now.id || [now.className, now.dataset.word].join(' '))(document.activeElement)")
 
 
-def ended_stream(generation: Any, loaded: Any) -> Generator[int, None, bool]:
-    """In place of `scheduler.token_stream`: a model that ends every story at once."""
+class ScriptedBatch:
+    """In place of a `ContinuousBatch`: each request gets the tokens of a stream of its own."""
+
+    def __init__(self, tokenizer: Any, stream: Stream) -> None:
+        self.tokenizer, self.stream = tokenizer, stream
+        self.streams: dict[Request, Generator[int, None, bool]] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.streams)
+
+    def add(self, *requests: Request) -> None:
+        self.streams |= {request: self.stream(request, self.tokenizer) for request in requests}
+
+    def step(self) -> None:
+        for request, stream in list(self.streams.items()):
+            try:
+                request.tokens.append(next(stream))
+            except StopIteration as end:
+                request.finished, request.stopped = bool(end.value), not end.value
+            if request.done:
+                del self.streams[request]
+
+
+def script(monkeypatch: Any, stream: Stream) -> None:
+    """Let all stories be those of a stream."""
+    monkeypatch.setattr(Engine, "batch", lambda engine: ScriptedBatch(engine.tokenizer, stream))
+
+
+def ended_stream(request: Request, tokenizer: Any) -> Generator[int, None, bool]:
+    """A model that ends every story at once."""
     yield from ()
     return True
 
 
-def paused_stream(generation: Any, loaded: Any) -> Generator[int, None, bool]:
-    """In place of `scheduler.token_stream`: stories that pause; another seed gives another one."""
-    yield from loaded.tokenizer.encode(f" dog {generation.sampling.seed} and a cat and a bird")
+def paused_stream(request: Request, tokenizer: Any) -> Generator[int, None, bool]:
+    """Stories that pause; another seed gives another one."""
+    yield from tokenizer.encode(f" dog {request.sampling.seed} and a cat and a bird")
     return False
 
 
-def endless_stream(generation: Any, loaded: Any) -> Iterator[int]:
-    """In place of `scheduler.token_stream`: stories that never end, so that even the slowest test sees one growing."""
-    for token in itertools.cycle(loaded.tokenizer.encode(" dog")):
+def endless_stream(request: Request, tokenizer: Any) -> Generator[int, None, bool]:
+    """Stories that never end, so that even the slowest test sees one growing."""
+    for token in itertools.cycle(tokenizer.encode(" dog")):
         time.sleep(0.02)
         yield token
+    return True

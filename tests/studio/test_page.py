@@ -13,6 +13,7 @@ from tests.studio.browser import (
     ended_stream,
     endless_stream,
     paused_stream,
+    script,
     status,
     submit,
     tab,
@@ -26,7 +27,7 @@ SEED = re.compile(r"seed (\d+)")
 
 
 def test_a_story_is_generated_continued_and_generated_again(page, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", paused_stream)
+    script(monkeypatch, paused_stream)
     first = tell(page)
     assert first.startswith("Once upon a time")
     assert len(first) > 40
@@ -55,7 +56,7 @@ def test_each_story_has_a_new_seed_which_gives_the_same_story_again(page):
 
 
 def test_a_story_that_ends_at_once_is_not_kept(page, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", ended_stream)
+    script(monkeypatch, ended_stream)
     for _ in range(2):
         submit(page, "")
         status(page, "The model ended the story at once")
@@ -94,7 +95,7 @@ def test_past_stories_can_be_shown_saved_and_copied(page):
 
 
 def test_a_story_is_stopped(page, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    script(monkeypatch, endless_stream)
     submit(page, "A dog")
     status(page, "Writing")
     assert page.locator("#generate").is_disabled()
@@ -162,7 +163,7 @@ def test_watch_follows_the_log_past_an_incomplete_line(page, served_run):
 
 
 def test_a_waiting_user_sees_the_position_and_a_closed_page_frees_one(users, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    script(monkeypatch, endless_stream)
     monkeypatch.setattr(scheduler, "TIMEOUT", 10_000)  # no longer polled: another way to free a position
     running = [users() for _ in range(2)]
     for each in running:  # two stories each: all four slots

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from talewright.server import scheduler
-from tests.studio.browser import TABS, drawn, endless_stream, focus, status, submit, tab, tell, tell_by_word
+from tests.studio.browser import TABS, drawn, endless_stream, focus, script, status, submit, tab, tell, tell_by_word
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +52,7 @@ def test_everything_can_be_done_with_the_keyboard(page):
 
 
 def test_the_focus_goes_to_stop_while_a_story_grows_and_back(page, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    script(monkeypatch, endless_stream)
     page.get_by_label("How the story begins").fill("A dog")
     for button in ("generate", "continue", "regenerate"):
         page.focus(f"#{button}")
@@ -71,7 +70,7 @@ def test_the_focus_goes_to_stop_while_a_story_grows_and_back(page, monkeypatch):
 
 
 def test_the_focus_stays_where_the_user_put_it(page, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    script(monkeypatch, endless_stream)
     submit(page, "A dog")
     status(page, "Writing")
     page.get_by_label("How the story begins").focus()
@@ -97,7 +96,7 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(users):
 
 
 def test_on_a_phone_a_new_story_scrolls_into_view(users, monkeypatch):
-    monkeypatch.setattr(scheduler, "token_stream", endless_stream)
+    script(monkeypatch, endless_stream)
     page = users(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     top = "document.querySelector('#story .story').getBoundingClientRect().top"
     page.get_by_label("How the story begins").fill("A dog")

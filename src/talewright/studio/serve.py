@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from talewright.server.address import choose_address, in_url, url
 
 logger = logging.getLogger(__name__)
 
+TRIES = 4
+"""Tries to take a port beside other programs that take one at the same moment."""
 MAX_SESSIONS = 200
 """Sessions that are remembered at once; the oldest are dropped."""
 
@@ -51,7 +53,7 @@ def open_studio(
     """
     if find_spec("gradio") is None:
         raise UserError('the studio needs Gradio: pip install "talewright[studio]"')
-    host, port = choose_address(host, port)
+    choose_address(host, port)  # raises if there is none, before the slow imports
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # set before Gradio is imported: it reports to nobody
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from talewright.server.registry import ModelRegistry
@@ -64,11 +66,19 @@ def open_studio(
     try:
         page = build(studio).queue(max_size=1000, api_open=False)
         try:
-            yield _launch(page, host, port, launch_options())
+            yield _launch_at_free_port(page, host, port, launch_options())
         finally:
             page.close(verbose=False)
     finally:
         studio.close()
+
+
+def _launch_at_free_port(page: Any, host: str, port: int | None, options: dict[str, Any]) -> str:
+    """`_launch`, and again if another program has taken the chosen port meanwhile."""
+    for _ in range(TRIES):
+        with suppress(UserError):
+            return _launch(page, *choose_address(host, port), options)
+    return _launch(page, *choose_address(host, port), options)
 
 
 def _launch(page: Any, host: str, port: int, options: dict[str, Any]) -> str:
