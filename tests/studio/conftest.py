@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from talewright.generate.sampling import Sampling
+from talewright.server import scheduler
 from talewright.studio import open_studio
 from tests.export.browser import chromium
 from tests.server.conftest import SMALL, make_scheduler, pattern, registry, run, write_log
@@ -35,6 +37,7 @@ def address(served_run: Path) -> Iterator[str]:
     pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Sampling, "max_new_tokens", 60)  # what the page begins with: short stories are enough for tests
+        patch.setattr(scheduler, "GenerationScheduler", partial(scheduler.GenerationScheduler, slots=4))
         with open_studio([served_run]) as opened:
             yield opened
 
