@@ -52,8 +52,8 @@ logger = logging.getLogger(__name__)
 Figures = dict[str, Any]
 
 UNTRAINED_STORIES = 500
-"""Held-out stories that the untrained model is scored on: all of them would take as long as the trained model, and
-give the same figure to a thousandth."""
+"""Held-out stories that the untrained model is scored on. All of them would take as long as the trained model, and
+give the same loss to a thousandth."""
 
 
 def evaluate_runs(folders: Sequence[Path], options: EvaluationOptions) -> list[Figures]:
