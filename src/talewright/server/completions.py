@@ -85,13 +85,13 @@ def build_app(service: Service) -> FastAPI:
         return {"object": "list", "data": [_model(service, name) for name in service.registry.names]}
 
     @app.get("/v1/models/{name:path}")
-    async def model(name: str) -> dict[str, Any]:
+    def model(name: str) -> dict[str, Any]:  # in a thread, because it may load the model
         _tokenizer(service, name)
         return _model(service, name)
 
     @app.post("/v1/completions")
     async def completions(body: CompletionRequest, http: Request) -> Response:
-        completion = Completion(service, body)
+        completion = await asyncio.to_thread(Completion, service, body)  # it may load the model
         return CompletionStream(completion) if body.stream else await completion.whole(http)
 
     app.add_middleware(Gate, service=service)
