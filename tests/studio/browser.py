@@ -6,6 +6,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 from talewright.generate.batching import Request
@@ -86,7 +87,9 @@ class ScriptedBatch:
         return bool(self.streams)
 
     def add(self, *requests: Request) -> None:
-        self.streams |= {request: self.stream(request, self.tokenizer) for request in requests}
+        for request in requests:
+            request.sampling = replace(request.sampling, max_new_tokens=1_000_000)  # the stream says how long it is
+            self.streams[request] = self.stream(request, self.tokenizer)
 
     def step(self) -> None:
         for request, stream in list(self.streams.items()):
