@@ -1,7 +1,7 @@
 """Continuous batching: many texts generated as one batch, one token of each per step, on cached keys and values.
 
 A text joins and leaves between two steps (Orca, Yu et al. 2022, OSDI). Each has its own settings and its own random
-numbers, so that it is generated as it would be alone.
+numbers, so that it is generated as it would be alone, but for rounding, which depends on the size of the batch.
 """
 
 from __future__ import annotations

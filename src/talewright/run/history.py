@@ -71,17 +71,17 @@ class HistoryFollower:
 
     def read(self) -> History:
         """The history now. It is the same object each time."""
-        (events, anew), (samples, other) = self._events.new_events(), self._samples.new_events()
+        (events, rewritten), (samples, other) = self._events.new_events(), self._samples.new_events()
         history = self._history
         for columns, kind, names in ((history.training, "step", STEP), (history.evaluations, "evaluation", EVALUATION)):
             for name, values in _columns(events, kind, names).items():
-                _extend(columns[name], values, anew)
+                _extend(columns[name], values, rewritten)
         _extend(history.samples, samples, other)
         return history
 
 
-def _extend(values: list[Any], more: list[Any], anew: bool) -> None:
-    if anew:
+def _extend(values: list[Any], more: list[Any], rewritten: bool) -> None:
+    if rewritten:
         values.clear()
     values += more
 

@@ -141,22 +141,22 @@ class LogFollower:
         self._file, self._end, self._last = -1, 0, b""
 
     def new_events(self) -> tuple[list[dict[str, Any]], bool]:
-        """The events of the whole lines since the last call, and whether the log has begun anew: then they are all of
-        its events, and those before no longer hold. A resumed run writes its log anew.
+        """The events of the whole lines since the last call, and whether the log was rewritten: then they are all of
+        its events, and those before no longer hold. A resumed run rewrites its log.
         """
         try:
             with self.path.open("rb") as file:
-                anew = not self._continues(file)
-                start = 0 if anew else self._end
+                rewritten = not self._continues(file)
+                start = 0 if rewritten else self._end
                 file.seek(start)
                 data = file.read()
                 self._file, self._end = os.fstat(file.fileno()).st_ino, start + data.rfind(b"\n") + 1
                 file.seek(max(0, self._end - TAIL))
                 self._last = file.read(min(TAIL, self._end))
         except OSError:
-            anew, data = self._file != -1, b""
+            rewritten, data = self._file != -1, b""
             self._file, self._end, self._last = -1, 0, b""
-        return list(_events(data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n"))), anew
+        return list(_events(data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n"))), rewritten
 
     def _continues(self, file: IO[bytes]) -> bool:
         """Whether the file is that of the last call, with nothing but more lines."""
