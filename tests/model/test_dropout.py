@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch._dynamo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,3 +70,54 @@ def test_the_same_seed_drops_the_same() -> None:
         return dropout(torch.ones(50), 0.5)
 
     assert torch.equal(dropped(), dropped())
+
+
+def compiled_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
+    """What training compiles, run by torch's own operators: `aot_eager` takes the same branches."""
+    torch._dynamo.reset()
+    return torch.compile(dropout, fullgraph=True, dynamic=False, backend="aot_eager")(x, rate)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("shape", [(2_000, 16), (3, 50, 200), (4, 8, 30, 30)])
+def test_compiled_values_are_dropped_at_the_rate_and_independently(rate: float, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    found = compiled_dropout(torch.ones(shape), rate)
+    kept = (found != 0).double()
+    spread = (rate * (1 - rate) / kept.numel()) ** 0.5
+    assert kept.mean().item() == pytest.approx(1 - rate, abs=5 * spread + 2**-16)
+    assert found[found != 0].unique().tolist() == pytest.approx([1 / (1 - rate)], rel=1e-3)
+    rows = kept.flatten(0, -2)
+    rows = rows[:, rows.std(0) > 0]
+    correlation = torch.corrcoef(rows.T) - torch.eye(rows.shape[1])
+    assert correlation.abs().max() < 6 / len(rows) ** 0.5  # columns
+    flat = kept.flatten() - kept.mean()
+    for lag in (1, shape[-1], shape[-1] + 1, 2 * shape[-1]):
+        assert abs((flat[lag:] * flat[:-lag]).mean() / flat.square().mean()) < 6 / len(flat) ** 0.5
+
+
+def test_compiled_dropout_follows_the_seed() -> None:
+    """Anew at each call, and the same from the same seed: resuming repeats a run."""
+    x = torch.ones(50, 64)
+    torch.manual_seed(1)
+    first, second = compiled_dropout(x, 0.5), compiled_dropout(x, 0.5)
+    torch.manual_seed(1)
+    assert torch.equal(compiled_dropout(x, 0.5), first)
+    assert not torch.equal(first, second)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 7), min_size=2, max_size=4),
+    rate=st.floats(0.01, 0.99),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    seed=SEEDS,
+)
+def test_compiled_gradients_pass_where_values_do(shape: list[int], rate: float, dtype: torch.dtype, seed: int) -> None:
+    torch.manual_seed(seed)
+    x = (1 + torch.rand(shape)).to(dtype).requires_grad_()
+    y = compiled_dropout(x, rate)
+    assert (y.shape, y.dtype) == (x.shape, dtype)
+    y.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad * x.detach(), y.detach())

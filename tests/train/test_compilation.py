@@ -82,8 +82,9 @@ def test_one_of_several_processes_names_itself(small, broken, monkeypatch, caplo
         (MODEL, Budget(max_steps=10**9, max_seconds=None), True),
         (MODEL, Budget(max_steps=100, max_seconds=600), False),
         (MODEL, Budget(max_steps=10**9, max_seconds=90), False),
-        ({**MODEL, "norm": "layernorm"}, MINUTES, False),
-        ({**MODEL, "dropout": 0.1}, MINUTES, False),
+        ({**MODEL, "dropout": 0.1}, MINUTES, True),
+        ({**MODEL, "norm": "layernorm"}, MINUTES, True),
+        ({**MODEL, "norm": "layernorm"}, Budget(max_steps=None, max_seconds=300), False),
     ],
 )
 def test_auto_compiles_on_a_cpu_where_it_pays(small, model, budget, expected):
@@ -114,7 +115,7 @@ def test_a_speed_measured_before_is_what_counts(monkeypatch, device, seconds, ex
     ("name", "budget", "expected"),
     [
         ("quickstart", Budget(None, 90), False),  # talewright demo
-        ("gpt2-124m", Budget(None, 300), False),
+        ("gpt2-124m", Budget(None, 200), False),
         ("gpt2-124m", Budget(None, 600), True),
         ("gpt2-124m", Budget(1_000, None), False),
         ("gpt2-124m", Budget(45_000, None), True),  # launching 900 kernels a step takes 9 ms
@@ -146,6 +147,12 @@ def fail(graph, inputs):
     raise RuntimeError("no code for you")
 
 
+def compile_with(backend):
+    """torch.compile with another backend, which knows none of inductor's options."""
+    real = torch.compile
+    return lambda function, options, **how: real(function, backend=backend, **how)
+
+
 BACKENDS = {
     "works": aot_autograd(fw_compiler=interpret),
     "forward fails": fail,
@@ -157,9 +164,9 @@ BACKENDS = {
 def test_a_failed_compilation_leaves_eager_execution_and_one_warning(kind, monkeypatch, caplog):
     caplog.set_level(logging.WARNING, "talewright")
     torch._dynamo.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=BACKENDS[kind]))
+    monkeypatch.setattr(torch, "compile", compile_with(BACKENDS[kind]))
     module, x = Doubler(), torch.arange(3.0)
-    double = compiled(module.doubled)
+    double = partial(compiled(Doubler.doubled), module)
     torch.manual_seed(5)
     found = [double(x), double(x)]
     torch.manual_seed(5)
@@ -179,8 +186,8 @@ def test_compiled_code_is_what_runs(monkeypatch):
         return lambda *arguments: ran.append(1) or graph(*arguments)
 
     torch._dynamo.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    double = compiled(Doubler().doubled)
+    monkeypatch.setattr(torch, "compile", compile_with(backend))
+    double = partial(compiled(Doubler.doubled), Doubler())
     for _ in range(3):
         double(torch.ones(3))
     assert len(ran) == 4  # the first call runs twice
@@ -193,7 +200,7 @@ def test_what_is_no_failure_of_the_compiler_is_raised(error, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda function, **options: run)
     with pytest.raises(type(error)):
-        compiled(Doubler().doubled)(torch.ones(3))
+        compiled(Doubler.doubled)(Doubler(), torch.ones(3))
 
 
 @pytest.mark.slow
@@ -223,4 +230,4 @@ def test_a_shape_that_was_compiled_before_pays_sooner(small):
     assert not should_compile(recipe, CPU, short)
     record_speed(setup_name(recipe, True), recipe.train.micro_batch, Speed(1e4, 40.0))
     assert should_compile(recipe, CPU, short)
-    assert not should_compile(recipe, CPU, Budget(max_steps=None, max_seconds=30))
+    assert not should_compile(recipe, CPU, Budget(max_steps=None, max_seconds=20))

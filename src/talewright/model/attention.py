@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,14 +25,17 @@ def blocked_attention(
     groups = H // k.shape[1]
     q, k, v = (x.reshape(B * H, T, d) for x in (q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)))
     slots, out = torch.arange(T, device=q.device), []
-    with torch.autocast(q.device.type, enabled=False):  # it would widen the scores; softmax sums in float32 anyway
+    # Autocast would widen the scores; softmax sums in float32 anyway. Compiled, it stays on: torch's cache of compiled
+    # code does not take graphs that change it.
+    narrow = nullcontext() if torch.compiler.is_compiling() else torch.autocast(q.device.type, enabled=False)
+    with narrow:
         for start in range(0, T, block):
             stop = min(start + block, T)
             first = 0 if window is None else max(0, start - window + 1)
             hidden = ~visible_keys(slots[start:stop], T, window)[:, first:stop]  # (block, keys)
             mask = q.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
             scores = torch.baddbmm(mask, q[:, start:stop], k[:, first:stop].mT, alpha=scale)  # mask + scale * q k^T
-            out.append(dropout(scores.softmax(-1), rate) @ v[:, first:stop])
+            out.append(dropout(scores.softmax(-1, scores.dtype), rate) @ v[:, first:stop])
     return torch.cat(out, 1).view(B, H, T, d)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -83,6 +87,8 @@ class MLP(nn.Module):
             return F.silu(gate) * value
         if self.activation == "relu2":
             return F.relu(h).square()
+        if self.activation == "gelu_tanh" and torch.compiler.is_compiling():
+            return h * F.sigmoid((8 / math.pi) ** 0.5 * (h + 0.044715 * h**3))  # the same; compiled, tanh is slower
         return F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
 
 
@@ -134,12 +140,20 @@ class GPT(nn.Module):
         """Logits (B, T, V) of the token after each of `tokens` (B, T). With a cache, they follow those it holds."""
         return self.logits(self.hidden(tokens, cache))
 
-    def hidden(self, tokens: Tensor, cache: KVCache | None = None, metadata: AttentionMetadata | None = None) -> Tensor:
-        """What the output layer reads, (B, T, D). `metadata` is that of `tokens` and the cache unless given."""
+    def hidden(
+        self,
+        tokens: Tensor,
+        cache: KVCache | None = None,
+        metadata: AttentionMetadata | None = None,
+        run: Callable[..., Tensor] = Block.__call__,
+    ) -> Tensor:
+        """What the output layer reads, (B, T, D). `metadata` is that of `tokens` and the cache unless given; `run` runs
+        a block: training may compile it.
+        """
         metadata = metadata or self.metadata(tokens, cache)
         x = self.embed(tokens, metadata)
         for i, block in enumerate(self.blocks):
-            x = block(x, metadata, cache.layers[i] if cache else None)
+            x = run(block, x, metadata, cache.layers[i] if cache else None)
         if cache is not None:
             cache.advance(tokens.shape[1])
         return self.norm(x)

@@ -6,8 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import cache
-from types import MethodType
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed
@@ -30,20 +29,20 @@ CPU_UTILIZATION, GPU_UTILIZATION = 0.2, 0.4
 """Fraction of the peak of matrix products that eager training reaches; on a GPU at the very most."""
 KERNELS, LAUNCH_SECONDS = 75, 10e-6
 """Kernels that an eager GPU launches for a layer and a micro-batch, forward and backward, and the time of a launch."""
-CACHED_SECONDS = 10.0
-"""Time until the first step of a shape whose compiled code is kept: the model is traced again."""
-PAYS_AFTER = 6.5
-"""Length of a run, in compile times, from which compiling pays. A compiled step takes about three quarters of the eager
-time, so a run breaks even after four compile times; the rest is for compile times that vary."""
+CPU_SECONDS, GPU_SECONDS = 30.0, 40.0
+"""Time until the first step of a shape that is compiled for the first time. On two CPU cores it took 12 to 36 s
+(docs/LOG.md); on a GPU it is assumed."""
+CACHED_SECONDS = 5.0
+"""The same for a shape whose compiled code is kept: its block is traced again."""
+PAYS_AFTER = 1.5
+"""Length of a run, in times at which compiling breaks even, from which it is worth it: compile times vary."""
 
 
 def should_compile(recipe: Recipe, device: torch.device, budget: Budget) -> bool:
     """Whether to use torch.compile: where the recipe wants it and it works here; otherwise with one warning.
 
-    `train.compile: auto` wants it if the run lasts at least `PAYS_AFTER` times as long as compiling (`compile_seconds`)
-    by its time budget, or by its steps and an estimate of their time in eager execution. On a CPU the model must also
-    have RMSNorm and no dropout: our RMSNorm has many small operators to fuse, a third of such a model's step. LayerNorm
-    is one operator already, and dropout is slower when compiled. On Apple's GPU auto never compiles.
+    `train.compile: auto` wants it if the run is expected to save clearly more time than compiling takes: by its time
+    budget, or by its steps and an estimate of their time in eager execution. On Apple's GPU auto never compiles.
     """
     wanted = recipe.train.compile
     if wanted is False or (wanted == "auto" and not _pays(recipe, device, budget)):
@@ -52,31 +51,44 @@ def should_compile(recipe: Recipe, device: torch.device, budget: Budget) -> bool
 
 
 def compile_seconds(recipe: Recipe, device: torch.device) -> float:
-    """Time of compiling the recipe's model: on two CPU cores 32 to 77 s were measured for the first time
-    (docs/LOG.md); on a GPU it is assumed. A shape that was trained compiled before is found in the cache.
-    """
+    """Time until the first compiled step. The code of a shape that was trained compiled before is kept."""
     if read_speed(setup_name(recipe, compiled=True), recipe.train.micro_batch) is not None:
         return CACHED_SECONDS
-    return 45.0 if device.type == "cpu" else 30.0 + 2.0 * recipe.model.n_layers
+    return CPU_SECONDS if device.type == "cpu" else GPU_SECONDS
+
+
+def compiled_gain(recipe: Recipe, device: torch.device) -> float:
+    """Speed of the compiled model relative to the eager one, assumed until a run was timed.
+
+    On two CPU cores a step of a small model with RMSNorm took 0.7 of the eager time, one with LayerNorm 0.9
+    (docs/LOG.md): our RMSNorm has many small operators to fuse, LayerNorm is one operator already.
+    """
+    return 1.1 if device.type == "cpu" and recipe.model.norm == "layernorm" else 1.4
 
 
 def compiled(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The compiled method of an nn.Module; if its graph cannot be compiled, the method itself, with one warning.
+    """The compiled method of a kind of nn.Module, called with the module first; if it cannot be compiled, the method
+    itself, with one warning.
 
-    The first call runs forward and backward once more beforehand, because torch compiles the backward graph only when
-    it is needed. That leaves random numbers and gradients as they were.
+    All modules with the same shapes and settings share the compiled code. The first call runs forward and backward once
+    more beforehand, because torch compiles the backward graph only when it is needed. That leaves random numbers and
+    gradients as they were.
     """
-    fast, chosen = torch.compile(method, fullgraph=True, dynamic=False), None
-    module = cast(nn.Module, cast(MethodType, method).__self__)
+    torch.compiler.reset()  # the code of the last model, which would count against the limit of its variants
+    chosen = None
 
-    def call(*arguments: Any) -> Tensor:
+    def call(module: nn.Module, *arguments: Any) -> Tensor:
         nonlocal chosen
         if chosen is None:
+            on_cpu = next(module.parameters()).device.type == "cpu"
+            # without its fallback, random numbers would be drawn again for every row that uses them
+            options: dict[str, Any] | None = {"fallback_random": True} if on_cpu else None
+            fast = torch.compile(method, fullgraph=True, dynamic=False, options=options)
             failure = _failure(fast, module, arguments)
             if failure is not None:
                 _warn(failure)
             chosen = fast if failure is None else method
-        return chosen(*arguments)
+        return chosen(module, *arguments)
 
     return call
 
@@ -87,7 +99,7 @@ def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tupl
     device = parameters[0].device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
-            output = function(*arguments)
+            output = function(module, *arguments)
             if output.requires_grad:
                 with torch.autocast(device.type, enabled=False):
                     torch.autograd.grad(output, parameters, torch.zeros_like(output), allow_unused=True)
@@ -117,9 +129,8 @@ def _pays(recipe: Recipe, device: torch.device, budget: Budget) -> bool:
     """Whether compiling is expected to save more time than it takes."""
     if device.type not in ("cpu", "cuda"):
         return False
-    if device.type == "cpu" and (recipe.model.norm != "rmsnorm" or recipe.model.dropout):
-        return False
-    enough = PAYS_AFTER * compile_seconds(recipe, device)
+    saved = 1 - 1 / compiled_gain(recipe, device)  # of each eager second
+    enough = PAYS_AFTER * compile_seconds(recipe, device) / saved
     if budget.max_seconds is not None and budget.max_seconds < enough:
         return False
     return budget.max_steps is None or budget.max_steps * _eager_step_seconds(recipe, device) >= enough

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from talewright.model.gpt import GPT
+from talewright.model.gpt import GPT, Block
 from talewright.model.loss import RealTargets, cross_entropy
 from talewright.train.compilation import compiled
 from talewright.train.distillation import TeacherOutput, distillation_loss
@@ -13,13 +15,14 @@ from talewright.train.distillation import TeacherOutput, distillation_loss
 class Objective(nn.Module):
     """What one micro-batch contributes to the loss, as a module around the model.
 
-    The model's layers are compiled as one graph; the loss is already a few large operations (see model/loss.py).
+    Blocks are compiled, one for all: what lies around them, the loss above all, is already a few large operations (see
+    model/loss.py).
     """
 
     def __init__(self, model: GPT, compile_model: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.hidden = compiled(model.hidden) if compile_model else model.hidden
+        self.hidden = partial(model.hidden, run=compiled(Block.forward)) if compile_model else model.hidden
 
     def forward(
         self, tokens: Tensor, targets: Tensor, real: RealTargets = None, teacher: TeacherOutput | None = None

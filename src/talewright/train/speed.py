@@ -16,15 +16,12 @@ from talewright.machine.speeds import Speed, read_speed, record_speed
 from talewright.model.cost import training_flops
 from talewright.run.log import read_log
 from talewright.train.benchmark import RandomBatches
-from talewright.train.compilation import CPU_FLOPS, compile_seconds, should_compile
+from talewright.train.compilation import CPU_FLOPS, compile_seconds, compiled_gain, should_compile
 from talewright.train.distributed import launch
 from talewright.train.schedule import Budget
 from talewright.train.setup_name import recipe_device, setup_name
 from talewright.train.trainer import Trainer
 
-COMPILED_GAIN = 1.35
-"""Speed of a compiled model relative to an eager one, assumed until a run was timed. On two CPU cores a step of a small
-model took 0.7 of the eager time (docs/LOG.md)."""
 STEP_SECONDS = 0.3
 """A measured step has as many windows as fit into about this time on two cores, at most the recipe's micro-batch."""
 MIN_STEPS = 20
@@ -52,7 +49,9 @@ def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Spe
             eager = Speed(flops_per_second * recipe.sequence_length / per_window)
         else:
             eager = _measured(recipe, per_window)
-    return Speed(COMPILED_GAIN * eager.tokens_per_second, compile_seconds(recipe, device)) if compiled else eager
+    if not compiled:
+        return eager
+    return Speed(compiled_gain(recipe, device) * eager.tokens_per_second, compile_seconds(recipe, device))
 
 
 def usual_speed(recipe: Recipe, compiled: bool) -> Speed | None:
