@@ -51,7 +51,7 @@ def serve(
                 app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
             )
             logger.info(
-                "%s are served at %s/v1 as OpenAI's completions (Ctrl-C ends it)", ", ".join(registry.names), address
+                "Serving %s at %s/v1 as OpenAI's completions (Ctrl-C ends it)", ", ".join(registry.names), address
             )
             uvicorn.Server(config).run(sockets=[listening])
         finally:

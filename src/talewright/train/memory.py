@@ -11,7 +11,7 @@ import torch
 from talewright.config import ModelConfig, Recipe
 from talewright.machine.limits import memory_available
 from talewright.model.cost import BLOCK, activation_bytes, count_parameters, projection_sizes
-from talewright.model.loss import LOGITS_AT_ONCE, ROWS_AT_ONCE, SLICE, SLICE_ON_GPU
+from talewright.model.loss import COLUMNS_AT_ONCE, LOGITS_AT_ONCE, ROWS_AT_ONCE, SLICE, SLICE_ON_GPU
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext, per_rank_batch
 
@@ -135,7 +135,9 @@ def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None =
         block = None if device == "cuda" else recipe.sequence_length  # Apple's GPUs hold the whole square of scores
     kept = holes * rows * activation_bytes(config, recipe.sequence_length, e, block) + (e * P if e < 4 else 0)
     gradients = 4 * P if train.accumulation > 1 else 0
-    scoring = EVALUATION_TOKENS * ((16 + 6 * e) * D + 3 * e * config.d_ff) + 24 * max(LOGITS_AT_ONCE, ROWS_AT_ONCE * V)
+    columns = min(V, COLUMNS_AT_ONCE) if device == "cpu" else V
+    logits = 24 * max(ROWS_AT_ONCE, LOGITS_AT_ONCE // V) * columns + e * V * D
+    scoring = EVALUATION_TOKENS * ((16 + 6 * e) * D + 3 * e * config.d_ff) + logits
     held, before = state_bytes(recipe), 0.0
     if teacher is not None:  # its forward pass comes first, and only its last hidden states are kept
         E, slices = teacher.d_model, 3 * e * min(rows, slice_size // V) * V
