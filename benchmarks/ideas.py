@@ -115,9 +115,7 @@ IDEAS = {
     "base": Idea("the recipe as it is"),
     "value-residual": Idea("values mixed with the first layer's", change=value_residual),
     "key-shift": Idea("a quarter of each key from the position before", change=key_shift),
-    "canon": Idea(
-        "a causal convolution over four positions in each block", change=short_convolution
-    ),
+    "canon": Idea("a causal convolution over four positions in each block", change=short_convolution),
     "parallel": Idea("attention and feed-forward side by side", change=parallel_block),
     "heads-64": Idea("two heads of 64 in place of four of 32", {"model.n_heads": "2"}),
     "muon-3": Idea("three Newton-Schulz steps in place of five", change=fewer_newton_schulz_steps),

@@ -5,8 +5,8 @@
     python benchmarks/train.py --recipe neo-41m --batch 8 --length 256 --rivals ours plain
     python benchmarks/train.py --recipe gpt2-124m --batch 8 --length 128 --rivals ours plain
 
-"As it comes" is a loop on the heap that glibc gives it; the others keep theirs, as ours does. litgpt has rotary
-positions and no other: its model is of that shape but for them. `make bench` installs all rivals.
+Ours is in bf16. "As it comes" is a loop on the heap that glibc gives it; the others keep theirs, as ours does. litgpt
+has rotary positions and no other: its model is of that shape but for them. `make bench` installs all rivals.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from plain import PlainGPT
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.machine import keep_heap
+from talewright.machine.compilers import keep_compiled_code
 from talewright.machine.peak import known_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.model.gpt import GPT
@@ -45,18 +46,20 @@ def main() -> None:
     config = load_recipe(chosen.recipe, {"model.dropout": str(chosen.dropout)}).model
     length = chosen.length or config.context_length
     shape = (config, chosen.batch, length)
-    rivals = {"ours, bf16": Rival(ours, shape)}
+    rivals = {"ours, compiled": Rival(ours, (*shape, True)), "ours, eager": Rival(ours, (*shape, False))}
     for name, make in (("plain", plain), ("transformers", theirs), ("litgpt", litgpts)):
         if name in chosen.rivals:
             rivals[f"{name}, fp32, as it comes"] = Rival(make, (*shape, torch.float32, False))
             rivals[f"{name}, bf16, as it comes"] = Rival(make, (*shape, torch.bfloat16, False))
             rivals[f"{name}, bf16, heap kept"] = Rival(make, (*shape, torch.bfloat16, True))
     if config.dropout:
-        rivals["ours, bf16, without dropout"] = Rival(ours, (dataclasses.replace(config, dropout=0.0), *shape[1:]))
+        rivals["ours, compiled, without dropout"] = Rival(
+            ours, (dataclasses.replace(config, dropout=0.0), *shape[1:], True)
+        )
     peak = known_peak(torch.device("cpu"), "bf16")
     found = alternate(rivals, chosen.rounds)
     tokens, flops, held = chosen.batch * length, training_flops(config, length), HELD * count_parameters(config).total
-    first = found["ours, bf16"].seconds
+    first = found["ours, compiled"].seconds
     print(f"bf16 matrix products here: {peak / 1e9:,.0f} GFLOP/s; medians of {5 * chosen.rounds} steps\n")
     rows = {
         name: {
@@ -64,19 +67,21 @@ def main() -> None:
             "tokens/s": tokens / seconds,
             "% of peak": 100 * tokens * flops / seconds / peak,
             "MiB beyond weights, gradients, moments": (memory - held) / MIB,
-            "ours is faster by": seconds / first,
+            "compiled is faster by": seconds / first,
         }
         for name, (seconds, memory) in found.items()
     }
     table(rows, chosen.json)
 
 
-def ours(config: ModelConfig, batch: int, length: int) -> Callable[[], object]:
+def ours(config: ModelConfig, batch: int, length: int, compiled: bool) -> Callable[[], object]:
     keep_heap()
+    keep_compiled_code()
     model = GPT(config)
+    objective = Objective(model, compiled)
     step, window = stepper(model), windows(config, batch, length)
     inputs, targets = window[:, :-1], window[:, 1:]
-    return lambda: step(lambda: Objective(model)(inputs, targets) / targets.numel(), torch.bfloat16)
+    return lambda: step(lambda: objective(inputs, targets) / targets.numel(), torch.bfloat16)
 
 
 def plain(config: ModelConfig, batch: int, length: int, dtype: torch.dtype, heap: bool) -> Callable[[], object]:
