@@ -21,8 +21,9 @@ from pathlib import Path
 
 from talewright.config import DataConfig
 from talewright.data import read_stories
-from talewright.evaluate.memorization import SplitOverlap, overlap_figures
+from talewright.evaluate.memorization import overlap_figures
 from talewright.evaluate.ngrams import words_of
+from talewright.evaluate.split_overlap import SplitOverlap
 from talewright.evaluate.text_overlap import OverlapSearch
 
 SEPARATOR = "<|endoftext|>"

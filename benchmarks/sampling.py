@@ -83,7 +83,7 @@ def figures_of(
     """The figures of each list of stories, by the names of COLUMNS."""
     style, vocabulary, search = RealStyle(real), None, OverlapSearch([text for each in texts.values() for text in each])
     try:
-        training = [words_of(text) for text in context.training_texts()]
+        training = list(context.training_words())
         vocabulary = frozenset(word for words in training for word in words)
         search.read(training)
     except UnavailableError as error:

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from talewright import api
 from talewright.cli import main
 from talewright.data import open_corpus
 from talewright.evaluate.baselines import kneser_ney
+from talewright.evaluate.context import EvaluationContext
 from talewright.evaluate.evaluator import TASKS, selected_tasks
 from talewright.generate import batching
 from talewright.run import RunFolder
@@ -61,15 +63,29 @@ def test_all_tasks_give_the_same_scores_again_at_any_batch_size(run, capsys, mon
     assert scores_of(run) == first
 
 
-def test_ngrams_are_counted_once_for_all_tasks(small, tmp_path, monkeypatch):  # noqa: F811
-    counted, count_ngrams = [], kneser_ney.count_ngrams
-    monkeypatch.setattr(kneser_ney, "count_ngrams", lambda *given: counted.append(1) or count_ngrams(*given))
+def test_stories_are_read_and_ngrams_counted_once_for_all_tasks(small, tmp_path, monkeypatch):  # noqa: F811
+    counted: dict[str, int] = {}
+
+    def count(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*given):
+            counted[name] = counted.get(name, 0) + 1
+            return original(*given)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(kneser_ney, "count_ngrams")
+    count(RunFolder, "corpus")
+    count(EvaluationContext, "training_words")
     api.fit(small(model={"context_length": 128}, train={"max_steps": 1}), tmp_path / "run")
     main(["evaluate", str(tmp_path / "run"), *QUICK])
     tasks = scores_of(tmp_path / "run")["tasks"]
     assert "5-gram" in tasks["likelihood"]["baselines"]
     assert "5-gram" in tasks["understanding"]["baselines"]
-    assert len(counted) == 1
+    assert tasks["generation"]["invented"] is not None
+    assert tasks["memorization"]["splits"]["training_stories"] > 0
+    assert counted == {"count_ngrams": 1, "corpus": 1, "training_words": 1}
 
 
 def test_one_task_is_evaluated_again_and_the_others_are_kept_while_they_are_valid(run):

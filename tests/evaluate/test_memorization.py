@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from talewright.evaluate.memorization import SplitOverlap, overlap_figures
+from talewright.evaluate.memorization import overlap_figures
 from talewright.evaluate.ngrams import words_of
+from talewright.evaluate.split_overlap import SplitOverlap
 from talewright.evaluate.text_overlap import OverlapSearch
 
 

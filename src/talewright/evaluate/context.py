@@ -6,14 +6,17 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from talewright.data import Split
+from talewright.data import Corpus, Split
 from talewright.data.sources import last_name
 from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
 from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
 from talewright.evaluate.language import Language, language_of
+from talewright.evaluate.ngrams import words_of
+from talewright.evaluate.split_overlap import SplitOverlap
+from talewright.evaluate.text_overlap import OverlapSearch
 from talewright.generate.engine import Engine, Sample
 from talewright.generate.sampling import Sampling
 from talewright.machine import choose_device
@@ -51,13 +54,26 @@ class EvaluationOptions:
     generation: GenerationOptions = GenerationOptions()
 
 
+class TrainingOverlap(NamedTuple):
+    """What one pass over the training stories finds."""
+
+    search: OverlapSearch
+    """What they share with the generated stories, followed by as many held-out ones."""
+    splits: SplitOverlap
+    vocabulary: frozenset[str]
+
+
 class EvaluationContext:
     """A run under evaluation. Costly things are computed when they are first needed, and kept."""
 
     def __init__(self, run: RunFolder, options: EvaluationOptions) -> None:
         self.run, self.generation, self.tokenizer = run, options.generation, run.tokenizer
+        self.tasks = options.tasks
         self.device = choose_device(options.device)
-        stories, sizes = run.stories(options.data, options.reading)
+        if options.data is None:
+            stories, sizes = self.corpus.split("valid").first_stories()
+        else:
+            stories, sizes = run.stories(options.data, options.reading)
         self.stories, self.story_bytes = stories[: options.limit], sizes[: options.limit]
         named = options.data or run.recipe.data.valid
         self.source = last_name(named) if named else f"validation stories of {last_name(run.recipe.data.source)}"
@@ -83,17 +99,44 @@ class EvaluationContext:
         return language_of(self.texts)
 
     @cached_property
+    def corpus(self) -> Corpus:
+        """The run's own stories. Raises UserError if they are not available."""
+        return self.run.corpus()
+
+    @property
     def train(self) -> Split:
         """The training stories. Raises UnavailableError if they are not available."""
         try:
-            return self.run.corpus().split("train")
+            return self.corpus.split("train")
         except UserError as error:
             raise UnavailableError(f"the training stories are not available: {error}") from None
 
-    def training_texts(self) -> Iterator[str]:
-        """The training stories as text. Raises UnavailableError if they are not available."""
+    def training_words(self) -> Iterator[list[str]]:
+        """The words of each training story. Raises UnavailableError if the stories are not available."""
         train = self.train
-        return (self.tokenizer.decode(train.story(i)) for i in range(train.n_stories))
+        return (words_of(self.tokenizer.decode(train.story(i))) for i in range(train.n_stories))
+
+    @cached_property
+    def training_overlap(self) -> TrainingOverlap:
+        """What the training stories share with others. Raises UnavailableError if they are not available."""
+        samples = [story.text for story in self.samples]
+        search, splits = OverlapSearch(samples + self.texts[: len(samples)]), SplitOverlap(self.texts)
+        vocabulary: set[str] = set()
+
+        def observed() -> Iterator[Sequence[str]]:
+            for words in splits.observe(self.training_words()):
+                vocabulary.update(words)
+                yield words
+
+        search.read(observed())
+        return TrainingOverlap(search, splits, frozenset(vocabulary))
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """The words of the training stories. Raises UnavailableError if the stories are not available."""
+        if "memorization" in self.tasks:  # which reads them too
+            return self.training_overlap.vocabulary
+        return frozenset(word for words in self.training_words() for word in words)
 
     @cached_property
     def ngram_models(self) -> tuple[dict[str, KneserNey], int]:

@@ -36,6 +36,7 @@ from talewright.evaluate.multiple_choice.scoring import (
     Scorer,
     accuracy_figures,
     choice_log_probs,
+    encode_question,
     model_scorer,
 )
 from talewright.evaluate.multiple_choice.understanding import understanding_figures, understanding_questions
@@ -188,9 +189,10 @@ def _multiple_choice(
 ) -> Figures:
     """The figures of the model, the untrained model and the 5-gram model."""
     context_length = context.model.config.context_length
+    encoded = [encode_question(question, context.tokenizer, context_length) for question in questions]
 
     def answer(scorer: Scorer) -> Figures:
-        return figures_of(choice_log_probs(scorer, context.tokenizer, questions, context_length))
+        return figures_of(choice_log_probs(scorer, encoded))
 
     untrained = answer(model_scorer(context.untrained))
     figures = {**answer(model_scorer(context.model)), "untrained": untrained}

@@ -8,8 +8,7 @@ case, without punctuation.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,28 +16,23 @@ import numpy as np
 
 from talewright.evaluate.context import EvaluationContext
 from talewright.evaluate.ngrams import rouge_precision, words_of
+from talewright.evaluate.split_overlap import N
 from talewright.evaluate.text_overlap import OverlapSearch
 
-N = 10
-"""Words of an n-gram that counts as copied: few agree for so long by chance, or because stories are alike."""
 CONTINUED = 50
 """Training stories, and as many held-out ones, that the model continues."""
 PROMPT_SHARE = 0.4
 """Share of a story's tokens that is the prompt."""
-DIGEST = np.dtype([("first", "u8"), ("second", "u8")])
-"""A hash of a text, compared as two numbers."""
 
 
 def evaluate_memorization(context: EvaluationContext) -> dict[str, Any]:
     """The figures of stories that the model generates, and those of as many held-out stories."""
-    samples = [story.text for story in context.samples]
-    held_out = context.texts[: len(samples)]
-    search, splits = OverlapSearch(samples + held_out), SplitOverlap(context.texts)
-    search.read(splits.observe(map(words_of, context.training_texts())))
+    search, splits, _ = context.training_overlap
+    count = len(context.samples)
     context.log("continuing stories")
     return {
-        **overlap_figures(search, range(len(samples))),
-        "held_out": overlap_figures(search, range(len(samples), len(samples) + len(held_out))),
+        **overlap_figures(search, range(count)),
+        "held_out": overlap_figures(search, range(count, len(search.words))),
         "splits": splits.figures(),
         "continued": _continuation_figures(context),
     }
@@ -66,56 +60,25 @@ def overlap_figures(search: OverlapSearch, which: range) -> dict[str, Any]:
     }
 
 
-class SplitOverlap:
-    """Counts stories that are in two splits, or twice in one. Of a training story, only a 128-bit hash is kept."""
-
-    def __init__(self, held_out: Sequence[str]) -> None:
-        self.search = OverlapSearch(held_out, max_match=N, nearest=False)
-        self.hashes = bytearray()
-
-    def observe(self, texts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """Pass the training stories through, each as its words, and record them."""
-        batch: list[Sequence[str]] = []
-        for words in texts:
-            self.hashes += _digest(words)
-            batch.append(words)
-            if len(batch) == 1000:
-                self.search.read(batch)
-                batch = []
-            yield words
-        self.search.read(batch)
-
-    def figures(self) -> dict[str, int]:
-        """Counts of stories."""
-        held_out = np.frombuffer(b"".join(map(_digest, self.search.words)), DIGEST)
-        training = np.unique(np.frombuffer(self.hashes, DIGEST))
-        return {
-            "training_stories": self.search.texts_read,
-            "held_out_stories": len(self.search.words),
-            "duplicates_in_training": self.search.texts_read - len(training),
-            "in_both": int(np.isin(held_out, training).sum()),
-            "half_in_training": int((self.search.ngram_shares(N) >= 0.5).sum()),
-        }
-
-
 def _continuation_figures(context: EvaluationContext) -> dict[str, float]:
     """ROUGE-2 precision of the model's greedy continuation of stories against the stories' own, for training stories
     and for held-out ones.
     """
-    train, figures = context.train, {}
+    train = context.train
     every = max(1, train.n_stories // CONTINUED)
     known = [train.story(i) for i in range(0, train.n_stories, every)][:CONTINUED]
-    sampling = replace(context.generation.sampling, temperature=0.0, max_new_tokens=100)
-    for name, stories in {"training": known, "held_out": context.stories[:CONTINUED]}.items():
-        cuts = [max(1, int(PROMPT_SHARE * len(story))) for story in stories]
-        prompts = context.tokenizer.decode_batch(story[:cut] for story, cut in zip(stories, cuts, strict=True))
-        rests = context.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))
-        samples = context.engine.generate(prompts, sampling)
-        figures[name] = _mean(
-            rouge_precision(words_of(sample.continuation), words_of(rest), 2)
-            for sample, rest in zip(samples, rests, strict=True)
-        )
-    return figures
+    stories = known + context.stories[:CONTINUED]
+    cuts = [max(1, int(PROMPT_SHARE * len(story))) for story in stories]
+    prompts = context.tokenizer.decode_batch(story[:cut] for story, cut in zip(stories, cuts, strict=True))
+    rests = context.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))
+    samples = context.engine.generate(
+        prompts, replace(context.generation.sampling, temperature=0.0, max_new_tokens=100)
+    )
+    scores = [
+        rouge_precision(words_of(sample.continuation), words_of(rest), 2)
+        for sample, rest in zip(samples, rests, strict=True)
+    ]
+    return {"training": _mean(scores[: len(known)]), "held_out": _mean(scores[len(known) :])}
 
 
 def _example(search: OverlapSearch, i: int, matches: np.ndarray) -> dict[str, Any]:
@@ -128,10 +91,6 @@ def _example(search: OverlapSearch, i: int, matches: np.ndarray) -> dict[str, An
         "text": " ".join(search.words[i][position : position + length]),
         "training_story": search.source(int(search.starts[i]) + position, length),
     }
-
-
-def _digest(words: Sequence[str]) -> bytes:
-    return hashlib.blake2b(" ".join(words).encode(), digest_size=DIGEST.itemsize).digest()
 
 
 def _mean(values: Iterable[Any]) -> float:

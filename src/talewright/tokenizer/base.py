@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,8 @@ def _byte_letters() -> list[str]:
 
 
 BYTE_LETTERS = _byte_letters()
-_BYTE_OF = {letter: byte for byte, letter in enumerate(BYTE_LETTERS)}
+_BYTE_OF = defaultdict(int, {ord(letter): byte for byte, letter in enumerate(BYTE_LETTERS)})
+"""For `str.translate`; 0 for a character that is no byte letter."""
 
 
 class Merges(NamedTuple):
@@ -74,11 +76,12 @@ class Tokenizer:
         """The id before a text, and all ids at which a generated text ends: the end of text, unless a foreign tokenizer
         has a begin of its own, which then also ends the text before it.
         """
-        self.token_bytes: list[bytes] = _bytes_of_tokens(self._backend, data)
+        ids = self._backend.get_vocab()
+        self.token_bytes: list[bytes] = _bytes_of_tokens(self._backend, ids, data)
         """Bytes of each id; b"" for the end of text, other special tokens and unused ids."""
         self.vocab_size: int = len(self.token_bytes)
         """Number of ids, with the end of text."""
-        self.unused: list[int] = sorted({*range(self.vocab_size)}.difference(self._backend.get_vocab().values()))
+        self.unused: list[int] = sorted({*range(self.vocab_size)}.difference(ids.values()))
         """Ids below vocab_size that are no token; none of ours has any."""
         self.splitting = splitting(data)
         """What decides where a text is split, except vocabulary and merges: equal if these parts are the same."""
@@ -285,9 +288,9 @@ def _eos_id(backend: tokenizers.Tokenizer) -> int:
     raise UserError(f"the tokenizer has no special token {EOT}")
 
 
-def _bytes_of_tokens(backend: tokenizers.Tokenizer, data: dict[str, Any]) -> list[bytes]:
-    """Bytes of each id; b"" for special tokens and unused ids."""
-    ids, bytewise = backend.get_vocab(), is_bytewise(data)
+def _bytes_of_tokens(backend: tokenizers.Tokenizer, ids: dict[str, int], data: dict[str, Any]) -> list[bytes]:
+    """Bytes of each id; b"" for special tokens and unused ids. ids: those of all tokens, by their names."""
+    bytewise = is_bytewise(data)
     single = BYTE_LETTERS if bytewise else [fallback_token(byte) for byte in range(256)]
     missing = [f"0x{byte:02X}" for byte, letter in enumerate(single) if letter not in ids]
     if missing:
@@ -298,8 +301,8 @@ def _bytes_of_tokens(backend: tokenizers.Tokenizer, data: dict[str, Any]) -> lis
     if largest > 2 * len(ids) + 1000:  # a table of billions would fill the memory
         raise UserError(f"the tokenizer has {len(ids):,} tokens, and numbers one of them {largest:,}")
     table = [b""] * (largest + 1)
-    for token, token_id in backend.get_vocab(with_added_tokens=False).items():
-        table[token_id] = bytes(_BYTE_OF.get(letter, 0) for letter in token) if bytewise else bytes_of_piece(token)
+    for token, token_id in data["model"]["vocab"].items():
+        table[token_id] = token.translate(_BYTE_OF).encode("latin-1") if bytewise else bytes_of_piece(token)
     for token_id, token in backend.get_added_tokens_decoder().items():
         content = token.content.encode("utf-8")
         if table[token_id] not in (b"", content) and not token.special:

@@ -171,7 +171,10 @@ def test_figures_are_also_by_kind():
 
 def test_each_question_has_its_own_scores(tokenizer):
     questions = [question(), question(0, " a", " b", " c"), question(1)]
-    found = choice_log_probs(model_scorer(small_model(vocab_size=500, context_length=64)), tokenizer, questions, 64)
+    found = choice_log_probs(
+        model_scorer(small_model(vocab_size=500, context_length=64)),
+        [encode_question(question, tokenizer, 64) for question in questions],
+    )
     assert [len(scores) for scores in found] == [2, 3, 2]
     np.testing.assert_allclose(found[0], found[2], atol=1e-5)
 

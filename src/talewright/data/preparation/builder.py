@@ -94,9 +94,7 @@ class CorpusBuilder:
             raise disk_full(self.target, self.needed) from None
 
     def _make(self) -> None:
-        config = self.request.tokenizer
-        if config.kind in ("gpt2", "gpt2-top"):  # if its files are missing, that is reported before stories are read
-            make_tokenizer(dataclasses.replace(config, kind="gpt2"), self.request.vocab_size, lambda: ())
+        gpt2 = self._load_gpt2()
         self._load_progress()
         if not self.read_all:
             inputs, versions = open_splits(self.request.data)
@@ -118,7 +116,7 @@ class CorpusBuilder:
                 "%s for validation: too few to measure small differences; --valid FILE names more",
                 "only 1 story is" if valid == 1 else f"only {valid} stories are",
             )
-        tokenizer = self._make_tokenizer(splits["train"])
+        tokenizer = self._make_tokenizer(splits["train"], gpt2)
         width = token_dtype(tokenizer.vocab_size).itemsize
         shards = sum(bytes_for_tokens(stories.n_bytes, len(stories), width) for stories in splits.values())
         self._require_space(folder_size(self.staging) + shards)
@@ -224,20 +222,29 @@ class CorpusBuilder:
             + f"{duplicates:,} copies of others or of evaluation stories; the rest fell to other splits"
         )
 
-    def _make_tokenizer(self, stories: SplitStories) -> Tokenizer:
+    def _load_gpt2(self) -> Tokenizer | None:
+        """GPT-2's tokenizer if it is used: if its files are missing, that is reported before stories are read."""
+        config = self.request.tokenizer
+        if config.kind not in ("gpt2", "gpt2-top"):
+            return None
+        return make_tokenizer(dataclasses.replace(config, kind="gpt2"), self.request.vocab_size, lambda: ())
+
+    def _make_tokenizer(self, stories: SplitStories, gpt2: Tokenizer | None) -> Tokenizer:
         folder = self.folder / "tokenizer"
-        if not folder.exists():
-            every = 1
-            if self.request.tokenizer.kind == "bpe":
-                every = max(1, -(-stories.n_bytes // BPE_TRAINING_BYTES))
-            with self._stage("making the tokenizer", "stories", -(-len(stories) // every)) as progress:
-                made = make_tokenizer(
-                    self.request.tokenizer, self.request.vocab_size, lambda: _counted(stories.read(every), progress)
-                )
-            with atomic_folder(folder) as partial:
-                for name, text in made.files().items():
-                    write_text_atomic(partial / name, text)
-        return Tokenizer.load(folder)
+        if folder.exists():
+            return Tokenizer.load(folder)
+        config, every = self.request.tokenizer, 1
+        if config.kind == "bpe":
+            every = max(1, -(-stories.n_bytes // BPE_TRAINING_BYTES))
+        with self._stage("making the tokenizer", "stories", -(-len(stories) // every)) as progress:
+            made = gpt2 if config.kind == "gpt2" else None
+            made = made or make_tokenizer(
+                config, self.request.vocab_size, lambda: _counted(stories.read(every), progress)
+            )
+        with atomic_folder(folder) as partial:
+            for name, text in made.files().items():
+                write_text_atomic(partial / name, text)
+        return made
 
     def _tokenize(self, tokenizer: Tokenizer, split: SplitName, stories: SplitStories) -> dict[str, Any]:
         """Write the shards of a split; returns its entry in the manifest."""

@@ -82,7 +82,7 @@ class _CachedEncoder:
             except KeyError:
                 ids.append(b"")
                 unknown.append((number, words))
-        self._add({word for _, words in unknown for word in words})
+        self._add(set().union(*(words for _, words in unknown)))
         for number, words in unknown:
             ids[number] = b"".join(map(self._cache.__getitem__, words))
         return ids

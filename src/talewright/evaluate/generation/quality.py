@@ -49,7 +49,7 @@ def evaluate_generation(context: EvaluationContext) -> dict[str, Any]:
     if count == 0:
         raise UnavailableError("at least two held-out stories are needed, to compare generated stories with")
     try:
-        vocabulary = frozenset(word for text in context.training_texts() for word in words_of(text))
+        vocabulary = context.vocabulary
     except UnavailableError:
         vocabulary = None
     real = RealStyle(texts[:count])

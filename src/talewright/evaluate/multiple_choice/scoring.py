@@ -82,11 +82,8 @@ def model_scorer(model: GPT, batch_tokens: int = BATCH_TOKENS) -> Scorer:
     return score
 
 
-def choice_log_probs(
-    scorer: Scorer, tokenizer: Tokenizer, questions: Sequence[Question], context_length: int
-) -> list[np.ndarray]:
-    """Log-probability of each choice of each question, in nats."""
-    encoded = [encode_question(question, tokenizer, context_length) for question in questions]
+def choice_log_probs(scorer: Scorer, encoded: Sequence[Sequence[EncodedChoice]]) -> list[np.ndarray]:
+    """Log-probability of each choice of each question, as `encode_question` returns them, in nats."""
     scores = scorer([choice for choices in encoded for choice in choices])
     return np.split(scores, np.cumsum([len(choices) for choices in encoded])[:-1]) if encoded else []
 
