@@ -49,7 +49,10 @@ def run(tmp_path: Path) -> Path:
     """A run with checkpoints 2 (the best), 4 and 6."""
     path = tmp_path / "run"
     corpus: Any = SimpleNamespace(
-        tokenizer=Tokenizer.load(EARLIER / "tokenizer"), fingerprint="f", manifest={"recognized": {}}
+        tokenizer=Tokenizer.load(EARLIER / "tokenizer"),
+        fingerprint="f",
+        manifest={"recognized": {}},
+        split=lambda name: SimpleNamespace(n_tokens=4, tokens=lambda start, stop: np.array([5, 6, 5, 6])[start:stop]),
     )
     assert create_run(path, RECIPE, corpus) == RECIPE
     for step in (2, 4, 6):

@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.generate.fast_decode import Decoder
+from talewright.generate.logprobs import TokenLogprob, token_logprob
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import GREEDY, Sampling
 from talewright.generate.speculation import DRAFTED, Draft
@@ -34,14 +34,6 @@ BLOCK = 64
 """The cache grows by this many tokens."""
 SLICE, SLICE_ALONE = 128, 4096
 """Tokens of prompts that are read in one step: beside texts that are being generated, which wait for it, and alone."""
-
-
-class TokenLogprob(NamedTuple):
-    """The natural logarithm of a token's probability, before any sampling setting."""
-
-    logprob: float
-    most_likely: list[tuple[int, float]]
-    """The ids of the most likely tokens and their log-probabilities, the most likely one first."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -152,9 +144,10 @@ class ContinuousBatch:
         """Read the newest token and the drafted ones; draw what follows each, up to the first that was not drafted."""
         [request] = self.running
         hidden = self.decoder.hidden_of_several(torch.cat((self.token, self._tensor(drafted))), self.cache)
-        for read in range(1, len(hidden) + 1):
+        read = 0
+        for read, expected in enumerate([*drafted, None], 1):
             self.token = self._draw(self.running, self.groups, hidden[read - 1 : read])
-            if request.done or request.tokens[-1:] != drafted[read - 1 : read]:
+            if request.done or request.tokens[-1] != expected:
                 break
         self.cache.advance(read - len(hidden))
 
@@ -223,7 +216,7 @@ class ContinuousBatch:
                 if request.seen is not None:
                     request.seen[token] = True
                 if request.alternatives is not None:
-                    request.logprobs.append(_logprob(logits[row], token, request.alternatives))
+                    request.logprobs.append(token_logprob(logits[row], token, request.alternatives))
         return tokens
 
     def _choose(self, requests: list[Request], sampling: Sampling, logits: Tensor) -> Tensor:
@@ -331,12 +324,6 @@ class _Reading:
         if stop == T:
             self.cache.set_lengths(torch.tensor(self.lengths))
         return stop == T
-
-
-def _logprob(logits: Tensor, token: int, alternatives: int) -> TokenLogprob:  # (V,)
-    logprobs = logits.log_softmax(-1)
-    best = logprobs.topk(min(alternatives, len(logprobs)))
-    return TokenLogprob(float(logprobs[token]), list(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
 
 
 def _similar(prompt: Sequence[int], other: Sequence[int]) -> bool:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from talewright.data import Split
 from talewright.errors import UserError
 
-FILE = "draft.safetensors"
+DRAFT = "draft.safetensors"
 N = 3
 """Tokens of the longest context."""
 MOST_READ = 1 << 22
@@ -57,12 +57,12 @@ def write_draft(folder: Path, split: Split, vocab_size: int) -> None:
     """Count the first tokens of the training stories, and write the table."""
     ids = split.tokens(0, min(split.n_tokens, MOST_READ))
     contexts, following = NgramDraft.count(ids, vocab_size)
-    save_file({"contexts": contexts, "following": following.astype(np.int32)}, folder / FILE)
+    save_file({"contexts": contexts, "following": following.astype(np.int32)}, folder / DRAFT)
 
 
 def read_draft(folder: Path, vocab_size: int) -> NgramDraft | None:
     """The table of a run folder; None if it has none. Raises UserError if it is damaged."""
-    path = folder / FILE
+    path = folder / DRAFT
     if not path.exists():
         return None
     try:
@@ -89,7 +89,7 @@ def _most_frequent(ids: np.ndarray, length: int, vocab_size: int) -> tuple[np.nd
     numbers = np.zeros(n, dtype=np.int64)
     for offset in range(length):
         numbers = numbers * (vocab_size + 1) + ids[offset : offset + n] + 1
-    numbers, following = numbers, ids[length:]
+    following = ids[length:]
     order = np.lexsort((following, numbers))
     numbers, following = numbers[order], following[order]
     changed = (np.diff(numbers) != 0) | (np.diff(following) != 0)
