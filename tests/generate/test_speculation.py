@@ -60,7 +60,7 @@ def replay(prompt: Sequence[int], text: Sequence[int], right: Sequence[bool] = (
     return draft
 
 
-def told(decoder: Decoder, request: Request, draft: Draft | None, end: int = EOS) -> ContinuousBatch:
+def run_alone(decoder: Decoder, request: Request, draft: Draft | None, end: int = EOS) -> ContinuousBatch:
     """The batch that generated the request, still holding its cache unless the text ended in the last step."""
     batch = ContinuousBatch(decoder, [end], draft=draft)
     batch.add(request)
@@ -84,7 +84,7 @@ def test_a_text_is_the_ordinary_one_whatever_is_drafted(
     model, prompt = model_of(config), prompt[-config.context_length :]
     wanted = generate_uncached(model, prompt, sampling, index)
     request = Request(prompt=prompt, sampling=sampling, index=index)
-    told(Decoder(model, VOCAB), request, replay(prompt, wanted, right))
+    run_alone(Decoder(model, VOCAB), request, replay(prompt, wanted, right))
     assert with_end(request) == wanted
 
 
@@ -101,7 +101,7 @@ def test_random_drafts_of_any_length_change_nothing(
         assert 1 <= count <= DRAFTED
         return data.draw(st.lists(st.integers(0, VOCAB - 1), max_size=count))
 
-    told(Decoder(model, VOCAB), request, draft)
+    run_alone(Decoder(model, VOCAB), request, draft)
     assert with_end(request) == generate(model, [prompt], sampling)[0]
 
 
@@ -117,8 +117,8 @@ def test_the_cache_holds_the_tokens_that_were_kept(
     model, prompt = model_of(config), prompt[-config.context_length :]
     sampling = Sampling(max_new_tokens=length, temperature=1.0)
     ordinary, drafted = (Request(prompt=prompt, sampling=sampling) for _ in "ab")
-    wanted = told(Decoder(model, VOCAB), ordinary, None, NO_END)
-    found = told(Decoder(model, VOCAB), drafted, replay(prompt, ordinary.tokens, right), NO_END)
+    wanted = run_alone(Decoder(model, VOCAB), ordinary, None, NO_END)
+    found = run_alone(Decoder(model, VOCAB), drafted, replay(prompt, ordinary.tokens, right), NO_END)
     assert drafted.tokens == ordinary.tokens
     assert drafted.windowed == ordinary.windowed
     assert found.cache.lengths.tolist() == wanted.cache.lengths.tolist()
@@ -137,7 +137,7 @@ def test_a_right_draft_saves_passes(right: tuple[bool, ...], passes: int) -> Non
     text = generate(model, [[EOS]], sampling, end=NO_END)[0]
     decoder = Counting(model, VOCAB)
     request = Request(prompt=[EOS], sampling=sampling)
-    told(decoder, request, replay([EOS], text, right), NO_END)
+    run_alone(decoder, request, replay([EOS], text, right), NO_END)
     assert request.tokens == text
     assert decoder.passes == passes
 
@@ -146,8 +146,8 @@ def test_a_right_draft_saves_passes(right: tuple[bool, ...], passes: int) -> Non
 def test_log_probabilities_are_the_ordinary_ones(config: ModelConfig, right: list[bool], seed: int) -> None:
     model, sampling = model_of(config), Sampling(max_new_tokens=9, seed=seed, repetition_penalty=1.3)
     ordinary, drafted = (Request(prompt=[EOS], sampling=sampling, alternatives=2) for _ in "ab")
-    told(Decoder(model, VOCAB), ordinary, None)
-    told(Decoder(model, VOCAB), drafted, replay([EOS], ordinary.tokens, right))
+    run_alone(Decoder(model, VOCAB), ordinary, None)
+    run_alone(Decoder(model, VOCAB), drafted, replay([EOS], ordinary.tokens, right))
     assert len(drafted.logprobs) == len(ordinary.logprobs)
     for ours, theirs in zip(drafted.logprobs, ordinary.logprobs, strict=True):
         assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-5)
@@ -183,7 +183,11 @@ def test_several_tokens_are_read_as_the_model_reads_them(config: ModelConfig, se
 @pytest.mark.parametrize(("precision", "drafts"), [("fp32", True), ("bf16", False), ("int8", False)])
 def test_an_engine_drafts_where_rounding_is_fine(precision: WeightPrecision, drafts: bool) -> None:
     """Streamed and at once: what a parrot says, and the draft foresees."""
-    says = {BYTE: ord("a") for BYTE in range(257)} | {ord("a"): ord("b"), ord("b"): ord("c"), ord("c"): 256}
+    says: dict[int | str, int | str] = dict.fromkeys(range(257), ord("a")) | {
+        ord("a"): ord("b"),
+        ord("b"): ord("c"),
+        ord("c"): 256,
+    }
     asked: list[int] = []
 
     def draft(ids: Sequence[int], count: int) -> list[int]:

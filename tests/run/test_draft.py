@@ -20,7 +20,7 @@ V = 4
 IDS = st.lists(st.integers(0, V - 1), max_size=60)
 
 
-def likeliest(ids: list[int], text: list[int]) -> int | None:
+def most_frequent(ids: list[int], text: list[int]) -> int | None:
     """The most frequent token after the longest end of the text that is followed by tokens at least twice."""
     for n in range(min(N, len(text)), 0, -1):
         after = Counter(ids[i + n] for i in range(len(ids) - n) if ids[i : i + n] == text[-n:])
@@ -32,7 +32,7 @@ def likeliest(ids: list[int], text: list[int]) -> int | None:
 @given(ids=IDS, text=st.lists(st.integers(0, V - 1), min_size=1, max_size=6), count=st.integers(0, 4))
 def test_each_drafted_token_is_the_most_frequent_one(ids: list[int], text: list[int], count: int) -> None:
     wanted: list[int] = []
-    while len(wanted) < count and (token := likeliest(ids, [*text, *wanted])) is not None:
+    while len(wanted) < count and (token := most_frequent(ids, [*text, *wanted])) is not None:
         wanted.append(token)
     assert NgramDraft(*NgramDraft.count(np.array(ids, dtype=np.int64), V), V)(text, count) == wanted
 
