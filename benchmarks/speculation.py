@@ -3,8 +3,8 @@ and greedy.
 
     OMP_NUM_THREADS=1 python benchmarks/speculation.py runs/story-1m-1 --cpu-time
 
-Medians over the rounds. `--cpu-time` counts the process's CPU time instead of wall-clock time, which is fairer on a busy
-machine (with one thread). The run needs its `draft.safetensors`, which training writes.
+Medians over the rounds. `--cpu-time` counts the process's CPU time instead of wall-clock time, which is fairer on a
+busy machine (with one thread). The run needs its `draft.safetensors`, which training writes.
 """
 
 from __future__ import annotations

@@ -71,3 +71,11 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     (tmp_path / DRAFT).write_bytes(b"torn")
     with pytest.raises(UserError, match=rf"{DRAFT} cannot be read: .* Delete it"):
         read_draft(tmp_path, V)
+
+
+def test_a_context_of_a_large_vocabulary_is_shorter() -> None:
+    """Three tokens and the next one of 60,000 do not fit into 64 bits: the last two tell what follows."""
+    size = 60_000
+    ids = np.array([1, 2, size - 1, 3] * 2 + [9, 2, size - 1, 4] * 3)
+    table = NgramDraft(*NgramDraft.count(ids, size), size)
+    assert table([1, 2, size - 1], 1) == [4]

@@ -133,8 +133,6 @@ class ModelRegistry:
             self._loaded[key] = LoadedModel(
                 name=name, step=step, model=model, tokenizer=run.tokenizer, draft=run.draft()
             )
-                name=name, step=step, model=model, tokenizer=run.tokenizer, draft=run.draft()
-            )
         self._loaded.move_to_end(key)
         while len(self._loaded) > MAX_LOADED:
             self._loaded.popitem(last=False)
