@@ -72,7 +72,7 @@ class Run(RunFolder):
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.model, self.tokenizer, precision=self.precision)
+        return Engine(self.model, self.tokenizer, precision=self.precision, draft=self.draft())
 
     def generate(self, prompt: str = "", sampling: Sampling | None = None) -> Sample:
         """Generate a story that begins with the prompt. Unset settings: `Sampling()`, whole stories."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,14 +45,18 @@ def save(path: Path, step: int, best: int, newest: int = 2) -> None:
     apply_retention(path, state, newest)
 
 
+def corpus_of(tokenizer: Tokenizer) -> Any:
+    """What a new run reads of its corpus."""
+    ids = np.array([5, 6, 5, 6])
+    split = SimpleNamespace(n_tokens=len(ids), tokens=lambda start, stop: ids[start:stop])
+    return SimpleNamespace(tokenizer=tokenizer, fingerprint="f", manifest={}, split=lambda name: split)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run with checkpoints 2 (the best), 4 and 6."""
     path = tmp_path / "run"
-    corpus: Any = SimpleNamespace(
-        tokenizer=Tokenizer.load(EARLIER / "tokenizer"), fingerprint="f", manifest={"recognized": {}}
-    )
-    assert create_run(path, RECIPE, corpus) == RECIPE
+    assert create_run(path, RECIPE, corpus_of(Tokenizer.load(EARLIER / "tokenizer"))) == RECIPE
     for step in (2, 4, 6):
         save(path, step, best=2)
     return path
@@ -238,8 +243,7 @@ def test_a_run_begins_from_one_that_trains_and_deletes_checkpoints(run, tmp_path
 
     monkeypatch.setattr(folder_module, "load_weights", deleting)
     recipe = dataclasses.replace(RECIPE, train=dataclasses.replace(RECIPE.train, init_from=str(run)))
-    corpus: Any = SimpleNamespace(tokenizer=RunFolder(run).tokenizer, fingerprint="f", manifest={})
-    create_run(tmp_path / "new", recipe, corpus)
+    create_run(tmp_path / "new", recipe, corpus_of(RunFolder(run).tokenizer))
     assert reads == ["step-2", "step-4"]
     model = GPT(SHAPE)
     read(tmp_path / "new" / "initial", model)

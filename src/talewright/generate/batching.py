@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +18,10 @@ from torch import Tensor
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.generate.fast_decode import Decoder
+from talewright.generate.logprobs import TokenLogprob, token_logprob
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import GREEDY, Sampling
+from talewright.generate.speculation import DRAFTED, Draft
 from talewright.machine.busy import adapt_to_load
 from talewright.model.gpt import GPT
 from talewright.model.kv_cache import KVCache
@@ -33,14 +34,6 @@ BLOCK = 64
 """The cache grows by this many tokens."""
 SLICE, SLICE_ALONE = 128, 4096
 """Tokens of prompts that are read in one step: beside texts that are being generated, which wait for it, and alone."""
-
-
-class TokenLogprob(NamedTuple):
-    """The natural logarithm of a token's probability, before any sampling setting."""
-
-    logprob: float
-    most_likely: list[tuple[int, float]]
-    """The ids of the most likely tokens and their log-probabilities, the most likely one first."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -92,9 +85,12 @@ class ContinuousBatch:
     the text began there, and grows until the context is full once more.
     """
 
-    def __init__(self, decoder: Decoder, ends: Sequence[int], unused: Sequence[int] = ()) -> None:
-        """ends: the ids that end a text; unused: ids that are no token."""
-        self.decoder, self.model, self.ends, self.unused = decoder, decoder.model, {*ends}, list(unused)
+    def __init__(
+        self, decoder: Decoder, ends: Sequence[int], unused: Sequence[int] = (), draft: Draft | None = None
+    ) -> None:
+        """ends: the ids that end a text; unused: ids that are no token; draft: for speculative decoding."""
+        self.decoder, self.model, self.draft = decoder, decoder.model, draft
+        self.ends, self.unused = {*ends}, list(unused)
         self.waiting: deque[Request] = deque()
         self.reading: deque[_Reading] = deque()
         self.running: list[Request] = []  # the request in each row of the cache
@@ -123,14 +119,37 @@ class ContinuousBatch:
             self._read_prompts(self.reading[0])
 
     def _read_newest(self) -> None:
-        """Read the newest token of each row, and draw the next one."""
+        """Read the newest token of each row, and draw the next one, or several if the draft was right."""
         context = self.model.config.context_length
         if self.cache.longest == context:
             self._move_windows()
-        if self.cache.longest == self.cache.capacity:
+        drafted = self._drafted(context - self.cache.longest - 1)
+        if self.cache.longest + len(drafted) >= self.cache.capacity:
             self.cache.reserve(len(self.running), min(context, self.cache.capacity + BLOCK))
-        self.token = self._draw(self.running, self.groups, self.decoder.hidden(self.token, self.cache))
+        if drafted:
+            self._verify(drafted)
+        else:
+            self.token = self._draw(self.running, self.groups, self.decoder.hidden(self.token, self.cache))
         self._drop_done()
+
+    def _drafted(self, room: int) -> list[int]:
+        """Up to `room` tokens that may come next in a text that is alone."""
+        if self.draft is None or len(self.running) > 1 or self.reading:
+            return []
+        [request] = self.running
+        most = min(DRAFTED, room, request.sampling.max_new_tokens - len(request.tokens) - 1)
+        return self.draft([*request.prompt, *request.tokens], most) if most > 0 else []
+
+    def _verify(self, drafted: list[int]) -> None:
+        """Read the newest token and the drafted ones; draw what follows each, up to the first that was not drafted."""
+        [request] = self.running
+        hidden = self.decoder.hidden_of_several(torch.cat((self.token, self._tensor(drafted))), self.cache)
+        read = 0
+        for read, expected in enumerate([*drafted, None], 1):
+            self.token = self._draw(self.running, self.groups, hidden[read - 1 : read])
+            if request.done or request.tokens[-1] != expected:
+                break
+        self.cache.advance(read - len(hidden))
 
     def _admit(self) -> None:
         """Take waiting requests for which there is memory, as one group of prompts that are of similar length."""
@@ -197,7 +216,7 @@ class ContinuousBatch:
                 if request.seen is not None:
                     request.seen[token] = True
                 if request.alternatives is not None:
-                    request.logprobs.append(_logprob(logits[row], token, request.alternatives))
+                    request.logprobs.append(token_logprob(logits[row], token, request.alternatives))
         return tokens
 
     def _choose(self, requests: list[Request], sampling: Sampling, logits: Tensor) -> Tensor:
@@ -259,10 +278,14 @@ class ContinuousBatch:
 
 
 def generate_all(
-    decoder: Decoder, requests: Sequence[Request], ends: Sequence[int], unused: Sequence[int] = ()
+    decoder: Decoder,
+    requests: Sequence[Request],
+    ends: Sequence[int],
+    unused: Sequence[int] = (),
+    draft: Draft | None = None,
 ) -> None:
-    """Generate all of the requests, as many at once as there is memory for. `ends`, `unused`: as in ContinuousBatch."""
-    batch = ContinuousBatch(decoder, ends, unused)
+    """Generate all of the requests, as many at once as there is memory for; see ContinuousBatch."""
+    batch = ContinuousBatch(decoder, ends, unused, draft)
     batch.add(*requests)
     while batch.busy:
         batch.step()
@@ -301,12 +324,6 @@ class _Reading:
         if stop == T:
             self.cache.set_lengths(torch.tensor(self.lengths))
         return stop == T
-
-
-def _logprob(logits: Tensor, token: int, alternatives: int) -> TokenLogprob:  # (V,)
-    logprobs = logits.log_softmax(-1)
-    best = logprobs.topk(min(alternatives, len(logprobs)))
-    return TokenLogprob(float(logprobs[token]), list(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
 
 
 def _similar(prompt: Sequence[int], other: Sequence[int]) -> bool:

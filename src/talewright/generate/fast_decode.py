@@ -18,6 +18,7 @@ from torch import Tensor
 from talewright.model.attention import fused_attention
 from talewright.model.gpt import GPT, Block
 from talewright.model.kv_cache import KVCache, LayerCache
+from talewright.model.masks import AttentionMetadata
 from talewright.model.norm import LayerNorm, RMSNorm
 from talewright.model.positions import rotate
 
@@ -70,6 +71,17 @@ class Decoder:
         cache.advance(1)
         return self.norm(x)
 
+    def hidden_of_several(self, tokens: Tensor, cache: KVCache) -> Tensor:
+        """What the output layer reads after each of several tokens (T,), which come after those in a cache of one row:
+        (T, D). Raises ValueError if they do not fit.
+        """
+        metadata = self.model.metadata(tokens[None], cache)
+        x = self.model.embed(tokens[None], metadata)[0]
+        for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
+            x = layer(x, metadata, layer_cache)
+        cache.advance(len(tokens))
+        return self.norm(x)
+
     def _metadata(self, cache: KVCache) -> DecodeMetadata:
         stop, table = cache.longest + 1, self.model.table
         if stop > cache.capacity:
@@ -97,7 +109,7 @@ class Decoder:
 
 
 class _Layer:
-    """One block, for one token of each row."""
+    """One block, for one token of each row, or for several tokens of one row (B = T)."""
 
     def __init__(self, block: Block, product: Product) -> None:
         attention, mlp = block.attention, block.mlp
@@ -110,18 +122,20 @@ class _Layer:
         self.normed = isinstance(attention.q_norm, RMSNorm)
         self.q_norm, self.k_norm = attention.q_norm, attention.k_norm
 
-    def __call__(self, x: Tensor, metadata: DecodeMetadata, cache: LayerCache) -> Tensor:  # (B, D)
+    def __call__(self, x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:  # (B, D)
         if self.pre_norm:
             x = x + self.attend(self.norm1(x), metadata, cache)
             return x + self.down(self.activate(self.up(self.norm2(x))))
         x = self.norm1(x + self.attend(x, metadata, cache))
         return self.norm2(x + self.down(self.activate(self.up(x))))
 
-    def attend(self, x: Tensor, metadata: DecodeMetadata, cache: LayerCache) -> Tensor:
+    def attend(self, x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:
         """What attention adds to the residual stream: (B, D)."""
         q, k, v = self.qkv(x).view(len(x), -1, self.head_dim).split(self.heads, 1)  # (B, H, d), (B, K, d), (B, K, d)
         if self.normed:
             q, k = self.q_norm(q), self.k_norm(k)
+        if isinstance(metadata, AttentionMetadata):
+            return self.out(self._attend_in_turn(q, k, v, metadata, cache))
         if metadata.rotation is not None:
             q, k = rotate(q, metadata.rotation), rotate(k, metadata.rotation)
         cache.put(k, v, metadata.stop - 1 if metadata.positions is None else metadata.positions)
@@ -129,6 +143,18 @@ class _Layer:
         keys, values = (kept[:, :, first : metadata.stop] for kept in (cache.keys, cache.values))
         y = fused_attention(q[:, :, None], keys, values, self._mask(metadata), False, self.scale)
         return self.out(y.view(len(x), -1))
+
+    def _attend_in_turn(
+        self, q: Tensor, k: Tensor, v: Tensor, metadata: AttentionMetadata, cache: LayerCache
+    ) -> Tensor:
+        """What the heads of several tokens of one row, (T, H, d) or (T, K, d), attend to: (T, D)."""
+        q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))  # (1, H or K, T, d)
+        if metadata.rotation is not None:
+            q, k = rotate(q, metadata.rotation), rotate(k, metadata.rotation)
+        keys, values = cache.append(k, v, metadata.positions, metadata.stop)
+        mask = metadata.masks[self.window]
+        y = fused_attention(q, keys, values, mask, mask is None and metadata.causal, self.scale)
+        return y[0].transpose(0, 1).flatten(1)
 
     def _mask(self, metadata: DecodeMetadata) -> Tensor | None:
         """Which keys each row attends to, given the window: (B, 1, 1, S)."""
@@ -143,11 +169,11 @@ def float_product(weight: Tensor, bias: Tensor | None) -> Map:
 
     For a few rows a CPU is limited by reading the weights. torch's own product leaves that to one core; cut into as
     many parts as there are threads, as a batch, it uses all of them: four times as fast for one row of 768 and 50,257
-    outputs on two cores, and twice for eight rows.
+    outputs on two cores, and twice for eight rows. On one thread it is half as fast for 2 to 5 rows.
     """
     parts, (N, K) = torch.get_num_threads(), weight.shape
     cuttable = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
-    if not cuttable or weight.numel() < LARGE:
+    if parts == 1 or not cuttable or weight.numel() < LARGE:
         return lambda x: F.linear(x, weight, bias)
     even = N - N % parts
     cut, rest = weight[:even].view(parts, -1, K), weight[even:]  # (P, N/P, K), and the rows that are left over

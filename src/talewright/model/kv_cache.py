@@ -101,7 +101,7 @@ class KVCache:
         self.set_lengths(torch.cat((self.lengths, other.lengths)))
 
     def advance(self, count: int) -> None:
-        """Count `count` more tokens in every row."""
+        """Count `count` more tokens in every row; a negative count forgets the newest."""
         self.lengths = self.lengths + count  # not in place: the tensor may be a caller's
         self.longest += count
 

@@ -3,6 +3,7 @@
 recipe.yaml       every setting, resolved; it alone reproduces the run
 data.json         the corpus that the run was trained on, and its teacher
 tokenizer/        tokenizer.json
+draft.safetensors what usually comes next in its stories: for faster generation
 initial/          the weights that training started from, if they are another run's
 checkpoints/      step-N/, best, last
 log.jsonl, samples.jsonl, scores.json, plots/, report.html
@@ -37,6 +38,7 @@ from talewright.errors import UserError
 from talewright.files import expand_home, portable_name, read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
+from talewright.run.draft import DRAFT, NgramDraft, read_draft, write_draft
 from talewright.run.history import History, read_history
 from talewright.tokenizer import Tokenizer
 from talewright.version import __version__
@@ -129,6 +131,10 @@ class RunFolder:
     def history(self) -> History:
         """The metrics of its log; empty if it has none."""
         return read_history(self.path)
+
+    def draft(self) -> NgramDraft | None:
+        """What proposes tokens in speculative decoding; None for a run that has no table."""
+        return read_draft(self.path, self.tokenizer.vocab_size)
 
     def corpus(self) -> Corpus:
         """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""
@@ -235,6 +241,7 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
         metadata["teacher"] = teacher
     with _write_errors(path):
         corpus.tokenizer.save(path / "tokenizer")
+        write_draft(path, corpus.split("train"), corpus.tokenizer.vocab_size)
         if initial is not None:
             (path / INITIAL).mkdir(exist_ok=True)
             (path / INITIAL / WEIGHTS).write_bytes(initial)
@@ -254,7 +261,7 @@ def discard_begun(path: Path, unused: bool) -> None:
     """
     if retention.steps(path) or read_history(path).steps:
         return
-    for name in (RECIPE, METADATA, "log.jsonl", "samples.jsonl"):  # the recipe first: it makes the folder a run
+    for name in (RECIPE, METADATA, DRAFT, "log.jsonl", "samples.jsonl"):  # the recipe first: it makes the folder a run
         (path / name).unlink(missing_ok=True)
     if unused:
         shutil.rmtree(path, ignore_errors=True)

@@ -14,6 +14,7 @@ from talewright.machine import choose_device
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
+from talewright.run.draft import NgramDraft
 from talewright.tokenizer import Tokenizer
 
 MAX_LOADED = 3
@@ -31,6 +32,7 @@ class LoadedModel:
     step: int
     model: GPT
     tokenizer: Tokenizer
+    draft: NgramDraft | None = None
 
     @property
     def choice(self) -> str:
@@ -128,7 +130,9 @@ class ModelRegistry:
             run = RunFolder(path)  # as it is now
             model, checkpoint = run.load_model(which, self.device)
             step = int(checkpoint.name.removeprefix("step-"))
-            self._loaded[key] = LoadedModel(name=name, step=step, model=model, tokenizer=run.tokenizer)
+            self._loaded[key] = LoadedModel(
+                name=name, step=step, model=model, tokenizer=run.tokenizer, draft=run.draft()
+            )
         self._loaded.move_to_end(key)
         while len(self._loaded) > MAX_LOADED:
             self._loaded.popitem(last=False)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from talewright.errors import UserError
-from talewright.generate.batching import ContinuousBatch, Request, TokenLogprob
+from talewright.generate.batching import ContinuousBatch, Request
 from talewright.generate.engine import Engine
+from talewright.generate.logprobs import TokenLogprob
 from talewright.generate.sampling import Sampling
 from talewright.machine import gpu_memory_errors
 from talewright.server.registry import LoadedModel, ModelRegistry
@@ -273,7 +274,8 @@ class GenerationScheduler:
             slot.start(loaded)
             if slot.request is not None:
                 if loaded.choice not in self._batches:
-                    self._batches[loaded.choice] = loaded, Engine(loaded.model, loaded.tokenizer).batch()
+                    engine = Engine(loaded.model, loaded.tokenizer, draft=loaded.draft)
+                    self._batches[loaded.choice] = loaded, engine.batch()
                 self._batches[loaded.choice][1].add(slot.request)
         except Exception as error:
             slot.generation.invalid = isinstance(error, UserError)
