@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -20,13 +20,20 @@ def orthogonal(gradient: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-@example(1, 2, 16, 80)  # the largest difference that was found: 0.071
 @settings(max_examples=60, deadline=None)
 def test_each_matrix_of_a_stack_becomes_orthogonal(n, rows, columns, seed):
     drawn = torch.randn(n, rows, columns, generator=torch.Generator().manual_seed(seed))
-    found = newton_schulz(drawn).double().numpy()
+    found = newton_schulz(drawn, torch.float64).numpy()
     for one, matrix in zip(found, drawn.double().numpy(), strict=True):
-        np.testing.assert_allclose(one, orthogonal(matrix), atol=0.1)  # it counts in bfloat16
+        np.testing.assert_allclose(one, orthogonal(matrix), atol=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(16, 40), (40, 16), (2, 16), (1, 7)])
+def test_in_bfloat16_it_is_orthogonal_too(rows, columns):
+    """If it is far from square. A square one may be next to one of a lower rank, and rounding decides a direction."""
+    drawn = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(80))
+    for one, matrix in zip(newton_schulz(drawn).double().numpy(), drawn.double().numpy(), strict=True):
+        np.testing.assert_allclose(one, orthogonal(matrix), atol=0.1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 24), st.integers(1, 24)), min_size=1, max_size=5), st.integers(0, 99))
