@@ -47,7 +47,9 @@ def test_every_format_gives_the_stories_that_were_written(kind: str, packing: st
 
 @pytest.mark.parametrize("kind", KINDS[:4])
 @given(
-    stories=st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r<\0")), max_size=5),
+    stories=st.lists(
+        st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r<\0")), max_size=5
+    ),
     piece=st.integers(1, 9),
 )
 def test_pieces_may_end_anywhere(kind: str, stories: list[str], piece: int):
