@@ -1,6 +1,6 @@
 """Ideas to learn more in the same time, each against the base: equal seconds, paired seeds, in turn.
 
-    python -m benchmarks.ideas train.txt train-more.txt --valid valid.txt --seconds 120 --ideas value-residual heads-64
+    python -m benchmarks.ideas 'stories/train*.txt' --valid valid.txt --seconds 120 --ideas value-residual heads-64
 
 Each run is a process of its own and trains for so many seconds (compiling and evaluations not counted). After each
 round the table is printed: the mean difference in bits per byte over the seeds with its 95 % interval (Student's paired
@@ -126,7 +126,7 @@ IDEAS = {
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("data", nargs="+", help="training stories")
+    options.add_argument("data", help="training stories: a file, a folder or a pattern")
     options.add_argument("--valid", required=True)
     options.add_argument("--recipe", default="story-1m")
     options.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the base")
@@ -144,8 +144,10 @@ def main() -> None:
         order = list(found) if seed % 2 == 0 else list(found)[::-1]  # so that a drift of the machine is fair
         for name in order:
             command = [sys.executable, "-m", "benchmarks.ideas", *sys.argv[1:], "--one", name, str(seed)]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found[name][seed] = json.loads(output.splitlines()[-1])
+            run = subprocess.run(command, capture_output=True, text=True)
+            if run.returncode:
+                raise SystemExit(f"{name}, seed {seed}, failed:\n{run.stderr}")
+            found[name][seed] = json.loads(run.stdout.splitlines()[-1])
             print(name, seed, found[name][seed], file=sys.stderr, flush=True)
         print(table(found), flush=True)
 
@@ -160,7 +162,7 @@ def train(chosen: argparse.Namespace, name: str, seed: int) -> dict[str, float]:
     idea = IDEAS[name]
     idea.change()
     settings = {
-        "data.source": json.dumps(chosen.data if len(chosen.data) > 1 else chosen.data[0]),
+        "data.source": json.dumps(chosen.data),
         "data.valid": chosen.valid,
         "train.max_minutes": str(chosen.seconds / 60),
         "train.max_tokens": "null",
