@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch._dynamo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talewright.machine import compiler
 from talewright.model.dropout import dropout
 from tests.model.shapes import SEEDS
+
+Drop = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9, 0.99999])
@@ -47,9 +52,13 @@ def test_neighbours_are_dropped_independently() -> None:
     seed=SEEDS,
 )
 def test_gradients_pass_where_values_do(shape: list[int], rate: float, dtype: torch.dtype, seed: int) -> None:
+    assert_gradients_pass(dropout, shape, rate, dtype, seed)
+
+
+def assert_gradients_pass(drop: Drop, shape: list[int], rate: float, dtype: torch.dtype, seed: int) -> None:
     torch.manual_seed(seed)
     x = (1 + torch.rand(shape)).to(dtype).requires_grad_()
-    y = dropout(x, rate)
+    y = drop(x, rate)
     assert (y.shape, y.dtype) == (x.shape, dtype)
     y.sum().backward()
     assert x.grad is not None
@@ -114,10 +123,16 @@ def test_compiled_dropout_follows_the_seed() -> None:
     seed=SEEDS,
 )
 def test_compiled_gradients_pass_where_values_do(shape: list[int], rate: float, dtype: torch.dtype, seed: int) -> None:
-    torch.manual_seed(seed)
-    x = (1 + torch.rand(shape)).to(dtype).requires_grad_()
-    y = compiled_dropout(x, rate)
-    assert (y.shape, y.dtype) == (x.shape, dtype)
-    y.sum().backward()
-    assert x.grad is not None
-    torch.testing.assert_close(x.grad * x.detach(), y.detach())
+    assert_gradients_pass(compiled_dropout, shape, rate, dtype, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler here")
+@pytest.mark.parametrize("shape", [[6, 40, 33], [3, 4, 64, 64]])
+def test_generated_code_drops_the_same_values_forward_and_backward(shape: list[int]) -> None:
+    """The backward pass computes the hash again, from the same random numbers."""
+    torch._dynamo.reset()
+    drop = torch.compile(dropout, fullgraph=True, dynamic=False, options={"fallback_random": True})
+    assert_gradients_pass(drop, shape, 0.3, torch.float32, 5)
+    kept = drop(torch.ones(shape), 0.3) != 0
+    assert kept.float().mean().item() == pytest.approx(0.7, abs=0.03)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
+from torch._dynamo.testing import CompileCounter
 from torch._functorch._aot_autograd.utils import make_boxed_func
 
 from talewright.config import load_recipe
 from talewright.machine import compiler
 from talewright.machine.speeds import Speed, record_speed
+from talewright.model.gpt import GPT
 from talewright.run.log import read_log
 from talewright.train import compilation
 from talewright.train.compilation import compiled, should_compile
+from talewright.train.objective import Objective
 from talewright.train.schedule import Budget
 from talewright.train.setup_name import setup_name
+from tests.model.shapes import token_batch
+from tests.model.test_compilation import STRUCTURES
 from tests.train.conftest import train_small
 
 CPU, GPU, APPLE = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
@@ -192,6 +198,20 @@ def test_compiled_code_is_what_runs(monkeypatch):
     for _ in range(3):
         double(torch.ones(3))
     assert len(ran) == 4  # the first call runs twice
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("config", STRUCTURES, ids=STRUCTURES.values())
+def test_all_blocks_of_a_recipe_share_compiled_code(config, dropout, monkeypatch):
+    """One graph for global attention, and one for a local window: torch compiles a third time for nothing else."""
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", compile_with(counter))
+    config = replace(config, n_layers=4, dropout=dropout)
+    objective = Objective(GPT(config).train(), compile_model=True)
+    tokens = token_batch(config, 0)
+    for _ in range(2):
+        objective(tokens, tokens).backward()
+    assert counter.frame_count == len({config.layer_window(layer) for layer in range(4)})
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), KeyboardInterrupt()])
