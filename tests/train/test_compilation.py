@@ -30,6 +30,7 @@ from tests.train.conftest import train_small
 CPU, GPU, APPLE = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 MINUTES = Budget(max_steps=None, max_seconds=600)
 MODEL = {"norm": "rmsnorm", "dropout": 0.0}
+STRUCTURE = load_recipe("story-1m").model
 
 
 @pytest.fixture(autouse=True)
@@ -184,6 +185,35 @@ def test_a_failed_compilation_leaves_eager_execution_and_one_warning(kind, monke
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("talewright")]
     assert len(messages) == (kind != "works")
     assert all("without torch.compile" in message and "no code for you" in message for message in messages)
+
+
+def test_compiled_gradients_that_are_not_finite_are_not_used(monkeypatch, caplog):
+    """Code whose gradients alone are wrong: the module's own are finite, and so they are what is trained with."""
+    caplog.set_level(logging.WARNING, "talewright")
+
+    def backend(function, options, **how):
+        return lambda module, x: function(module, x) + (module.weight * float("nan")).nan_to_num()
+
+    monkeypatch.setattr(torch, "compile", backend)
+    module = Doubler()
+    compiled(Doubler.doubled)(module, torch.ones(3)).sum().backward()
+    torch.testing.assert_close(module.weight.grad, torch.full((3,), 2.0))
+    assert "a gradient that is not finite" in caplog.text
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler here")
+def test_compiled_windows_of_256_with_heads_of_64_have_the_gradients_of_eager_ones():
+    """The shape for which torch's generated code once had gradients of NaN."""
+    torch.manual_seed(0)
+    config = replace(STRUCTURE, n_layers=1, n_heads=2, d_model=128, context_length=256, vocab_size=300)
+    model, tokens = GPT(config), torch.randint(300, (8, 256))
+    gradients = []
+    for compile_model in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = Objective(model, compile_model)(tokens, tokens)
+        gradients.append(torch.autograd.grad(loss, list(model.parameters())))
+    for eager, fast in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, eager, rtol=0.05, atol=0.02 * float(eager.abs().max()))
 
 
 def test_compiled_code_is_what_runs(monkeypatch):

@@ -24,18 +24,20 @@ def blocked_attention(
     B, H, T, d = q.shape
     groups = H // k.shape[1]
     q, k, v = (x.reshape(B * H, T, d) for x in (q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)))
+    # Keys are joined from blocks: compiled gradients of overlapping slices were NaN for some shapes (torch 2.13).
+    queries, keys, values = (x.split(block, 1) for x in (q, k, v))
     slots, out = torch.arange(T, device=q.device), []
     # Autocast would widen the scores; softmax sums in float32 anyway. Compiled, it stays on: torch's cache of compiled
     # code does not take graphs that change it.
     narrow = nullcontext() if torch.compiler.is_compiling() else torch.autocast(q.device.type, enabled=False)
     with narrow:
-        for start in range(0, T, block):
-            stop = min(start + block, T)
-            first = 0 if window is None else max(0, start - window + 1)
-            hidden = ~visible_keys(slots[start:stop], T, window)[:, first:stop]  # (block, keys)
+        for i, rows in enumerate(slots.split(block)):
+            first = 0 if window is None else max(0, i * block - window + 1) // block
+            hidden = ~visible_keys(rows, T, window)[:, first * block : (i + 1) * block]  # (block, keys)
             mask = q.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
-            scores = torch.baddbmm(mask, q[:, start:stop], k[:, first:stop].mT, alpha=scale)  # mask + scale * q k^T
-            out.append(dropout(scores.softmax(-1, scores.dtype), rate) @ v[:, first:stop])
+            seen = torch.cat(keys[first : i + 1], 1)
+            scores = torch.baddbmm(mask, queries[i], seen.mT, alpha=scale)  # mask + scale * q k^T
+            out.append(dropout(scores.softmax(-1, scores.dtype), rate) @ torch.cat(values[first : i + 1], 1))
     return torch.cat(out, 1).view(B, H, T, d)
 
 

@@ -97,7 +97,10 @@ def compiled(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tuple[Any, ...]) -> str | None:
-    """Why the function cannot be compiled and run with these arguments, forward and backward; None if it can."""
+    """Why the function cannot be compiled and run with these arguments, forward and backward; None if it can.
+
+    A gradient that is not finite where the output is counts as such a reason: torch's generated code has had faults.
+    """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     device = parameters[0].device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -105,7 +108,10 @@ def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tupl
             output = function(module, *arguments)
             if output.requires_grad:
                 with torch.autocast(device.type, enabled=False):
-                    torch.autograd.grad(output, parameters, torch.zeros_like(output), allow_unused=True)
+                    small = torch.full_like(output, 2**-10)
+                    found = torch.autograd.grad(output, parameters, small, allow_unused=True)
+                if output.isfinite().all() and not all(each.isfinite().all() for each in found if each is not None):
+                    return "torch.compile makes a gradient that is not finite"
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # torch raises many kinds; what is no fault of the compiler, eager execution repeats

@@ -1,0 +1,428 @@
+"""The ideas of `ideas.py`: settings, and changes of our classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talewright.config import Recipe
+from talewright.model import gpt, loss
+from talewright.train import muon, objective
+from talewright.train.trainer import Trainer
+
+
+class Idea(NamedTuple):
+    """What is different from the base: settings, and a change of classes before the model is built."""
+
+    about: str
+    settings: Mapping[str, str] = {}
+    change: Callable[[Recipe], None] | None = None
+
+
+def combined(*changes: Callable[[Recipe], None]) -> Callable[[Recipe], None]:
+    def change(recipe: Recipe) -> None:
+        for each in changes:
+            each(recipe)
+
+    return change
+
+
+def previous(x: Tensor, by: int = 1, dim: int = 1) -> Tensor:
+    """x one position later in dimension `dim`, beginning with zeros."""
+    padding = [0, 0] * (x.dim() - dim - 1) + [by, 0]
+    return F.pad(x, padding).narrow(dim, 0, x.shape[dim])
+
+
+def key_shift(recipe: Recipe) -> None:
+    """Half of each head's key is that of the position before (RWKV's token shift, on keys alone)."""
+    plain = gpt.Attention.project
+
+    def project(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = plain(self, x, metadata)
+        half = k.shape[-1] // 4  # a quarter of the first half of rotated pairs
+        return q, torch.cat((previous(k, dim=2)[..., :half], k[..., half:]), -1), v
+
+    gpt.Attention.project = project
+
+
+def convolution(*sites: str, taps: int = 4) -> Callable[[Recipe], None]:
+    """Canon layers (Allen-Zhu 2025, arXiv:2512.17351): a causal convolution over four positions, channel by channel,
+    added to what attention ("A"), queries, keys and values ("B"), the feed-forward layer ("C"), or its hidden layer
+    ("D") reads.
+    """
+
+    def change(recipe: Recipe) -> None:
+        init, build_mlp, build_attention = gpt.Block.__init__, gpt.MLP.__init__, gpt.Attention.__init__
+
+        def build(self: Any, config: Any, layer: int) -> None:
+            init(self, config, layer)
+            if "A" in sites:
+                self.taps1 = nn.Parameter(torch.zeros(taps, config.d_model))
+            if "C" in sites:
+                self.taps2 = nn.Parameter(torch.zeros(taps, config.d_model))
+
+        def mixed(x: Tensor, weights: Tensor) -> Tensor:
+            T = x.shape[1]
+            padded = F.pad(x, (0, 0, taps - 1, 0))
+            return x + sum(padded[:, i : i + T] * weights[i] for i in range(taps))
+
+        def attend(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
+            h = self.norm1(x)
+            return x + self.attention(mixed(h, self.taps1) if "A" in sites else h, metadata, cache)
+
+        def feed_forward(self: Any, x: Tensor) -> Tensor:
+            h = self.norm2(x)
+            return x + self.mlp(mixed(h, self.taps2) if "C" in sites else h)
+
+        gpt.Block.__init__, gpt.Block.attend, gpt.Block.feed_forward = build, attend, feed_forward
+        if "B" in sites:
+
+            def build_b(self: Any, config: Any, layer: int) -> None:
+                build_attention(self, config, layer)
+                self.taps = nn.Parameter(torch.zeros(taps, self.qkv.out_features))
+
+            def project(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
+                stacked = mixed(self.qkv(x), self.taps).to(self.qkv(x).dtype)
+                heads = stacked.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+                q, k, v = heads.split((self.n_heads, self.kv_heads, self.kv_heads), 1)
+                q, k = self.q_norm(q), self.k_norm(k)
+                return gpt.rotate(q, metadata.rotation), gpt.rotate(k, metadata.rotation), v
+
+            gpt.Attention.__init__, gpt.Attention.project = build_b, project
+        if "D" in sites:
+
+            def build_d(self: Any, config: Any) -> None:
+                build_mlp(self, config)
+                self.taps = nn.Parameter(torch.zeros(taps, self.up.out_features))
+
+            def forward(self: Any, x: Tensor) -> Tensor:
+                return self.down(self.activate(mixed(self.up(x), self.taps)))
+
+            gpt.MLP.__init__, gpt.MLP.forward = build_d, forward
+
+    return change
+
+
+def smear(recipe: Recipe) -> None:
+    """The embedding of the position before is added, by a gate that reads the first 12 channels (modded-nanogpt)."""
+    init, embed = gpt.GPT.__init__, gpt.GPT.embed
+
+    def build(self: Any, config: Any) -> None:
+        init(self, config)
+        self.smear_gate = nn.Parameter(torch.zeros(1, 12))
+        self.smear_scale = nn.Parameter(torch.zeros(1))
+
+    def embed_smeared(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
+        x = embed(self, tokens, metadata)
+        gate = self.smear_scale * torch.sigmoid(x[..., :12] @ self.smear_gate.T)
+        return x + gate * previous(x)
+
+    gpt.GPT.__init__, gpt.GPT.embed = build, embed_smeared
+
+
+def value_residual(recipe: Recipe) -> None:
+    """Zhou et al. 2024 (arXiv:2410.17897): each layer's values are mixed with the first layer's, by a learned share.
+
+    A block is compiled with one tensor in and out, so the values travel behind the residual stream's channels.
+    """
+    init, attend, feed_forward, hidden = (
+        gpt.Attention.__init__,
+        gpt.Block.attend,
+        gpt.Block.feed_forward,
+        gpt.GPT.hidden,
+    )
+    plain = gpt.Attention.project
+    width = recipe.model.d_model
+
+    def build(self: Any, config: Any, layer: int) -> None:
+        init(self, config, layer)
+        self.mix = nn.Parameter(torch.tensor([1.0, 0.0] if layer == 0 else [0.5, 0.5]))
+
+    def project(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = plain(self, x, metadata)
+        mixed = self.mix[0] * v + self.mix[1] * self.first.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        self.own = v.transpose(1, 2).flatten(2)
+        return q, k, mixed.type_as(v)
+
+    def forward(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
+        self.attention.first = x[..., width:]
+        y = feed_forward(self, attend(self, x[..., :width], metadata, cache))
+        first = self.attention.own.float() if self.number == 0 else x[..., width:]
+        return torch.cat((y, first), -1)
+
+    block_init = gpt.Block.__init__
+
+    def build_block(self: Any, config: Any, layer: int) -> None:
+        block_init(self, config, layer)
+        self.number = min(layer, 1)
+
+    def hidden_cut(self: Any, tokens: Tensor, cache: Any = None, metadata: Any = None, run: Any = None) -> Tensor:
+        metadata = metadata or self.metadata(tokens, cache)
+        x = F.pad(self.embed(tokens, metadata), (0, width))
+        for i, block in enumerate(self.blocks):
+            x = (run or gpt.Block.__call__)(block, x, metadata, None)
+        return self.norm(x[..., :width])
+
+    del hidden
+    gpt.Attention.__init__, gpt.Attention.project = build, project
+    gpt.Block.__init__, gpt.Block.forward, gpt.GPT.hidden = build_block, forward, hidden_cut
+
+
+def parallel_block(recipe: Recipe) -> None:
+    """GPT-J and Cohere: attention and the feed-forward layer read the same normalized input."""
+
+    def forward(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
+        h = self.norm1(x)
+        return x + self.attention(h, metadata, cache) + self.mlp(h)
+
+    gpt.Block.forward = forward
+
+
+@cache
+def training_tokens(recipe: Recipe) -> np.ndarray:
+    from talewright.data import open_corpus
+
+    split = open_corpus(recipe).split("train")
+    tokens = np.zeros(split.n_tokens, dtype=np.int64)
+    split.read_into(tokens, 0)
+    return tokens
+
+
+def svd_embedding(recipe: Recipe) -> None:
+    """The embedding begins as the singular vectors of which tokens stand beside which (positive pointwise mutual
+    information within two positions), as wide as N(0, 0.02).
+    """
+    init = gpt.GPT.init_weights
+
+    def begin(self: Any) -> None:
+        init(self)
+        tokens, V = training_tokens(recipe), recipe.model.vocab_size
+        counts = np.zeros((V, V))
+        for distance, weight in ((1, 1.0), (2, 0.5)):
+            np.add.at(counts, (tokens[:-distance], tokens[distance:]), weight)
+        counts += counts.T
+        total = counts.sum()
+        p = counts.sum(0, keepdims=True) + 1
+        information = np.log(np.maximum(counts * total / (p * p.T), 1e-9))
+        u, s, _ = torch.svd_lowrank(torch.tensor(np.maximum(information, 0), dtype=torch.float32), self.config.d_model)
+        vectors = u * s.sqrt()
+        turned = vectors @ torch.linalg.qr(torch.randn(vectors.shape[1], vectors.shape[1]))[0]
+        with torch.no_grad():
+            self.embedding.weight.copy_(turned * (self.config.init_std / turned.std()))
+
+    gpt.GPT.init_weights = begin
+
+
+def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
+    """A vector for each pair of tokens that comes at least four times, added to the embedding; only the rows of a batch
+    are updated, each with one second moment (as modded-nanogpt's pull request 366).
+    """
+
+    def change(recipe: Recipe) -> None:
+        init, embed, step = gpt.GPT.__init__, gpt.GPT.embed, Trainer._step
+
+        def build(self: Any, config: Any) -> None:
+            tokens, V = training_tokens(recipe), config.vocab_size
+            pairs, counts = np.unique(tokens[:-1] * V + tokens[1:], return_counts=True)
+            init(self, config)
+            self.keys = torch.tensor(pairs[counts >= least])
+            self.rows = torch.zeros(len(self.keys) + 1, config.d_model)
+            self.moments = torch.zeros(len(self.keys) + 1)
+            self.used: list[tuple[Tensor, Tensor]] = []
+
+        def embed_pairs(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
+            x = embed(self, tokens, metadata)
+            pairs = F.pad(tokens, (1, 0))[:, :-1] * self.config.vocab_size + tokens
+            found = torch.searchsorted(self.keys, pairs).clamp(max=len(self.keys) - 1)
+            numbers = torch.where(self.keys[found] == pairs, found, len(self.keys))
+            vectors = self.rows[numbers]
+            if self.training and torch.is_grad_enabled():
+                vectors.requires_grad_()
+                self.used.append((numbers, vectors))
+            return x + vectors
+
+        def step_rows(self: Any, made: Tensor) -> None:
+            model, lr = self.model, self.optimizer.param_groups[0]["lr"] * rate
+            for numbers, vectors in model.used:
+                rows, place = numbers.flatten().unique(return_inverse=True)
+                gradient = torch.zeros(len(rows), vectors.shape[-1]).index_add_(0, place, vectors.grad.flatten(0, 1))
+                gradient[rows == len(model.keys)] = 0
+                model.moments[rows] += gradient.square().mean(1)
+                model.rows[rows] -= lr * gradient / (model.moments[rows].sqrt()[:, None] + 1e-10)
+            model.used = []
+            step(self, made)
+
+        gpt.GPT.__init__, gpt.GPT.embed, Trainer._step = build, embed_pairs, step_rows
+
+    return change
+
+
+def sampled_softmax(frequent: int = 1024, drawn: int = 256, until: float = 0.85) -> Callable[[Recipe], None]:
+    """Until 85 % of the steps, a softmax over the most frequent tokens, those of the batch and some drawn ones, with
+    the logarithm of how probable it was that each is among them subtracted (Bengio & Senecal 2008; Jean et al. 2015).
+    """
+
+    def change(recipe: Recipe) -> None:
+        V = recipe.model.vocab_size
+        share = torch.tensor(np.bincount(training_tokens(recipe), minlength=V) / len(training_tokens(recipe)))
+        top = share.argsort(descending=True)[:frequent]
+        done = [0]
+        plain, least = objective.cross_entropy, drawn / (V - frequent)
+        steps = recipe.train.max_steps or 1
+
+        def sampled(hidden: Tensor, weight: Tensor, targets: Tensor, adjustment: Any = None, real: Any = None) -> Tensor:
+            if torch.is_grad_enabled():
+                done[0] += 1
+            if done[0] > until * steps * recipe.train.accumulation or not torch.is_grad_enabled():
+                return plain(hidden, weight, targets, adjustment, real)
+            hidden, targets = loss.without_padding(targets, hidden, targets, real=real)
+            hidden = hidden.to(loss.product_dtype(hidden))
+            chosen = torch.zeros(V, dtype=torch.bool)
+            chosen[top], chosen[targets] = True, True
+            chosen |= torch.rand(V) < least
+            ids = chosen.nonzero()[:, 0]
+            probability = 1 - (1 - share[ids]) ** len(targets) * (1 - least)
+            probability[torch.isin(ids, top)] = 1
+            place = torch.zeros(V, dtype=torch.long)
+            place[ids] = torch.arange(len(ids))
+            with torch.autocast("cpu", enabled=False):
+                return _Sampled.apply(hidden, weight, ids, place[targets], -probability.log().to(hidden.dtype))
+
+        objective.cross_entropy = sampled
+
+    return change
+
+
+class _Sampled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, ids: Tensor, targets: Tensor, bias: Tensor) -> Tensor:
+        w = weight[ids].to(hidden.dtype)
+        part, d_logits = loss.softmax_gradient(F.linear(hidden, w, bias), targets)
+        d_weight = torch.zeros_like(weight)
+        d_weight[ids] = (d_logits.mT @ hidden).float()
+        ctx.save_for_backward(d_logits @ w, d_weight)
+        return part
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Any:
+        d_hidden, d_weight = ctx.saved_tensors
+        return d_hidden * upstream[0], d_weight * upstream[0], None, None, None
+
+
+def newton_schulz_steps(steps: int) -> Callable[[Recipe], None]:
+    def change(recipe: Recipe) -> None:
+        muon.STEPS = steps
+
+    return change
+
+
+def normuon(recipe: Recipe) -> None:
+    """NorMuon (Li et al. 2025, arXiv:2510.05491): the rows of an update are brought to one size by a running mean of
+    their squares, and the whole to the size it had.
+    """
+    plain = muon.newton_schulz
+    means: dict[torch.Size, Tensor] = {}
+
+    def normalized(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        x = plain(matrices, dtype).float()
+        square = x.square().mean(2, keepdim=True)
+        mean = means.setdefault(x.shape, square.clone())
+        mean.lerp_(square, 0.05)
+        y = x / (mean.sqrt() + 1e-8)
+        return y * (x.norm(dim=(1, 2), keepdim=True) / y.norm(dim=(1, 2), keepdim=True))
+
+    muon.newton_schulz = normalized
+
+
+def finish_on_v2(recipe: Recipe) -> None:
+    """The last third of the steps without the stories of TinyStories' first version, the last 8,800 of train.txt."""
+    from talewright.data.batches import Batches
+
+    plain = Batches._permutation
+    steps = recipe.train.max_steps or 1
+
+    def permutation(self: Any, epoch: int) -> np.ndarray:
+        order = plain(self, epoch)
+        late = int(0.65 * steps * recipe.train.micro_batch * recipe.train.accumulation)
+        begin = max(0, late - epoch * self.samples_per_epoch)
+        new = np.asarray(self.first_stories)[order] < self.split.n_stories - 8800
+        rest = order[begin:]
+        return np.concatenate([order[:begin], rest[new[begin:]], rest[~new[begin:]]])
+
+    Batches._permutation = permutation
+
+
+def residual_scalars(recipe: Recipe) -> None:
+    """Each block reads a * x + b * x0, x0 being the embedding (nanochat), a from 1 and b from 0."""
+    hidden, init = gpt.GPT.hidden, gpt.GPT.__init__
+
+    def build(self: Any, config: Any) -> None:
+        init(self, config)
+        self.scalars = nn.Parameter(torch.zeros(config.n_layers))
+
+    def forward(self: Any, tokens: Tensor, cache: Any = None, metadata: Any = None, run: Any = None) -> Tensor:
+        metadata = metadata or self.metadata(tokens, cache)
+        x = x0 = self.embed(tokens, metadata)
+        for i, block in enumerate(self.blocks):
+            x = (run or gpt.Block.__call__)(block, x + self.scalars[i] * x0 if i else x, metadata, None)
+        return self.norm(x + 0 * math.pi)
+
+    del hidden
+    gpt.GPT.__init__, gpt.GPT.hidden = build, forward
+
+
+def attention_gate(recipe: Recipe) -> None:
+    """Each head's output times a sigmoid of the first 12 channels (modded-nanogpt; Qiu et al. 2025)."""
+    init = gpt.Attention.__init__
+
+    def build(self: Any, config: Any, layer: int) -> None:
+        init(self, config, layer)
+        self.gate = nn.Parameter(torch.zeros(config.n_heads, 12))
+
+    def forward(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
+        q, k, v = self.project(x, metadata)
+        z = self.attend(q, k, v, metadata).transpose(1, 2)  # (B, T, H, d)
+        return self.out((z * (2 * torch.sigmoid(x[..., :12] @ self.gate.T)).type_as(z)[..., None]).flatten(2))
+
+    gpt.Attention.__init__, gpt.Attention.forward = build, forward
+
+
+IDEAS = {
+    "base": Idea("the recipe as it is"),
+    "key-shift": Idea("a quarter of each key from the position before", change=key_shift),
+    "canon-a": Idea("a causal convolution before attention", change=convolution("A")),
+    "canon-ac": Idea("a causal convolution before attention and feed-forward", change=convolution("A", "C")),
+    "canon-ab": Idea("before attention and on queries, keys and values", change=convolution("A", "B")),
+    "canon-b": Idea("on queries, keys and values", change=convolution("B")),
+    "canon-b2": Idea("on queries, keys and values, two positions", change=convolution("B", taps=2)),
+    "canon-abcd": Idea("everywhere", change=convolution("A", "B", "C", "D")),
+    "smear": Idea("the embedding before added, gated", change=smear),
+    "value-residual": Idea("values mixed with the first layer's", change=value_residual),
+    "residual-scalars": Idea("the embedding added before each block", change=residual_scalars),
+    "attention-gate": Idea("a gate for each head", change=attention_gate),
+    "bigram-table": Idea("a vector for each frequent pair of tokens", change=bigram_table()),
+    "canon-ac-bigram": Idea("both", change=combined(convolution("A", "C"), bigram_table())),
+    "svd-embedding": Idea("the embedding begins as singular vectors of cooccurrence", change=svd_embedding),
+    "sampled-softmax": Idea("a sampled softmax for 85 % of the steps", change=sampled_softmax()),
+    "parallel": Idea("attention and feed-forward side by side", change=parallel_block),
+    "muon-3": Idea("three Newton-Schulz steps in place of five", change=newton_schulz_steps(3)),
+    "normuon": Idea("NorMuon", change=normuon),
+    "finish-v2": Idea("the last third of the steps on stories of the second version", change=finish_on_v2),
+    "heads-32": Idea("heads of 32 in place of 64", {"model.n_heads": "4"}),
+    "vocabulary-8000": Idea("8,000 tokens in place of 4,096", {"model.vocab_size": "8000"}),
+    "vocabulary-8000-sampled": Idea("with the softmax sampled", {"model.vocab_size": "8000"}, sampled_softmax()),
+    "context-256": Idea("windows of 256", {"model.context_length": "256", "train.micro_batch": "8"}),
+    "decay-x4": Idea("weight decay four times as large", {"optimizer.weight_decay": "0.4"}),
+    "rate-x1.5": Idea("rates", {"train.learning_rate": "0.033", "optimizer.matrix_learning_rate": "0.0054"}),
+    "rate-x0.67": Idea("rates", {"train.learning_rate": "0.0147", "optimizer.matrix_learning_rate": "0.0024"}),
+    "momentum-0.9": Idea("Muon's momentum", {"optimizer.momentum": "0.9"}),
+    "layers-4": Idea("four layers", {"model.n_layers": "4"}),
+    "untied": Idea("an output layer of its own", {"model.tied": "false"}),
+}
