@@ -127,54 +127,6 @@ def smear(recipe: Recipe) -> None:
     gpt.GPT.__init__, gpt.GPT.embed = build, embed_smeared
 
 
-def value_residual(recipe: Recipe) -> None:
-    """Zhou et al. 2024 (arXiv:2410.17897): each layer's values are mixed with the first layer's, by a learned share.
-
-    A block is compiled with one tensor in and out, so the values travel behind the residual stream's channels.
-    """
-    init, attend, feed_forward, hidden = (
-        gpt.Attention.__init__,
-        gpt.Block.attend,
-        gpt.Block.feed_forward,
-        gpt.GPT.hidden,
-    )
-    plain = gpt.Attention.project
-    width = recipe.model.d_model
-
-    def build(self: Any, config: Any, layer: int) -> None:
-        init(self, config, layer)
-        self.mix = nn.Parameter(torch.tensor([1.0, 0.0] if layer == 0 else [0.5, 0.5]))
-
-    def project(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = plain(self, x, metadata)
-        mixed = self.mix[0] * v + self.mix[1] * self.first.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        self.own = v.transpose(1, 2).flatten(2)
-        return q, k, mixed.type_as(v)
-
-    def forward(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
-        self.attention.first = x[..., width:]
-        y = feed_forward(self, attend(self, x[..., :width], metadata, cache))
-        first = self.attention.own.float() if self.number == 0 else x[..., width:]
-        return torch.cat((y, first), -1)
-
-    block_init = gpt.Block.__init__
-
-    def build_block(self: Any, config: Any, layer: int) -> None:
-        block_init(self, config, layer)
-        self.number = min(layer, 1)
-
-    def hidden_cut(self: Any, tokens: Tensor, cache: Any = None, metadata: Any = None, run: Any = None) -> Tensor:
-        metadata = metadata or self.metadata(tokens, cache)
-        x = F.pad(self.embed(tokens, metadata), (0, width))
-        for i, block in enumerate(self.blocks):
-            x = (run or gpt.Block.__call__)(block, x, metadata, None)
-        return self.norm(x[..., :width])
-
-    del hidden
-    gpt.Attention.__init__, gpt.Attention.project = build, project
-    gpt.Block.__init__, gpt.Block.forward, gpt.GPT.hidden = build_block, forward, hidden_cut
-
-
 def parallel_block(recipe: Recipe) -> None:
     """GPT-J and Cohere: attention and the feed-forward layer read the same normalized input."""
 
@@ -277,7 +229,9 @@ def sampled_softmax(frequent: int = 1024, drawn: int = 256, until: float = 0.85)
         plain, least = objective.cross_entropy, drawn / (V - frequent)
         steps = recipe.train.max_steps or 1
 
-        def sampled(hidden: Tensor, weight: Tensor, targets: Tensor, adjustment: Any = None, real: Any = None) -> Tensor:
+        def sampled(
+            hidden: Tensor, weight: Tensor, targets: Tensor, adjustment: Any = None, real: Any = None
+        ) -> Tensor:
             if torch.is_grad_enabled():
                 done[0] += 1
             if done[0] > until * steps * recipe.train.accumulation or not torch.is_grad_enabled():
@@ -403,8 +357,13 @@ IDEAS = {
     "canon-b": Idea("on queries, keys and values", change=convolution("B")),
     "canon-b2": Idea("on queries, keys and values, two positions", change=convolution("B", taps=2)),
     "canon-abcd": Idea("everywhere", change=convolution("A", "B", "C", "D")),
+    "canon-d": Idea("on the feed-forward's hidden layer", change=convolution("D")),
+    "canon-cd": Idea("before and in the feed-forward", change=convolution("C", "D")),
+    "residual-canon-d": Idea("with values mixed", {"model.value_residual": "true"}, convolution("D")),
+    "residual-canon-acd": Idea("with values mixed", {"model.value_residual": "true"}, convolution("A", "C", "D")),
+    "residual-bigram": Idea("with values mixed", {"model.value_residual": "true"}, bigram_table()),
     "smear": Idea("the embedding before added, gated", change=smear),
-    "value-residual": Idea("values mixed with the first layer's", change=value_residual),
+    "value-residual": Idea("values mixed with the first layer's", {"model.value_residual": "true"}),
     "residual-scalars": Idea("the embedding added before each block", change=residual_scalars),
     "attention-gate": Idea("a gate for each head", change=attention_gate),
     "bigram-table": Idea("a vector for each frequent pair of tokens", change=bigram_table()),
@@ -420,8 +379,12 @@ IDEAS = {
     "vocabulary-8000-sampled": Idea("with the softmax sampled", {"model.vocab_size": "8000"}, sampled_softmax()),
     "context-256": Idea("windows of 256", {"model.context_length": "256", "train.micro_batch": "8"}),
     "decay-x4": Idea("weight decay four times as large", {"optimizer.weight_decay": "0.4"}),
-    "rate-x1.5": Idea("rates", {"train.learning_rate": "0.033", "optimizer.matrix_learning_rate": "0.0054"}),
-    "rate-x0.67": Idea("rates", {"train.learning_rate": "0.0147", "optimizer.matrix_learning_rate": "0.0024"}),
+    "rate-x1.5": Idea(
+        "rates 1.5 times as large", {"train.learning_rate": "0.033", "optimizer.matrix_learning_rate": "0.0054"}
+    ),
+    "rate-x0.67": Idea(
+        "rates two thirds as large", {"train.learning_rate": "0.0147", "optimizer.matrix_learning_rate": "0.0024"}
+    ),
     "momentum-0.9": Idea("Muon's momentum", {"optimizer.momentum": "0.9"}),
     "layers-4": Idea("four layers", {"model.n_layers": "4"}),
     "untied": Idea("an output layer of its own", {"model.tied": "false"}),

@@ -21,14 +21,16 @@ def plain_logits(model: GPT, tokens: Tensor) -> np.ndarray:
 
 def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
     stream = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
+    seen = [_norm(c, w, "blocks.0.norm1", x) for x in stream] if c.norm_placement == "pre" else stream
+    first = [_values(c, w, 0, x) for x in seen]
     for layer in range(c.n_layers):
         name = f"blocks.{layer}"
         if c.norm_placement == "pre":
-            seen = _attend(c, w, layer, [_norm(c, w, f"{name}.norm1", x) for x in stream])
+            seen = _attend(c, w, layer, [_norm(c, w, f"{name}.norm1", x) for x in stream], first)
             stream = [x + y for x, y in zip(stream, seen, strict=True)]
             stream = [x + _feed_forward(c, w, f"{name}.mlp", _norm(c, w, f"{name}.norm2", x)) for x in stream]
         else:
-            seen = _attend(c, w, layer, stream)
+            seen = _attend(c, w, layer, stream, first)
             stream = [_norm(c, w, f"{name}.norm1", x + y) for x, y in zip(stream, seen, strict=True)]
             stream = [_norm(c, w, f"{name}.norm2", x + _feed_forward(c, w, f"{name}.mlp", x)) for x in stream]
     output = w["embedding.weight"] if c.tied else w["head.weight"]
@@ -46,7 +48,15 @@ def _embed(c: ModelConfig, w: dict[str, np.ndarray], token: int, position: int) 
     return x
 
 
-def _attend(c: ModelConfig, w: dict[str, np.ndarray], layer: int, xs: list[Vector]) -> list[Vector]:
+def _values(c: ModelConfig, w: dict[str, np.ndarray], layer: int, x: Vector) -> np.ndarray:
+    """The heads' values (K, d): the last rows of the projection."""
+    kv_heads = c.n_heads if c.n_kv_heads is None else c.n_kv_heads
+    return _linear(w, f"blocks.{layer}.attention.qkv", x).reshape(-1, c.d_model // c.n_heads)[-kv_heads:]
+
+
+def _attend(
+    c: ModelConfig, w: dict[str, np.ndarray], layer: int, xs: list[Vector], first_values: list[np.ndarray]
+) -> list[Vector]:
     name, d = f"blocks.{layer}.attention", c.d_model // c.n_heads
     kv_heads = c.n_heads if c.n_kv_heads is None else c.n_kv_heads
     local = c.attention[layer % len(c.attention)] == "local"
@@ -56,6 +66,10 @@ def _attend(c: ModelConfig, w: dict[str, np.ndarray], layer: int, xs: list[Vecto
         [_prepare(c, w, f"{name}.k_norm", p[c.n_heads + h], t) for h in range(kv_heads)]
         for t, p in enumerate(projected)
     ]
+    all_values = [_values(c, w, layer, x) for x in xs]
+    if c.value_residual:
+        own, other = w[f"{name}.mix"]
+        all_values = [own * v + other * v1 for v, v1 in zip(all_values, first_values, strict=True)]
     answers = []
     for t in range(len(xs)):
         first = max(0, t - c.window + 1) if local else 0
@@ -64,7 +78,7 @@ def _attend(c: ModelConfig, w: dict[str, np.ndarray], layer: int, xs: list[Vecto
             shared = h // (c.n_heads // kv_heads)
             scores = np.array([queries[t][h] @ keys[s][shared] for s in range(first, t + 1)])
             scores = np.exp(scores / (math.sqrt(d) if c.attention_scaled else 1))
-            values = [projected[s][c.n_heads + kv_heads + shared] for s in range(first, t + 1)]
+            values = [all_values[s][shared] for s in range(first, t + 1)]
             heads.append(sum(a * v for a, v in zip(scores / scores.sum(), values, strict=True)))
         answers.append(_linear(w, f"{name}.out", np.concatenate(heads)))
     return answers

@@ -34,6 +34,9 @@ class ModelConfig(Section, prefix="model."):
     """Added to the variance before its square root."""
     qk_norm: bool = False
     """Normalize queries and keys in each head (RMSNorm) before their dot product."""
+    value_residual: bool = False
+    """Mix the values of each layer with those of the first, by learned weights (Zhou et al. 2024). Learns faster; no
+    class of other programs has it."""
     positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
     """How the model encodes token positions."""
     rotary_base: Positive = 10000.0

@@ -42,6 +42,8 @@ class DecodeMetadata(NamedTuple):
     """Rotary cosines and sines, (2, 1 or B, 1, d)."""
     held: Tensor | None
     """(B, 1, 1, S): which keys each row holds; None where all hold all."""
+    first_values: Tensor | None = None
+    """The first layer's values (B, K, d), where later layers mix them with their own."""
 
 
 class Decoder:
@@ -58,6 +60,7 @@ class Decoder:
         product = product or float_product
         self.layers = [_Layer(cast(Block, block), product) for block in model.blocks]
         self.norm = _norm(cast(LayerNorm | RMSNorm, model.norm))
+        self.first_values = _first_values(cast(Block, model.blocks[0]), product)
         self.logits = product(model.output_weight[:vocab_size], None)
 
     def hidden(self, tokens: Tensor, cache: KVCache) -> Tensor:
@@ -66,6 +69,7 @@ class Decoder:
         """
         metadata = self._metadata(cache)
         x = self._embed(tokens, metadata)
+        metadata = metadata._replace(first_values=self.first_values(x))
         for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
             x = layer(x, metadata, layer_cache)
         cache.advance(1)
@@ -77,6 +81,7 @@ class Decoder:
         """
         metadata = self.model.metadata(tokens[None], cache)
         x = self.model.embed(tokens[None], metadata)[0]
+        metadata = metadata._replace(first_values=self.first_values(x))
         for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
             x = layer(x, metadata, layer_cache)
         cache.advance(len(tokens))
@@ -120,7 +125,7 @@ class _Layer:
         self.heads = (attention.n_heads, attention.kv_heads, attention.kv_heads)
         self.head_dim, self.scale, self.window = attention.head_dim, attention.scale, attention.window
         self.normed = isinstance(attention.q_norm, RMSNorm)
-        self.q_norm, self.k_norm = attention.q_norm, attention.k_norm
+        self.q_norm, self.k_norm, self.mix = attention.q_norm, attention.k_norm, attention.mix
 
     def __call__(self, x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:  # (B, D)
         if self.pre_norm:
@@ -134,6 +139,8 @@ class _Layer:
         q, k, v = self.qkv(x).view(len(x), -1, self.head_dim).split(self.heads, 1)  # (B, H, d), (B, K, d), (B, K, d)
         if self.normed:
             q, k = self.q_norm(q), self.k_norm(k)
+        if self.mix is not None:
+            v = self.mix[0] * v + self.mix[1] * cast(Tensor, metadata.first_values)
         if isinstance(metadata, AttentionMetadata):
             return self.out(self._attend_in_turn(q, k, v, metadata, cache))
         if metadata.rotation is not None:
@@ -187,6 +194,16 @@ def float_product(weight: Tensor, bias: Tensor | None) -> Map:
         return y if bias is None else y + bias
 
     return multiply
+
+
+def _first_values(block: Block, product: Product) -> Callable[[Tensor], Tensor | None]:
+    """What maps the embeddings (B, D) to the first layer's values (B, K, d), where later layers mix them in."""
+    attention = block.attention
+    if attention.mix is None:
+        return lambda x: None
+    size, bias, norm = attention.kv_heads * attention.head_dim, attention.qkv.bias, _norm(block.norm1)
+    values = product(attention.qkv.weight[-size:], None if bias is None else bias[-size:])
+    return lambda x: values(norm(x) if block.pre_norm else x).view(len(x), -1, attention.head_dim)
 
 
 def _norm(norm: LayerNorm | RMSNorm) -> Map:

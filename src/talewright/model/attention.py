@@ -24,20 +24,24 @@ def blocked_attention(
     B, H, T, d = q.shape
     groups = H // k.shape[1]
     q, k, v = (x.reshape(B * H, T, d) for x in (q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)))
-    # Keys are joined from blocks: compiled gradients of overlapping slices were NaN for some shapes (torch 2.13).
-    queries, keys, values = (x.split(block, 1) for x in (q, k, v))
-    slots, out = torch.arange(T, device=q.device), []
+    slots, out, compiling = torch.arange(T, device=q.device), [], torch.compiler.is_compiling()
     # Autocast would widen the scores; softmax sums in float32 anyway. Compiled, it stays on: torch's cache of compiled
     # code does not take graphs that change it.
-    narrow = nullcontext() if torch.compiler.is_compiling() else torch.autocast(q.device.type, enabled=False)
+    blocks = [x.split(block, 1) for x in (k, v)]  # for some shapes, torch 2.13 makes NaN of the gradients of slices
+    narrow = nullcontext() if compiling else torch.autocast(q.device.type, enabled=False)
     with narrow:
-        for i, rows in enumerate(slots.split(block)):
-            first = 0 if window is None else max(0, i * block - window + 1) // block
-            hidden = ~visible_keys(rows, T, window)[:, first * block : (i + 1) * block]  # (block, keys)
+        for start, queries in zip(range(0, T, block), q.split(block, 1), strict=True):
+            stop = min(start + block, T)
+            first = 0 if window is None else max(0, start - window + 1)
+            if compiling:
+                first -= first % block
+                keys, values = (torch.cat(x[first // block : start // block + 1], 1) for x in blocks)
+            else:
+                keys, values = k[:, first:stop], v[:, first:stop]
+            hidden = ~visible_keys(slots[start:stop], T, window)[:, first:stop]  # (block, keys)
             mask = q.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
-            seen = torch.cat(keys[first : i + 1], 1)
-            scores = torch.baddbmm(mask, queries[i], seen.mT, alpha=scale)  # mask + scale * q k^T
-            out.append(dropout(scores.softmax(-1, scores.dtype), rate) @ torch.cat(values[first : i + 1], 1))
+            scores = torch.baddbmm(mask, queries, keys.mT, alpha=scale)  # mask + scale * q k^T
+            out.append(dropout(scores.softmax(-1, scores.dtype), rate) @ values)
     return torch.cat(out, 1).view(B, H, T, d)
 
 

@@ -33,7 +33,7 @@ def count_parameters(config: ModelConfig) -> Parameters:
     norm = 2 * D if config.norm == "layernorm" else D
     embeddings = V * D + (config.context_length * D if config.positions == "learned" else 0)
     block = sum(projection_sizes(config)) + 2 * norm
-    block += (2 * config.head_dim if config.qk_norm else 0) + _biases(config)
+    block += (2 * config.head_dim if config.qk_norm else 0) + (2 if config.value_residual else 0) + _biases(config)
     return Parameters(embeddings, config.n_layers * block, norm + (0 if config.tied else V * D))
 
 
@@ -45,6 +45,8 @@ def forward_flops(config: ModelConfig, T: int | None = None) -> float:
     """
     T = T or config.context_length
     flops = 2.0 * config.d_model * config.vocab_size
+    if config.value_residual:  # the first layer's values are computed once more
+        flops += 2 * config.d_model * config.kv_heads * config.head_dim
     for layer in range(config.n_layers):
         window = min(config.layer_window(layer) or T, T)
         seen = (window * (window + 1) / 2 + (T - window) * window) / T  # keys that a token sees, on average
@@ -68,6 +70,9 @@ def activation_bytes(config: ModelConfig, T: int, e: int, block: int | None = BL
     drops = {site: config.dropout > 0 and site in config.dropout_sites for site in ("attention", "residual", "mlp")}
     norms = 4 * D + 8 if config.norm == "layernorm" else 8 * D + 4  # with mean and deviation, or the root alone
     total = 8.0 + 4 * D * (config.dropout > 0 and "embedding" in config.dropout_sites) + norms
+    if config.value_residual:
+        normalized = 0 if config.norm_placement == "post" else e * D + (4 * D if config.norm == "rmsnorm" else 0)
+        total += e * config.kv_heads * config.head_dim + normalized
     for layer in range(config.n_layers):
         attention = 5 * e * D + 4 * H
         if block is not None:
@@ -75,6 +80,8 @@ def activation_bytes(config: ModelConfig, T: int, e: int, block: int | None = BL
             attention = 5 * e * D + e * squares * (3 if drops["attention"] else 1)
         if config.qk_norm:
             attention += 8 * config.head_dim * (H + config.kv_heads) + (4 * D if e == 4 else 0)
+        if config.value_residual and not (config.qk_norm and e == 4):  # the product, which its parts else replace
+            attention += e * (H + 2 * config.kv_heads) * config.head_dim
         width = {"swiglu": 4}.get(config.activation, 2) + drops["mlp"]
         total += 2 * norms + attention + e * D + e * F * width + 2 * e * D * drops["residual"]
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,8 @@ from talewright.model.positions import rotate, rotations, sinusoids
 class Attention(nn.Module):
     """Multi-head causal self-attention (Vaswani et al. 2017, arXiv:1706.03762), global or over a local window.
 
-    With grouped-query heads (Ainslie et al. 2023, arXiv:2305.13245) and normalized queries and keys, if the recipe says
-    so.
+    With grouped-query heads (Ainslie et al. 2023, arXiv:2305.13245), normalized queries and keys, and values mixed with
+    those of the first layer (Zhou et al. 2024, arXiv:2410.17897), if the recipe says so.
     """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
@@ -36,6 +37,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model, bias="out" in config.bias)
         self.q_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
         self.k_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
+        self.mix = nn.Parameter(torch.full((2,), 0.5)) if config.value_residual else None
 
     def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
         q, k, v = self.project(x, metadata)
@@ -51,7 +53,15 @@ class Attention(nn.Module):
         q, k = self.q_norm(q), self.k_norm(k)
         if metadata.rotation is not None:
             q, k = rotate(q, metadata.rotation), rotate(k, metadata.rotation)
+        if self.mix is not None and metadata.first_values is not None:
+            v = self.mix[0] * v + self.mix[1] * metadata.first_values
         return q, k, v
+
+    def values(self, x: Tensor) -> Tensor:
+        """The values (B, K, T, d) alone, not mixed."""
+        size = self.kv_heads * self.head_dim
+        bias = None if self.qkv.bias is None else self.qkv.bias[-size:]
+        return F.linear(x, self.qkv.weight[-size:], bias).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, metadata: AttentionMetadata) -> Tensor:
         """softmax(scale * q k^T) v: (B, H, T, d)."""
@@ -115,6 +125,10 @@ class Block(nn.Module):
             return x + self.drop(self.mlp(self.norm2(x)))
         return self.norm2(x + self.drop(self.mlp(x)))
 
+    def values(self, x: Tensor) -> Tensor:
+        """The values (B, K, T, d) of attention, before they are mixed with the first layer's."""
+        return self.attention.values(self.norm1(x) if self.pre_norm else x)
+
     def drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, self.training)
 
@@ -152,6 +166,8 @@ class GPT(nn.Module):
         """
         metadata = metadata or self.metadata(tokens, cache)
         x = self.embed(tokens, metadata)
+        if self.config.value_residual:
+            metadata = metadata._replace(first_values=cast(Block, self.blocks[0]).values(x))
         for i, block in enumerate(self.blocks):
             x = run(block, x, metadata, cache.layers[i] if cache else None)
         if cache is not None:

@@ -26,6 +26,8 @@ class AttentionMetadata(NamedTuple):
     """Whether the keys are those of the T tokens themselves: no cache, no padding."""
     rotation: Tensor | None = None
     """Rotary cosines and sines of the positions."""
+    first_values: Tensor | None = None
+    """The first layer's values (B, K, T, d), where later layers mix them with their own."""
 
 
 def attention_metadata(

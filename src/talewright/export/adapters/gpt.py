@@ -43,6 +43,7 @@ class GPT2Adapter(Adapter):
         "embedding_scaled": False,
         "positions": "learned",
         "qk_norm": False,
+        "value_residual": False,
     }
     fields: ClassVar[Fields] = {
         "context_length": ("n_positions", None),

@@ -33,6 +33,7 @@ class LlamaAdapter(Adapter):
         "activation": "swiglu",
         "attention_scaled": True,
         "qk_norm": False,
+        "value_residual": False,
     }
     fields: ClassVar[Fields] = {
         "context_length": ("max_position_embeddings", None),
