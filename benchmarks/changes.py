@@ -187,7 +187,7 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
             self.keys = torch.tensor(pairs[counts >= least])
             self.rows = torch.zeros(len(self.keys) + 1, config.d_model)
             self.moments = torch.zeros(len(self.keys) + 1)
-            self.used: list[tuple[Tensor, Tensor]] = []
+            self.used = []
 
         def embed_pairs(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
             x = embed(self, tokens, metadata)

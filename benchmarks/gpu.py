@@ -35,7 +35,7 @@ from talewright.train.benchmark import bench_training
 from talewright.train.memory import MemoryNeed
 
 FOUR = ("gpt2-124m", "sinusoidal-45m", "mini-2m", "neo-41m")
-LADDER = ("story-300k", "story-1m", "story-5m", "story-15m", "story-40m", "story-125m")
+LADDER = ("story-300k", "story-1m", "story-3m", "story-5m", "story-15m", "story-40m", "story-125m")
 MOST_SECONDS = 225.0
 """Of all parts together."""
 TRAINING_SECONDS, GENERATION_SECONDS = 3.0, 1.0

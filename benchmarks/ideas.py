@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.changes import IDEAS
+
 from talewright.config import Recipe
 from talewright.evaluate.seeds import difference
 
@@ -65,7 +66,7 @@ def main() -> None:
 def compare(chosen: argparse.Namespace) -> None:
     """Measure costs, train everything, print the table after each seed."""
     names = ["base", *chosen.ideas]
-    costs = {name: 1.0 for name in names} if chosen.equal_steps else measure_costs(names)
+    costs = dict.fromkeys(names, 1.0) if chosen.equal_steps else measure_costs(names)
     found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in names}
     with ThreadPoolExecutor(chosen.jobs) as pool:
         for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
@@ -115,7 +116,8 @@ def measure_costs(names: Sequence[str]) -> dict[str, float]:
 
 def ask(process: subprocess.Popen[str], name: str) -> float:
     """Seconds of a step, from a child."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write("\n")
     process.stdin.flush()
     answer = process.stdout.readline()

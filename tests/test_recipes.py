@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from talewright.config import ModelConfig, load_recipe, recipe_names
+from talewright.export import supported_targets
 from talewright.export.adapters import Qwen3Adapter
 from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
+from talewright.scaling.plan import LADDERS
 from talewright.train.objective import Objective
 
 FOUR = ["gpt2-124m", "sinusoidal-45m", "mini-2m", "neo-41m"]
@@ -37,7 +40,15 @@ LLAMA2C = {  # width, layers, heads, key-value heads, d_ff, context, vocabulary
 }
 
 
-STORY = {"300k": 320_096, "1m": 1_090_624, "5m": 5_065_792, "15m": 15_146_368, "40m": 40_384_512, "125m": 125_856_512}
+STORY = {
+    "300k": 320_096,
+    "1m": 1_090_816,
+    "3m": 2_705_600,
+    "5m": 5_066_112,
+    "15m": 15_146_368,
+    "40m": 40_384_512,
+    "125m": 125_856_512,
+}
 
 
 @pytest.mark.parametrize("size", STORY)
@@ -63,9 +74,22 @@ def test_the_story_ladder_is_qwen3_of_about_the_size_in_its_name(size: str) -> N
     assert Qwen3Adapter().unsupported_reason(config) is None
 
 
+@pytest.mark.parametrize("size", LADDERS["storyx"])
+def test_a_recipe_of_storyx_is_that_of_story_with_mixed_values(size: str) -> None:
+    plain, mixed = (load_recipe(f"{ladder}-{size}") for ladder in LADDERS)
+    assert replace(mixed.model, value_residual=False) == plain.model
+    assert (mixed.data, mixed.optimizer, mixed.schedule, mixed.train) == (
+        plain.data,
+        plain.optimizer,
+        plain.schedule,
+        plain.train,
+    )
+    assert set(supported_targets(mixed.model)) == {"hf-remote", "onnx", "web", "space"}
+
+
 def test_there_are_these_recipes() -> None:
     ladders = [f"tinystories-{size}" for size in TINYSTORIES] + [f"llama2c-{size}" for size in LLAMA2C]
-    ladders += [f"story-{size}" for size in STORY]
+    ladders += [f"story-{size}" for size in STORY] + [f"storyx-{size}" for size in LADDERS["storyx"]]
     assert set(recipe_names()) == {"quickstart", *FOUR, *ladders}
 
 

@@ -136,14 +136,17 @@ def load(
     return Run(path, checkpoint, precision, device)
 
 
-def plan_recipe(minutes: float, data: str | None = None, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """The recipe that reaches the lowest loss in that many minutes on this machine, for these stories (by default the
-    bundled ones). Overrides win. Raises UserError if something is wrong with the time, the data or a setting.
+def plan_recipe(
+    minutes: float, data: str | None = None, overrides: Mapping[str, str] | None = None, ladder: str = "story"
+) -> Recipe:
+    """The recipe of that ladder (`story`, or `storyx`: learns more, fewer exports) that reaches the lowest loss in that
+    many minutes on this machine, for these stories (by default the bundled ones). Overrides win. Raises UserError if
+    something is wrong with the time, the data or a setting.
     """
     from talewright.scaling.plan import choose
 
     source = {} if data is None else {"data.source": json.dumps(data)}
-    plan, goal = choose(minutes, {**source, **(overrides or {})})
+    plan, goal = choose(minutes, {**source, **(overrides or {})}, ladder)
     return plan.recipe(goal.overrides)
 
 

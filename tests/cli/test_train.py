@@ -54,6 +54,8 @@ def test_without_data_the_bundled_stories_are_taken_and_that_is_said(capsys):
         (["--minutes", "5", "--init-from", "run"], "give --minutes or --init-from, not both"),
         (["--minutes", "5", "--max-minutes", "5"], "not both"),
         (["--minutes", "0"], "--minutes is 0"),
+        (["--minutes", "5", "--ladder", "tall"], "no ladder tall; there are story and storyx"),
+        (["--recipe", "story-1m", "--ladder", "storyx"], "--ladder chooses among recipes with --minutes"),
         (["--minutes", "5", "--model.layer", "3"], "no setting model.layer"),
         (["--data", "stories.txt"], "talewright train --data stories.txt --minutes 20"),
         (["--data", "stories.txt", "--max-minutes", "3"], "--minutes 20"),

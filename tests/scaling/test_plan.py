@@ -19,8 +19,8 @@ from talewright.scaling.law import best_batch, best_learning_rate, effective_siz
 from talewright.scaling.plan import (
     EMBEDDING,
     EPOCHS,
+    LADDERS,
     MOST_EPOCHS,
-    SIZES,
     Goal,
     best_plan,
     choose,
@@ -32,6 +32,7 @@ from talewright.scaling.plan import (
 )
 from talewright.scaling.text_size import TextSize
 
+SIZES = LADDERS["story"]
 MINUTES = st.floats(0.2, 1e5)
 TEXT_BYTES = st.floats(1e4, 1e10)
 
@@ -106,7 +107,7 @@ def test_a_plan_fits_its_time_and_its_explicit_command_is_its_recipe():
     assert found.tokens == 12_000_000
     config = load_recipe("story-5m").model
     assert found.flops == pytest.approx(found.tokens * training_flops(config, 512))
-    assert found.bits_per_byte == pytest.approx(fitted_law()(5_065_792, found.tokens * 3.75))
+    assert found.bits_per_byte == pytest.approx(fitted_law()(5_066_112, found.tokens * 3.75))
     words = shlex.split(explicit_command(found, target))
     values = dict(zip(words[2::2], words[3::2], strict=True))
     assert (values["--recipe"], values["--max-minutes"], values["--valid"]) == ("story-5m", "20.5", "my valid.txt")
@@ -149,6 +150,17 @@ def stories(tmp_path, monkeypatch):
     monkeypatch.setattr("talewright.train.speed.training_speed", speed)
     (tmp_path / "stories.txt").write_text("Call me Ishmael. <|endoftext|>\n" * 2000)
     return tmp_path
+
+
+def test_the_other_ladder_has_recipes_of_its_own(stories):
+    plan, target = choose(5, {"data.source": "stories.txt"}, "storyx")
+    assert plan.recipe_name == f"storyx-{plan.size}"
+    assert plan.recipe(target.overrides).model.value_residual
+    assert dial_command(target) == "talewright train --minutes 5 --ladder storyx --data stories.txt"
+    with pytest.raises(UserError, match="no ladder x; there are story and storyx"):
+        choose(5, {"data.source": "stories.txt"}, "x")
+    with pytest.raises(UserError, match="no size 40m; there are 300k, 1m, 3m, 5m, 15m"):
+        plan_size("40m", target, Speed(1e4))
 
 
 def test_the_users_settings_win(stories):

@@ -21,6 +21,7 @@ def plan(
     minutes: float,
     data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
     size: str | None = None,
+    ladder: str = "story",
     json: Json = False,
 ) -> None:
     """Choose the model size that gives the lowest loss in the given training time on this machine.
@@ -30,12 +31,14 @@ def plan(
 
     Args:
         minutes: Minutes of training.
-        size: Plan only this size: 300k, 1m, 5m, 15m, 40m or 125m.
+        size: Plan only this size: 300k, 1m, 3m, 5m, 15m, 40m or 125m.
+        ladder: `story` exports to every program. `storyx` learns more in the same time, but exports to `hf-remote`,
+            `onnx` and `web` alone; up to 15m.
     """
     from talewright.scaling import plan as planning
 
-    goal = planning.goal_of(minutes, data.added_to(overrides))
-    plans = planning.plan_sizes(goal, planning.SIZES if size is None else (size,))
+    goal = planning.goal_of(minutes, data.added_to(overrides), ladder)
+    plans = planning.plan_sizes(goal, None if size is None else (size,))
     best = planning.best_plan(plans)
     if json:
         show(to_json([_plain(each, goal, each is best) for each in plans]))

@@ -17,6 +17,7 @@ def train(
     overrides: Overrides,
     minutes: float | None = None,
     recipe: str | None = None,
+    ladder: str | None = None,
     data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
     out: str | None = None,
     resume: str | None = None,
@@ -34,6 +35,8 @@ def train(
     Args:
         minutes: Minutes of training for which everything else is chosen. Without --data: on the bundled stories.
         recipe: A recipe's name (`talewright recipes` lists them), or a YAML file, in place of --minutes.
+        ladder: With --minutes, the recipes to choose from: `story` exports to every program (default). `storyx` learns
+            more in the same time, but exports to `hf-remote`, `onnx` and `web` alone.
         out: Folder of the run. Default: the next free runs/NAME-N.
         resume: Run folder to resume, bit-for-bit: the weights equal those of an uninterrupted run. `auto`: the folder
             of --out if it holds a run; if not, a new run begins there, so the same command begins and continues.
@@ -59,8 +62,12 @@ def train(
     if resume:
         _refuse_beside_resume(resume, {"--init-from": init_from, "--recipe": recipe, "--out": out})
     chosen = None
+    if ladder is not None and minutes is None:
+        raise UserError("--ladder chooses among recipes with --minutes; with --recipe, name one, such as storyx-3m")
     if minutes is not None:
-        chosen = _chosen_recipe(minutes, overrides, {"--recipe": recipe, "--resume": resume, "--init-from": init_from})
+        chosen = _chosen_recipe(
+            minutes, ladder or "story", overrides, {"--recipe": recipe, "--resume": resume, "--init-from": init_from}
+        )
     elif not resume and not init_from:
         chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
 
@@ -118,7 +125,7 @@ def _train(recipe: Recipe | None, folder: Path, overrides: Overrides, force: boo
     show(folder)
 
 
-def _chosen_recipe(minutes: float, overrides: Overrides, others: Mapping[str, str | None]) -> Recipe:
+def _chosen_recipe(minutes: float, ladder: str, overrides: Overrides, others: Mapping[str, str | None]) -> Recipe:
     """The recipe that the plan for this time, machine and text chooses; says in one line what it is."""
     for name, value in others.items():
         if value is not None:
@@ -127,7 +134,7 @@ def _chosen_recipe(minutes: float, overrides: Overrides, others: Mapping[str, st
     load_recipe("story-1m", overrides)  # a wrong setting is reported before torch is loaded
     from talewright.scaling.plan import choose, summary
 
-    chosen, goal = choose(minutes, overrides)
+    chosen, goal = choose(minutes, overrides, ladder)
     logger.info("%s", summary(chosen, goal))
     if "data.source" not in overrides:
         logger.info("Trains on the bundled stories; --data names others, such as stories.txt or %s", HUB_TINYSTORIES)

@@ -30,7 +30,8 @@ from talewright.scaling.law import (
 )
 from talewright.scaling.text_size import STORY_BYTES, TextSize, text_size
 
-SIZES = ("300k", "1m", "5m", "15m", "40m", "125m")
+LADDERS = {"story": ("300k", "1m", "3m", "5m", "15m", "40m", "125m"), "storyx": ("300k", "1m", "3m", "5m", "15m")}
+"""Sizes of each ladder. storyx learns more, and cannot be exported to the classes of other programs."""
 BYTES_PER_TOKEN = {512: 1.9, 1024: 2.55, 2048: 3.0, 4096: 3.75, 8192: 4.0, 16384: 4.1}
 """Of TinyStories, by vocabulary size. End-of-text tokens count as tokens without bytes."""
 VOCABULARIES = ((150e3, 1024), (2e6, 2048))
@@ -67,6 +68,7 @@ class Goal(NamedTuple):
     text: TextSize
     overrides: Mapping[str, str]
     """The user's settings, which win over the plan's."""
+    ladder: str = "story"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +99,19 @@ class Plan:
         return load_recipe(self.recipe_name, {**self.settings, **overrides})
 
 
-def choose(minutes: float, overrides: Mapping[str, str]) -> tuple[Plan, Goal]:
+def choose(minutes: float, overrides: Mapping[str, str], ladder: str = "story") -> tuple[Plan, Goal]:
     """The best plan for that time, these stories (`data.source`; by default the bundled ones) and this machine.
 
     Raises UserError if the time, a setting or the stories are invalid.
     """
-    goal = goal_of(minutes, overrides)
+    goal = goal_of(minutes, overrides, ladder)
     return best_plan(plan_sizes(goal)), goal
 
 
-def goal_of(minutes: float, overrides: Mapping[str, str]) -> Goal:
-    """The goal of a command. Raises UserError if the time, a setting or the stories are invalid."""
+def goal_of(minutes: float, overrides: Mapping[str, str], ladder: str = "story") -> Goal:
+    """The goal of a command. Raises UserError if the time, the ladder, a setting or the stories are invalid."""
+    if ladder not in LADDERS:
+        raise UserError(f"no ladder {ladder}; there are {' and '.join(LADDERS)}")
     if not 0 < minutes < math.inf:
         raise UserError(f"--minutes is {minutes:g}; it must be above 0")
     given = {name.replace("-", "_"): value for name, value in overrides.items()}
@@ -120,16 +124,17 @@ def goal_of(minutes: float, overrides: Mapping[str, str]) -> Goal:
             "--minutes chooses for one process. Give `talewright plan` the same options without --train.devices and "
             "--train.nodes, and add them to the explicit command that it prints"
         )
-    return Goal(60 * minutes, text_size(recipe.data), {**_corpus_tokenizer(recipe), **given})
+    return Goal(60 * minutes, text_size(recipe.data), {**_corpus_tokenizer(recipe), **given}, ladder)
 
 
 def plan_sizes(
     goal: Goal,
-    sizes: Sequence[str] = SIZES,
+    sizes: Sequence[str] | None = None,
     speed: Callable[[Recipe, float | None], Speed] | None = None,
     law: Law | None = None,
 ) -> list[Plan]:
-    """Plans from the smallest size up to the first that is expected to be worse than the one before it.
+    """Plans from the ladder's smallest size, or of `sizes`, up to the first that is expected to be worse than the one
+    before it.
 
     `speed` gives a recipe's training speed from its FLOP/s at a smaller size; by default it is measured here, or known.
     """
@@ -137,7 +142,7 @@ def plan_sizes(
 
     plans: list[Plan] = []
     flops_per_second = None
-    for size in sizes:
+    for size in sizes or LADDERS[goal.ladder]:
         recipe = _with_budget(ladder_recipe(size, goal), goal)
         if plans and count_parameters(recipe.model).total > PARAMETERS_PER_BYTE * goal.text.bytes:
             break
@@ -157,9 +162,9 @@ def ladder_recipe(size: str, goal: Goal) -> Recipe:
     """The ladder's recipe of that size, with the goal's settings and a vocabulary that the text is enough for. Raises
     UserError if there is no such size.
     """
-    if size not in SIZES:
-        raise UserError(f"no size {size}; there are {', '.join(SIZES)}")
-    values = _packaged(f"story-{size}")
+    if size not in LADDERS[goal.ladder]:
+        raise UserError(f"no size {size}; there are {', '.join(LADDERS[goal.ladder])}")
+    values = _packaged(f"{goal.ladder}-{size}")
     return recipe_from_dict(values, values["name"], {**_vocabulary(values["name"], goal), **goal.overrides})
 
 
@@ -231,7 +236,8 @@ def expectation(plan: Plan) -> str:
 
 def dial_command(goal: Goal) -> str:
     """The command that plans and trains."""
-    return _command(f"--minutes {goal.seconds / 60:g}", goal.overrides)
+    ladder = "" if goal.ladder == "story" else f" --ladder {goal.ladder}"
+    return _command(f"--minutes {goal.seconds / 60:g}{ladder}", goal.overrides)
 
 
 def explicit_command(plan: Plan, goal: Goal) -> str:

@@ -102,7 +102,7 @@ def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tupl
     A gradient that is not finite where the output is counts as such a reason: torch's generated code has had faults.
     """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    device = parameters[0].device
+    device, arguments = parameters[0].device, _detached(arguments)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
             output = function(module, *arguments)
@@ -117,6 +117,16 @@ def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tupl
         except Exception as error:  # torch raises many kinds; what is no fault of the compiler, eager execution repeats
             return explain_failure(error)
     return None
+
+
+def _detached(value: Any) -> Any:
+    """The value with its tensors, also those in tuples, cut from what computed them, which a trial must not use up."""
+    if isinstance(value, Tensor):
+        return value.detach().requires_grad_(value.requires_grad)
+    if isinstance(value, tuple):
+        parts = map(_detached, value)
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
 
 
 @cache
