@@ -1,10 +1,13 @@
 """Fits the law of bits per byte by size and stories to finished runs, and says how well it does on a size left out.
 
-python -m benchmarks.ladder RUN... [--write]
+python -m benchmarks.ladder [RUN...] [--write]
 
-Of each run folder it takes the parameters, the bytes of stories trained on, and bits per byte at the end; a run must
-have come to the end of its schedule. At least three sizes, of two budgets each, are wanted. With --write the constants
-go into the package, where `talewright plan` reads them.
+The points are those of `ladder_points.json` and of each run folder: parameters, bytes of stories trained on (repeated
+text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes, of two
+budgets each, are wanted. The irreducible loss E is given, not fitted: small models alone cannot tell it, and the large
+ones that others published can (docs/LOG.md). Published models are printed beside what the law says of them, but not
+fitted, because they were trained in other ways. Intervals are of 1,000 samples of the points (bootstrap). With --write
+the constants go into the package, where `talewright plan` reads them.
 """
 
 from __future__ import annotations
@@ -24,11 +27,15 @@ from talewright.config import load_recipe
 from talewright.errors import UserError
 from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
-from talewright.scaling.law import Law
+from talewright.scaling.law import Law, effective_size
 
 LADDER = Path(__file__).parents[1] / "src" / "talewright" / "scaling" / "ladder.json"
-EXPONENTS = np.linspace(0.05, 0.5, 46)
-"""Hoffmann et al. find 0.34 and 0.28. A few small runs cannot tell larger ones from noise, and would be believed."""
+POINTS = Path(__file__).with_name("ladder_points.json")
+IRREDUCIBLE = 0.3
+"""E, in bits per byte: models of up to 124M parameters have 0.29 to 0.31 (docs/LOG.md)."""
+EXPONENTS = np.linspace(0.02, 0.8, 79)
+"""Hoffmann et al. find 0.34 and 0.28."""
+SAMPLES = 1000
 
 
 class Point(NamedTuple):
@@ -37,6 +44,7 @@ class Point(NamedTuple):
     run: str
     parameters: int
     story_bytes: float
+    """Bytes of stories without repetition that teach as much."""
     bits_per_byte: float
 
 
@@ -49,52 +57,62 @@ def read_point(run: Path) -> Point:
     if begun is None or not scores or not trained:
         raise UserError(f"{run} is no finished run: its log has no beginning, no step or no evaluation")
     data = begun["data"]
-    story_bytes = trained[-1]["tokens"] * data["bytes"] / data["tokens"]
     parameters = count_parameters(load_recipe(run / "recipe.yaml").model).total
-    return Point(str(run), parameters, story_bytes, scores[-1]["bits_per_byte"])
+    seen = effective_bytes(trained[-1]["tokens"] * data["bytes"] / data["tokens"], data["bytes"])
+    return Point(str(run), parameters, seen, scores[-1]["bits_per_byte"])
 
 
-def fit(points: Sequence[Point]) -> Law:
-    """The law of least squared error of log L: for each pair of exponents the rest is linear, and 0 or more.
+def known_points() -> tuple[list[Point], list[Point]]:
+    """The project's own points and the published ones of `ladder_points.json`."""
+    values = json.loads(POINTS.read_text(encoding="utf-8"))
+    own, published = (
+        [
+            Point(
+                point["run"],
+                point["parameters"],
+                effective_bytes(1e6 * point["megabytes"], 1e6 * point.get("text_megabytes", math.inf)),
+                point["bits_per_byte"],
+            )
+            for point in values[kind]
+        ]
+        for kind in ("own", "published")
+    )
+    return own, published
+
+
+def effective_bytes(seen: float, text: float) -> float:
+    """Bytes without repetition that teach as much as `seen` bytes read from a text of that size."""
+    return seen if seen <= text else effective_size(text, seen / text)
+
+
+def fit(points: Sequence[Point], irreducible: float = IRREDUCIBLE) -> Law:
+    """The law of least squared error of log L: for each pair of exponents A and B follow, 0 or more.
 
     Errors of log L are, while small, those of L divided by it; so each point is weighted by 1 / L. A second, finer
     round looks around the best pair.
     """
-    best = _best(points, EXPONENTS, EXPONENTS)
+    best = _best(points, EXPONENTS, EXPONENTS, irreducible)
     step = EXPONENTS[1] - EXPONENTS[0]
-    around = np.linspace(-step, step, 41)
-    return _best(points, np.maximum(1e-3, best.alpha + around), np.maximum(1e-3, best.beta + around))
+    around = np.linspace(-step, step, 21)
+    return _best(points, np.maximum(1e-3, best.alpha + around), np.maximum(1e-3, best.beta + around), irreducible)
 
 
-def _best(points: Sequence[Point], alphas: np.ndarray, betas: np.ndarray) -> Law:
+def _best(points: Sequence[Point], alphas: np.ndarray, betas: np.ndarray, irreducible: float) -> Law:
     n, d, loss = (np.array(values, dtype=float) for values in zip(*(point[1:] for point in points), strict=True))
-    best, least = None, math.inf
-    for alpha, beta in itertools.product(alphas, betas):
-        terms = np.stack([np.ones_like(n), (n / n.min()) ** -alpha, (d / d.min()) ** -beta], 1)  # (points, 3)
-        found = _not_negative(terms / loss[:, None])
-        error = float(np.square(np.log(terms @ found) - np.log(loss)).sum()) if (terms @ found > 0).all() else math.inf
-        if error < least:
-            least = error
-            scaled = found * [1, n.min() ** alpha, d.min() ** beta]
-            best = Law(float(scaled[0]), float(scaled[1]), float(alpha), float(scaled[2]), float(beta))
-    if best is None:
-        raise UserError("no law fits these runs")
-    return best
-
-
-def _not_negative(terms: np.ndarray) -> np.ndarray:
-    """The coefficients, none below 0, that bring terms @ coefficients nearest to 1: the best of all subsets of them."""
-    best, least = np.zeros(terms.shape[1]), math.inf
-    columns = range(terms.shape[1])
-    for chosen in itertools.chain.from_iterable(itertools.combinations(columns, size) for size in (3, 2, 1)):
-        part, *_ = np.linalg.lstsq(terms[:, chosen], np.ones(len(terms)), rcond=None)
-        error = float(np.square(terms[:, chosen] @ part - 1).sum())
-        if (part >= 0).all() and error < least:
-            least, best = error, np.zeros(terms.shape[1])
-            best[list(chosen)] = part
-            if len(chosen) == len(columns):  # a part of them is never better
-                break
-    return best
+    x = (n / n.min()) ** -alphas[:, None] / loss  # (alphas, points)
+    y = (d / d.min()) ** -betas[:, None] / loss
+    rest = 1 - irreducible / loss
+    xx, yy, xy = (x * x).sum(1)[:, None], (y * y).sum(1), x @ y.T
+    xr, yr = (x @ rest)[:, None], y @ rest
+    determinant = np.maximum(xx * yy - xy**2, 1e-12)
+    a, b = (xr * yy - yr * xy) / determinant, (yr * xx - xr * xy) / determinant
+    a, b = np.where(b < 0, np.maximum(0, xr / xx), a), np.where(a < 0, np.maximum(0, yr / yy), b)
+    a, b = np.maximum(a, 0), np.maximum(b, 0)
+    predicted = irreducible + loss * (a[..., None] * x[:, None] + b[..., None] * y[None])
+    error = np.square(np.log(predicted / loss)).sum(-1)
+    i, j = np.unravel_index(error.argmin(), error.shape)
+    alpha, beta = float(alphas[i]), float(betas[j])
+    return Law(irreducible, float(a[i, j] * n.min() ** alpha), alpha, float(b[i, j] * d.min() ** beta), beta)
 
 
 def errors(law: Law, points: Sequence[Point]) -> list[float]:
@@ -114,32 +132,48 @@ def left_out(points: Sequence[Point]) -> dict[int, list[float]]:
     }
 
 
+def intervals(points: Sequence[Point], asked: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The 95 % intervals of the law's bits per byte at these (parameters, bytes), by the bootstrap."""
+    draw, found = np.random.default_rng(0), []
+    while len(found) < SAMPLES:
+        sample = [points[i] for i in draw.integers(len(points), size=len(points))]
+        if len({point.parameters for point in sample}) > 1:
+            law = _best(sample, EXPONENTS, EXPONENTS, IRREDUCIBLE)
+            found.append([law(*each) for each in asked])
+    low, high = np.quantile(found, (0.025, 0.975), axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
 def check(points: Sequence[Point]) -> None:
-    """Raise UserError where there is too little to fit five constants to."""
+    """Raise UserError where there is too little to fit four constants to."""
     sizes, budgets = {point.parameters for point in points}, {round(math.log2(point.story_bytes)) for point in points}
     if len(points) < 6 or len(sizes) < 3 or len(budgets) < 2:
         raise UserError(
-            f"{len(points)} runs of {len(sizes)} sizes are too few: a law of five constants wants six runs or more, of "
+            f"{len(points)} runs of {len(sizes)} sizes are too few: a law of four constants wants six runs or more, of "
             "three sizes and two budgets at least"
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
     options = parser.parse_args()
-    points = [read_point(run) for run in options.runs]
+    own, published = known_points()
+    points = own + [read_point(run) for run in options.runs]
     check(points)
     law = fit(points)
     print(f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f} bits per byte")
-    for point, error in zip(points, errors(law, points), strict=True):
+    for point, error in zip(itertools.chain(points, published), errors(law, points + published), strict=True):
         print(
             f"{point.parameters:>12,} parameters  {point.story_bytes / 1e6:>9,.2f} MB  {point.bits_per_byte:.4f} "
             f"bits/byte  missed by {100 * error:+.2f} %  {point.run}"
         )
     for size, missed in left_out(points).items():
         print(f"without {size:,}: its runs are missed by {', '.join(f'{100 * each:+.2f} %' for each in missed)}")
+    asked = [(1.09e6, 3e7), (2.7e6, 6e7), (5.07e6, 1.5e8), (5.07e6, 1e9), (2.3e7, 1.3e9)]
+    for (size, story_bytes), (low, high) in zip(asked, intervals(points, asked), strict=True):
+        print(f"{size / 1e6:.2f}M, {story_bytes / 1e6:,.0f} MB: {law(size, story_bytes):.3f} ({low:.3f} to {high:.3f})")
     if options.write:
         sizes = [point.parameters for point in points]
         facts = {"law": dataclasses.asdict(law), "runs": len(points), "parameters": [min(sizes), max(sizes)]}

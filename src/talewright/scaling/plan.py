@@ -32,7 +32,7 @@ from talewright.scaling.text_size import STORY_BYTES, TextSize, text_size
 
 LADDERS = {"story": ("300k", "1m", "3m", "5m", "15m", "40m", "125m"), "storyx": ("300k", "1m", "3m", "5m", "15m")}
 """Sizes of each ladder. storyx learns more, and cannot be exported to the classes of other programs."""
-BYTES_PER_TOKEN = {512: 1.9, 1024: 2.55, 2048: 3.0, 4096: 3.75, 8192: 4.0, 16384: 4.1}
+BYTES_PER_TOKEN = {512: 2.39, 1024: 3.15, 2048: 3.66, 4096: 3.97, 8192: 4.11, 16384: 4.13}
 """Of TinyStories, by vocabulary size. End-of-text tokens count as tokens without bytes."""
 VOCABULARIES = ((150e3, 1024), (2e6, 2048))
 """Largest vocabulary for texts of up to that many bytes: tokens that are rare in training are not learned. On 44 kB,
@@ -51,7 +51,7 @@ WARMUP_FRACTION = 0.03
 """Fraction of the steps over which the learning rate rises."""
 EMBEDDING = 6
 """Learning rate of the embedding, as a multiple of the matrices'."""
-EVALUATIONS, EVALUATION_FRACTION = 20, 0.05
+EVALUATIONS, EVALUATION_FRACTION = 20, 0.03
 """Number of evaluations in a run, and the time that they may take, as a fraction of the training time."""
 FORWARD_GAIN = 3.0
 """Speed of scoring relative to training, which has a backward pass besides."""
