@@ -26,14 +26,6 @@ class Idea(NamedTuple):
     change: Callable[[Recipe], None] | None = None
 
 
-def combined(*changes: Callable[[Recipe], None]) -> Callable[[Recipe], None]:
-    def change(recipe: Recipe) -> None:
-        for each in changes:
-            each(recipe)
-
-    return change
-
-
 def previous(x: Tensor, by: int = 1, dim: int = 1) -> Tensor:
     """x one position later in dimension `dim`, beginning with zeros."""
     padding = [0, 0] * (x.dim() - dim - 1) + [by, 0]
@@ -50,64 +42,6 @@ def key_shift(recipe: Recipe) -> None:
         return q, torch.cat((previous(k, dim=2)[..., :half], k[..., half:]), -1), v
 
     gpt.Attention.project = project
-
-
-def convolution(*sites: str, taps: int = 4) -> Callable[[Recipe], None]:
-    """Canon layers (Allen-Zhu 2025, arXiv:2512.17351): a causal convolution over four positions, channel by channel,
-    added to what attention ("A"), queries, keys and values ("B"), the feed-forward layer ("C"), or its hidden layer
-    ("D") reads.
-    """
-
-    def change(recipe: Recipe) -> None:
-        init, build_mlp, build_attention = gpt.Block.__init__, gpt.MLP.__init__, gpt.Attention.__init__
-
-        def build(self: Any, config: Any, layer: int) -> None:
-            init(self, config, layer)
-            if "A" in sites:
-                self.taps1 = nn.Parameter(torch.zeros(taps, config.d_model))
-            if "C" in sites:
-                self.taps2 = nn.Parameter(torch.zeros(taps, config.d_model))
-
-        def mixed(x: Tensor, weights: Tensor) -> Tensor:
-            T = x.shape[1]
-            padded = F.pad(x, (0, 0, taps - 1, 0))
-            return x + sum(padded[:, i : i + T] * weights[i] for i in range(taps))
-
-        def attend(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
-            h = self.norm1(x)
-            return x + self.attention(mixed(h, self.taps1) if "A" in sites else h, metadata, cache)
-
-        def feed_forward(self: Any, x: Tensor) -> Tensor:
-            h = self.norm2(x)
-            return x + self.mlp(mixed(h, self.taps2) if "C" in sites else h)
-
-        gpt.Block.__init__, gpt.Block.attend, gpt.Block.feed_forward = build, attend, feed_forward
-        if "B" in sites:
-
-            def build_b(self: Any, config: Any, layer: int) -> None:
-                build_attention(self, config, layer)
-                self.taps = nn.Parameter(torch.zeros(taps, self.qkv.out_features))
-
-            def project(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
-                stacked = mixed(self.qkv(x), self.taps).to(self.qkv(x).dtype)
-                heads = stacked.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-                q, k, v = heads.split((self.n_heads, self.kv_heads, self.kv_heads), 1)
-                q, k = self.q_norm(q), self.k_norm(k)
-                return gpt.rotate(q, metadata.rotation), gpt.rotate(k, metadata.rotation), v
-
-            gpt.Attention.__init__, gpt.Attention.project = build_b, project
-        if "D" in sites:
-
-            def build_d(self: Any, config: Any) -> None:
-                build_mlp(self, config)
-                self.taps = nn.Parameter(torch.zeros(taps, self.up.out_features))
-
-            def forward(self: Any, x: Tensor) -> Tensor:
-                return self.down(self.activate(mixed(self.up(x), self.taps)))
-
-            gpt.MLP.__init__, gpt.MLP.forward = build_d, forward
-
-    return change
 
 
 def smear(recipe: Recipe) -> None:
@@ -351,23 +285,16 @@ def attention_gate(recipe: Recipe) -> None:
 IDEAS = {
     "base": Idea("the recipe as it is"),
     "key-shift": Idea("a quarter of each key from the position before", change=key_shift),
-    "canon-a": Idea("a causal convolution before attention", change=convolution("A")),
-    "canon-ac": Idea("a causal convolution before attention and feed-forward", change=convolution("A", "C")),
-    "canon-ab": Idea("before attention and on queries, keys and values", change=convolution("A", "B")),
-    "canon-b": Idea("on queries, keys and values", change=convolution("B")),
-    "canon-b2": Idea("on queries, keys and values, two positions", change=convolution("B", taps=2)),
-    "canon-abcd": Idea("everywhere", change=convolution("A", "B", "C", "D")),
-    "canon-d": Idea("on the feed-forward's hidden layer", change=convolution("D")),
-    "canon-cd": Idea("before and in the feed-forward", change=convolution("C", "D")),
-    "residual-canon-d": Idea("with values mixed", {"model.value_residual": "true"}, convolution("D")),
-    "residual-canon-acd": Idea("with values mixed", {"model.value_residual": "true"}, convolution("A", "C", "D")),
     "residual-bigram": Idea("with values mixed", {"model.value_residual": "true"}, bigram_table()),
+    "convolution": Idea("short convolutions", {"model.short_convolution": "true"}),
+    "residual-convolution": Idea(
+        "with values mixed", {"model.short_convolution": "true", "model.value_residual": "true"}
+    ),
     "smear": Idea("the embedding before added, gated", change=smear),
     "value-residual": Idea("values mixed with the first layer's", {"model.value_residual": "true"}),
     "residual-scalars": Idea("the embedding added before each block", change=residual_scalars),
     "attention-gate": Idea("a gate for each head", change=attention_gate),
     "bigram-table": Idea("a vector for each frequent pair of tokens", change=bigram_table()),
-    "canon-ac-bigram": Idea("both", change=combined(convolution("A", "C"), bigram_table())),
     "svd-embedding": Idea("the embedding begins as singular vectors of cooccurrence", change=svd_embedding),
     "sampled-softmax": Idea("a sampled softmax for 85 % of the steps", change=sampled_softmax()),
     "parallel": Idea("attention and feed-forward side by side", change=parallel_block),

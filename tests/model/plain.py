@@ -26,13 +26,17 @@ def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndar
     for layer in range(c.n_layers):
         name = f"blocks.{layer}"
         if c.norm_placement == "pre":
-            seen = _attend(c, w, layer, [_norm(c, w, f"{name}.norm1", x) for x in stream], first)
+            normed = [_norm(c, w, f"{name}.norm1", x) for x in stream]
+            seen = _attend(c, w, layer, _convolved(c, w, f"{name}.convolution1", normed), first)
             stream = [x + y for x, y in zip(stream, seen, strict=True)]
-            stream = [x + _feed_forward(c, w, f"{name}.mlp", _norm(c, w, f"{name}.norm2", x)) for x in stream]
+            normed = [_norm(c, w, f"{name}.norm2", x) for x in stream]
+            added = _feed_forward(c, w, f"{name}.mlp", _convolved(c, w, f"{name}.convolution2", normed))
+            stream = [x + y for x, y in zip(stream, added, strict=True)]
         else:
-            seen = _attend(c, w, layer, stream, first)
+            seen = _attend(c, w, layer, _convolved(c, w, f"{name}.convolution1", stream), first)
             stream = [_norm(c, w, f"{name}.norm1", x + y) for x, y in zip(stream, seen, strict=True)]
-            stream = [_norm(c, w, f"{name}.norm2", x + _feed_forward(c, w, f"{name}.mlp", x)) for x in stream]
+            added = _feed_forward(c, w, f"{name}.mlp", _convolved(c, w, f"{name}.convolution2", stream))
+            stream = [_norm(c, w, f"{name}.norm2", x + y) for x, y in zip(stream, added, strict=True)]
     output = w["embedding.weight"] if c.tied else w["head.weight"]
     return np.stack([output @ _norm(c, w, "norm", x) for x in stream])
 
@@ -99,18 +103,31 @@ def _prepare(c: ModelConfig, w: dict[str, np.ndarray], norm: str, x: Vector, pos
     return turned
 
 
-def _feed_forward(c: ModelConfig, w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:
-    h = _linear(w, f"{name}.up", x)
+def _convolved(c: ModelConfig, w: dict[str, np.ndarray], name: str, xs: list[Vector]) -> list[Vector]:
+    """Each position plus what the last weight keeps of it, and the ones before of the three positions before."""
+    if not c.short_convolution:
+        return xs
+    weight = w[f"{name}.weight"]
+    return [
+        x + sum(weight[3 - back] * xs[t - back] for back in range(4) if back <= t)  # weight[3] is that of x itself
+        for t, x in enumerate(xs)
+    ]
+
+
+def _feed_forward(c: ModelConfig, w: dict[str, np.ndarray], name: str, xs: list[Vector]) -> list[Vector]:
+    hidden = _convolved(c, w, f"{name}.convolution", [_linear(w, f"{name}.up", x) for x in xs])
+    return [_linear(w, f"{name}.down", _activated(c, h)) for h in hidden]
+
+
+def _activated(c: ModelConfig, h: Vector) -> Vector:
     if c.activation == "swiglu":
         gate, value = h[: c.d_ff], h[c.d_ff :]
-        h = gate / (1 + np.exp(-gate)) * value
-    elif c.activation == "relu2":
-        h = np.where(h > 0, h * h, 0)
-    elif c.activation == "gelu":
-        h = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in h])
-    else:
-        h = np.array([0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in h])
-    return _linear(w, f"{name}.down", h)
+        return gate / (1 + np.exp(-gate)) * value
+    if c.activation == "relu2":
+        return np.where(h > 0, h * h, 0)
+    if c.activation == "gelu":
+        return np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in h])
+    return np.array([0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in h])
 
 
 def _norm(c: ModelConfig, w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:

@@ -34,7 +34,9 @@ def model_configs(draw: st.DrawFn, **fixed: Any) -> ModelConfig:
         "norm_placement": draw(st.sampled_from(["pre", "post"])),
         "norm_eps": draw(st.sampled_from([1e-6, 1e-5, 1e-2])),
         "qk_norm": draw(st.booleans()),
-        "value_residual": "qk_norm" not in fixed and draw(st.booleans()),  # no class of other programs has it
+        # no class of other programs, whose settings are fixed, has these
+        "value_residual": "qk_norm" not in fixed and draw(st.booleans()),
+        "short_convolution": "qk_norm" not in fixed and draw(st.booleans()),
         "positions": positions,
         "rotary_base": draw(st.sampled_from([100.0, 10000.0])),
         "embedding_scaled": draw(st.booleans()),

@@ -123,7 +123,12 @@ def test_scaled_attention_is_gpt_neo_with_smaller_queries(config: ModelConfig, s
 @settings(max_examples=20)
 @given(
     config=model_configs(
-        norm_placement="post", positions="sinusoidal", norm="layernorm", embedding_scaled=True, value_residual=False
+        norm_placement="post",
+        positions="sinusoidal",
+        norm="layernorm",
+        embedding_scaled=True,
+        value_residual=False,
+        short_convolution=False,
     ),
     seed=SEEDS,
 )

@@ -37,7 +37,7 @@ def test_feed_forward_follows_its_formula(formula: Any, bias: Any) -> None:
     x = 3 * torch.randn(2, 5, 16, dtype=torch.float64)
     up, down = (layer.weight for layer in (mlp.up, mlp.down))
     expected = formula(x @ up.T + (mlp.up.bias if bias else 0)) @ down.T + (mlp.down.bias if bias else 0)
-    torch.testing.assert_close(mlp(x), expected, atol=1e-12, rtol=1e-9)
+    torch.testing.assert_close(mlp(x, None), expected, atol=1e-12, rtol=1e-9)
 
 
 def test_the_two_gelus_differ() -> None:

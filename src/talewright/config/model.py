@@ -37,6 +37,9 @@ class ModelConfig(Section, prefix="model."):
     value_residual: bool = False
     """Mix the values of each layer with those of the first, by learned weights (Zhou et al. 2024). Learns faster; no
     class of other programs has it."""
+    short_convolution: bool = False
+    """Add to what attention, the MLP and its hidden layer read a learned part of the three positions before (Canon
+    layers, Allen-Zhu 2025). Learns faster; no class of other programs has it."""
     positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
     """How the model encodes token positions."""
     rotary_base: Positive = 10000.0
@@ -75,6 +78,12 @@ class ModelConfig(Section, prefix="model."):
     @property
     def head_dim(self) -> int:
         return self.d_model // self.n_heads
+
+    @property
+    def convolution_widths(self) -> tuple[int, ...]:
+        """Channels of a layer's short convolutions: before attention, before the MLP, in its hidden layer."""
+        hidden = self.d_ff * (2 if self.activation == "swiglu" else 1)
+        return (self.d_model, self.d_model, hidden) if self.short_convolution else ()
 
     def layer_window(self, layer: int) -> int | None:
         """Tokens that layer `layer` sees, or None if it sees all previous ones."""

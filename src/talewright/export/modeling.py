@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, cast
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -16,7 +17,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from talewright.config import ModelConfig
 from talewright.model.attention import attention_scores
 from talewright.model.gpt import GPT, Block, position_table
-from talewright.model.kv_cache import KVCache, LayerCache
+from talewright.model.kv_cache import REACH, KVCache, LayerCache
 from talewright.model.masks import AttentionMetadata
 
 
@@ -56,14 +57,22 @@ class TalewrightConfig(PretrainedConfig):
 
 
 class TransformersLayerCache(LayerCache):
-    """One layer of transformers' cache, in the form in which our attention writes to it."""
+    """One layer of transformers' cache, in the form in which our model writes to it.
 
-    def __init__(self, cache: Any, layer: int) -> None:
-        self.cache, self.layer = cache, layer
+    The inputs of short convolutions are further layers of that cache, keys without values, after the `n_layers`.
+    """
+
+    def __init__(self, cache: Any, layer: int, n_layers: int) -> None:
+        self.cache, self.layer, self.n_layers = cache, layer, n_layers
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
         k, v = self.cache.update(k, v, self.layer)
         return k[:, :, :stop], v[:, :, :stop]
+
+    def extend(self, place: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        number = self.n_layers + 3 * self.layer + place
+        stored = self.cache.update(x[:, None], x[:, None, :, :0], number)[0][:, 0]
+        return F.pad(stored, (0, 0, REACH, 0))[:, -(REACH + x.shape[1]) :]
 
 
 class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
@@ -102,7 +111,8 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
             past_key_values = DynamicCache()
         past = None
         if past_key_values is not None:
-            layers = [TransformersLayerCache(past_key_values, i) for i in range(self.gpt.config.n_layers)]
+            n_layers = self.gpt.config.n_layers
+            layers = [TransformersLayerCache(past_key_values, i, n_layers) for i in range(n_layers)]
             length = int(past_key_values.get_seq_length())
             past = KVCache(layers, input_ids.new_full(input_ids.shape[:1], length), length)
             if length and output_attentions:
@@ -185,7 +195,7 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
 def _pattern(block: Block, x: Tensor, metadata: AttentionMetadata) -> Tensor:
     """The attention weights of a block that reads x: (B, H, T, T)."""
     attention = block.attention
-    q, k, _ = attention.project(block.norm1(x) if block.pre_norm else x, metadata)
+    q, k, _ = attention.project(block.attention_input(x, metadata), metadata)
     mask = metadata.masks[attention.window]
     return attention_scores(q, k, mask, metadata.causal, attention.scale).softmax(-1)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.model.gpt import GPT
-from talewright.model.kv_cache import KVCache, LayerCache
+from talewright.model.kv_cache import REACH, KVCache, LayerCache
 
 
 class GraphModel(nn.Module):
@@ -24,33 +25,42 @@ class GraphModel(nn.Module):
         self.model = model
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: list[Tensor]) -> Any:
-        """Logits (B, T, V), then each layer's keys and values (B, n_kv_heads, P + T, head_dim).
+        """Logits (B, T, V), then what each layer's cache keeps: keys and values (B, n_kv_heads, P + T, head_dim), and
+        the inputs of short convolutions (B, 1, P + T, W).
 
-        input_ids and position_ids are (B, T); attention_mask is (B, P + T), 0 at padding; past are the keys and values
-        of P tokens, layer by layer.
+        input_ids and position_ids are (B, T); attention_mask is (B, P + T), 0 at padding; past are the caches of P
+        tokens, layer by layer.
         """
-        layers = [GraphLayerCache(*pair) for pair in zip(past[::2], past[1::2], strict=True)]
+        size = len(past) // self.model.config.n_layers
+        layers = [GraphLayerCache(*past[i : i + size]) for i in range(0, len(past), size)]
         length = attention_mask.shape[1] - input_ids.shape[1]
         cache = KVCache(layers, input_ids.new_full(input_ids.shape[:1], length), length)
         metadata = self.model.metadata(input_ids, cache, attention_mask, position_ids)
         logits = self.model.logits(self.model.hidden(input_ids, cache, metadata))
-        return logits, *(tensor for layer in layers for tensor in (layer.keys, layer.values))
+        return logits, *(tensor for layer in layers for tensor in layer.kept)
 
 
 class GraphLayerCache(LayerCache):
-    """One layer's keys and values; appending makes new tensors, as a graph needs."""
+    """One layer's cache; storing makes new tensors, as a graph needs."""
 
-    def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = torch.cat((self.keys, k), 2), torch.cat((self.values, v), 2)
-        return self.keys, self.values
+    def extend(self, place: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        stored = F.pad(self._store(2 + place, x[:, None], positions, stop)[:, 0], (0, 0, REACH, 0))
+        return stored[:, stored.shape[1] - x.shape[1] - REACH :]
+
+    def _store(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        joined = torch.cat((self.kept[number], x), 2)
+        self.kept = (*self.kept[:number], joined, *self.kept[number + 1 :])
+        return joined
 
 
 def write_graph(model: GPT, path: Path) -> None:
     """Write the model as an ONNX graph with its weights in one file, for any number of tokens and rows."""
     config = model.config
     B, T, P = 2, 3, 4  # example sizes: the graph keeps none of them
-    layers = [f"{i}.{kind}" for i in range(config.n_layers) for kind in ("key", "value")]
-    past = [torch.zeros(B, config.kv_heads, P, config.head_dim) for _ in layers]
+    sizes = {"key": (config.kv_heads, config.head_dim), "value": (config.kv_heads, config.head_dim)}
+    sizes |= {f"input{place}": (1, width) for place, width in enumerate(config.convolution_widths)}
+    layers = [f"{i}.{kind}" for i in range(config.n_layers) for kind in sizes]
+    past = [torch.zeros(B, heads, P, width) for _ in range(config.n_layers) for heads, width in sizes.values()]
     ids, mask, positions = torch.zeros(B, T).long(), torch.ones(B, P + T).long(), torch.zeros(B, T).long()
     # transformers.js makes the first cache by these names
     names = ("batch_size", "sequence_length", "past_sequence_length", "total_sequence_length")

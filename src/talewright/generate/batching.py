@@ -341,7 +341,8 @@ def _fits(requests: Sequence[Request], config: ModelConfig) -> bool:
 
 def row_bytes(config: ModelConfig, prompt: int, kept: int) -> int:
     """Bytes that a row takes at most: its cache of `kept` tokens, its prompt's, activations and logits."""
-    cache = 2 * config.n_layers * config.kv_heads * config.head_dim * (kept + prompt)
+    width = 2 * config.kv_heads * config.head_dim + sum(config.convolution_widths)
+    cache = config.n_layers * width * (kept + prompt)
     reading = min(SLICE_ALONE, max(prompt, config.context_length // 2 if kept == config.context_length else 0))
     activations = reading * (8 * config.d_model + 3 * config.d_ff)
     return 4 * (cache + activations + 4 * config.vocab_size)  # logits, and what sampling makes of them

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.model.attention import fused_attention
+from talewright.model.convolution import ShortConvolution
 from talewright.model.gpt import GPT, Block
 from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.masks import AttentionMetadata
@@ -126,16 +127,24 @@ class _Layer:
         self.head_dim, self.scale, self.window = attention.head_dim, attention.scale, attention.window
         self.normed = isinstance(attention.q_norm, RMSNorm)
         self.q_norm, self.k_norm, self.mix = attention.q_norm, attention.k_norm, attention.mix
+        convolutions = (block.convolution1, block.convolution2, mlp.convolution)
+        self.convolve1, self.convolve2, self.convolve3 = map(_convolve, convolutions)
 
     def __call__(self, x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:  # (B, D)
         if self.pre_norm:
             x = x + self.attend(self.norm1(x), metadata, cache)
-            return x + self.down(self.activate(self.up(self.norm2(x))))
+            return x + self.feed_forward(self.norm2(x), metadata, cache)
         x = self.norm1(x + self.attend(x, metadata, cache))
-        return self.norm2(x + self.down(self.activate(self.up(x))))
+        return self.norm2(x + self.feed_forward(x, metadata, cache))
+
+    def feed_forward(self, x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:
+        """What the MLP adds to the residual stream: (B, D)."""
+        h = self.up(self.convolve2(x, metadata, cache))
+        return self.down(self.activate(self.convolve3(h, metadata, cache)))
 
     def attend(self, x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:
         """What attention adds to the residual stream: (B, D)."""
+        x = self.convolve1(x, metadata, cache)
         q, k, v = self.qkv(x).view(len(x), -1, self.head_dim).split(self.heads, 1)  # (B, H, d), (B, K, d), (B, K, d)
         if self.normed:
             q, k = self.q_norm(q), self.k_norm(k)
@@ -194,6 +203,23 @@ def float_product(weight: Tensor, bias: Tensor | None) -> Map:
         return y if bias is None else y + bias
 
     return multiply
+
+
+def _convolve(
+    convolution: ShortConvolution | None,
+) -> Callable[[Tensor, DecodeMetadata | AttentionMetadata, LayerCache], Tensor]:
+    """The convolution of one token of each row, or of several tokens of one row: (B, W) to (B, W)."""
+    if convolution is None:
+        return lambda x, metadata, cache: x
+    weight, place = convolution.weight, convolution.place
+
+    def convolve(x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:
+        if isinstance(metadata, AttentionMetadata):
+            return convolution(x[None], metadata, cache)[0]
+        at = x.new_empty(1) if metadata.positions is None else metadata.positions[:, None]  # (1,) or (B, 1)
+        return x + (cache.extend(place, x[:, None], at, metadata.stop) * weight).sum(1)
+
+    return convolve
 
 
 def _first_values(block: Block, product: Product) -> Callable[[Tensor], Tensor | None]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from talewright.config import ModelConfig
 
+REACH = 3
+"""Positions before its own that a short convolution reads (model/kv_cache.py)."""
 BLOCK = 128
 """Queries in a block of `attention.blocked_attention`."""
 
@@ -33,6 +35,7 @@ def count_parameters(config: ModelConfig) -> Parameters:
     norm = 2 * D if config.norm == "layernorm" else D
     embeddings = V * D + (config.context_length * D if config.positions == "learned" else 0)
     block = sum(projection_sizes(config)) + 2 * norm
+    block += (REACH + 1) * sum(config.convolution_widths)
     block += (2 * config.head_dim if config.qk_norm else 0) + (2 if config.value_residual else 0) + _biases(config)
     return Parameters(embeddings, config.n_layers * block, norm + (0 if config.tied else V * D))
 
@@ -82,6 +85,8 @@ def activation_bytes(config: ModelConfig, T: int, e: int, block: int | None = BL
             attention += 8 * config.head_dim * (H + config.kv_heads) + (4 * D if e == 4 else 0)
         if config.value_residual and not (config.qk_norm and e == 4):  # the product, which its parts else replace
             attention += e * (H + 2 * config.kv_heads) * config.head_dim
+        if config.short_convolution:  # their inputs, with the positions before; norms and posts give float32
+            attention += (1 + REACH / T) * (8 * D + e * config.convolution_widths[2])
         width = {"swiglu": 4}.get(config.activation, 2) + drops["mlp"]
         total += 2 * norms + attention + e * D + e * F * width + 2 * e * D * drops["residual"]
     return total

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from talewright.config import ModelConfig
 from talewright.model.attention import blocked_attention, fused_attention
+from talewright.model.convolution import ShortConvolution, make_convolution
 from talewright.model.dropout import dropout
 from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.masks import AttentionMetadata, attention_metadata
@@ -85,10 +86,11 @@ class MLP(nn.Module):
         self.dropout = config.dropout if "mlp" in config.dropout_sites else 0.0
         width = 2 * config.d_ff if self.activation == "swiglu" else config.d_ff
         self.up = nn.Linear(config.d_model, width, bias="mlp" in config.bias)
+        self.convolution = make_convolution(config, width, place=2)
         self.down = nn.Linear(config.d_ff, config.d_model, bias="mlp" in config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, D)
-        h = self.activate(self.up(x))  # (B, T, d_ff)
+    def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
+        h = self.activate(convolved(self.convolution, self.up(x), metadata, cache))  # (B, T, d_ff)
         return self.down(dropout(h, self.dropout, self.training))
 
     def activate(self, h: Tensor) -> Tensor:
@@ -109,21 +111,24 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.attention = make_norm(config), Attention(config, layer)
         self.norm2, self.mlp = make_norm(config), MLP(config)
+        self.convolution1, self.convolution2 = (make_convolution(config, config.d_model, place) for place in (0, 1))
         self.pre_norm = config.norm_placement == "pre"
         self.dropout = config.dropout if "residual" in config.dropout_sites else 0.0
 
     def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:
-        return self.feed_forward(self.attend(x, metadata, cache))
+        return self.feed_forward(self.attend(x, metadata, cache), metadata, cache)
 
     def attend(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:
-        if self.pre_norm:
-            return x + self.drop(self.attention(self.norm1(x), metadata, cache))
-        return self.norm1(x + self.drop(self.attention(x, metadata, cache)))
+        added = self.drop(self.attention(self.attention_input(x, metadata, cache), metadata, cache))
+        return x + added if self.pre_norm else self.norm1(x + added)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        if self.pre_norm:
-            return x + self.drop(self.mlp(self.norm2(x)))
-        return self.norm2(x + self.drop(self.mlp(x)))
+    def attention_input(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:
+        return convolved(self.convolution1, self.norm1(x) if self.pre_norm else x, metadata, cache)
+
+    def feed_forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:
+        h = convolved(self.convolution2, self.norm2(x) if self.pre_norm else x, metadata, cache)
+        added = self.drop(self.mlp(h, metadata, cache))
+        return x + added if self.pre_norm else self.norm2(x + added)
 
     def values(self, x: Tensor) -> Tensor:
         """The values (B, K, T, d) of attention, before they are mixed with the first layer's."""
@@ -131,6 +136,13 @@ class Block(nn.Module):
 
     def drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, self.training)
+
+
+def convolved(
+    convolution: ShortConvolution | None, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None
+) -> Tensor:
+    """x (B, T, W) after a convolution, or as it is."""
+    return x if convolution is None else convolution(x, metadata, cache)
 
 
 class GPT(nn.Module):

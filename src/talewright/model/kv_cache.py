@@ -5,29 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.config import ModelConfig
 
+REACH = 3
+"""Positions before its own that a short convolution reads."""
+
 
 class LayerCache:
-    """One layer's keys and values: (B, n_kv_heads, S, head_dim) each, S being the capacity."""
+    """One layer's keys and values, (B, n_kv_heads, S, head_dim) each, S being the capacity; and the inputs of its short
+    convolutions, (B, 1, S, W) each.
+    """
 
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        self.storage = (keys, values)  # with rows to spare
-        self.keys, self.values = keys, values
+    def __init__(self, *storage: Tensor) -> None:
+        self.storage = storage  # with rows to spare
+        self.kept = storage
+
+    @property
+    def keys(self) -> Tensor:
+        return self.kept[0]
+
+    @property
+    def values(self) -> Tensor:
+        return self.kept[1]
 
     def use(self, rows: int) -> None:
         """Use that many rows of the storage."""
-        self.keys, self.values = (kept[:rows] for kept in self.storage)
+        self.kept = tuple(kept[:rows] for kept in self.storage)
 
     def reserve(self, rows: int, capacity: int) -> None:
         """Larger storage, which holds what the rows in use hold."""
-        used, (_, heads, held, width) = len(self.keys), self.keys.shape
-        larger = [kept.new_zeros(rows, heads, capacity, width) for kept in self.storage]
-        for new, old in zip(larger, (self.keys, self.values), strict=True):
+        used, held = self.keys.shape[0], self.keys.shape[2]
+        larger = [kept.new_zeros(rows, kept.shape[1], capacity, kept.shape[3]) for kept in self.storage]
+        for new, old in zip(larger, self.kept, strict=True):
             new[:used, :, :held] = old
-        self.storage = (larger[0], larger[1])
+        self.storage = tuple(larger)
         self.use(used)
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
@@ -35,17 +49,31 @@ class LayerCache:
 
         Raises ValueError if they do not fit.
         """
-        if stop > self.keys.shape[2]:
-            raise ValueError(f"{stop} tokens do not fit into a cache of {self.keys.shape[2]}")
-        keys, values = self.keys[:, :, :stop], self.values[:, :, :stop]
+        return self._store(0, k, positions, stop), self._store(1, v, positions, stop)
+
+    def extend(self, place: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        """Store the inputs x (B, T, W) of a short convolution at `positions`; return them after those of the REACH
+        positions before, zeros where there are none: (B, REACH + T, W).
+        """
+        stored, T = self._store(2 + place, x[:, None], positions, stop)[:, 0], x.shape[1]
+        if positions.dim() == 1:
+            before = min(REACH, stop - T)
+            return F.pad(stored[:, stop - T - before :], (0, 0, REACH - before, 0))
+        places = positions[:, :1] + torch.arange(-REACH, T, device=x.device)  # (B, REACH + T)
+        rows = torch.arange(len(x), device=x.device)[:, None]
+        return stored[rows, places.clamp(min=0)] * (places >= 0)[..., None]
+
+    def _store(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        kept = self.kept[number]
+        if stop > kept.shape[2]:
+            raise ValueError(f"{stop} tokens do not fit into a cache of {kept.shape[2]}")
+        kept = kept[:, :, :stop]
         if positions.dim() == 1:  # the same positions in every row: a copy, several times faster
-            keys[:, :, -len(positions) :] = k
-            values[:, :, -len(positions) :] = v
+            kept[:, :, -len(positions) :] = x
         else:
-            rows = torch.arange(len(k), device=k.device)[:, None]  # (B, 1)
-            keys[rows, :, positions] = k.transpose(1, 2).to(keys.dtype)
-            values[rows, :, positions] = v.transpose(1, 2).to(values.dtype)
-        return keys, values
+            rows = torch.arange(len(x), device=x.device)[:, None]  # (B, 1)
+            kept[rows, :, positions] = x.transpose(1, 2).to(kept.dtype)
+        return kept
 
     def put(self, k: Tensor, v: Tensor, position: int | Tensor) -> None:
         """Store one token's k and v (B, K, d): at one position, or in each row at its own (B,)."""
@@ -74,8 +102,9 @@ class KVCache:
     @classmethod
     def empty(cls, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> KVCache:
         """A cache for `capacity` tokens in each of `batch` rows, on the device and in the dtype of `like`."""
-        shape = (batch, config.kv_heads, capacity, config.head_dim)
-        layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(config.n_layers)]
+        sizes = [(config.kv_heads, config.head_dim)] * 2 + [(1, width) for width in config.convolution_widths]
+        shapes = [(batch, heads, capacity, width) for heads, width in sizes]
+        layers = [LayerCache(*map(like.new_zeros, shapes)) for _ in range(config.n_layers)]
         return cls(layers, torch.zeros(batch, dtype=torch.long, device=like.device))
 
     @property
@@ -96,8 +125,8 @@ class KVCache:
             self.reserve(more, max(self.capacity, other.longest))
         for layer, new in zip(self.layers, other.layers, strict=True):
             layer.use(rows)
-            layer.keys[held:, :, : other.longest] = new.keys[:, :, : other.longest]
-            layer.values[held:, :, : other.longest] = new.values[:, :, : other.longest]
+            for kept, added in zip(layer.kept, new.kept, strict=True):
+                kept[held:, :, : other.longest] = added[:, :, : other.longest]
         self.set_lengths(torch.cat((self.lengths, other.lengths)))
 
     def advance(self, count: int) -> None:
@@ -119,7 +148,7 @@ class KVCache:
         count, longest = len(rows), self.longest
         moved = (rows != torch.arange(count, device=rows.device)).nonzero()[:, 0]
         for layer in self.layers:
-            for kept in (layer.keys, layer.values):
+            for kept in layer.kept:
                 kept[moved, :, :longest] = kept[rows[moved], :, :longest]
             layer.use(count)
         self.set_lengths(self.lengths[rows])
@@ -127,6 +156,6 @@ class KVCache:
     def replace(self, rows: Tensor, other: KVCache) -> None:
         """Let these rows (n,) hold what the n rows of `other` hold: samples that were read again from a later start."""
         for layer, new in zip(self.layers, other.layers, strict=True):
-            layer.keys[rows, :, : other.longest] = new.keys[:, :, : other.longest]
-            layer.values[rows, :, : other.longest] = new.values[:, :, : other.longest]
+            for kept, read in zip(layer.kept, new.kept, strict=True):
+                kept[rows, :, : other.longest] = read[:, :, : other.longest]
         self.set_lengths(self.lengths.index_copy(0, rows, other.lengths))

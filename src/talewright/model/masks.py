@@ -28,6 +28,8 @@ class AttentionMetadata(NamedTuple):
     """Rotary cosines and sines of the positions."""
     first_values: Tensor | None = None
     """The first layer's values (B, K, T, d), where later layers mix them with their own."""
+    real: Tensor | None = None
+    """(B, T, 1): 0 at padding among the new tokens; None where there is none."""
 
 
 def attention_metadata(
@@ -60,6 +62,7 @@ def attention_metadata(
         causal=plain and start == 0,
         stop=stop,
         own_keys=cache is None and padding_mask is None,
+        real=None if padding_mask is None else padding_mask[:, start:stop, None] != 0,
     )
 
 

@@ -44,6 +44,7 @@ class GPT2Adapter(Adapter):
         "positions": "learned",
         "qk_norm": False,
         "value_residual": False,
+        "short_convolution": False,
     }
     fields: ClassVar[Fields] = {
         "context_length": ("n_positions", None),

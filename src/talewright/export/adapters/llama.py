@@ -34,6 +34,7 @@ class LlamaAdapter(Adapter):
         "attention_scaled": True,
         "qk_norm": False,
         "value_residual": False,
+        "short_convolution": False,
     }
     fields: ClassVar[Fields] = {
         "context_length": ("max_position_embeddings", None),
