@@ -35,7 +35,8 @@ def test_losses_and_stories_are_those_of_earlier_versions(name: str, tmp_path_fa
     folder = tmp_path_factory.mktemp("golden")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TALEWRIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "golden-cache"))
-        run = talewright.fit(talewright.load_recipe(name, SETTINGS), folder / "run")
+        settings = {**SETTINGS, **GOLDEN[name].get("settings", {})}
+        run = talewright.fit(talewright.load_recipe(name, settings), folder / "run")
     events = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     golden = GOLDEN[name]
     losses = [event["loss"] for event in events if event["event"] == "step"]

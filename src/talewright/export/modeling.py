@@ -194,7 +194,7 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
 
 def _pattern(block: Block, x: Tensor, metadata: AttentionMetadata) -> Tensor:
     """The attention weights of a block that reads x: (B, H, T, T)."""
-    attention = block.attention
+    attention, metadata = block.attention, metadata._replace(first_values=x.new_zeros(()))  # values do not matter here
     q, k, _ = attention.project(block.attention_input(x, metadata), metadata)
     mask = metadata.masks[attention.window]
     return attention_scores(q, k, mask, metadata.causal, attention.scale).softmax(-1)

@@ -140,8 +140,7 @@ def losses_without(model: GPT, sequences: Sequence[np.ndarray]) -> np.ndarray:
 def _losses_without(model: GPT, inputs: Tensor, targets: Tensor) -> np.ndarray:
     """Summed over the batch. The layers before a head are run only once, because they do not change."""
     blocks, found = list(cast(list[Block], model.blocks)), np.zeros((model.config.n_layers, model.config.n_heads))
-    metadata = model.metadata(inputs)
-    x = model.embed(inputs, metadata)
+    x, metadata = model.first_input(inputs, model.metadata(inputs))
 
     def loss(x: Tensor, first: int) -> float:
         for block in blocks[first:]:

@@ -54,8 +54,8 @@ class Attention(nn.Module):
         q, k = self.q_norm(q), self.k_norm(k)
         if metadata.rotation is not None:
             q, k = rotate(q, metadata.rotation), rotate(k, metadata.rotation)
-        if self.mix is not None and metadata.first_values is not None:
-            v = self.mix[0] * v + self.mix[1] * metadata.first_values
+        if self.mix is not None:
+            v = self.mix[0] * v + self.mix[1] * cast(Tensor, metadata.first_values)
         return q, k, v
 
     def values(self, x: Tensor) -> Tensor:
@@ -176,15 +176,19 @@ class GPT(nn.Module):
         """What the output layer reads, (B, T, D). `metadata` is that of `tokens` and the cache unless given; `run` runs
         a block: training may compile it.
         """
-        metadata = metadata or self.metadata(tokens, cache)
-        x = self.embed(tokens, metadata)
-        if self.config.value_residual:
-            metadata = metadata._replace(first_values=cast(Block, self.blocks[0]).values(x))
+        x, metadata = self.first_input(tokens, metadata or self.metadata(tokens, cache))
         for i, block in enumerate(self.blocks):
             x = run(block, x, metadata, cache.layers[i] if cache else None)
         if cache is not None:
             cache.advance(tokens.shape[1])
         return self.norm(x)
+
+    def first_input(self, tokens: Tensor, metadata: AttentionMetadata) -> tuple[Tensor, AttentionMetadata]:
+        """What the first block reads, (B, T, D), and the metadata for all blocks."""
+        x = self.embed(tokens, metadata)
+        if self.config.value_residual:
+            metadata = metadata._replace(first_values=cast(Block, self.blocks[0]).values(x))
+        return x, metadata
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The output layer: (..., D) to (..., V)."""
