@@ -237,10 +237,10 @@ def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figure
 @pytest.mark.parametrize("name", ["my tales", 'a"b', "it's", "$HOME", "back`tick", "ü"])
 def test_a_folder_of_any_name_stands_in_the_snippets_as_code_and_shells_read_it(name, make_source, tmp_path):
     for to, pattern in (("hf", 'model=(".*")'), ("onnx", 'n", (".*"), '), ("gguf", 'Llama\\((".*"), n_ctx')):
-        found = re.search(pattern, TARGETS[to].usage(f"./{name}"))
+        found = re.search(pattern, TARGETS[to].usage(f"./{name}", ModelConfig()))
         assert found is not None
         assert json.loads(found[1]).removesuffix("/model.gguf") == f"./{name}"
-    command = TARGETS["llama2c"].usage(f"./{name}").split("```sh\n")[1].split("\n")[0]
+    command = TARGETS["llama2c"].usage(f"./{name}", ModelConfig()).split("```sh\n")[1].split("\n")[0]
     assert shlex.split(command)[1] == f"./{name}/model.bin"
 
 
@@ -255,6 +255,19 @@ def test_the_card_names_the_source_of_a_tokenizer_that_has_one(kind, words, make
     card = (tmp_path / "README.md").read_text()
     assert words in card
     assert "source: openai-community/gpt2" in card
+
+
+def test_a_card_says_which_exports_a_shape_of_our_own_gives_up(tokenizer, tmp_path):
+    own = ModelConfig(n_layers=1, n_heads=2, d_model=8, d_ff=8, vocab_size=300, short_convolution=True)
+    source = source_of(own, tokenizer)
+    write_card(tmp_path, source, RECORD, TARGETS["onnx"], "ada/tales")
+    card = (tmp_path / "README.md").read_text()
+    assert "it fits\n`hf-remote`, `onnx`, `web` and `space` alone" in card
+    assert "transformers.js cannot open this model" in card
+    code = card.split("```python\n")[1].split("\n")[0]
+    assert json.loads(code.split("InferenceSession(")[1].split(");")[0]) == "ada/tales/onnx/model.onnx"
+    (tmp_path / "config.json").write_text('{"model_type": "talewright"}')
+    assert TARGETS["onnx"].commands(tmp_path).keys() == {"onnxruntime"}
 
 
 HOSTILE = ["<script>alert(1)</script>", "a | b", "`` $x$ `", "_a*b_ [c](d)", "![x](y)", "{x} %s \\"]
@@ -281,13 +294,13 @@ def test_names_and_stories_are_no_markup_of_the_card(text, make_source, tmp_path
 
 @pytest.mark.parametrize("to", sorted(TARGETS))
 def test_the_card_of_a_repository_names_no_file_that_is_not_here_yet(to):
-    usage = TARGETS[to].usage("ada/tales")
+    usage = TARGETS[to].usage("ada/tales", ModelConfig())
     reads_files = to in ("gguf", "llama2c", "web", "space")
     assert ("hf download ada/tales" in usage) == reads_files
     assert ("--repo-type space" in usage) == (to == "space")
     after = usage.split("\n\n", 1)[1] if reads_files else usage
     assert ("ada/tales" in after, "./tales" in after) == (not reads_files, reads_files)
-    assert "hf download" not in TARGETS[to].usage("./tales")
+    assert "hf download" not in TARGETS[to].usage("./tales", ModelConfig())
 
 
 @given(about=st.text(st.sampled_from("ab1. `*_~<>&;#[]()!\\|$-=+\n")))

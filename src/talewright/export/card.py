@@ -33,6 +33,10 @@ METRICS = {
 }
 """The figures of an evaluation that a card names, and their types on the hub."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+OWN_SHAPE = (
+    " No class of other programs has its short convolutions or its mixed values: of Talewright's exports it fits\n"
+    "`hf-remote`, `onnx`, `web` and `space` alone."
+)
 LICENSE_NOTE = """
 
 No license is stated: choose one that fits the training data before you publish the model, and write it into the first
@@ -56,10 +60,11 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         model=config,
         heads=f"{config.n_heads} heads{grouped}",
         local=f", {kinds} attention over {config.window} tokens" if "local" in config.attention else "",
-        usage=target.usage(place).strip(),
+        usage=target.usage(place, source.recipe.model).strip(),
         run=json.dumps(source.run.name, ensure_ascii=False),
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
+        own=OWN_SHAPE if config.short_convolution or config.value_residual else "",
         license=LICENSE_NOTE if front.get("license") == "unknown" else "",
         sampling=Sampling(),
         samples=_samples(source),

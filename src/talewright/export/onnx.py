@@ -6,11 +6,17 @@ import json
 import shlex
 from pathlib import Path
 
-from talewright.export.adapters import LlamaAdapter
+from talewright.config import ModelConfig
+from talewright.export.adapters import LlamaAdapter, NativeAdapter
 from talewright.export.pretrained import write_config, write_tokenizer
 from talewright.export.target import ExportSource, ExportTarget
 
 BOUNDS = {"f32": 1e-4}
+SESSION = (
+    "import onnxruntime; session = onnxruntime.InferenceSession({path}); "
+    "print(*(each.name for each in session.get_inputs()))"
+)
+"""For a model whose cache transformers.js does not know: the graph names all that it keeps."""
 
 
 class ONNX(ExportTarget):
@@ -30,7 +36,16 @@ console.log(await generator("Once upon a time", {{ max_new_tokens, do_sample: tr
 ```
 """
 
+    def usage(self, place: str, config: ModelConfig) -> str:
+        if not config.short_convolution:
+            return super().usage(place, config)
+        text = "transformers.js cannot open this model: besides keys and values, its cache holds the inputs of short "
+        text += "convolutions. onnxruntime can; give each `past_key_values.*` what the last call gave as `present.*`:"
+        return f"{text}\n\n```python\n{_session(place)}\n```"
+
     def commands(self, folder: Path) -> dict[str, str]:
+        if json.loads((folder / "config.json").read_text("utf-8"))["model_type"] == NativeAdapter.model_type:
+            return {"onnxruntime": f"python -c {shlex.quote(_session(str(folder.resolve())))}"}
         place = json.dumps(str(folder.resolve()), ensure_ascii=False)
         script = (
             'import { pipeline } from "@huggingface/transformers"; '
@@ -48,9 +63,14 @@ console.log(await generator("Once upon a time", {{ max_new_tokens, do_sample: tr
 
         config = source.recipe.model
         # Readers of the graph take only the shape of its cache from config.json; a Llama's has heads of any number.
-        llama = LlamaAdapter()
-        settings = {"architectures": [llama.architecture], "model_type": llama.model_type, **llama.to_json(config)}
+        adapter = NativeAdapter() if config.short_convolution else LlamaAdapter()
+        settings = {"architectures": [adapter.architecture], "model_type": adapter.model_type}
+        settings |= adapter.to_json(config)
         write_config(folder, settings, config, source.tokenizer, dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / "onnx").mkdir()
         write_graph(source.model, folder / "onnx" / "model.onnx")
+
+
+def _session(place: str) -> str:
+    return SESSION.format(path=json.dumps(f"{place}/onnx/model.onnx", ensure_ascii=False))

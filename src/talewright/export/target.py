@@ -110,7 +110,8 @@ class ExportTarget(ABC):
         """The front matter of the card, if it is not that of a model."""
         return None
 
-    def usage(self, place: str) -> str:
+    def usage(self, place: str, config: ModelConfig) -> str:
+        """How to load a model of that shape from a folder or repository: Markdown."""
         before = ""
         if self.reads_files and not place.startswith("./"):
             kind = " --repo-type space" if self.repo_type == "space" else ""

@@ -33,7 +33,7 @@ def choose_adapter(config: ModelConfig) -> tuple[Adapter | None, str]:
         for adapter in PUBLISHED:
             if adapter.unsupported_reason(shape) is None:
                 return adapter, ""
-    nearest = GPT2Adapter() if config.norm == "layernorm" else LlamaAdapter()
+    nearest = GPT2Adapter() if config.norm == "layernorm" else Qwen3Adapter() if config.qk_norm else LlamaAdapter()
     return None, str(nearest.unsupported_reason(dataclasses.replace(shape, attention_scaled=True)))
 
 
