@@ -103,6 +103,7 @@ RESUMED = {
         "optimizer": {"kind": "muon"},
         "schedule": {"kind": "wsd"},
     },
+    "mixed values, convolutions": {"model": {"value_residual": True, "short_convolution": True}},
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 import time
 from pathlib import Path
@@ -31,7 +30,7 @@ MIN_SHARE = 0.8
 
 
 def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Speed:
-    """The speed of a run of this recipe on this machine: measured by earlier runs, or now, in about 2 seconds.
+    """The speed of a run of this recipe on this machine: measured by earlier runs, or now, in about 4 seconds.
 
     Only eager training is measured now; for a compiled model its gain is assumed. With `flops_per_second`, of a smaller
     model, a model of which a step would take more than seconds is not measured either.
@@ -86,8 +85,8 @@ class ComputeShare:
         return (time.thread_time() - self.used) / max(1e-9, time.perf_counter() - self.wall)
 
 
-def _measured(recipe: Recipe, window_flops: float, seconds: float = 1.2) -> Speed:
-    """Time eager steps of random tokens, and keep the result. A high quantile, since interruptions only slow down."""
+def _measured(recipe: Recipe, window_flops: float, seconds: float = 2.5) -> Speed:
+    """Time eager steps of random tokens, and keep the median: interruptions will slow the run down too."""
     keep_heap()
     micro_batch = recipe.train.micro_batch
     if recipe_device(recipe).type == "cpu":
@@ -100,6 +99,6 @@ def _measured(recipe: Recipe, window_flops: float, seconds: float = 1.2) -> Spee
     share, rates, end = ComputeShare(), [], time.perf_counter() + seconds
     while not rates or time.perf_counter() < end:
         rates += [result.figures["tokens_per_second"] for result in trainer.update()]
-    speed = Speed(sorted(rates)[math.ceil(0.8 * (len(rates) - 1))])
+    speed = Speed(statistics.median(rates))
     record_speed(setup_name(recipe, False), micro_batch, speed, share() < MIN_SHARE)
     return speed
