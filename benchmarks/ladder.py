@@ -1,13 +1,13 @@
 """Fits the law of bits per byte by size and stories to finished runs, and says how well it does on a size left out.
 
-python -m benchmarks.ladder [RUN...] [--write]
+python -m benchmarks.ladder [RUN...] [--write] [--picture FILE.png]
 
 The points are those of `ladder_points.json` and of each run folder: parameters, bytes of stories trained on (repeated
 text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes, of two
 budgets each, are wanted. The irreducible loss E is given, not fitted: small models alone cannot tell it, and the large
 ones that others published can (docs/LOG.md). Published models are printed beside what the law says of them, but not
-fitted, because they were trained in other ways. Intervals are of 1,000 samples of the points (bootstrap). With --write
-the constants go into the package, where `talewright plan` reads them.
+fitted, because they were trained in other ways; the picture shows both. Intervals are of 1,000 samples of the points
+(bootstrap). With --write the constants go into the package, where `talewright plan` reads them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ IRREDUCIBLE = 0.3
 EXPONENTS = np.linspace(0.02, 0.8, 79)
 """Hoffmann et al. find 0.34 and 0.28."""
 SAMPLES = 1000
+BYTES_PER_TOKEN = 3.97
+"""Of TinyStories, with 4,096 tokens."""
 
 
 class Point(NamedTuple):
@@ -154,10 +156,34 @@ def check(points: Sequence[Point]) -> None:
         )
 
 
+def draw(points: Sequence[Point], published: Sequence[Point], law: Law, file: Path) -> None:
+    """Bits per byte by training FLOPs: the runs, published models, and the best that the law expects of any size."""
+    import matplotlib.pyplot as plt
+
+    def flops(parameters: float, story_bytes: float) -> float:
+        return 6 * parameters * story_bytes / BYTES_PER_TOKEN
+
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for some, label, style in ((points, "Talewright, two CPU cores", "o"), (published, "published, on GPUs", "s")):
+        axes.plot([flops(*p[1:3]) for p in some], [p.bits_per_byte for p in some], style, label=label)
+    for number, point in enumerate(published):
+        place, offset = (flops(*point[1:3]), point.bits_per_byte), (6, 4 if number % 2 else -12)
+        axes.annotate(point.run, place, offset, textcoords="offset points", fontsize=8)
+    budgets, sizes = np.geomspace(1e13, 1e18, 60), np.geomspace(2e5, 2e8, 200)
+    best = [min(law(size, budget / 6 / size * BYTES_PER_TOKEN) for size in sizes) for budget in budgets]
+    axes.plot(budgets, best, label="the law, best size, no repetition")
+    axes.set(
+        xscale="log", xlabel="training FLOPs (6 x parameters x tokens)", ylabel="bits per byte, validation stories"
+    )
+    axes.legend()
+    figure.savefig(file, dpi=150)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
+    parser.add_argument("--picture", type=Path, help="draw the points and the law")
     options = parser.parse_args()
     own, published = known_points()
     points = own + [read_point(run) for run in options.runs]
@@ -174,6 +200,8 @@ def main() -> None:
     asked = [(1.09e6, 3e7), (2.7e6, 6e7), (5.07e6, 1.5e8), (5.07e6, 1e9), (2.3e7, 1.3e9)]
     for (size, story_bytes), (low, high) in zip(asked, intervals(points, asked), strict=True):
         print(f"{size / 1e6:.2f}M, {story_bytes / 1e6:,.0f} MB: {law(size, story_bytes):.3f} ({low:.3f} to {high:.3f})")
+    if options.picture:
+        draw(points, published, law, options.picture)
     if options.write:
         sizes = [point.parameters for point in points]
         facts = {"law": dataclasses.asdict(law), "runs": len(points), "parameters": [min(sizes), max(sizes)]}

@@ -47,6 +47,9 @@ bytes a parameter) the best of 8 came after 6. Muennighoff et al. 2023 (arXiv:23
 PARAMETERS_PER_BYTE = 2.0
 """Of the training text, at most. On 372 TinyStories (0.29 MB), 0.7M parameters overfitted in 5 passes (at best 1.51
 bits per byte) and 0.3M did not (1.53); on 50, 0.6M were no better than 0.3M."""
+STORYX = 0.95
+"""Bits per byte of a run of `storyx`, relative to what the law, fitted to `story`, says of its parameters and tokens
+(docs/RESULTS.md)."""
 WARMUP_FRACTION = 0.03
 """Fraction of the steps over which the learning rate rises."""
 EMBEDDING = 6
@@ -210,7 +213,8 @@ def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Pl
         seconds=used,
         flops=flops,
         steps=steps,
-        bits_per_byte=(law or fitted_law())(parameters, story_bytes, model.vocab_size),
+        bits_per_byte=(STORYX if goal.ladder == "storyx" else 1)
+        * (law or fitted_law())(parameters, story_bytes, model.vocab_size),
         expected=_expected(parameters, model.vocab_size, goal),
         settings=settings,
     )
