@@ -167,7 +167,7 @@ def draw(points: Sequence[Point], published: Sequence[Point], law: Law, file: Pa
     for some, label, style in ((points, "Talewright, two CPU cores", "o"), (published, "published, on GPUs", "s")):
         axes.plot([flops(*p[1:3]) for p in some], [p.bits_per_byte for p in some], style, label=label)
     for number, point in enumerate(published):
-        place, offset = (flops(*point[1:3]), point.bits_per_byte), (6, 4 if number % 2 else -12)
+        place, offset = (flops(*point[1:3]), point.bits_per_byte), (6, 4 if number else -12)
         axes.annotate(point.run, place, offset, textcoords="offset points", fontsize=8)
     budgets, sizes = np.geomspace(1e13, 1e18, 60), np.geomspace(2e5, 2e8, 200)
     best = [min(law(size, budget / 6 / size * BYTES_PER_TOKEN) for size in sizes) for budget in budgets]
