@@ -168,4 +168,6 @@ def _local_attention(json: ConfigJson, layers: int) -> dict[str, Any]:
     if len(kinds) != layers or None in kinds:
         raise json.error("layer_types", f"give {layers} of " + " and ".join(ATTENTION))
     attention = shortest_period([str(kind) for kind in kinds])
+    if "local" in attention and json.values.get("sliding_window", 0) is None:  # the default is not for null
+        raise json.error("sliding_window", "with use_sliding_window, give the tokens that sliding_attention sees")
     return {"attention": attention, "window": json.integer("sliding_window", 4096)}
