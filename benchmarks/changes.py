@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -33,13 +32,13 @@ def previous(x: Tensor, by: int = 1, dim: int = 1) -> Tensor:
 
 
 def key_shift(recipe: Recipe) -> None:
-    """Half of each head's key is that of the position before (RWKV's token shift, on keys alone)."""
+    """A quarter of each head's key is that of the position before (RWKV's token shift, on keys alone)."""
     plain = gpt.Attention.project
 
     def project(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = plain(self, x, metadata)
-        half = k.shape[-1] // 4  # a quarter of the first half of rotated pairs
-        return q, torch.cat((previous(k, dim=2)[..., :half], k[..., half:]), -1), v
+        quarter = k.shape[-1] // 4
+        return q, torch.cat((previous(k, dim=2)[..., :quarter], k[..., quarter:]), -1), v
 
     gpt.Attention.project = project
 
@@ -66,7 +65,7 @@ def parallel_block(recipe: Recipe) -> None:
 
     def forward(self: Any, x: Tensor, metadata: Any, cache: Any = None) -> Tensor:
         h = self.norm1(x)
-        return x + self.attention(h, metadata, cache) + self.mlp(h)
+        return x + self.attention(h, metadata, cache) + self.mlp(h, metadata, cache)
 
     gpt.Block.forward = forward
 
@@ -230,7 +229,9 @@ def normuon(recipe: Recipe) -> None:
 
 
 def finish_on_v2(recipe: Recipe) -> None:
-    """The last third of the steps without the stories of TinyStories' first version, the last 8,800 of train.txt."""
+    """The last third of the steps without the stories of TinyStories' first version: the last 8,800 of train.txt, which
+    comes after train-more.txt.
+    """
     from talewright.data.batches import Batches
 
     plain = Batches._permutation
@@ -248,8 +249,8 @@ def finish_on_v2(recipe: Recipe) -> None:
 
 
 def residual_scalars(recipe: Recipe) -> None:
-    """Each block reads a * x + b * x0, x0 being the embedding (nanochat), a from 1 and b from 0."""
-    hidden, init = gpt.GPT.hidden, gpt.GPT.__init__
+    """Each block but the first reads x + b * x0, x0 being the embedding (nanochat), b from 0."""
+    init = gpt.GPT.__init__
 
     def build(self: Any, config: Any) -> None:
         init(self, config)
@@ -260,9 +261,8 @@ def residual_scalars(recipe: Recipe) -> None:
         x = x0 = self.embed(tokens, metadata)
         for i, block in enumerate(self.blocks):
             x = (run or gpt.Block.__call__)(block, x + self.scalars[i] * x0 if i else x, metadata, None)
-        return self.norm(x + 0 * math.pi)
+        return self.norm(x)
 
-    del hidden
     gpt.GPT.__init__, gpt.GPT.hidden = build, forward
 
 

@@ -65,6 +65,20 @@ def test_tpe_learns_from_the_trials_before(stub):
     assert queued(open_study(replace(sweep, seeds=(0, 1), trials=61), Path("out")))[120:] == [{"seed": 0}]
 
 
+def test_points_that_are_nearly_the_same_each_have_every_seed(stub):
+    sweep = Sweep(recipe="small.yaml", set={}, vary=RANGES, sampler="tpe", trials=2)
+    study = open_study(sweep, Path("out"))
+    for rate in (0.01, 0.01 - 1e-9):
+        study.enqueue_trial({"seed": 0, "train.learning_rate": rate, "model.n_layers": 1})
+    for _ in range(4):
+        trial = study.ask()
+        suggest(trial, sweep)
+        study.tell(trial, 1.0)
+    points = len({tuple(sorted(trial.params.items())) for trial in study.trials})
+    again = open_study(replace(sweep, seeds=(0, 1)), Path("out"))
+    assert len([each for each in queued(again) if each["seed"] == 1]) == points
+
+
 def test_a_folder_of_the_version_before_is_continued(stub):
     """Its plan is a file, `sampler` is called `search`, and its trials have no attributes."""
     from talewright.cli import main

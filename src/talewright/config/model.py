@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from talewright.config.checks import Check, Count, Positive, Probability, Section
 
+REACH = 3
+"""Positions before its own that a short convolution reads."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Section, prefix="model."):

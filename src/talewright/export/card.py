@@ -34,7 +34,7 @@ METRICS = {
 """The figures of an evaluation that a card names, and their types on the hub."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 OWN_SHAPE = (
-    " No class of other programs has its short convolutions or its mixed values: of Talewright's exports it fits\n"
+    " No class of other programs has its short convolutions or its value residual: of Talewright's exports it fits\n"
     "`hf-remote`, `onnx`, `web` and `space` alone."
 )
 LICENSE_NOTE = """

@@ -15,9 +15,10 @@ from transformers import DynamicCache, GenerationMixin, PretrainedConfig, PreTra
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from talewright.config import ModelConfig
+from talewright.config.model import REACH
 from talewright.model.attention import attention_scores
 from talewright.model.gpt import GPT, Block, position_table
-from talewright.model.kv_cache import REACH, KVCache, LayerCache
+from talewright.model.kv_cache import KVCache, LayerCache
 from talewright.model.masks import AttentionMetadata
 
 
@@ -69,8 +70,8 @@ class TransformersLayerCache(LayerCache):
         k, v = self.cache.update(k, v, self.layer)
         return k[:, :, :stop], v[:, :, :stop]
 
-    def extend(self, place: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
-        number = self.n_layers + 3 * self.layer + place
+    def extend(self, site: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        number = self.n_layers + 3 * self.layer + site
         stored = self.cache.update(x[:, None], x[:, None, :, :0], number)[0][:, 0]
         return F.pad(stored, (0, 0, REACH, 0))[:, -(REACH + x.shape[1]) :]
 

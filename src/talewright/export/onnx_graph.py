@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from talewright.config.model import REACH
 from talewright.model.gpt import GPT
-from talewright.model.kv_cache import REACH, KVCache, LayerCache
+from talewright.model.kv_cache import KVCache, LayerCache
 
 
 class GraphModel(nn.Module):
@@ -43,8 +44,8 @@ class GraphModel(nn.Module):
 class GraphLayerCache(LayerCache):
     """One layer's cache; storing makes new tensors, as a graph needs."""
 
-    def extend(self, place: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
-        stored = F.pad(self._store(2 + place, x[:, None], positions, stop)[:, 0], (0, 0, REACH, 0))
+    def extend(self, site: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        stored = F.pad(self._store(2 + site, x[:, None], positions, stop)[:, 0], (0, 0, REACH, 0))
         return stored[:, stored.shape[1] - x.shape[1] - REACH :]
 
     def _store(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
@@ -58,7 +59,7 @@ def write_graph(model: GPT, path: Path) -> None:
     config = model.config
     B, T, P = 2, 3, 4  # example sizes: the graph keeps none of them
     sizes = {"key": (config.kv_heads, config.head_dim), "value": (config.kv_heads, config.head_dim)}
-    sizes |= {f"input{place}": (1, width) for place, width in enumerate(config.convolution_widths)}
+    sizes |= {f"input{site}": (1, width) for site, width in enumerate(config.convolution_widths)}
     layers = [f"{i}.{kind}" for i in range(config.n_layers) for kind in sizes]
     past = [torch.zeros(B, heads, P, width) for _ in range(config.n_layers) for heads, width in sizes.values()]
     ids, mask, positions = torch.zeros(B, T).long(), torch.ones(B, P + T).long(), torch.zeros(B, T).long()

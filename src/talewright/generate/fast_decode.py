@@ -211,13 +211,13 @@ def _convolve(
     """The convolution of one token of each row, or of several tokens of one row: (B, W) to (B, W)."""
     if convolution is None:
         return lambda x, metadata, cache: x
-    weight, place = convolution.weight, convolution.place
+    weight, site = convolution.weight, convolution.site
 
     def convolve(x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:
         if isinstance(metadata, AttentionMetadata):
             return convolution(x[None], metadata, cache)[0]
         at = x.new_empty(1) if metadata.positions is None else metadata.positions[:, None]  # (1,) or (B, 1)
-        return x + (cache.extend(place, x[:, None], at, metadata.stop) * weight).sum(1)
+        return x + (cache.extend(site, x[:, None], at, metadata.stop) * weight).sum(1)
 
     return convolve
 

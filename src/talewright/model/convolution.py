@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talewright.config import ModelConfig
-from talewright.model.kv_cache import REACH, LayerCache
+from talewright.config.model import REACH
+from talewright.model.kv_cache import LayerCache
 from talewright.model.masks import AttentionMetadata
 
 
@@ -16,10 +17,10 @@ class ShortConvolution(nn.Module):
     arXiv:2512.17351).
     """
 
-    def __init__(self, width: int, place: int) -> None:
-        """place: which of the layer's convolutions it is; a cache keeps the inputs of each."""
+    def __init__(self, width: int, site: int) -> None:
+        """site: which of the layer's convolutions it is; a cache keeps the inputs of each."""
         super().__init__()
-        self.weight, self.place = nn.Parameter(torch.zeros(REACH + 1, width)), place
+        self.weight, self.site = nn.Parameter(torch.zeros(REACH + 1, width)), site
 
     def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:  # (B, T, W)
         if metadata.real is not None:
@@ -27,11 +28,11 @@ class ShortConvolution(nn.Module):
         if cache is None:
             seen = F.pad(x, (0, 0, REACH, 0))
         else:
-            seen = cache.extend(self.place, x, metadata.positions, metadata.stop)
+            seen = cache.extend(self.site, x, metadata.positions, metadata.stop)
         weight = self.weight.to(x.dtype)
         return x + sum(seen[:, i : i + x.shape[1]] * weight[i] for i in range(REACH + 1))
 
 
-def make_convolution(config: ModelConfig, width: int, place: int) -> ShortConvolution | None:
+def make_convolution(config: ModelConfig, width: int, site: int) -> ShortConvolution | None:
     """The convolution, if the recipe has them."""
-    return ShortConvolution(width, place) if config.short_convolution else None
+    return ShortConvolution(width, site) if config.short_convolution else None

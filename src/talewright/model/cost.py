@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from talewright.config import ModelConfig
+from talewright.config.model import REACH
 
-REACH = 3
-"""Positions before its own that a short convolution reads (model/kv_cache.py)."""
 BLOCK = 128
 """Queries in a block of `attention.blocked_attention`."""
 

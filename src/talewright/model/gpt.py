@@ -86,7 +86,7 @@ class MLP(nn.Module):
         self.dropout = config.dropout if "mlp" in config.dropout_sites else 0.0
         width = 2 * config.d_ff if self.activation == "swiglu" else config.d_ff
         self.up = nn.Linear(config.d_model, width, bias="mlp" in config.bias)
-        self.convolution = make_convolution(config, width, place=2)
+        self.convolution = make_convolution(config, width, site=2)
         self.down = nn.Linear(config.d_ff, config.d_model, bias="mlp" in config.bias)
 
     def forward(self, x: Tensor, metadata: AttentionMetadata, cache: LayerCache | None = None) -> Tensor:  # (B, T, D)
@@ -111,7 +111,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.attention = make_norm(config), Attention(config, layer)
         self.norm2, self.mlp = make_norm(config), MLP(config)
-        self.convolution1, self.convolution2 = (make_convolution(config, config.d_model, place) for place in (0, 1))
+        self.convolution1, self.convolution2 = (make_convolution(config, config.d_model, site) for site in (0, 1))
         self.pre_norm = config.norm_placement == "pre"
         self.dropout = config.dropout if "residual" in config.dropout_sites else 0.0
 

@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talewright.config import ModelConfig
-
-REACH = 3
-"""Positions before its own that a short convolution reads."""
+from talewright.config.model import REACH
 
 
 class LayerCache:
@@ -51,11 +49,11 @@ class LayerCache:
         """
         return self._store(0, k, positions, stop), self._store(1, v, positions, stop)
 
-    def extend(self, place: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+    def extend(self, site: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
         """Store the inputs x (B, T, W) of a short convolution at `positions`; return them after those of the REACH
         positions before, zeros where there are none: (B, REACH + T, W).
         """
-        stored, T = self._store(2 + place, x[:, None], positions, stop)[:, 0], x.shape[1]
+        stored, T = self._store(2 + site, x[:, None], positions, stop)[:, 0], x.shape[1]
         if positions.dim() == 1:
             before = min(REACH, stop - T)
             return F.pad(stored[:, stop - T - before :], (0, 0, REACH - before, 0))

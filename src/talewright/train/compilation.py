@@ -109,8 +109,8 @@ def _failure(function: Callable[..., Tensor], module: nn.Module, arguments: tupl
             if output.requires_grad:
                 with torch.autocast(device.type, enabled=False):
                     small = torch.full_like(output, 2**-10)
-                    found = torch.autograd.grad(output, parameters, small, allow_unused=True)
-                if output.isfinite().all() and not all(each.isfinite().all() for each in found if each is not None):
+                    gradients = torch.autograd.grad(output, parameters, small, allow_unused=True)
+                if output.isfinite().all() and not all(each.isfinite().all() for each in gradients if each is not None):
                     return "torch.compile makes a gradient that is not finite"
         except torch.OutOfMemoryError:
             raise

@@ -81,8 +81,9 @@ def queue_missing(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
         else:
             points = _random_points(sweep) if sweep.sampler == "random" else list(grid(sweep))
         for values in [{**point, "seed": seed} for point in points for seed in sweep.seeds]:
-            if values not in known:
-                study.enqueue_trial(values, skip_if_exists=True)
+            if values not in known:  # Optuna's own check takes points that are nearly the same for one
+                study.enqueue_trial(values)
+                known.append(values)
 
 
 def suggest(trial: optuna.Trial, sweep: Sweep) -> None:
