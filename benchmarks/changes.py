@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +126,8 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
         def embed_pairs(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
             x = embed(self, tokens, metadata)
             pairs = F.pad(tokens, (1, 0))[:, :-1] * self.config.vocab_size + tokens
+            if self.rows.device != tokens.device:
+                self.keys, self.rows, self.moments = (t.to(tokens.device) for t in (self.keys, self.rows, self.moments))
             found = torch.searchsorted(self.keys, pairs).clamp(max=len(self.keys) - 1)
             numbers = torch.where(self.keys[found] == pairs, found, len(self.keys))
             vectors = self.rows[numbers]
@@ -137,7 +140,8 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
             model, lr = self.model, self.optimizer.param_groups[0]["lr"] * rate
             for numbers, vectors in model.used:
                 rows, place = numbers.flatten().unique(return_inverse=True)
-                gradient = torch.zeros(len(rows), vectors.shape[-1]).index_add_(0, place, vectors.grad.flatten(0, 1))
+                gradient = vectors.new_zeros(len(rows), vectors.shape[-1])
+                gradient.index_add_(0, place, vectors.grad.flatten(0, 1))
                 gradient[rows == len(model.keys)] = 0
                 model.moments[rows] += gradient.square().mean(1)
                 model.rows[rows] -= lr * gradient / (model.moments[rows].sqrt()[:, None] + 1e-10)
@@ -257,8 +261,8 @@ def residual_scalars(recipe: Recipe) -> None:
         self.scalars = nn.Parameter(torch.zeros(config.n_layers))
 
     def forward(self: Any, tokens: Tensor, cache: Any = None, metadata: Any = None, run: Any = None) -> Tensor:
-        metadata = metadata or self.metadata(tokens, cache)
-        x = x0 = self.embed(tokens, metadata)
+        x, metadata = self.first_input(tokens, metadata or self.metadata(tokens, cache))
+        x0 = x
         for i, block in enumerate(self.blocks):
             x = (run or gpt.Block.__call__)(block, x + self.scalars[i] * x0 if i else x, metadata, None)
         return self.norm(x)
@@ -282,6 +286,197 @@ def attention_gate(recipe: Recipe) -> None:
     gpt.Attention.__init__, gpt.Attention.forward = build, forward
 
 
+def scaled_residual_scalars(scale: float = 0.1) -> Callable[[Recipe], None]:
+    """`residual_scalars` whose rate is smaller by so much: what is learned is multiplied by it."""
+
+    def change(recipe: Recipe) -> None:
+        residual_scalars(recipe)
+        init = gpt.GPT.__init__
+
+        def build(self: Any, config: Any) -> None:
+            init(self, config)
+            torch.nn.utils.parametrize.register_parametrization(self, "scalars", Scaled(scale))
+
+        gpt.GPT.__init__ = build
+
+    return change
+
+
+class Scaled(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
+def value_embeddings(layers: Sequence[int] = (0, -1)) -> Callable[[Recipe], None]:
+    """In the first and the last layer, a second embedding of each token is added to the values, by a gate for each head
+    that reads the first 12 channels (modded-nanogpt, nanochat).
+    """
+
+    def change(recipe: Recipe) -> None:
+        init, project, metadata_of = gpt.Attention.__init__, gpt.Attention.project, gpt.GPT.metadata
+        chosen = {layer % recipe.model.n_layers for layer in layers}
+        now: list[Tensor] = []
+
+        def build(self: Any, config: Any, layer: int) -> None:
+            init(self, config, layer)
+            self.value_table = self.value_gate = None
+            if layer in chosen:
+                self.value_table = nn.Embedding(config.vocab_size, self.kv_heads * self.head_dim)
+                self.value_gate = nn.Parameter(torch.zeros(self.kv_heads, 12))
+
+        def remember(
+            self: Any, tokens: Tensor, cache: Any = None, padding_mask: Any = None, positions: Any = None
+        ) -> Any:
+            now[:] = [tokens]
+            return metadata_of(self, tokens, cache, padding_mask, positions)
+
+        def add(self: Any, x: Tensor, metadata: Any) -> tuple[Tensor, Tensor, Tensor]:
+            q, k, v = project(self, x, metadata)
+            if self.value_table is not None:
+                gate = 2 * torch.sigmoid(x[..., :12] @ self.value_gate.T)  # (B, T, K)
+                extra = self.value_table(now[0]).unflatten(-1, (self.kv_heads, -1))
+                v = v + (gate[..., None] * extra).transpose(1, 2).type_as(v)
+            return q, k, v
+
+        gpt.Attention.__init__, gpt.Attention.project, gpt.GPT.metadata = build, add, remember
+
+    return change
+
+
+def zero_projections(recipe: Recipe) -> None:
+    """The matrices that write to the residual stream begin at 0 (modded-nanogpt, record 5)."""
+    init = gpt.GPT.init_weights
+
+    def begin(self: Any) -> None:
+        init(self)
+        for block in self.blocks:
+            nn.init.zeros_(block.attention.out.weight)
+            nn.init.zeros_(block.mlp.down.weight)
+
+    gpt.GPT.init_weights = begin
+
+
+def late_dropout(rate: float = 0.1, begin: float = 0.5) -> Callable[[Recipe], None]:
+    """Dropout of the residual branches, from half of the steps on (Liu et al. 2023, arXiv:2303.01500)."""
+
+    def change(recipe: Recipe) -> None:
+        launch, steps = Trainer._launch, recipe.train.max_steps or 1
+
+        def switched(self: Any, started: float, interruptible: Any, signal: int | None) -> None:
+            if self.step >= begin * steps:
+                for block in self.model.blocks:
+                    block.dropout = rate
+            launch(self, started, interruptible, signal)
+
+        Trainer._launch = switched
+
+    return change
+
+
+GIRLS = "Lily Mia Lucy Sue Sara Anna Amy Jane Emma Sally Molly Daisy Jill Sarah Mary Lisa Kitty Bella"
+BOYS = "Tim Tom Ben Max Timmy Tommy Jack Sam Bob Billy Bobby Joe Mark Spot John Leo Jim Fred"
+
+
+def new_epochs(cuts: bool, names: bool) -> Callable[[Recipe], None]:
+    """After the first epoch, stories follow each other in a new order, so that windows are cut elsewhere; or each story
+    has other names.
+    """
+
+    def change(recipe: Recipe) -> None:
+        from talewright.data import open_corpus
+        from talewright.data.batches import Batches
+
+        tokenizer, plain_row, plain_bounds = open_corpus(recipe).tokenizer, Batches._read_row, Batches._bounds
+        groups = [name_tokens(tokenizer, GIRLS), name_tokens(tokenizer, BOYS)]
+        made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        far = 1 << 40  # a sample's number also says its epoch
+
+        def stream(self: Any, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+            """The tokens of an epoch, and where its windows begin."""
+            if epoch not in made:
+                made.clear()
+                tokens, rng = training_tokens(recipe), np.random.default_rng((self.seed, epoch, 1))
+                starts = np.append(np.asarray(self.split.starts), len(tokens))
+                stories = [tokens[a:b] for a, b in pairwise(starts)]
+                if names:
+                    stories = [renamed(story, groups, rng, tokenizer) for story in stories]
+                if cuts:
+                    stories = [stories[i] for i in rng.permutation(len(stories))]
+                lengths = np.cumsum([0, *map(len, stories)])
+                begins, T = [0], self.context_length
+                while lengths[-1] - begins[-1] > T:
+                    cut = int(np.searchsorted(lengths, begins[-1] + T, "right")) - 1
+                    begins.append(int(lengths[max(cut, int(np.searchsorted(lengths, begins[-1], "right")))]))
+                made[epoch] = np.concatenate(stories), np.asarray(begins)
+            return made[epoch]
+
+        def sample(self: Any, index: int) -> int:
+            epoch, position = divmod(index, self.samples_per_epoch)
+            return int(self._order(epoch)[position]) + epoch * far
+
+        def bounds(self: Any, number: int) -> tuple[int, int]:
+            if number < far or self.split.name != "train":
+                return plain_bounds(self, number)
+            tokens, begins = stream(self, number // far)
+            start = int(begins[number % far % len(begins)])
+            return start, min(len(tokens), start + self.context_length)
+
+        def read_row(self: Any, number: int, inputs: np.ndarray, targets: np.ndarray) -> None:
+            if number < far or self.split.name != "train":
+                return plain_row(self, number, inputs, targets)
+            start, stop = bounds(self, number)
+            targets[: stop - start] = stream(self, number // far)[0][start:stop]
+            inputs[1 : stop - start] = targets[: stop - start - 1]
+            return None
+
+        def count(self: Any, first: int, count: int) -> int:
+            total = 0
+            for index in range(first, first + count):
+                start, stop = bounds(self, sample(self, index))
+                total += stop - start
+            return total
+
+        Batches._sample, Batches._bounds, Batches._read_row, Batches.count_tokens = sample, bounds, read_row, count
+
+    return change
+
+
+def name_tokens(tokenizer: Any, names: str) -> list[tuple[int, int]]:
+    """Ids of each name that is one token within a line and one at its beginning."""
+    pairs = [(tokenizer.encode(f" {name}"), tokenizer.encode(name)) for name in names.split()]
+    return [(inside[0], first[0]) for inside, first in pairs if len(inside) == len(first) == 1]
+
+
+def renamed(story: np.ndarray, groups: Sequence[Sequence[tuple[int, int]]], rng: Any, tokenizer: Any) -> np.ndarray:
+    """A story with the names of each group exchanged at random."""
+    table = np.arange(tokenizer.vocab_size)
+    for group in groups:
+        for old, new in zip(group, rng.permutation(len(group)), strict=True):
+            table[list(old)] = group[new]
+    return table[story]
+
+
+def cautious_decay(recipe: Recipe) -> None:
+    """Muon's weight decay only where the update, too, makes the weight smaller (arXiv:2510.12402)."""
+    update = muon.Muon.update
+
+    def cautious(self: Any, skipped: Any) -> None:
+        group = self.param_groups[0]
+        decay, group["weight_decay"] = group["weight_decay"], 0.0
+        before = [p.detach().clone() for p in group["params"]]
+        update(self, skipped)
+        with torch.no_grad():
+            for p, old in zip(group["params"], before, strict=True):
+                p -= group["lr"] * decay * old * ((p - old) * old < 0)
+        group["weight_decay"] = decay
+
+    muon.Muon.update = cautious
+
+
 IDEAS = {
     "base": Idea("the recipe as it is"),
     "key-shift": Idea("a quarter of each key from the position before", change=key_shift),
@@ -290,6 +485,16 @@ IDEAS = {
     "residual-convolution": Idea(
         "with values mixed", {"model.short_convolution": "true", "model.value_residual": "true"}
     ),
+    "value-embeddings": Idea("a second embedding added to the values", change=value_embeddings()),
+    "zero-projections": Idea("projections to the residual stream begin at 0", change=zero_projections),
+    "late-dropout": Idea("dropout 0.1 in the second half", change=late_dropout()),
+    "dropout": Idea("dropout 0.1", {"model.dropout": "0.1"}),
+    "new-cuts": Idea("stories in a new order each epoch", change=new_epochs(cuts=True, names=False)),
+    "new-names": Idea("other names each epoch", change=new_epochs(cuts=False, names=True)),
+    "new-cuts-names": Idea("both", change=new_epochs(cuts=True, names=True)),
+    "cautious-decay": Idea("weight decay only along the update", change=cautious_decay),
+    "cautious-decay-x4": Idea("the same, four times as large", {"optimizer.weight_decay": "0.4"}, cautious_decay),
+    "residual-scalars-slow": Idea("with a tenth of the rate", change=scaled_residual_scalars()),
     "smear": Idea("the embedding before added, gated", change=smear),
     "value-residual": Idea("values mixed with the first layer's", {"model.value_residual": "true"}),
     "residual-scalars": Idea("the embedding added before each block", change=residual_scalars),
@@ -306,6 +511,7 @@ IDEAS = {
     "vocabulary-8000-sampled": Idea("with the softmax sampled", {"model.vocab_size": "8000"}, sampled_softmax()),
     "context-256": Idea("windows of 256", {"model.context_length": "256", "train.micro_batch": "8"}),
     "decay-x4": Idea("weight decay four times as large", {"optimizer.weight_decay": "0.4"}),
+    "decay-x16": Idea("sixteen times", {"optimizer.weight_decay": "1.6"}),
     "rate-x1.5": Idea(
         "rates 1.5 times as large", {"train.learning_rate": "0.033", "optimizer.matrix_learning_rate": "0.0054"}
     ),

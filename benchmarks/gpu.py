@@ -74,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
+    parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="of all parts together, at most")
     parser.add_argument("--full", action="store_true", help="train gpt2-124m in full")
     parser.add_argument("--tinystories", type=Path, help="with --full: folder with train.txt and valid.txt")
     parser.add_argument("--gpt2", type=Path, help="with --full: folder with GPT-2's vocab.json and merges.txt")
@@ -88,7 +89,7 @@ def main() -> None:
 
             name, results = "train-gpu", iter([train_in_full(device, options.tinystories, options.gpt2)])
         else:
-            name, results = "bench-gpu", measured(all_parts(device), MOST_SECONDS)
+            name, results = "bench-gpu", measured(all_parts(device), options.seconds)
     except UserError as error:
         sys.exit(f"benchmarks.gpu: {error}")
     rows, facts = [], machine(device)
