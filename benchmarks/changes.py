@@ -127,7 +127,9 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
             x = embed(self, tokens, metadata)
             pairs = F.pad(tokens, (1, 0))[:, :-1] * self.config.vocab_size + tokens
             if self.rows.device != tokens.device:
-                self.keys, self.rows, self.moments = (t.to(tokens.device) for t in (self.keys, self.rows, self.moments))
+                with torch.inference_mode(False):  # they are also changed outside
+                    tables = (self.keys, self.rows, self.moments)
+                    self.keys, self.rows, self.moments = (table.to(tokens.device) for table in tables)
             found = torch.searchsorted(self.keys, pairs).clamp(max=len(self.keys) - 1)
             numbers = torch.where(self.keys[found] == pairs, found, len(self.keys))
             vectors = self.rows[numbers]
