@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "talewright"
 ORDER = [
     ["errors"],
-    ["version", "cpus", "markdown"],
+    ["version", "cpus", "markdown", "look"],
     ["files"],
     ["config"],
     ["machine"],

@@ -1,0 +1,61 @@
+"""The colors can be read, and charts need nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+import pytest
+
+from talewright.look import DARK, LIGHT, SERIES, chart, chart_script, page_style
+
+
+def luminance(color: str) -> float:
+    """Relative luminance, as WCAG 2.2 defines it."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("behind", ["page", "card"])
+def test_text_and_lines_stand_out(colors: dict[str, str], behind: str) -> None:
+    for name in ("ink", "faint", "accent", "blue", "orange", "green", "purple", "gold", "error"):
+        assert contrast(colors[name], colors[behind]) >= 4.5, name
+    for name in SERIES:
+        assert contrast(colors[name], colors[behind]) >= 3, name
+
+
+def test_a_chart_keeps_its_data_and_its_label() -> None:
+    figure = chart({"mark": "bar", "data": {"values": [{"word": '"a" & <b>'}]}}, 'the "first" chart', height=99)
+    found = re.search(r'data-chart="([^"]*)" aria-label="([^"]*)"', figure)
+    assert found
+    specification = json.loads(html.unescape(found[1]))
+    assert specification["data"]["values"] == [{"word": '"a" & <b>'}]
+    assert specification["height"] == 99
+    assert html.unescape(found[2]) == 'the "first" chart'
+
+
+def test_a_value_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        chart({"data": {"values": [{"x": float("nan")}]}}, "")
+
+
+def test_the_script_ends_no_script_element_and_loads_nothing() -> None:
+    script = chart_script()
+    assert "</script" not in script
+    assert not re.search(r"import\s*\(\s*['\"]https?:", script)
+    assert "vegaEmbed" in script
+
+
+def test_the_style_has_both_modes() -> None:
+    style = page_style()
+    assert LIGHT["ink"] in style
+    assert DARK["ink"] in style
+    assert "prefers-color-scheme: dark" in style
