@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import talewright.model.loss as loss_module
-from talewright.model.loss import IGNORED, cross_entropy, token_scores
+from talewright.model.loss import IGNORED, cross_entropy, softmax_gradient_on_gpu, token_scores
 from tests.model.shapes import SEEDS
 
 Case = tuple[Tensor, Tensor, Tensor]
@@ -174,3 +175,39 @@ def test_loss_and_gradients_do_not_depend_on_how_many_logits_are_held(
 ) -> None:
     monkeypatch.setattr(loss_module, "SLICE", held)
     assert_same_loss_and_gradients(make_case(3, 17, 8, 61, 0.2, 0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 30.0])
+def test_the_loss_on_a_gpu_is_that_on_a_cpu(dtype: torch.dtype, scale: float) -> None:
+    logits = (scale * torch.randn(64, 301)).to(dtype)
+    targets = torch.randint(301, (64,))
+    log_p = logits.double().log_softmax(-1)
+    p = log_p.exp()
+    p[torch.arange(64), targets] -= 1
+    found, gradient = softmax_gradient_on_gpu(logits, targets)
+    step = torch.finfo(dtype).eps
+    expected = -log_p[torch.arange(64), targets].sum().item()
+    assert found.item() == pytest.approx(expected, rel=step, abs=64 * max(step, 1e-6))
+    torch.testing.assert_close(gradient.double(), p, atol=2 * step, rtol=2 * step)
+
+
+def test_rows_of_the_output_layer_that_only_fill_it_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, targets = torch.randn(2, 9, 8), torch.randn(37, 8), torch.randint(37, (2, 9))
+
+    def results() -> list[Tensor]:
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        seen = []
+
+        def adjustment(rows: slice, logits: Tensor, targets: Tensor, d_logits: Tensor) -> Tensor:
+            seen.append(logits.clone())
+            d_logits += 0.1 * logits
+            return logits.square().sum() * 0.05
+
+        total = cross_entropy(h, w, targets, adjustment)
+        total[0].backward()
+        return [total.detach(), *seen, cast(Tensor, h.grad), cast(Tensor, w.grad)]
+
+    plain = results()
+    monkeypatch.setattr(loss_module, "pad_vocabulary", lambda weight: F.pad(weight, (0, 0, 0, 27)))
+    torch.testing.assert_close(results(), plain)
