@@ -1,4 +1,4 @@
-"""Fits the law of bits per byte by size and stories to finished runs, and says how well it does on a size left out.
+"""Fits the law of bits per byte by size and stories to finished runs, and says how well it foretells runs left out.
 
 python -m benchmarks.ladder [RUN...] [--write] [--picture FILE.png]
 
@@ -6,15 +6,15 @@ The points are those of `ladder_points.json` and of each run folder: parameters,
 text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes, of two
 budgets each, are wanted. The irreducible loss E is given, not fitted: small models alone cannot tell it, and the large
 ones that others published can (docs/LOG.md). Published models are printed beside what the law says of them, but not
-fitted, because they were trained in other ways; the picture shows both. Intervals are of 1,000 samples of the points
-(bootstrap). With --write the constants go into the package, where `talewright plan` reads them.
+fitted, because they were trained in other ways; the picture shows both. Earlier runs had other stories, a half of them
+unlike the held-out ones: they count with one factor for all, which is fitted too. Intervals are of 1,000 samples of the
+points (bootstrap). With --write the constants go into the package, where `talewright plan` reads them.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -35,6 +35,8 @@ IRREDUCIBLE = 0.3
 """E, in bits per byte: models of up to 124M parameters have 0.29 to 0.31 (docs/LOG.md)."""
 EXPONENTS = np.linspace(0.02, 0.8, 79)
 """Hoffmann et al. find 0.34 and 0.28."""
+FACTORS = np.linspace(0.9, 1.1, 81)
+"""Tried of the bits per byte of earlier runs, for what they would be on today's stories."""
 SAMPLES = 1000
 BYTES_PER_TOKEN = 3.97
 """Of TinyStories, with 4,096 tokens."""
@@ -48,6 +50,8 @@ class Point(NamedTuple):
     story_bytes: float
     """Bytes of stories without repetition that teach as much."""
     bits_per_byte: float
+    earlier: bool = False
+    """Whether it was trained on other stories than those that the law is for."""
 
 
 def read_point(run: Path) -> Point:
@@ -67,19 +71,20 @@ def read_point(run: Path) -> Point:
 def known_points() -> tuple[list[Point], list[Point]]:
     """The project's own points and the published ones of `ladder_points.json`."""
     values = json.loads(POINTS.read_text(encoding="utf-8"))
-    own, published = (
+    earlier, own, published = (
         [
             Point(
                 point["run"],
                 point["parameters"],
                 effective_bytes(1e6 * point["megabytes"], 1e6 * point.get("text_megabytes", math.inf)),
                 point["bits_per_byte"],
+                kind == "earlier",
             )
             for point in values[kind]
         ]
-        for kind in ("own", "published")
+        for kind in ("earlier", "own", "published")
     )
-    return own, published
+    return earlier + own, published
 
 
 def effective_bytes(seen: float, text: float) -> float:
@@ -87,7 +92,24 @@ def effective_bytes(seen: float, text: float) -> float:
     return seen if seen <= text else effective_size(text, seen / text)
 
 
-def fit(points: Sequence[Point], irreducible: float = IRREDUCIBLE) -> Law:
+def fit(points: Sequence[Point]) -> tuple[Law, float]:
+    """The law, and the factor of earlier runs, of least squared error."""
+    factors = FACTORS if len({point.earlier for point in points}) > 1 else [1.0]
+    found = []
+    for factor in factors:
+        scaled = scale(points, factor)
+        law = _best(scaled, EXPONENTS, EXPONENTS, IRREDUCIBLE)
+        found.append((sum(error**2 for error in errors(law, scaled)), factor))
+    factor = min(found)[1]
+    return fit_law(scale(points, factor)), float(factor)
+
+
+def scale(points: Sequence[Point], factor: float) -> list[Point]:
+    """The points, with the bits per byte of earlier runs as they would be on today's stories."""
+    return [point._replace(bits_per_byte=point.bits_per_byte * factor) if point.earlier else point for point in points]
+
+
+def fit_law(points: Sequence[Point], irreducible: float = IRREDUCIBLE) -> Law:
     """The law of least squared error of log L: for each pair of exponents A and B follow, 0 or more.
 
     Errors of log L are, while small, those of L divided by it; so each point is weighted by 1 / L. A second, finer
@@ -100,7 +122,7 @@ def fit(points: Sequence[Point], irreducible: float = IRREDUCIBLE) -> Law:
 
 
 def _best(points: Sequence[Point], alphas: np.ndarray, betas: np.ndarray, irreducible: float) -> Law:
-    n, d, loss = (np.array(values, dtype=float) for values in zip(*(point[1:] for point in points), strict=True))
+    n, d, loss = (np.array(values, dtype=float) for values in zip(*(point[1:4] for point in points), strict=True))
     x = (n / n.min()) ** -alphas[:, None] / loss  # (alphas, points)
     y = (d / d.min()) ** -betas[:, None] / loss
     rest = 1 - irreducible / loss
@@ -122,16 +144,14 @@ def errors(law: Law, points: Sequence[Point]) -> list[float]:
     return [law(point.parameters, point.story_bytes) / point.bits_per_byte - 1 for point in points]
 
 
-def left_out(points: Sequence[Point]) -> dict[int, list[float]]:
-    """By size: the errors on its runs of a law that has not seen that size."""
-    sizes = sorted({point.parameters for point in points})
-    return {
-        size: errors(
-            fit([point for point in points if point.parameters != size]),
-            [point for point in points if point.parameters == size],
-        )
-        for size in sizes
-    }
+def forecasts(points: Sequence[Point]) -> list[tuple[Point, float]]:
+    """Of each run that is not an earlier one: the error of a law that has not seen it."""
+    found = []
+    for point in points:
+        if not point.earlier:
+            law, _ = fit([each for each in points if each != point])
+            found.append((point, errors(law, [point])[0]))
+    return found
 
 
 def intervals(points: Sequence[Point], asked: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -188,17 +208,18 @@ def main() -> None:
     own, published = known_points()
     points = own + [read_point(run) for run in options.runs]
     check(points)
-    law = fit(points)
+    law, factor = fit(points)
+    print(f"earlier runs times {factor:.4f}")
     print(f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f} bits per byte")
-    for point, error in zip(itertools.chain(points, published), errors(law, points + published), strict=True):
+    for point, error in zip(points + published, errors(law, scale(points, factor) + published), strict=True):
         print(
             f"{point.parameters:>12,} parameters  {point.story_bytes / 1e6:>9,.2f} MB  {point.bits_per_byte:.4f} "
             f"bits/byte  missed by {100 * error:+.2f} %  {point.run}"
         )
-    for size, missed in left_out(points).items():
-        print(f"without {size:,}: its runs are missed by {', '.join(f'{100 * each:+.2f} %' for each in missed)}")
+    for point, error in forecasts(points):
+        print(f"forecast of a law without it: missed by {100 * error:+.2f} %  {point.run}")
     asked = [(1.09e6, 3e7), (2.7e6, 6e7), (5.07e6, 1.5e8), (5.07e6, 1e9), (2.3e7, 1.3e9)]
-    for (size, story_bytes), (low, high) in zip(asked, intervals(points, asked), strict=True):
+    for (size, story_bytes), (low, high) in zip(asked, intervals(scale(points, factor), asked), strict=True):
         print(f"{size / 1e6:.2f}M, {story_bytes / 1e6:,.0f} MB: {law(size, story_bytes):.3f} ({low:.3f} to {high:.3f})")
     if options.picture:
         draw(points, published, law, options.picture)
