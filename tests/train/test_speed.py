@@ -9,10 +9,11 @@ import torch
 
 from talewright.config import load_recipe
 from talewright.machine.speeds import Speed, read_speed, record_speed
+from talewright.model.cost import training_flops
 from talewright.train import speed as module
 from talewright.train.compilation import CACHED_SECONDS, CPU_SECONDS, compiled_gain
 from talewright.train.setup_name import setup_name
-from talewright.train.speed import record_run, training_speed
+from talewright.train.speed import LEAST_GAIN, record_run, training_speed
 
 SMALL = {
     "model.n_layers": "1",
@@ -71,6 +72,16 @@ def test_a_model_that_is_far_too_large_is_not_measured(no_measuring):
     large = load_recipe("story-125m", {"train.compile": "false", "train.accelerator": "cpu"})
     slow, fast = (training_speed(large, flops) for flops in (1e9, 2e9))
     assert fast.tokens_per_second == pytest.approx(2 * slow.tokens_per_second)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_was_measured_beside_other_programs_is_raised_to_a_smaller_models_rate(monkeypatch, compiled):
+    monkeypatch.setattr("talewright.train.speed.should_compile", lambda recipe, device, budget: compiled)
+    monkeypatch.setattr(module, "_measured", lambda recipe, flops: Speed(10.0))
+    flops = training_flops(recipe().model, recipe().sequence_length)
+    gain = compiled_gain(recipe(), torch.device("cpu")) if compiled else 1
+    assert training_speed(recipe(), 100 * flops).tokens_per_second == pytest.approx(100 * LEAST_GAIN)
+    assert training_speed(recipe(), 5 * flops).tokens_per_second == pytest.approx(10 * gain)
 
 
 def write_log(path, seconds=0.5, compiled=False):

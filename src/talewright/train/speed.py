@@ -25,6 +25,9 @@ STEP_SECONDS = 0.3
 """A measured step has as many windows as fit into about this time on two cores, at most the recipe's micro-batch."""
 MIN_STEPS = 20
 """A shorter run does not tell a speed."""
+LEAST_GAIN = 0.8
+"""FLOP/s of a model relative to a smaller one's, at least: from 1.1M to 2.7M parameters they rise by a third. Less was
+measured beside other programs, and would be compared with what was measured without them."""
 MIN_SHARE = 0.8
 """The main thread computes for this fraction of the time, unless other programs have the processor."""
 
@@ -48,9 +51,10 @@ def training_speed(recipe: Recipe, flops_per_second: float | None = None) -> Spe
             eager = Speed(flops_per_second * recipe.sequence_length / per_window)
         else:
             eager = _measured(recipe, per_window)
-    if not compiled:
-        return eager
-    return Speed(compiled_gain(recipe, device) * eager.tokens_per_second, compile_seconds(recipe, device))
+    rate = eager.tokens_per_second * (compiled_gain(recipe, device) if compiled else 1)
+    if flops_per_second is not None:
+        rate = max(rate, LEAST_GAIN * flops_per_second / training_flops(recipe.model, recipe.sequence_length))
+    return Speed(rate, compile_seconds(recipe, device) if compiled else 0.0)
 
 
 def usual_speed(recipe: Recipe, compiled: bool) -> Speed | None:
