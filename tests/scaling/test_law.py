@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from benchmarks.ladder import LADDER, Point, check, errors, fit, left_out, read_point
+from benchmarks.ladder import LADDER, Point, check, errors, fit, forecasts, read_point, scale
 
 from talewright.errors import UserError
 from talewright.scaling.law import Law, best_batch, best_learning_rate, fitted_law
@@ -23,20 +23,26 @@ def points(noise: float, law: Law = TRUE) -> list[Point]:
 
 
 def test_the_fit_finds_the_law_that_made_the_points():
-    assert max(map(abs, errors(fit(points(0.0)), points(0.0)))) < 1e-3
-    noisy = fit(points(0.01))
+    law, factor = fit(points(0.0))
+    assert factor == 1
+    assert max(map(abs, errors(law, points(0.0)))) < 1e-3
+    noisy, _ = fit(points(0.01))
     assert max(map(abs, errors(noisy, points(0.0)))) < 0.03
 
 
-def test_a_size_left_out_is_predicted_from_the_others():
-    missed = left_out(points(0.0))
-    assert set(missed) == {1_000_000, 5_000_000, 15_000_000, 40_000_000}
-    assert max(abs(error) for each in missed.values() for error in each) < 0.02
-    strange = [
-        point._replace(bits_per_byte=2 * point.bits_per_byte) if point.parameters == 4e7 else point
-        for point in points(0)
-    ]
-    assert min(abs(error) for error in left_out(strange)[40_000_000]) > 0.3
+def test_the_fit_finds_the_factor_of_earlier_runs():
+    earlier = [point._replace(earlier=i % 2 == 0) for i, point in enumerate(points(0.0))]
+    law, factor = fit(scale(earlier, 1 / 0.95))
+    assert factor == pytest.approx(0.95, abs=0.005)
+    assert max(map(abs, errors(law, points(0.0)))) < 0.01
+
+
+def test_a_run_left_out_is_foretold_from_the_others():
+    few = points(0.0)[:6]
+    assert max(abs(error) for _, error in forecasts(few)) < 0.02
+    strange = [few[0]._replace(bits_per_byte=2 * few[0].bits_per_byte), *few[1:]]
+    assert abs(forecasts(strange)[0][1]) > 0.3
+    assert [point for point, _ in forecasts([few[0]._replace(earlier=True), *few[1:]])] == few[1:]
 
 
 def test_too_few_runs_are_refused(tmp_path):
