@@ -77,11 +77,11 @@ def test_a_model_that_is_far_too_large_is_not_measured(no_measuring):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_what_was_measured_beside_other_programs_is_raised_to_a_smaller_models_rate(monkeypatch, compiled):
     monkeypatch.setattr("talewright.train.speed.should_compile", lambda recipe, device, budget: compiled)
-    monkeypatch.setattr(module, "_measured", lambda recipe, flops: Speed(10.0))
+    monkeypatch.setattr(module, "_measured", lambda recipe, flops: Speed(100.0))
     flops = training_flops(recipe().model, recipe().sequence_length)
     gain = compiled_gain(recipe(), torch.device("cpu")) if compiled else 1
-    assert training_speed(recipe(), 100 * flops).tokens_per_second == pytest.approx(100 * LEAST_GAIN)
-    assert training_speed(recipe(), 5 * flops).tokens_per_second == pytest.approx(10 * gain)
+    assert training_speed(recipe(), 1000 * flops).tokens_per_second == pytest.approx(1000 * LEAST_GAIN)
+    assert training_speed(recipe(), 50 * flops).tokens_per_second == pytest.approx(100 * gain)
 
 
 def write_log(path, seconds=0.5, compiled=False):
