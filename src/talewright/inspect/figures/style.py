@@ -65,12 +65,12 @@ class Panel:
 def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str = "") -> Path:
     """Draw panels side by side into a PNG file. A row that is not full is stretched."""
     rows = _rows(panels, columns)
-    heights = [max(panel.height for panel in row) + 0.3 for row in rows]
+    sizes_of_rows = [max(panel.height for panel in row) + 0.3 for row in rows]
     cells = math.lcm(*(len(row) for row in rows))
     with plotting() as plt:
-        size = (PNG_WIDTH * columns, sum(heights))
+        size = (PNG_WIDTH * columns, sum(sizes_of_rows))
         figure = plt.figure(figsize=size, layout="constrained")
-        grid = figure.add_gridspec(len(rows), cells, height_ratios=heights)
+        grid = figure.add_gridspec(len(rows), cells, height_ratios=sizes_of_rows)
         for number, row in enumerate(rows):
             span = cells // len(row)
             titles = _equally_long([_wrapped(panel.title, size[0] / len(row)) for panel in row])
