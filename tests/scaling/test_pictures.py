@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_no_point_lies_below_the_line_of_the_frontier(points):
     edge = frontier(*zip(*points, strict=True))
     for x, y in points:
         assert edge[0][0] <= x
-        for (x0, y0), (x1, y1) in zip(edge, edge[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(edge):
             if x0 <= x <= x1:
                 assert y >= y0 + (y1 - y0) * (x - x0) / (x1 - x0) - 1e-9
 
