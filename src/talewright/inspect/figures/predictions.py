@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel, annotate
+from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel, label_apart
 from talewright.inspect.figures.texts import legend_label
 from talewright.inspect.predictions import PredictionStats, calibration, loss_by_position
 
@@ -23,13 +23,11 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
     def draw(axes: Any) -> None:
         layers = range(len(losses))
         axes.plot(layers, losses, "o-", color=BLUE)
-        for layer, loss in zip(layers, losses, strict=True):
-            annotate(axes, f"{loss:.2f}", (layer, loss), 5)
-        many = len(losses) > 8
-        axes.set_xticks(layers, ["embedding", *(f"{layer}" if many else f"layer {layer}" for layer in layers[:-1])])
-        axes.tick_params(axis="x", labelsize=8)
-        axes.set(xlabel="after this layer" if many else "", ylabel="loss, nats per token")
-        axes.set_ylim(bottom=0, top=1.12 * float(losses.max()))
+        ticks = layers[:: -(-len(losses) // 10)]
+        axes.set_xticks(ticks, [f"{layer - 1}" if layer else "embedding" for layer in ticks])
+        axes.set(xlabel="after this layer", ylabel="loss, nats per token")
+        axes.set_ylim(bottom=0, top=1.2 * float(losses.max()))
+        label_apart(axes, [f"{loss:.2f}" for loss in losses], list(enumerate(losses.tolist())), rise=5)
 
     return Panel(
         title=f"Layer {best} improves the prediction most: the loss after it is {drops[best]:.1f} lower",
@@ -41,16 +39,16 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
 
 def losses_panel(losses: np.ndarray, tokens: Sequence[str]) -> Panel:
     """The loss of each token (T,) of one story."""
-    labeled = sorted(int(position) for position in np.argsort(-losses, kind="stable")[:NAMED])
+    labeled = [int(position) for position in np.argsort(-losses, kind="stable")[:NAMED]]
 
     def draw(axes: Any) -> None:
         axes.bar(range(len(losses)), losses, width=0.9, color=BLUE)
         mean = float(losses.mean())
-        axes.axhline(mean, color=ORANGE, linewidth=1, linestyle="--")
-        annotate(axes, "mean", (len(losses) - 1, mean), 3, ha="right", color=ORANGE)
-        for position in labeled:
-            annotate(axes, tokens[position].strip(), (position, losses[position]), 2)
-        axes.set(xlabel="token of the story", ylabel="loss, nats", ylim=(0, 1.15 * float(losses.max()) + 0.1))
+        axes.axhline(mean, color=ORANGE, linewidth=1, linestyle="--", label=f"mean, {mean:.2f}")
+        axes.set(xlabel="token of the story", ylabel="loss, nats", ylim=(0, 1.2 * float(losses.max()) + 0.1))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
+        places = [(float(position), float(losses[position])) for position in labeled]
+        label_apart(axes, [tokens[position].strip() for position in labeled], places, rise=2)
 
     return Panel(
         title=f"A mean loss of {losses.mean():.2f}; it is highest at “{tokens[int(losses.argmax())].strip()}”",
