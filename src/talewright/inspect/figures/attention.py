@@ -228,7 +228,7 @@ def _roles_chart(heads: Sequence[Head], roles: Sequence[str]) -> dict[str, Any] 
         {"head": head.name, "role": role, "share": round(100 * head.roles[role], 1)} for head in shown for role in roles
     ]
     largest = max(1.0, *(row["share"] for row in rows))
-    x = categories("head", "layer.head", axis={"labelAngle": 0 if len(shown) <= 12 else -90})
+    x = categories("head", "layer.head", axis={"labelAngle": 0 if len(shown) <= 6 else -90})
     tips = tooltip(head="layer.head", role="role", share="share of attention, %")
     chart = shares_map(rows, x, categories("role", None), largest, tips)
     if len(shown) <= 12:
@@ -299,7 +299,7 @@ def loss_without_panel(heads: Sequence[Head], tokens: int) -> Panel:
     rows = [{"head": name, "role": role[name], "rise": rounded(increases[name])} for name in ranked[:SHOWN_HEADS]]
     chart = bars(
         rows,
-        categories("head", "layer.head, the most important first", axis={"labelAngle": 0 if len(rows) <= 12 else -90}),
+        categories("head", "layer.head, the most important first", axis={"labelAngle": 0 if len(rows) <= 6 else -90}),
         axis("rise", "loss increase, nats per token"),
         tooltip(head="layer.head", role="role", rise="loss increase, nats"),
     )

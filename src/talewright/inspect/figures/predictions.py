@@ -12,6 +12,8 @@ from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel,
 from talewright.inspect.figures.texts import legend_label
 from talewright.inspect.predictions import Calibration, PredictionStats, calibration, loss_by_position
 
+TICKS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
+"""Of a logarithmic axis of positions."""
 NAMED = 6
 """Number of a story's tokens that are labeled: those with the highest loss."""
 
@@ -107,7 +109,12 @@ def position_panel(models: Mapping[str, PredictionStats]) -> Panel:
         for name, stats in models.items()
         for begin, loss in zip(*loss_by_position(stats)[:2], strict=True)
     ]
-    read = axis("read", "tokens read before (plus one), logarithmic", scale={"type": "log"}, axis={"tickCount": 5})
+    read = axis(
+        "read",
+        "tokens read before (plus one), logarithmic",
+        scale={"type": "log", "nice": False},
+        axis={"grid": False, "values": TICKS},
+    )
     return Panel(
         title=title,
         draw=draw,

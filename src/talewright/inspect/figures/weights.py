@@ -125,7 +125,7 @@ def _comparison_chart(
         for name, kind, one, other in common
     ]
     ends = [min(min(row[2:]) for row in common), max(max(row[2:]) for row in common)]
-    series = series_color("kind", list(dict.fromkeys(kind for _, kind, _, _ in common)), {})
+    series = series_color("kind", list(dict.fromkeys(kind for _, kind, _, _ in common)))
     scale = {"type": "log", "nice": False}
     equal = {"type": "line", "color": "@grey", "strokeWidth": 1}
     marks = {"mark": {"type": "point", "filled": True, "size": 60, "clip": True}, "params": [ZOOM, *series["params"]]}
@@ -163,7 +163,7 @@ def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
         for i, value in list(enumerate(m.singular_values))[:: -(-len(m.singular_values) // SPECTRUM_POINTS)]
         if value > 0
     ]
-    values = axis("value", "value", scale={"type": "log", "nice": False})
+    values = axis("value", "value", scale={"type": "log", "nice": False}, axis={"tickCount": 5})
     return Panel(
         title=f"{phrase(steepest).capitalize()} have the steepest spectrum: the largest singular value is "
         f"{ratios[steepest]:.0f} times the median",
@@ -246,7 +246,7 @@ def _embedding_chart(words: Sequence[str], points: np.ndarray) -> dict[str, Any]
     bounds = [map_bounds(points[:, i]) for i in (0, 1)]
     bare = {"grid": False, "labels": False, "ticks": False}
     kinds = ["words", "capitalized"] if len({row["kind"] for row in rows}) > 1 else [rows[0]["kind"]]
-    series = series_color("kind", kinds, {})
+    series = series_color("kind", kinds)
     dots = {"mark": {"type": "point", "filled": True, "size": 36, "clip": True}, "params": [ZOOM, *series["params"]]}
     labels = [
         {
