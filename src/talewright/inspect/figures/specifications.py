@@ -21,7 +21,7 @@ def rounded(value: float, digits: int = 4) -> float:
     return float(f"{float(value):.{digits}g}")
 
 
-def axis(field: str, title: str, **options: Any) -> Encoding:
+def axis(field: str, title: str | None, **options: Any) -> Encoding:
     """A quantity along an axis, from 0 unless `scale` says otherwise."""
     return {"field": field, "type": "quantitative", "title": title, **options}
 
@@ -45,7 +45,7 @@ def series_color(field: str, names: Sequence[str], *channels: str) -> dict[str, 
     columns = 4 if max(map(len, names)) < 10 else 2
     legend = {"symbolOpacity": 1, "columns": columns} if len(names) > 1 else None
     color = {"field": field, "type": "nominal", "title": None, "scale": scale, "legend": legend}
-    found: dict[str, Any] = {"encoding": {name: color for name in ("color", *channels)}, "params": []}
+    found: dict[str, Any] = {"encoding": dict.fromkeys(("color", *channels), color), "params": []}
     if len(names) > 1:
         found["encoding"]["opacity"] = {"condition": {"param": "shown", "value": 0.95}, "value": 0.08}
         found["params"].append({"name": "shown", "select": {"type": "point", "fields": [field]}, "bind": "legend"})
