@@ -1,4 +1,16 @@
-"""The report as one self-contained file: figures as SVG, interactive parts as JSON data, and the page around them."""
+"""The report as one self-contained file: sections, charts, and the data of the interactive parts as JSON.
+
+To add a section called `timeline`:
+
+1. Add a field to `inspection.Inspection`, None by default, and fill it in `session`.
+2. Write `sections/timeline.html.j2`, which holds `<section id="timeline"><h2>...</h2> ... </section>` between
+   `{% if inspection.timeline %}` and `{% endif %}`. A section without content is left out, of the navigation too.
+   After `{% from "macros.html.j2" import figure %}`, `{{ figure(panel) }}` is a card with a panel's chart or picture;
+   `{{ chart(specification, label)|safe }}` is that of `look`.
+3. Add its name and its link's text to SECTIONS, at its place on the page.
+4. If it is interactive, add its data to `data`, and write `sections/timeline.js`: statements such as
+   `if (data.timeline) { ... }` that use `data` and the helpers of script.js ($, percent, bars, heading, choosable).
+"""
 
 from __future__ import annotations
 
@@ -14,11 +26,22 @@ from talewright.files import error_reason, json_text, write_text_atomic
 from talewright.inspect.alignment import largest_differences
 from talewright.inspect.figures.style import to_svg
 from talewright.inspect.heads import ROLES
-from talewright.inspect.inspection import AttentionInspection, InspectedModel, Inspection, PredictionInspection
+from talewright.inspect.inspection import AttentionInspection, Inspection, PredictionInspection
+from talewright.inspect.report.facts import compared, facts
 from talewright.inspect.sequences import display_token
-from talewright.model.cost import count_parameters
+from talewright.look import chart, chart_script, page_style
 from talewright.tokenizer import Tokenizer
 
+SECTIONS = {
+    "predictions": "What it expects",
+    "beside": "Side by side",
+    "attention": "Attention",
+    "neurons": "Neurons",
+    "words": "Word embeddings",
+    "curves": "Training curves",
+    "weights": "Weights",
+}
+"""The sections of the page in order, `sections/NAME.html.j2`, and their names in the navigation."""
 FULL = 6.0
 """Loss, in nats, at which a token has the strongest color."""
 
@@ -42,40 +65,35 @@ def render(inspection: Inspection) -> str:
         return display_token(inspection.model.tokenizer, int(token))
 
     environment = Environment(loader=PackageLoader("talewright.inspect", "report"), autoescape=True, trim_blocks=True)
-    environment.globals.update(svg=to_svg, display=display, shade=_shade, roles=ROLES, zip=zip, FULL=FULL)
-    files = resources.files("talewright.inspect") / "report"
+    environment.globals.update(
+        svg=to_svg, chart=chart, display=display, shade=_shade, joint=_joint, roles=ROLES, zip=zip, FULL=FULL
+    )
     spans = inspection.predictions.spans if inspection.predictions else None
     better, worse = largest_differences(spans or [])
+    environment.globals.update(inspection=inspection, spans=spans, better=better, worse=worse)
+    written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in SECTIONS}
+    has_charts = any('<figure class="chart"' in section for section in written.values())
     return environment.get_template("page.html.j2").render(
-        inspection=inspection,
+        sections=[(name, SECTIONS[name], section) for name, section in written.items() if section],
         facts=facts(inspection.model),
-        other_facts=facts(inspection.other) if inspection.other else None,
-        spans=spans,
-        better=better,
-        worse=worse,
-        style=(files / "style.css").read_text(encoding="utf-8"),
-        script=(files / "script.js").read_text(encoding="utf-8"),
+        comparison=compared(inspection.model, inspection.other) if inspection.other else None,
+        style=f"{page_style()}\n{_file('style.css')}",
+        script=_script(),
+        chart_script=chart_script() if has_charts else "",
         data=_embedded(data(inspection)),
     )
 
 
-def facts(inspected: InspectedModel) -> dict[str, str]:
-    """What a reader wants to know of the model first."""
-    history, facts = inspected.history, {}
-    if inspected.step is not None:
-        facts["checkpoint"] = f"step {inspected.step:,}" + (f" of {history.steps:,}" if history.steps else "")
-    if inspected.model is not None:
-        c = inspected.model.config
-        facts["parameters"] = f"{count_parameters(c).total:,}"
-        facts["shape"] = f"{c.n_layers} layers, {c.n_heads} heads, width {c.d_model}"
-    if history.steps and history.training["tokens"][-1]:
-        facts["trained on"] = f"{history.training['tokens'][-1]:,} tokens"
-    for key, label in (("loss", "validation loss"), ("perplexity", "perplexity"), ("bits_per_byte", "bits per byte")):
-        scores = dict(zip(history.evaluations["step"], history.evaluations[key], strict=True))
-        step = inspected.step if inspected.step in scores else max(scores, default=None)
-        if step is not None and scores[step] is not None:
-            facts[label] = f"{scores[step]:.3f}" + ("" if step == inspected.step else f" (at step {step:,})")
-    return facts
+def _file(name: str) -> str:
+    """A file of this package."""
+    return (resources.files("talewright.inspect") / "report" / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The page's script: script.js, with the scripts of the sections at its end."""
+    folder = resources.files("talewright.inspect") / "report" / "sections"
+    scripts = [_file(f"sections/{name}.js") for name in SECTIONS if (folder / f"{name}.js").is_file()]
+    return _file("script.js").replace("// SECTIONS", "\n".join(scripts))
 
 
 def data(inspection: Inspection) -> dict[str, Any]:
@@ -126,6 +144,11 @@ def _attention(attention: AttentionInspection, tokenizer: Tokenizer) -> dict[str
 def _shade(value: float, full: float) -> str:
     """How strongly a token is colored, from 0 to 1, as CSS."""
     return f"{min(1.0, max(0.0, float(value) / full)):.2f}"
+
+
+def _joint(before: str, token: str) -> bool:
+    """Whether a token continues the word of the token before it."""
+    return before[-1:].isalnum() and token[:1].isalnum()
 
 
 def _embedded(values: dict[str, Any]) -> str:

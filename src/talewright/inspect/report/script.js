@@ -6,14 +6,14 @@
   const visible = (text) => (text.trim() === "" ? "␣".repeat(text.length || 1) : text.trim());
 
   // A list of words with bars: [[word, share], ...]
-  const bars = (rows) => {
+  const bars = (rows, written = percent) => {
     const box = document.createElement("div");
     box.className = "bars";
     for (const [word, share, label] of rows) {
       const name = document.createElement("b"), bar = document.createElement("i"), value = document.createElement("u");
       name.textContent = label || visible(word);
       bar.style.width = Math.max(0, 100 * share) + "%";
-      value.textContent = percent(share);
+      value.textContent = written(share);
       box.append(name, bar, value);
     }
     return box;
@@ -42,96 +42,13 @@
     return () => choose(at);
   };
 
-  // --- predictions ---
-  if (data.story) {
-    const detail = $("expected"), lens = $("lens");
-    const show = (i) => {
-      const token = data.story[i];
-      const came = Math.exp(-token.loss);
-      detail.replaceChildren(
-        heading(`“${visible(token.t)}” had probability ${percent(came)}, rank ${token.rank.toLocaleString()}: a loss of ${token.loss.toFixed(2)}`),
-        bars(token.top));
-      lens.replaceChildren(
-        heading("Prediction after each layer"),
-        bars(token.lens.map(([word, p], layer) => [word, p, (layer ? `after ${layer - 1}: ` : "embedding: ") + visible(word)])));
-    };
-    const worst = data.story.reduce((best, token, i) => (i < 40 && token.loss > data.story[best].loss ? i : best), 0);
-    choosable($("story"), show, worst);
-  }
+  // A link to a section opens what is folded there.
+  const unfold = () => {
+    const section = location.hash && $(location.hash.slice(1));
+    if (section) section.querySelectorAll("details.fold").forEach((details) => { details.open = true; });
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
 
-  // --- attention ---
-  if (data.attention) {
-    const { tokens, heads, levels } = data.attention;
-    const T = tokens.length, square = (T * (T + 1)) / 2;
-    const bytes = Uint8Array.from(atob(levels), (c) => c.charCodeAt(0));
-    const weight = (head, t, s) => (s > t ? 0 : bytes[head * square + (t * (t + 1)) / 2 + s] / 255);
-    const story = $("looking"), spans = [...story.children];
-    let head = 0, token = 0;
-
-    const draw = (canvas, h, marked) => {
-      canvas.width = canvas.height = T;
-      const context = canvas.getContext("2d"), image = context.createImageData(T, T);
-      const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue("--blue-rgb").split(",").map(Number);
-      for (let t = 0; t < T; t++) for (let s = 0; s < T; s++) {
-        const i = 4 * (t * T + s);
-        image.data.set(s > t ? [128, 128, 128, 26] : [r, g, b, 255 * Math.sqrt(weight(h, t, s))], i);
-      }
-      if (marked !== undefined) for (let s = 0; s < T; s++) if (s > marked) image.data.set([r, g, b, 60], 4 * (marked * T + s));
-      context.putImageData(image, 0, 0);
-    };
-    const name = (h) => `${heads[h].name}` + (heads[h].role === "mixed" ? "" : ` (${heads[h].role})`);
-    const show = (t) => {
-      token = t;
-      spans.forEach((span, s) => span.style.setProperty("--a", Math.sqrt(weight(head, t, s)).toFixed(3)));
-      draw($("map"), head, t);
-      $("map-title").textContent = `Head ${name(head)}`;
-      const best = (h) => { let s = 0; for (let i = 1; i <= t; i++) if (weight(h, t, i) > weight(h, t, s)) s = i; return s; };
-      const rows = heads.map((_, h) => [h, best(h)]).sort((a, b) => weight(b[0], t, b[1]) - weight(a[0], t, a[1])).slice(0, 16);
-      $("most").replaceChildren(
-        heading(`From “${visible(tokens[t])}”, each head attends most to`),
-        bars(rows.map(([h, s]) => [tokens[s], weight(h, t, s), `${heads[h].name}: ${visible(tokens[s])}`])));
-    };
-    const again = choosable(story, show, Math.min(T - 1, 24));
-    const box = $("heads");
-    const pick = (h) => {
-      head = h;
-      [...box.children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === h)));
-      again();
-    };
-    heads.forEach((each, h) => {
-      const button = document.createElement("button"), canvas = document.createElement("canvas"), label = document.createElement("span");
-      button.title = `Layer.head ${name(h)}`;
-      label.textContent = each.name;
-      button.append(canvas, label);
-      button.addEventListener("click", () => pick(h));
-      box.append(button);
-    });
-    const paint = () => { [...box.querySelectorAll("canvas")].forEach((canvas, h) => draw(canvas, h)); again(); };
-    pick(heads.reduce((best, each, h) => (each.rise > heads[best].rise ? h : best), 0)); // the most important
-    paint();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-    const at = (event) => {
-      const area = $("map").getBoundingClientRect();
-      return [event.clientY - area.top, event.clientX - area.left].map((p) => Math.min(T - 1, Math.max(0, Math.floor((p / area.width) * T))));
-    };
-    $("map").addEventListener("pointermove", (event) => {
-      const [t, s] = at(event);
-      $("cell").textContent = s > t ? `“${visible(tokens[t])}” comes before “${visible(tokens[s])}” and cannot attend to it`
-        : `“${visible(tokens[t])}” attends to “${visible(tokens[s])}”: ${percent(weight(head, t, s))}`;
-    });
-    $("map").addEventListener("click", (event) => spans[at(event)[0]].click());
-  }
-
-  // --- word embeddings ---
-  if (data.near) {
-    const field = $("word"), list = $("words");
-    for (const word of Object.keys(data.near).sort()) list.append(Object.assign(document.createElement("option"), { value: word }));
-    const show = () => {
-      const found = data.near[field.value.trim()];
-      if (found) $("near").replaceChildren(bars(found.map(([word, cosine]) => [word, Math.max(0, cosine)])));
-      else $("near").textContent = "Not among the frequent words; choose one from the list.";
-    };
-    field.addEventListener("input", show);
-    show();
-  }
+  // SECTIONS
 })();
