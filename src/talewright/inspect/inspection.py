@@ -22,6 +22,7 @@ from talewright.inspect.heads import Head, attention_patterns, find_names, losse
 from talewright.inspect.neurons import Neuron, find_neurons, parse_neurons
 from talewright.inspect.predictions import LogitLens, TokenPredictions, logit_lens, predict_tokens, prediction_stats
 from talewright.inspect.sequences import display_token, make_sequence, select_sequences
+from talewright.inspect.timeline import Timeline
 from talewright.inspect.weights import MatrixStats, measure_matrices, relative_change
 from talewright.machine import autocast
 from talewright.model.cost import forward_flops
@@ -109,6 +110,7 @@ class Inspection:
     attention: AttentionInspection | None = None
     weights: WeightInspection | None = None
     neurons: NeuronInspection | None = None
+    timeline: Timeline | None = None
 
 
 class Inspector:
