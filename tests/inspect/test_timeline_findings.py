@@ -118,7 +118,7 @@ def test_when_half_of_the_fall_was_over() -> None:
         ((0, 0, 0.1, 0.4, 0.5), "Head 1.0 became an induction head between steps 10 and 100 (4.0 to 40 s)."),
         ((0, 0, 0.4, 0.1, 0.5), "Head 1.0 became an induction head between steps 100 and 1,000 (40 s to 6.7 min)."),
         ((0.3, 0.4, 0.4, 0.4, 0.5), "Head 1.0 was an induction head from the first point on."),
-        ((0.4, 0.4, 0.4, 0.4, 0.29), "No head is an induction head at the end."),
+        ((0.4, 0.4, 0.4, 0.4, 0.29), "At the end, no head has the role induction."),
     ],
 )
 def test_since_when_a_head_has_its_role(shares: Sequence[float], found: str) -> None:
@@ -136,7 +136,7 @@ def test_the_first_head_of_a_role_is_named_and_the_others_counted() -> None:
 def test_roles_that_were_not_measured_are_not_mentioned() -> None:
     assert role_findings(series()) == []
     shares = [{"1.0": 0.0}] * 5
-    assert role_findings(series(shares=shares)) == ["No head is an induction head at the end."]
+    assert role_findings(series(shares=shares)) == ["At the end, no head has the role induction."]
     assert len(ROLES) > 1
 
 
@@ -149,11 +149,13 @@ def test_since_when_questions_are_answered_better_than_by_chance() -> None:
         "Better than chance at questions on facts from step 100 (40 s) on (90 % of 40 right at the end)."
     ]
     assert found(*((0.6, 0.5),) * 5) == [
-        "At the end not clearly better than chance at questions on facts (60 % of 40 right)."
+        "Not clearly better than chance at questions on facts (60 % of 40 right), at the end."
     ]
     assert found(*((0.9, 0.8),) * 5) == [
         "Better than chance at questions on facts from the first point on (90 % of 40 right at the end)."
     ]
+    lucky = (*((0.5, 0.3),) * 4, (0.9, 0.8))
+    assert found(*lucky) == ["Not clearly better than chance at questions on facts (90 % of 40 right), at the end."]
     assert question_findings(series()) == []
 
 

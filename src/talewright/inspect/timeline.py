@@ -49,14 +49,14 @@ MIN_POINTS = 3
 ORDERS = {"unigram": 1, "bigram": 2, "trigram": 3, "4-gram": 4, "5-gram": 5}
 COUNTED_TOKENS = 10_000_000
 """Training tokens whose n-grams are counted, at most: some ten seconds."""
-STORIES, QUESTIONS, CLOZE, HEAD_TOKENS = 100, 40, 24, 2_000
+STORIES, QUESTIONS, CLOZE, HEAD_TOKENS = 64, 40, 16, 2_000
 """At each point: held-out stories for the loss, questions of each kind, cloze questions of each kind, and tokens for
 the heads. A large model has fewer of each on a CPU."""
 CLOZE_STORIES = 600
 """Held-out stories that cloze questions are made from."""
 POINT_FLOPS = 6e11
 """FLOPs that a point may cost on a CPU: some seconds. A GPU measures all."""
-POINT_TOKENS = 45_000
+POINT_TOKENS = 32_000
 """Tokens that a point takes if it measures all."""
 SAMPLE_TOKENS = 100
 
@@ -75,7 +75,8 @@ class TimelinePoint:
     """Mean loss on the held-out stories, in nats per token."""
     heads: list[Head]
     kinds: dict[str, dict[str, Any]]
-    """By kind of multiple-choice question, the accuracy, its 95% interval (low, high), their number, and chance."""
+    """By kind of multiple-choice question, such as "facts" or "names (cloze)": the accuracy, its 95% interval (low,
+    high), the number of questions, and chance."""
     sample: str
     """Generated from the same prompt with the same seed at each point."""
 
@@ -148,7 +149,7 @@ class PointMeasures:
             taken = [pairs[i * len(pairs) // count] for i in range(count)]
             chosen += [Question(kind, q.context, q.choices, q.answer) for at in taken for q in some[at : at + 2]]
         cloze = cloze_questions(texts, max(8, round(CLOZE * self.share)))
-        return chosen + [Question(f"cloze: {q.kind}", q.context, q.choices, q.answer) for q in cloze]
+        return chosen + [Question(f"{q.kind} (cloze)", q.context, q.choices, q.answer) for q in cloze]
 
     def _encode(self, questions: Sequence[Question]) -> tuple[list[Question], list[list[EncodedChoice]]]:
         """Those of the questions that the model's context holds, and their tokens."""
@@ -245,8 +246,8 @@ def _measured(run: RunFolder, measures: PointMeasures, notes: list[str]) -> Iter
         for step, tokens, seconds in zip(history["step"], history["tokens"], history["seconds"], strict=True)
     }
     steps = point_steps(run)
-    for number, step in enumerate([0, *steps]):
-        logger.info("Measuring point %s of %s of the timeline ...", number + 1, len(steps) + 1)
+    logger.info("Measuring the model at %s steps ...", len(steps) + 1)
+    for step in (0, *steps):
         try:
             if step:
                 load_point(run, step, model)

@@ -67,7 +67,7 @@ def role_findings(points: Sequence[TimelinePoint]) -> list[str]:
             if head.role == role
         }
         if not since:
-            missing.append(_article(role))
+            missing.append(role)
             continue
         number, index = min(since.items(), key=lambda item: item[1] or 0)
         name = points[-1].heads[number].name
@@ -78,28 +78,25 @@ def role_findings(points: Sequence[TimelinePoint]) -> list[str]:
         else:
             findings.append(f"Head {name} became {_article(role)} {between(points, index)}{more}.")
     if missing:
-        findings.append(f"No head is {' or '.join(missing)} at the end.")
+        findings.append(f"At the end, no head has the role {_listed(missing, 'or')}.")
     return findings
 
 
 def question_findings(points: Sequence[TimelinePoint]) -> list[str]:
-    """From which point on the model was better than chance at each kind of question, by the 95% interval, and what it
-    has right at the end.
+    """From which point on the model was better than chance at each kind of question, by the 95% intervals, and what it
+    has right at the end. The last point alone is not enough: of several kinds, one may be lucky there.
     """
     better, guessing = [], []
     for kind, figures in points[-1].kinds.items():
         right = f"{100 * figures['accuracy']:.0f} % of {figures['questions']} right"
         index = _since(points, lambda point, k=kind: point.kinds[k]["low"] > point.kinds[k]["chance"])
-        if index is None:
+        if index is None or index == len(points) - 1:
             guessing.append(f"{kind} ({right})")
-        elif index == 0:
-            better.append(f"Better than chance at questions on {kind} from the first point on ({right} at the end).")
         else:
-            better.append(
-                f"Better than chance at questions on {kind} from {moment(points[index])} on ({right} at the end)."
-            )
+            since = f"{moment(points[index])}" if index else "the first point"
+            better.append(f"Better than chance at questions on {kind} from {since} on ({right} at the end).")
     if guessing:
-        better.append(f"At the end not clearly better than chance at questions on {_listed(guessing)}.")
+        better.append(f"Not clearly better than chance at questions on {_listed(guessing)}, at the end.")
     return better
 
 
@@ -142,5 +139,5 @@ def _article(role: str) -> str:
     return f"{'an' if role[0] in 'aeiou' else 'a'} {role.replace(' ', '-')} head"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"

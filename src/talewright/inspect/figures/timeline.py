@@ -11,17 +11,29 @@ from talewright.inspect.timeline_findings import duration
 
 MAX_HEADS = 16
 """Heads in the chart of roles: those with the largest shares."""
-SELECTED = {"condition": {"param": "chosen", "value": 1}, "value": 0.12}
+OWN = "this model"
+SERIES = {"field": "series", "type": "nominal", "title": None, "sort": None, "legend": {"columns": 2}}
+"""The color and the dashes of a line; two columns of names fit a phone."""
+
+
+def timeline_charts(timeline: Timeline) -> dict[str, dict[str, Any]]:
+    """The charts that the timeline has values for, by "loss", "roles" and "questions", as look.chart takes them."""
+    last, charts = timeline.points[-1], {"loss": loss_chart(timeline)}
+    if any(head.roles for head in last.heads):
+        charts["roles"] = roles_chart(timeline)
+    if last.kinds:
+        charts["questions"] = questions_chart(timeline)
+    return charts
 
 
 def loss_chart(timeline: Timeline) -> dict[str, Any]:
     """The loss over the steps, and each n-gram model's as a level line."""
     points, first = timeline.points, timeline.points[0]
-    rows = [_row(point, series="this model", value=point.loss) for point in points]
+    rows = [_row(point, series=OWN, value=point.loss) for point in points]
     for name, loss in timeline.baselines.items():
-        rows += [_row(point, series=f"{name} model", value=loss) for point in (first, points[-1])]
-    order = ["this model", *(f"{name} model" for name in timeline.baselines)]
-    series = {"field": "series", "type": "nominal", "sort": order, "title": None, "scale": {"domain": order}}
+        rows += [_row(point, series=name, value=loss) for point in (first, points[-1])]
+    order = [OWN, *timeline.baselines]
+    series = {**SERIES, "sort": order, "scale": {"domain": order}}
     dashes = {"domain": order, "range": [[1, 0], *[[2 + 2 * n, 3] for n in range(len(order) - 1)]]}
     y = {"field": "value", "type": "quantitative", "title": "loss, nats per token", "scale": {"zero": False}}
     return _chart(rows, {"y": y, "color": series, "strokeDash": {**series, "scale": dashes}}, "series", "loss")
@@ -42,7 +54,6 @@ def roles_chart(timeline: Timeline) -> dict[str, Any]:
         for number, role in with_role or shown[:1]
         for point in points
     ]
-    color = {"field": "series", "type": "nominal", "title": None, "sort": None}
     y = {
         "field": "value",
         "type": "quantitative",
@@ -50,7 +61,7 @@ def roles_chart(timeline: Timeline) -> dict[str, Any]:
         "axis": {"format": "%"},
         "scale": {"domain": [0, 1]},
     }
-    encoding = {"y": y, "color": color, "detail": {"field": "head"}, "strokeDash": color}
+    encoding = {"y": y, "color": SERIES, "detail": {"field": "head"}, "strokeDash": SERIES}
     return _chart(rows, encoding, "role", "share of attention", level=ROLE_SHARE)
 
 
@@ -62,15 +73,14 @@ def questions_chart(timeline: Timeline) -> dict[str, Any]:
         for kind, figures in point.kinds.items()
     ]
     chance = next(iter(timeline.points[-1].kinds.values()))["chance"]
-    color = {"field": "series", "type": "nominal", "title": None, "sort": None}
     y = {
         "field": "value",
         "type": "quantitative",
         "title": "right",
         "axis": {"format": "%"},
-        "scale": {"domain": [0.2, 1], "clamp": True},
+        "scale": {"domain": [0, 1]},
     }
-    return _chart(rows, {"y": y, "color": color, "strokeDash": color}, "questions on", "right", level=chance)
+    return _chart(rows, {"y": y, "color": SERIES, "strokeDash": SERIES}, "questions on", "right", level=chance)
 
 
 def _row(point: TimelinePoint, series: str, value: float, **more: Any) -> dict[str, Any]:
@@ -85,11 +95,13 @@ def _interval(figures: dict[str, Any]) -> str:
 def _chart(
     rows: list[dict[str, Any]], encoding: dict[str, Any], series: str, value: str, level: float | None = None
 ) -> dict[str, Any]:
-    """Lines with points over a logarithmic axis of steps: point for the values, click the legend to choose a line."""
+    """Lines with points over a logarithmic axis of steps, with tooltips and a legend that toggles. Rows with the same
+    "series" have one color; `level` is drawn as a dotted line.
+    """
     names = {"step": "step", "time": "training time", "head": "head", "series": series, "value": value}
     names["interval"] = "95% interval"
     percent = encoding["y"].get("axis", {}).get("format") == "%"
-    formats = {"step": ",", "value": ".0%" if percent else ".3f"}
+    formats = {"step": ",d", "value": ".0%" if percent else ".3f"}
     tooltip = [
         {
             "field": name,
@@ -100,10 +112,13 @@ def _chart(
         for name, title in names.items()
         if name in rows[0]
     ]
+    shown = [{"series": name} for name in dict.fromkeys(row["series"] for row in rows)]
+    toggle = {"type": "point", "fields": ["series"], "toggle": "true"}
     lines = {
-        "params": [{"name": "chosen", "select": {"type": "point", "fields": ["series"]}, "bind": "legend"}],
-        "mark": {"type": "line", "point": {"size": 45}, "interpolate": "monotone"},
-        "encoding": {"x": _step_axis(rows), **encoding, "opacity": SELECTED, "tooltip": tooltip},
+        "params": [{"name": "shown", "select": toggle, "bind": "legend", "value": shown}],
+        "transform": [{"filter": {"param": "shown"}}],
+        "mark": {"type": "line", "point": {"size": 45}},
+        "encoding": {"x": _step_axis(rows), **encoding, "tooltip": tooltip},
     }
     if level is None:
         return {"data": {"values": rows}, **lines}
@@ -124,5 +139,5 @@ def _step_axis(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "type": "quantitative",
         "title": "optimizer step",
         "scale": {"type": "symlog", "constant": 1, "domain": [0, last], "nice": False},
-        "axis": {"values": [0, *decades, last] if last > 2 * decades[-1] else [0, *decades], "format": ","},
+        "axis": {"values": [0, *decades, last] if last > 2 * decades[-1] else [0, *decades], "format": ",d"},
     }
