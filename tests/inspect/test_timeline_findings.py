@@ -104,10 +104,10 @@ def test_without_a_log_only_steps_are_named() -> None:
 
 def test_when_half_of_the_fall_was_over() -> None:
     assert loss_findings(series((5, 4, 2.9, 2, 1))) == [
-        "The loss fell from 5.00 to 1.00, half of that by step 10 (4.0 s) of step 1,000 (6.7 min)."
+        "The loss fell from 5.00 to 1.00, half of that by step 10 (4.0 s); the last point is step 1,000 (6.7 min)."
     ]
     assert loss_findings(series((5, 4, 1, 2, 3))) == [
-        "The loss fell from 5.00 to 1.00, half of that by step 10 (4.0 s) of step 1,000 (6.7 min)."
+        "The loss fell from 5.00 to 1.00, half of that by step 10 (4.0 s); the last point is step 1,000 (6.7 min)."
     ]
     assert loss_findings(series((1, 2, 2, 2, 1))) == ["The loss never fell below its first value, 1.00."]
 

@@ -26,7 +26,8 @@ def loss_findings(points: Sequence[TimelinePoint]) -> list[str]:
         return [f"The loss never fell below its first value, {first.loss:.2f}."]
     half = next(point for point in points if point.loss <= (first.loss + lowest.loss) / 2)
     return [
-        f"The loss fell from {first.loss:.2f} to {lowest.loss:.2f}, half of that by {moment(half)} of {moment(last)}."
+        f"The loss fell from {first.loss:.2f} to {lowest.loss:.2f}, half of that by {moment(half)}; "
+        f"the last point is {moment(last)}."
     ]
 
 

@@ -12,7 +12,8 @@ from talewright.inspect.timeline_findings import duration
 MAX_HEADS = 16
 """Heads in the chart of roles: those with the largest shares."""
 OWN = "this model"
-SERIES = {"field": "series", "type": "nominal", "title": None, "sort": None, "legend": {"columns": 2}}
+LEGEND = {"columns": 2, "symbolType": "stroke", "symbolOpacity": 1}
+SERIES = {"field": "series", "type": "nominal", "title": None, "sort": None, "legend": LEGEND}
 """The color and the dashes of a line; two columns of names fit a phone."""
 
 
