@@ -7,8 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from talewright.cli import main
+from talewright.run import RunFolder
+from talewright.run.timeline import save_light, timeline_file
 from tests.train.conftest import write_stories
 
 SMALL = """
@@ -126,3 +129,17 @@ def test_resuming_with_other_stories_is_refused_by_name(here: Path, capsys: pyte
     said = capsys.readouterr().err
     assert "stories" in said
     assert "since" in said
+
+
+def test_light_checkpoints_are_verified_and_are_no_checkpoints(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, _ = verified(capsys)
+    assert "timeline" not in before
+    model, _ = RunFolder("run").load_model("8", torch.device("cpu"))
+    for step in (1, 99):
+        save_light(Path("run"), step, model)
+    found, _ = verified(capsys)
+    assert found == {**before, "timeline": None}
+    altered(timeline_file(Path("run"), 99))
+    found, _ = verified(capsys)
+    assert "step-99.safetensors is damaged" in (found.pop("timeline") or "")
+    assert found == before

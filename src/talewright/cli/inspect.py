@@ -11,7 +11,7 @@ from talewright.cli.words import show
 def inspect(
     run: RunArgument,
     text: str | None = None,
-    only: tuple[Literal["curves", "predictions", "attention", "weights", "neurons"], ...] = (),
+    only: tuple[Literal["curves", "predictions", "attention", "weights", "neurons", "timeline"], ...] = (),
     against: str | None = None,
     checkpoint: Checkpoint = "best",
     data: str | None = None,
@@ -20,9 +20,10 @@ def inspect(
     device: Device = None,
     out: str | None = None,
 ) -> None:
-    """Look inside a run: curves, attention, weights, predictions and neurons, as one page and as figures.
+    """Look inside a run: curves, attention, weights, predictions, neurons and when it learned what, as one page.
 
-    Writes report.html, which opens in any browser without a network, and plots/. Also works while the run trains.
+    Writes report.html, which opens in any browser without a network, plots/ and, for a run with three checkpoints or
+    more (--train.timeline-checkpoints), timeline.json. Also works while the run trains.
 
     Args:
         text: The story to look at, token by token. Default: one of the validation stories.

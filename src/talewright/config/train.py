@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from talewright.config.checks import Check, Count, Fraction, Positive, Section
+from talewright.config.checks import Check, Count, CountOrZero, Fraction, Positive, Section
 
 BUDGETS = ("train.max_steps", "train.max_epochs", "train.max_tokens", "train.max_minutes")
 """The settings that end a training."""
@@ -47,6 +47,10 @@ class TrainConfig(Section, prefix="train."):
     The best evaluation and the last step always have one."""
     keep: Count = 2
     """Number of newest checkpoints to keep in addition to the best one."""
+    timeline_checkpoints: CountOrZero = 0
+    """Number of light checkpoints (the weights alone, in bfloat16) to keep at log-spaced steps, from the first to the
+    last, beside the full ones. `talewright inspect` shows from them what the model had learned when. 0: none; 16 show
+    much."""
     average: Annotated[
         float | None, Check(lambda value: 0 < value < 1, "it is a decay, above 0 and below 1, such as 0.998")
     ] = None

@@ -30,6 +30,7 @@ from talewright.inspect.predictions import (
     prediction_stats,
 )
 from talewright.inspect.sequences import display_token, make_sequence, select_sequences
+from talewright.inspect.timeline import Timeline
 from talewright.inspect.weights import MatrixStats, measure_matrices, relative_change
 from talewright.machine import autocast
 from talewright.model.cost import forward_flops
@@ -128,6 +129,7 @@ class Inspection:
     attention: AttentionInspection | None = None
     weights: WeightInspection | None = None
     neurons: NeuronInspection | None = None
+    timeline: Timeline | None = None
 
 
 class Inspector:

@@ -29,6 +29,7 @@ from talewright.inspect.inspection import (
 )
 from talewright.inspect.opening import NgramComparison, compare_with_ngrams, last_sample, verdict, write_story
 from talewright.inspect.report.page import write_report
+from talewright.inspect.timeline import Timeline, inspect_timeline, write_timeline
 from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
@@ -36,7 +37,8 @@ from talewright.run.history import write_history
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("curves", "predictions", "attention", "weights", "neurons")
+PARTS = ("curves", "predictions", "attention", "weights", "neurons", "timeline")
+TIMELINE = "timeline.json"
 STORIES = 3000
 """Number of validation stories to read; each figure takes as many of them as it needs."""
 
@@ -63,7 +65,8 @@ class InspectionOptions:
 
 
 def inspect_run(folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None) -> Path:
-    """Inspect a run, write `report.html` and `plots/` into its folder or into `out`, and return the report's path.
+    """Inspect a run, write `report.html`, `plots/` and, with three checkpoints or more, `timeline.json` into its folder
+    or into `out`, and return the report's path.
 
     Whatever could not be done as wanted (a run still in training, a cut text) is logged, and noted in the report.
     Raises UserError if there is nothing to inspect.
@@ -181,5 +184,16 @@ def _inspect_model(inspection: Inspection, inspector: Inspector, options: Inspec
             inspection.attention = inspect_attention(inspector, plots, beside)
         elif part == "weights":
             inspection.weights = inspect_weights(inspector, plots, beside)
-        else:
+        elif part == "neurons":
             inspection.neurons = inspect_neurons(inspector, options.neurons)
+        else:
+            inspection.timeline = _inspect_timeline(inspection, inspector, plots.parent / TIMELINE)
+
+
+def _inspect_timeline(inspection: Inspection, inspector: Inspector, path: Path) -> Timeline | None:
+    """What the model learned when, also written as JSON; None for a run with too few checkpoints."""
+    device = inspector.model.output_weight.device
+    timeline = inspect_timeline(inspector.inspected.run, inspector.stories, device, inspection.notes)
+    if timeline is not None:
+        write_timeline(timeline, path)
+    return timeline

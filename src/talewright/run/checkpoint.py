@@ -125,7 +125,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     """Read a checkpoint's weights into the model. Raises UserError if they do not fit it, or are not all numbers."""
     path = folder / WEIGHTS
     tensors = _read(path)
-    _check_fit(path, tensors, dict(model.state_dict()))
+    check_fit(path, tensors, dict(model.state_dict()))
     if faults := not_finite(tensors):
         raise UserError(f"the weights in {path} are not all numbers: {faults}. Such a model computes nothing")
     model.load_state_dict(tensors)
@@ -141,13 +141,13 @@ def load_training(
     path = folder / OPTIMIZER
     tensors = _read(path)
     trained = {name: tensors.pop(name) for name in list(tensors) if name.startswith(TRAINED)}
-    _check_fit(path, trained, {f"{TRAINED}{n}": t for n, t in model.state_dict().items()} if average else {})
+    check_fit(path, trained, {f"{TRAINED}{n}": t for n, t in model.state_dict().items()} if average else {})
     model.load_state_dict(
         {name.removeprefix(TRAINED): tensor for name, tensor in trained.items()}, strict=bool(trained)
     )
     names = {parameter: name for name, parameter in model.named_parameters()}
     shapes, keys_of = {"step": torch.zeros(())}, _state_keys(optimizer)
-    _check_fit(path, tensors, {f"{key}.{names[p]}": shapes.get(key, p) for p, keys in keys_of.items() for key in keys})
+    check_fit(path, tensors, {f"{key}.{names[p]}": shapes.get(key, p) for p, keys in keys_of.items() for key in keys})
     for p, keys in keys_of.items():
         # copied, so that they do not keep the file mapped: Windows deletes no such file
         optimizer.state[p] = {key: tensors[f"{key}.{names[p]}"].to(p.device, copy=True) for key in keys}
@@ -201,7 +201,8 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
 
 
-def _check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise UserError if the tensors of a file are not those that a model or its optimizer has, by name and shape."""
     for name in sorted(expected.keys() | tensors.keys()):
         shape, wanted = (tuple(those[name].shape) if name in those else "nothing" for those in (tensors, expected))
         if shape != wanted:

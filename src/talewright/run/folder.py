@@ -6,6 +6,7 @@ tokenizer/        tokenizer.json
 draft.safetensors what usually comes next in its stories: for faster generation
 initial/          the weights that training started from, if they are another run's
 checkpoints/      step-N/, best, last
+timeline/         step-N.safetensors: light checkpoints, the weights alone in bfloat16
 log.jsonl, samples.jsonl, scores.json, plots/, report.html
 
 One set of rules holds for runs that are damaged or still training:

@@ -12,6 +12,7 @@ from talewright.files import error_reason
 from talewright.run.checkpoint import check, checkpoint_folder
 from talewright.run.folder import RunFolder
 from talewright.run.log import read_log
+from talewright.run.timeline import light_fault, timeline_file, timeline_steps
 
 TOLERANCE = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}
 """Relative difference between two scores of the same weights that the rounding of another machine explains."""
@@ -40,6 +41,8 @@ def verify(path: Path, score: Callable[[RunFolder], float]) -> Iterator[Finding]
         if fault and not checkpoint_folder(path, step).is_dir():
             continue  # a training run has just deleted it
         yield Finding(f"checkpoints/step-{step}", fault, "sizes and SHA-256 as in its manifest")
+    if timeline_steps(path):
+        yield _check("timeline", lambda: _timeline(path))
     yield from (_check(f"checkpoints/{name}", lambda name=name: _pointer(run, name)) for name in ("best", "last"))
     if run.imported:
         yield Finding(
@@ -62,6 +65,13 @@ def _pointer(run: RunFolder, name: str) -> str:
     if pointed not in [f"step-{step}" for step in run.steps]:
         raise UserError(f"it names {pointed[:40]!r}, which does not exist")
     return pointed
+
+
+def _timeline(path: Path) -> str:
+    steps = timeline_steps(path)
+    if faults := [fault for step in steps if (fault := light_fault(timeline_file(path, step)))]:
+        raise UserError("; ".join(faults))
+    return f"{len(steps):,} light checkpoints, SHA-256 of each"
 
 
 def _stories(run: RunFolder) -> str:

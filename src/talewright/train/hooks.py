@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -16,13 +17,17 @@ from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
 from talewright.run.lock import refuse_if_moved
 from talewright.run.retention import apply_retention, find_checkpoint, steps
+from talewright.run.timeline import rewind_timeline, timeline_steps
 from talewright.tokenizer import Tokenizer
 from talewright.train.evaluation import score_in_parts
 from talewright.train.metrics import MetricsLogger, Score
 from talewright.train.results import StepResult
 from talewright.train.seeds import derived_seed
 from talewright.train.signals import StopSignal
+from talewright.train.timeline import TimelineSaver
 from talewright.train.trainer import Trainer
+
+logger = logging.getLogger(__name__)
 
 MAX_SKIPPED_IN_A_ROW = 10
 """After so many bad batches in a row, the weights are at fault and not the stories."""
@@ -54,6 +59,7 @@ class Hooks:
         self.identity = run.stat() if metrics.enabled else None  # only the main process writes it
         self.saved_seconds = self.state.seconds
         self.skipped_in_a_row, self.skipped_at = 0, -1
+        self.timeline = self._timeline()
 
     def evaluate(self, stop: StopSignal) -> None:
         """Score the validation stories and generate a sample: untrained, whenever it is due, and at the end.
@@ -85,7 +91,8 @@ class Hooks:
     def due(self) -> bool:
         """Whether something is to be done after the step launched last, which the host may not have read yet."""
         step, seconds = self.trainer.step, self.state.seconds
-        return self.trainer.budget.spent(step, seconds) or self._evaluation_due(step) or self._checkpoint_due(step)
+        spent, timeline = self.trainer.budget.spent(step, seconds), self.timeline.due(step, seconds)
+        return spent or timeline or self._evaluation_due(step) or self._checkpoint_due(step)
 
     def _evaluation_due(self, step: int) -> bool:
         state = self.state
@@ -145,6 +152,29 @@ class Hooks:
         if every is not None:
             return step % every == 0
         return state.evaluated == step or state.seconds - self.saved_seconds >= CHECKPOINT_SECONDS
+
+    def save_timeline_point(self) -> None:
+        """Save a light checkpoint if one is due. One that cannot be written is left out, with a warning."""
+        state = self.state
+        if not self.timeline.due(state.step, state.seconds):
+            return
+        if self.identity is not None:
+            refuse_if_moved(self.run, self.identity, self.metrics.log.events.file)
+        try:
+            self.timeline.save(self.trainer.evaluated_model, state, self.metrics.enabled)
+        except UnsavedError as error:
+            logger.warning("%s. Training continues without this point of the timeline", error)
+
+    def _timeline(self) -> TimelineSaver:
+        """Continues the timeline of the run folder that the main process sees, without what lies after this step."""
+        trainer, step = self.trainer, self.state.step
+
+        def steps_so_far() -> list[int]:
+            rewind_timeline(self.run, step)
+            return timeline_steps(self.run)
+
+        saved = trainer.distributed.decide(steps_so_far)
+        return TimelineSaver(self.run, self.train.timeline_checkpoints, trainer.budget, saved, step)
 
     def skip_batch(self, result: StepResult) -> None:
         """Go on after a batch whose loss or gradient is not finite; unless the recipe allows it, save and raise

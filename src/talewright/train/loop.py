@@ -71,6 +71,7 @@ def fit(
                         results += trainer.finish()
                     signal = _log(results, trainer, metrics, hooks)
                     if hooks.due():
+                        hooks.save_timeline_point()
                         hooks.evaluate(stop)
                         if signal is None:
                             hooks.save_checkpoint()

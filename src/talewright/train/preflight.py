@@ -9,6 +9,7 @@ from pathlib import Path
 from talewright.config import Recipe
 from talewright.errors import UserError
 from talewright.files import existing_parent, folder_size
+from talewright.model.cost import count_parameters
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext
 from talewright.train.memory import MemoryNeed, mebibytes, state_bytes
@@ -64,11 +65,12 @@ def check_memory(need: MemoryNeed, available: int) -> None:
 
 
 def run_bytes(recipe: Recipe) -> int:
-    """Most bytes that a run folder takes on disk: the checkpoints that are kept, the best, the one being written, the
-    log (if the number of steps is set), and half a megabyte for everything small.
+    """Most bytes that a run folder takes on disk: the checkpoints that are kept, the best, the one being written, those
+    of the timeline, the log (if the number of steps is set), and half a megabyte for everything small.
     """
-    train, saves = recipe.train, recipe.train.keep + 2
+    train, saves, points = recipe.train, recipe.train.keep + 2, recipe.train.timeline_checkpoints
     steps = train.max_steps or 0
     if steps:
-        saves = min(saves, steps)
-    return saves * state_bytes(recipe) + LOG_BYTES * steps + 2**19
+        saves, points = min(saves, steps), min(points, steps)
+    light = 2 * count_parameters(recipe.model).total  # bfloat16
+    return saves * state_bytes(recipe) + points * light + LOG_BYTES * steps + 2**19

@@ -25,15 +25,18 @@ from talewright.errors import UserError
 from talewright.files import error_reason, json_text, write_text_atomic
 from talewright.inspect.alignment import largest_differences
 from talewright.inspect.figures.style import to_svg
-from talewright.inspect.heads import ROLES
+from talewright.inspect.figures.timeline import timeline_charts
+from talewright.inspect.heads import ROLE_SHARE, ROLES
 from talewright.inspect.inspection import AttentionInspection, Inspection, PredictionInspection
 from talewright.inspect.report.facts import compared, facts
 from talewright.inspect.sequences import display_token
+from talewright.inspect.timeline_findings import moment
 from talewright.look import chart, chart_script, page_style
 from talewright.tokenizer import Tokenizer
 
 SECTIONS = {
     "predictions": "What it expects",
+    "timeline": "When did it learn it",
     "beside": "Side by side",
     "attention": "Attention",
     "neurons": "Neurons",
@@ -71,6 +74,9 @@ def render(inspection: Inspection) -> str:
     spans = inspection.predictions.spans if inspection.predictions else None
     better, worse = largest_differences(spans or [])
     environment.globals.update(inspection=inspection, spans=spans, better=better, worse=worse)
+    if inspection.timeline is not None:
+        charts = timeline_charts(inspection.timeline)
+        environment.globals.update(timeline_charts=charts, moment=moment, role_share=ROLE_SHARE)
     written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in SECTIONS}
     has_charts = any('<figure class="chart"' in section for section in written.values())
     return environment.get_template("page.html.j2").render(
