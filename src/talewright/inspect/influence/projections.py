@@ -49,18 +49,22 @@ def saved_moments(checkpoint: Path, model: GPT) -> dict[str, SecondMoment]:
     return {name: SecondMoment.of(value) for name, value in tensors.items() if value.shape == shapes[name]}
 
 
-def measured_moments(model: GPT, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, SecondMoment]:
+def measured_moments(
+    model: GPT, batches: Iterable[tuple[Tensor, Tensor]], dtype: torch.dtype | None = None
+) -> dict[str, SecondMoment]:
     """Second moments of the mean loss's gradient over batches (tokens and targets, (B, T) each), for an optimizer that
-    keeps none: Muon.
+    keeps none: Muon. `dtype` is that of matrix products, by default the weights'.
     """
-    weights = matrices(model)
+    weights, device = matrices(model), model.output_weight.device
+    dtype = dtype or model.output_weight.dtype
     sums = {name: [torch.zeros(size) for size in weight.shape] for name, weight in weights.items()}
     count = 0
     for tokens, targets in batches:
-        tokens, targets = tokens.to(model.output_weight.device), targets.to(model.output_weight.device)
-        with torch.enable_grad():
+        tokens, targets = tokens.to(device), targets.to(device)
+        mixed = torch.autocast(device.type, dtype, enabled=dtype != model.output_weight.dtype)
+        with torch.enable_grad(), mixed:
             loss = cross_entropy(model.hidden(tokens), model.output_weight, targets) / (targets >= 0).sum()
-            gradients = torch.autograd.grad(loss, list(weights.values()))
+        gradients = torch.autograd.grad(loss, list(weights.values()))
         for (rows, columns), gradient in zip(sums.values(), gradients, strict=True):
             moment = SecondMoment.of(gradient.float().square().cpu())
             rows += moment.rows
