@@ -1,9 +1,9 @@
 """Projected gradients of the loss on each sequence of a batch.
 
-The gradient of a linear layer's weight (d_out, d_in) is the sum over positions t of delta_t x_t^T: x_t is what the layer
-reads, delta_t the gradient of the loss to what it returns. Projected from both sides it is the sum of (P delta_t)
-(Q x_t)^T, a k x k matrix for each sequence (LoGra: Choe et al. 2024, arXiv:2405.13954). So the cost is that of a forward
-pass and of the part of a backward pass that computes delta, and one batch holds many sequences.
+The gradient of a linear layer's weight (d_out, d_in) is the sum over positions t of delta_t x_t^T: x_t is what the
+layer reads, delta_t the gradient of the loss to what it returns. Projected from both sides it is the sum of
+(P delta_t) (Q x_t)^T, a k x k matrix for each sequence (LoGra: Choe et al. 2024, arXiv:2405.13954). So the cost is that
+of a forward pass and of the part of a backward pass that computes delta, and one batch holds many sequences.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class KroneckerProjection(NamedTuple):
 
 
 def matrices(model: GPT) -> dict[str, Tensor]:
-    """The weight matrices whose gradients count, by name: those of the blocks, the token embedding and the output layer.
+    """The weight matrices whose gradients count, by name: those of the blocks, the token embedding, the output layer.
 
     All but norms, biases, learned positions and convolutions, which are a hundredth of the parameters or less.
     """

@@ -1,8 +1,8 @@
 """Random projections of the gradients, with the optimizer's second moments in them.
 
 AdamW divides each value of a gradient by the root of its second moment V. Here V is that of Adafactor (Shazeer & Stern
-2018, arXiv:1804.04235), row means times column means over the whole mean: then the division is a factor for each row and
-one for each column, and becomes part of the two sides of a projection.
+2018, arXiv:1804.04235), row means times column means over the whole mean: then the division is a factor for each row
+and one for each column, and becomes part of the two sides of a projection.
 """
 
 from __future__ import annotations

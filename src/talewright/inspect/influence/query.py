@@ -16,7 +16,7 @@ from talewright.data.corpus import Corpus, Split
 from talewright.data.layout import SplitName
 from talewright.data.preparation.progress import StageProgress
 from talewright.errors import UserError
-from talewright.files import read_json
+from talewright.files import error_reason, read_json, write_json
 from talewright.inspect.influence.gradients import GradientProjector
 from talewright.inspect.influence.index import (
     DIMENSIONS,
@@ -32,12 +32,14 @@ from talewright.inspect.influence.overlap import longest_match, shared_ngrams
 from talewright.inspect.influence.projections import saved_moments
 from talewright.inspect.predictions import predict_tokens
 from talewright.inspect.sequences import batches, display_token, make_sequence
-from talewright.machine import choose_precision, torch_dtype
+from talewright.machine import choose_device, choose_precision, gpu_memory_errors, keep_heap, torch_dtype
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.checkpoint import WEIGHTS, read_state
 from talewright.tokenizer import Tokenizer
 
+RESULT = "influence.json"
+"""The file of the latest search."""
 STORIES = 20_000
 """Training stories that are searched, evenly spread over those that the model has seen."""
 SHOWN = 10
@@ -87,6 +89,28 @@ class InfluenceInspection:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def find_influence(
+    folder: str | Path, query: str, checkpoint: str = "best", device: str | None = None, out: str | Path | None = None
+) -> InfluenceInspection:
+    """The training stories with the most influence on a text or a held-out story (such as valid:12); also written to
+    `influence.json` in the run folder, or in `out`. The first call for a checkpoint takes minutes, others seconds.
+
+    Raises UserError if the run has no checkpoint, or its training stories are not available.
+    """
+    run, chosen = RunFolder(folder), choose_device(device)
+    keep_heap()
+    model, path = run.load_model(checkpoint, chosen)
+    with gpu_memory_errors(chosen):
+        found = InfluenceSearch(run, model, path).find(query)
+    target = Path(out or run.path) / RESULT
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_json(target, found.to_json())
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error_reason(error)}") from None
+    return found
 
 
 class InfluenceSearch:
@@ -187,9 +211,7 @@ class InfluenceSearch:
     def _sequence(self, story: np.ndarray) -> np.ndarray:
         return make_sequence(story, self.tokenizer.separator, self.model.config.context_length)
 
-    def _contributions(
-        self, projector: GradientProjector, story: np.ndarray, direction: torch.Tensor
-    ) -> np.ndarray:
+    def _contributions(self, projector: GradientProjector, story: np.ndarray, direction: torch.Tensor) -> np.ndarray:
         """What each token of the story, as far as the context goes, adds to the influence: (T,), 1 at most."""
         values = projector.contributions(*_batch(self._sequence(story)), direction)[0].cpu().numpy()[: len(story)]
         return values / max(1e-30, float(np.abs(values).max()))
