@@ -7,8 +7,8 @@ python benchmarks/influence.py [--run RUN] [--sentences "..." "..."] [--top 25] 
    same: a story that is left out keeps its row, and its tokens do not count.
 2. On a tiny corpus: the rank correlation of influence with how much the loss rises when a story is left out alone.
 
-Without --run, a tiny model on bundled stories; with it, the recipe, the tokenizer and the stories of that run (one story
-to a row). Needs (1 + 3 x sentences) x seeds trainings, and one for each story of the tiny corpus.
+Without --run, a tiny model on bundled stories; with it, the recipe, the tokenizer and the stories of that run (one
+story to a row). Needs (1 + 3 x sentences) x seeds trainings, and one for each story of the tiny corpus.
 """
 
 from __future__ import annotations
