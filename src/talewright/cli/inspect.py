@@ -1,11 +1,20 @@
 """The command `inspect`."""
 
-from typing import Literal
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes
 
 from talewright.cli.common import Checkpoint, Device, FileOptions, RunArgument, typed_text
+from talewright.cli.tables import text_table
 from talewright.cli.words import show
+from talewright.errors import UserError
+
+if TYPE_CHECKING:
+    from talewright.inspect.influence.query import InfluenceInspection, StoryInfluence
 
 
 def inspect(
@@ -13,6 +22,7 @@ def inspect(
     text: str | None = None,
     only: tuple[Literal["curves", "predictions", "attention", "weights", "neurons", "timeline"], ...] = (),
     against: str | None = None,
+    influence: str | None = None,
     checkpoint: Checkpoint = "best",
     data: str | None = None,
     file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
@@ -29,12 +39,23 @@ def inspect(
         text: The story to look at, token by token. Default: one of the validation stories.
         only: Only these parts.
         against: Compare with this: another run folder, or a checkpoint of the same run (best, last, a step).
+        influence: List the training stories with the most influence on what the model expects of this text, or of a
+            held-out story, such as valid:12. Without --only, no report is written.
         data: Stories to measure on. Default: the run's own validation stories.
         neurons: Neurons to show, as LAYER.NUMBER separated by commas. Default: those with the clearest pattern.
         out: Folder for the report and the figures. Default: the run's own.
     """
+    from talewright.inspect.influence.query import find_influence
     from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 
+    found = None
+    if influence is not None:
+        if not only:
+            _refuse_without_report({"--text": text, "--against": against, "--data": data, "--neurons": neurons})
+        found = find_influence(run, typed_text("--influence", influence), checkpoint, device, out)
+        show(influence_page(found, shutil.get_terminal_size().columns))
+        if not only:
+            return
     options = InspectionOptions(
         parts=only or PARTS,
         text=None if text is None else typed_text("--text", text),
@@ -44,5 +65,53 @@ def inspect(
         against=against,
         data=data,
         reading=file.reading(data),
+        influence=found,
     )
     show(inspect_run(run, options, out))
+
+
+def influence_page(found: InfluenceInspection, width: int) -> str:
+    """The most influential stories, and those that share the most words with the text, as tables."""
+    both = len({each.story for each in found.influential} & {each.story for each in found.nearest})
+    title = found.query if len(found.query) <= width - 4 else f"{found.query[: width - 7]}..."
+    lines = [
+        f"“{title}”",
+        f"loss {found.loss:.2f} per token at step {found.step:,}; {found.searched:,} of the {found.seen:,} stories "
+        "that the model has seen, by influence:",
+        "",
+        _stories_table(found.influential, width, "where it adds most", lambda each: each.excerpt),
+    ]
+    if found.nearest:
+        lines += [
+            "",
+            f"By shared words ({both} of these {len(found.nearest)} are above):",
+            "",
+            _stories_table(found.nearest, width, "longest shared passage", lambda each: each.longest_match),
+        ]
+    return "\n".join(lines)
+
+
+def _stories_table(
+    stories: Sequence[StoryInfluence], width: int, passage: str, text_of: Callable[[StoryInfluence], str]
+) -> str:
+    columns = {
+        "rank": [f"{each.rank:,}" for each in stories],
+        "influence": [f"{each.influence:.3f}" for each in stories],
+        "shared": [f"{100 * each.shared:.0f} %" for each in stories],
+        "story": [f"{each.story}" for each in stories],
+    }
+    room = max(24, width - len(text_table(columns, width).splitlines()[0]) - 2)
+    texts = (" ".join(text_of(each).split()) for each in stories)
+    return text_table({**columns, passage: [_shortened(text, room) for text in texts]}, width)
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
+
+
+def _refuse_without_report(options: Mapping[str, str | None]) -> None:
+    """Raise UserError if an option is given that says how the report is made, and none is."""
+    for option, value in options.items():
+        if value:
+            raise UserError(f"{option} is for the report, and --influence alone writes none; add --only with the parts "
+                            "of a report, or leave it out")  # fmt: skip

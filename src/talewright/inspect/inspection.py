@@ -19,6 +19,7 @@ from talewright.inspect.figures import predictions as prediction_figures
 from talewright.inspect.figures import weights as weight_figures
 from talewright.inspect.figures.style import Panel
 from talewright.inspect.heads import Head, attention_patterns, find_names, losses_without, measure_heads
+from talewright.inspect.influence.query import InfluenceInspection
 from talewright.inspect.neurons import Neuron, find_neurons, parse_neurons
 from talewright.inspect.opening import NgramComparison, WrittenStory
 from talewright.inspect.predictions import (
@@ -130,6 +131,7 @@ class Inspection:
     weights: WeightInspection | None = None
     neurons: NeuronInspection | None = None
     timeline: Timeline | None = None
+    influence: InfluenceInspection | None = None
 
 
 class Inspector:

@@ -17,6 +17,7 @@ from talewright.data import tokenize_source
 from talewright.errors import UserError
 from talewright.inspect.curves import curve_panels, save_curves
 from talewright.inspect.figures.style import Panel
+from talewright.inspect.influence.query import InfluenceInspection
 from talewright.inspect.inspection import (
     InspectedModel,
     Inspection,
@@ -62,6 +63,8 @@ class InspectionOptions:
     """Source of the stories; the run's own validation stories if it is None."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How `data` is read: settings of the section data, such as {"format": "lines"}."""
+    influence: InfluenceInspection | None = None
+    """What `find_influence` found, to be shown as a section."""
 
 
 def inspect_run(folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None) -> Path:
@@ -78,7 +81,8 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     if inspected.model is None and not inspected.history.steps:
         raise UserError(f"{run.path} has neither a step in its log nor a checkpoint yet; let it train first")
     other = None if options.against is None else _open_other(run, options.against, notes, device)
-    inspection, target = Inspection(model=inspected, other=other, notes=notes), Path(out or run.path)
+    inspection = Inspection(model=inspected, other=other, notes=notes, influence=options.influence)
+    target = Path(out or run.path)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:

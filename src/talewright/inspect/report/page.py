@@ -40,6 +40,7 @@ SECTIONS = {
     "beside": "Side by side",
     "attention": "Attention",
     "neurons": "Neurons",
+    "influence": "Influential stories",
     "words": "Word embeddings",
     "curves": "Training curves",
     "weights": "Weights",
