@@ -30,7 +30,7 @@ class StudioSession:
     generating: Generation | None = None
     """The story in progress that will be kept."""
     compared: Sequence[Generation] = ()
-    """The two stories in progress side by side."""
+    """The stories in progress side by side."""
     count: int = 0
     """Stories kept so far, the dropped ones included."""
 

@@ -26,6 +26,7 @@ UPDATES = 30.0
 nothing."""
 SEEDS = 1_000_000
 """A new seed is below this number, so that it can be read and typed."""
+BETTER = "Fewer bits per byte are better."
 QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Options of every event but generation: no progress overlay, no waiting for other events, no public API name."""
 T = TypeVar("T")
@@ -50,21 +51,40 @@ class Studio:
 
 
 def sampling_controls() -> list[Any]:
-    """The controls, in the order of `sampling_of`."""
-    temperature = "Lower is more predictable, higher more varied."
-    new_tokens = "A story that has not ended pauses after this many."
-    top_k = "Sample from this many of the most probable tokens; 0: from all."
-    top_p = "Sample from the most probable tokens with this share of the probability."
-    seed = "The same seed gives the same story. Empty: a new one each time."
-    s = Sampling
-    return [
-        gr.Slider(0.1, 1.5, s.temperature, step=0.1, label="Temperature", info=temperature),
-        gr.Slider(20, 2048, s.max_new_tokens, step=1, label="New tokens", info=new_tokens),
-        gr.Slider(0, 200, s.top_k or 0, step=1, label="Top-k", info=top_k),
-        gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=top_p),
-        gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info="Above 1, repeats less."),
-        gr.Textbox("", label="Seed", info=seed, elem_classes="seed"),  # a gr.Number cannot stay empty: it sends 0
-    ]
+    """The controls, in the order of `sampling_of`; on the page, those that are used most come first."""
+    s, plain = Sampling, {"buttons": []}
+    new_tokens = gr.Slider(
+        20, 2048, s.max_new_tokens, step=1, label="Length", info="Tokens after which a story pauses.", **plain
+    )
+    temperature = gr.Slider(
+        0.1, 1.5, s.temperature, step=0.1, label="Temperature", info="Lower: more predictable.", **plain
+    )
+    with gr.Accordion("More settings", open=False, elem_classes="more"):
+        nucleus = "Only the most probable tokens that together have this share."
+        top_p = gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=nucleus, **plain)
+        top_k = gr.Slider(
+            0, 200, s.top_k or 0, step=1, label="Top-k", info="Only so many of the most probable; 0: all.", **plain
+        )
+        repeat = "Above 1, the model repeats itself less."
+        penalty = gr.Slider(
+            1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info=repeat, **plain
+        )
+        same = "The same seed gives the same story; empty: a new one each time."
+        seed = gr.Textbox("", label="Seed", info=same, elem_classes="seed")  # a gr.Number cannot stay empty: it sends 0
+    return [temperature, new_tokens, top_k, top_p, penalty, seed]
+
+
+def start_button(name: str, running: bool) -> gr.Button:
+    """The update of a button that starts something, and says Stop while it runs."""
+    return gr.Button("Stop", variant="stop") if running else gr.Button(name, variant="primary")
+
+
+def model_summary(studio: Studio, choice: str) -> str:
+    """The model in a line, also if it is gone."""
+    try:
+        return studio.registry.summary(choice)
+    except (KeyError, OSError):
+        return choice
 
 
 def new_seed() -> int:
@@ -134,15 +154,42 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
                 each.stop()
 
 
+async def follow_all(
+    scheduler: GenerationScheduler, generations: Sequence[Generation]
+) -> AsyncGenerator[None, None]:
+    """Submit all of a user's generations, as many at once as one user may have, and `follow` them. One that cannot be
+    submitted is done, with its error; those that were stopped before their turn are done too.
+    """
+    waiting = [each for each in generations if each.running]
+    while waiting:
+        group, waiting = waiting[: scheduler.per_user], waiting[scheduler.per_user :]
+        for each in group:
+            _submit(scheduler, each)
+        async for _ in follow(scheduler, group):
+            yield
+        if any(each.stopped for each in generations):
+            for each in waiting:
+                each.state, each.stopped = "done", True
+            return
+
+
+def _submit(scheduler: GenerationScheduler, generation: Generation) -> None:
+    try:
+        scheduler.submit(generation)
+    except Exception as error:
+        generation.error, generation.state = error_sentence(error), "done"
+
+
 def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple[str, str]:
     """The state of a generation in a sentence, and the kind of sentence (see `rendering.status`)."""
     notes = map(error_sentence, generation.notes)
     if generation.error:
         return error_sentence(generation.error), "error"
     if generation.state == "waiting":
-        if scheduler.counts()[0] < scheduler.slots:
+        position = scheduler.position(generation)
+        if not position or scheduler.counts()[0] < scheduler.slots:
             return "One moment …", "busy"
-        return f"Other users' stories come first. Your position in the queue: {scheduler.position(generation)}.", "busy"
+        return f"Other users' stories come first. Your position in the queue: {position}.", "busy"
     if generation.state == "loading":
         return "Loading the model …", "busy"
     if generation.state == "generating":
