@@ -57,20 +57,20 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tab("Watch", id=WATCH):
                 watch = WatchTab(studio)
 
-        async def on_select(session: StudioSession, head: str | None, run: str, event: gr.SelectData) -> list[Any]:
+        async def on_select(session: StudioSession, head: str | None, run: str, shown: dict[str, Any], event: gr.SelectData) -> list[Any]:
             """A tab is drawn when it is opened, and the log is checked only while its tab is open."""
             skip, index = gr.skip(), event.index
             inspected = (
                 await inspection.refresh(session, head) if index == INSPECT else [skip] * len(inspection.outputs)
             )
-            watched = await watch.refresh(run) if index == WATCH else [skip] * len(watch.outputs)
+            watched = await watch.refresh(run, shown) if index == WATCH else [skip] * len(watch.outputs)
             return [gr.Timer(active=index == WATCH), *inspected, *watched]
 
         def on_unload(request: gr.Request) -> None:
             studio.scheduler.leave(user_of(request))
 
         outputs = [watch.timer, *inspection.outputs, *watch.outputs]
-        tabs.select(on_select, [*inspection.inputs, watch.run], outputs, **QUIET)
+        tabs.select(on_select, [*inspection.inputs, *watch.inputs], outputs, **QUIET)
         page.unload(on_unload)
         models = [generate.model, compare.models]  # a run in training has other checkpoints by now
         page.load(lambda: [gr.Dropdown(choices=studio.registry.options()) for _ in models], None, models, **QUIET)

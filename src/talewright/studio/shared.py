@@ -29,6 +29,11 @@ SEEDS = 1_000_000
 BETTER = "Fewer bits per byte are better."
 QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Options of every event but generation: no progress overlay, no waiting for other events, no public API name."""
+CHARTS_PATH = "/look/charts.js"
+CHARTS = f'<script src=".{CHARTS_PATH}"></script>'
+"""Loads what draws charts, once it is needed: it is larger than the rest of the page."""
+DRAW = "watch('value', () => drawCharts(element)); drawCharts(element);"
+"""The script of a component whose HTML holds charts."""
 T = TypeVar("T")
 
 
@@ -112,8 +117,8 @@ def sampling_of(values: Sequence[Any], seed: int | None = None) -> Sampling:
     )
 
 
-def html(value: str, **options: Any) -> Any:
-    """HTML in the page's own style."""
+def html(value: Any, **options: Any) -> Any:
+    """HTML in the page's own style; the value is HTML, or what the template and the script make of it."""
     return gr.HTML(value, apply_default_css=False, **options)
 
 
