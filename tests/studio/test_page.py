@@ -161,12 +161,12 @@ def test_the_current_story_is_inspected(page):
 
 def test_watch_follows_the_log_past_an_incomplete_line(page, served_run):
     tab(page, "Watch")
-    page.get_by_text("at step 20").wait_for()
+    page.get_by_text("is at step 20").wait_for()
     page.locator("#curves svg.marks").first.wait_for()
     write_log(served_run, 30)
     with (served_run / "log.jsonl").open("a") as log:
         log.write('{"event": "step", "st')
-    page.get_by_text("at step 30").wait_for()
+    page.get_by_text("is at step 30").wait_for()
     page.get_by_text("A cat of step 30.").wait_for()
     write_log(served_run, 20)
 

@@ -19,7 +19,13 @@ def loss_chart() -> str:
     """The chart, without rows: `watch.js` fills its data set `losses` (line, step, loss), and smooths the training
     losses by the page's slider.
     """
-    x = {"field": "step", "type": "quantitative", "title": "optimizer step", "axis": {"format": ",d", "grid": False}, "scale": {"nice": False}}
+    x = {
+        "field": "step",
+        "type": "quantitative",
+        "title": "optimizer step",
+        "axis": {"format": ",d", "grid": False},
+        "scale": {"nice": False},
+    }
     y = {"field": "loss", "type": "quantitative", "title": "loss, nats per token", "scale": {"zero": False}}
     domain = [SMOOTHED, VALIDATION, TRAINING]
     colors = {"domain": domain, "range": ["@blue", "@orange", "@grey"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -14,9 +15,10 @@ from talewright.studio.generate_tab import GenerateTab
 from talewright.studio.inspection_tab import InspectionTab
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import QUIET, Studio, html, read_asset, user_of
+from talewright.studio.steer_tab import SteerTab
 from talewright.studio.watch_tab import WatchTab
 
-INSPECT, WATCH = 2, 3
+INSPECT, STEER, WATCH = 2, 3, 4
 SANS = [Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Ubuntu", "DejaVu Sans")]
 MONO = [Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono")]
 COLORS = {
@@ -44,6 +46,11 @@ SHADOWS = (
 
 def build(studio: Studio) -> gr.Blocks:
     """The page over these runs. Its theme, style and script are given at launch (`launch_options`)."""
+
+    def on_select(event: gr.SelectData) -> gr.Timer:
+        """The log is checked only while its tab is open."""
+        return gr.Timer(active=event.index == WATCH)
+
     with gr.Blocks(title="Talewright studio", analytics_enabled=False, fill_width=False) as page:
         html(_header(studio))
         session = gr.State(StudioSession())
@@ -52,25 +59,20 @@ def build(studio: Studio) -> gr.Blocks:
                 generate = GenerateTab(studio, session)
             with gr.Tab("Compare", id=1):
                 compare = CompareTab(studio, session)
-            with gr.Tab("Inside", id=INSPECT):
+            with gr.Tab("Inside", id=INSPECT) as inside:
                 inspection = InspectionTab(studio, session)
-            with gr.Tab("Watch", id=WATCH):
+            with gr.Tab("Steer", id=STEER) as steered:
+                steer = SteerTab(studio, session)
+            with gr.Tab("Watch", id=WATCH) as watched:
                 watch = WatchTab(studio)
 
-        async def on_select(session: StudioSession, head: str | None, run: str, shown: dict[str, Any], event: gr.SelectData) -> list[Any]:
-            """A tab is drawn when it is opened, and the log is checked only while its tab is open."""
-            skip, index = gr.skip(), event.index
-            inspected = (
-                await inspection.refresh(session, head) if index == INSPECT else [skip] * len(inspection.outputs)
-            )
-            watched = await watch.refresh(run, shown) if index == WATCH else [skip] * len(watch.outputs)
-            return [gr.Timer(active=index == WATCH), *inspected, *watched]
+        tabs.select(on_select, None, watch.timer, **QUIET)
+        for tab, drawn in ((inside, inspection), (steered, steer), (watched, watch)):  # when it is opened
+            tab.select(drawn.refresh, drawn.inputs, drawn.outputs, **QUIET)
 
         def on_unload(request: gr.Request) -> None:
             studio.scheduler.leave(user_of(request))
 
-        outputs = [watch.timer, *inspection.outputs, *watch.outputs]
-        tabs.select(on_select, [*inspection.inputs, *watch.inputs], outputs, **QUIET)
         page.unload(on_unload)
         models = [generate.model, compare.models]  # a run in training has other checkpoints by now
         page.load(lambda: [gr.Dropdown(choices=studio.registry.options()) for _ in models], None, models, **QUIET)
@@ -83,8 +85,14 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": f"{page_style()}\n{read_asset('style.css')}",
+        "head": f"<style>.views {{ {_view_style()} }}</style>",
         "js": "() => { " + " ".join(f"({script})();" for script in scripts) + " }",
     }
+
+
+def _view_style() -> str:
+    """The style of the report's views. Nested, its rules hold inside `.views` only."""
+    return (files("talewright.inspect.report") / "style.css").read_text(encoding="utf-8")
 
 
 def _theme() -> Base:

@@ -31,6 +31,10 @@ class StudioSession:
     """The story in progress that will be kept."""
     compared: Sequence[Generation] = ()
     """The stories in progress side by side."""
+    switched_off: list[str] = field(default_factory=list)
+    """Names of the parts of the model that are off in the tab Steer."""
+    changing: Generation | None = None
+    """The story in progress of a changed model."""
     count: int = 0
     """Stories kept so far, the dropped ones included."""
 
@@ -61,6 +65,6 @@ class StudioSession:
 
     def stop(self) -> None:
         """Stop the stories in progress."""
-        for generation in (self.generating, *self.compared):
+        for generation in (self.generating, self.changing, *self.compared):
             if generation is not None:
                 generation.stop()

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -45,13 +45,20 @@ class Studio:
     scheduler: GenerationScheduler
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "inspection"))
     """Inspects stories and draws figures, one at a time, so that memory stays bounded."""
+    writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "changed"))
+    """Writes stories with changed models, one at a time."""
 
     async def compute(self, function: Callable[..., T], *values: Any) -> T:
         with gpu_memory_errors(self.registry.device):
             return await asyncio.get_running_loop().run_in_executor(self.worker, function, *values)
 
+    def write(self, function: Callable[..., T], *values: Any) -> Future[T]:
+        """Write a story in the background."""
+        return self.writer.submit(function, *values)
+
     def close(self) -> None:
         self.scheduler.close()
+        self.writer.shutdown(wait=False, cancel_futures=True)
         self.worker.shutdown(cancel_futures=True)
 
 
@@ -71,9 +78,7 @@ def sampling_controls() -> list[Any]:
             0, 200, s.top_k or 0, step=1, label="Top-k", info="Only so many of the most probable; 0: all.", **plain
         )
         repeat = "Above 1, the model repeats itself less."
-        penalty = gr.Slider(
-            1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info=repeat, **plain
-        )
+        penalty = gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info=repeat, **plain)
         same = "The same seed gives the same story; empty: a new one each time."
         seed = gr.Textbox("", label="Seed", info=same, elem_classes="seed")  # a gr.Number cannot stay empty: it sends 0
     return [temperature, new_tokens, top_k, top_p, penalty, seed]
@@ -130,10 +135,22 @@ def read_asset(name: str) -> str:
     return (files("talewright.studio") / name).read_text(encoding="utf-8")
 
 
+def view_script(name: str) -> str:
+    """A script of the studio, after the helpers of the report's views (bars, heading, choosable ...)."""
+    report = (files("talewright.inspect.report") / "script.js").read_text(encoding="utf-8")
+    helpers = report[report.index("  const percent") : report.index("  // --- predictions")]
+    return f"{helpers}\n{read_asset(name)}"
+
+
 def error_sentence(error: Exception | str) -> str:
     """An error as a sentence for the page."""
     message = error if isinstance(error, str) else user_message(error)
     return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
+
+
+def poll(generation: Generation) -> None:
+    """Say that the page still wants it."""
+    generation.polled = time.monotonic()
 
 
 async def follow(scheduler: GenerationScheduler, generations: Sequence[Generation]) -> AsyncGenerator[None, None]:
@@ -141,9 +158,8 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
     shown: Any = None
     try:
         while any(each.running for each in generations):
-            now = time.monotonic()
             for each in generations:
-                each.polled = now
+                poll(each)
             positions = [scheduler.position(each) for each in generations]
             new = [(each.state, len(each.tokens), place) for each, place in zip(generations, positions, strict=True)]
             if new != shown:
@@ -159,9 +175,7 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
                 each.stop()
 
 
-async def follow_all(
-    scheduler: GenerationScheduler, generations: Sequence[Generation]
-) -> AsyncGenerator[None, None]:
+async def follow_all(scheduler: GenerationScheduler, generations: Sequence[Generation]) -> AsyncGenerator[None, None]:
     """Submit all of a user's generations, as many at once as one user may have, and `follow` them. One that cannot be
     submitted is done, with its error; those that were stopped before their turn are done too.
     """
