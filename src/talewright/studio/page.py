@@ -22,13 +22,13 @@ INSPECT, STEER, WATCH = 2, 3, 4
 SANS = [Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Ubuntu", "DejaVu Sans")]
 MONO = [Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono")]
 COLORS = {
-    "page": "body_background_fill background_fill_secondary checkbox_background_color button_primary_text_color "
-    "checkbox_label_text_color_selected",
+    "page": "body_background_fill background_fill_secondary checkbox_background_color button_primary_text_color",
     "card": "background_fill_primary block_background_fill button_secondary_background_fill input_background_fill "
     "input_background_fill_focus checkbox_label_background_fill checkbox_background_color_focus "
-    "checkbox_background_color_hover button_secondary_background_fill_hover checkbox_label_background_fill_hover",
+    "checkbox_background_color_hover button_secondary_background_fill_hover checkbox_label_background_fill_hover "
+    "checkbox_label_background_fill_selected",
     "ink": "body_text_color block_title_text_color block_label_text_color button_secondary_text_color "
-    "checkbox_label_text_color",
+    "checkbox_label_text_color checkbox_label_text_color_selected",
     "faint": "body_text_color_subdued block_info_text_color input_placeholder_color checkbox_border_color "
     "checkbox_border_color_hover",
     "line": "border_color_primary block_border_color input_border_color button_secondary_border_color",

@@ -35,6 +35,8 @@ class StudioSession:
     """Names of the parts of the model that are off in the tab Steer."""
     changing: Generation | None = None
     """The story in progress of a changed model."""
+    changed: tuple[Generation, str] | None = None
+    """The newest story of a changed model, and the change in words."""
     count: int = 0
     """Stories kept so far, the dropped ones included."""
 
@@ -61,7 +63,7 @@ class StudioSession:
     def show(self, number: int) -> None:
         """Show the story of that number, if it is still kept."""
         if number in self.stories:
-            self.current, self.words, self.chosen = number, None, None
+            self.current, self.words, self.chosen, self.changed = number, None, None, None
 
     def stop(self) -> None:
         """Stop the stories in progress."""

@@ -11,8 +11,9 @@ const show = () => {
     token.style.setProperty("--a", Math.min(1, Math.abs(change) / FULL).toFixed(2));
     story.append(token);
   }
-  if (!rows.length) return;
   const part = (id) => element.querySelector(`[data-id="${id}"]`);
+  part("words").textContent = props.value?.words ?? "";
+  if (!rows.length) return;
   const largest = rows.reduce((best, row, i) => (Math.abs(row.after.loss - row.before.loss) > Math.abs(rows[best].after.loss - rows[best].before.loss) ? i : best), 0);
   choosable(story, (i) => {
     const { t, before, after } = rows[i];

@@ -55,7 +55,7 @@ class SteerTab:
             with gr.Row(elem_classes="keys start"):
                 self.start = gr.Button(NAME, variant="primary", elem_id="generate-changed")
             self.stories = html("", elem_id="changed")
-            html("<h2>What the change does to the probabilities of this story</h2>")
+            html("<h2>What it does to the probabilities of this story</h2>")
             self.losses = html(
                 {}, html_template=read_asset("steer.html"), js_on_load=shared.view_script("steer.js"), elem_id="changes"
             )
@@ -90,7 +90,7 @@ class SteerTab:
         if story is None:
             hidden = gr.Column(visible=False)
             return [rendering.status(""), rendering.placeholder(EMPTY), hidden, "", gr.skip(), {}, ""]
-        stories = gr.skip() if session.changing else _side_by_side(self._name(story), story, None, "")
+        stories = gr.skip() if session.changing else self._side_by_side(story, session.changed)
         try:
             return [*await self.studio.compute(self._render, session, story, values), stories]
         except Exception as error:
@@ -106,10 +106,10 @@ class SteerTab:
         rows = changes.predicted(loaded, story, change)
         before, after = changes.mean_losses(rows)
         words = f"{change.words[:1].upper()}{change.words[1:]}: the loss on this story is {after:.2f} nats per token"
-        words += "." if change.nothing else f", {after - before:+.2f} to the model as it is."
+        words += "." if change.nothing else f", {after - before:+.2f} to that of the model as it is."
         layer = gr.Slider(maximum=max(1, config.n_layers - 1), value=change.layer)
         parts = _parts(names, session.switched_off)
-        return [rendering.status(words), "", gr.Column(visible=True), parts, layer, {"rows": rows}]
+        return [rendering.status(""), "", gr.Column(visible=True), parts, layer, {"rows": rows, "words": words}]
 
     async def on_generate(self, session: StudioSession, *values: Any) -> AsyncGenerator[list[Any], None]:
         """Write the story again with the changed model, from the same prompt, settings and seed. While it is written,
@@ -125,23 +125,32 @@ class SteerTab:
         try:
             loaded = await self.studio.compute(self.studio.registry.load, story.choice)
             change = _change(session, values, loaded.model.config.n_layers)
+            session.changed = again, change.words
             written = self.studio.write(changes.generate_changed, loaded, change, again)
             while again.running:
                 shared.poll(again)
                 status = rendering.status("Writing …", "busy")
-                yield [status, _side_by_side(self._name(story), story, again, change.words), _start(True)]
+                yield [status, self._side_by_side(story, session.changed), _start(True)]
                 await asyncio.sleep(shared.RUNNING)
             await asyncio.wrap_future(written)
-            shown = _side_by_side(self._name(story), story, again, change.words)
-            yield [rendering.status(*shared.progress_of(self.studio.scheduler, again)), shown, _start(False)]
+            text, kind = shared.progress_of(self.studio.scheduler, again)
+            yield [rendering.status(text, kind), self._side_by_side(story, session.changed), _start(False)]
         except Exception as error:
             yield [rendering.status(error_sentence(error), "error"), gr.skip(), _start(False)]
         finally:
             again.stop()
             session.changing = None
 
-    def _name(self, story: Generation) -> str:
-        return shared.model_summary(self.studio, story.choice)
+    def _side_by_side(self, story: Generation, changed: tuple[Generation, str] | None) -> str:
+        """The story as it is, and as the changed model writes it."""
+        name = shared.model_summary(self.studio, story.choice)
+        sides = [(name, rendering.story(story.prompt, story.continuation, label="The story as it is"))]
+        if changed is not None:
+            again, words = changed
+            text = rendering.story(again.prompt, again.continuation, again.running, "The story with the change")
+            sides.append((f"{name} · {words}", text))
+        items = [f'<li><p><span class="chip">{escape(chip)}</span></p>{text}</li>' for chip, text in sides]
+        return f'<ol class="samples">{"".join(items)}</ol>'
 
 
 def _start(running: bool) -> gr.Button:
@@ -181,13 +190,3 @@ def _parts(names: list[str], off: list[str]) -> str:
         f'<div class="parts" role="group" aria-label="Parts of the model">{"".join(rows)}</div>'
         f'<p class="hint">Each row is a layer: its heads, then its feed-forward layer (MLP). {clear}</p>'
     )
-
-
-def _side_by_side(name: str, story: Generation, changed: Generation | None, words: str) -> str:
-    """The story as it is, and as the changed model writes it."""
-    sides = [(name, rendering.story(story.prompt, story.continuation, label="The story as it is"))]
-    if changed is not None:
-        text = rendering.story(changed.prompt, changed.continuation, changed.running, "The story with the change")
-        sides.append((f"{name} · {words}", text))
-    items = [f'<li><p><span class="chip">{escape(chip)}</span></p>{text}</li>' for chip, text in sides]
-    return f'<ol class="samples">{"".join(items)}</ol>'
