@@ -42,12 +42,10 @@ class CompareTab:
                 elem_id="models",
             )
             start = gr.Button(NAME, variant="primary", elem_id="generate-both")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=300):
-                status = html(rendering.status(""), elem_id="compare-status")
-                stories = html(rendering.placeholder(EMPTY), elem_id="compared")
-            with gr.Column(scale=2, min_width=240):
-                settings = shared.sampling_controls()
+        with gr.Accordion("Settings", open=False):
+            settings = shared.sampling_controls()
+        status = html(rendering.status(""), elem_id="compare-status")
+        stories = html(rendering.placeholder(EMPTY), elem_id="compared")
         inputs, outputs = [prompt, self.models, session, *settings], [status, stories, start]
         options = {**shared.QUIET, "trigger_mode": "multiple"}
         gr.on([start.click, prompt.submit], self.on_generate, inputs, outputs, **options)
