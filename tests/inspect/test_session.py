@@ -91,7 +91,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_the_pictures_have_their_names
         if name.endswith(".png"):
             assert (run / "plots" / name).read_bytes().startswith(b"\x89PNG")
     anchors = {link[1:] for link in page.links if re.fullmatch("#[a-z-]+", link)}
-    assert {"curves", "predictions", "attention", "weights", "words-near", "neurons"} <= anchors <= set(page.ids)
+    assert {"curves", "predictions", "attention", "weights", "words", "neurons"} <= anchors <= set(page.ids)
 
 
 def test_the_data_of_the_page_is_what_was_measured(run):

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from talewright import look
 from talewright.errors import UserError
+from talewright.inspect.figures.charts import Line, line_chart
 from talewright.inspect.figures.style import FAINT, GREY, ORANGE, SERIES, Panel, save_png
 from talewright.inspect.figures.texts import legend_label
 from talewright.run.history import EVALUATION, History, clearly_above, read_history
@@ -24,6 +26,12 @@ CURVES = {
     "tokens_per_second": "tokens per second",
 }
 """The curves beside the loss, and their labels."""
+LOSS_TITLES = {
+    "step": "optimizer step",
+    "loss": "loss, nats per token",
+    "perplexity": "perplexity",
+    "bits_per_byte": "bits per byte",
+}
 NOISY = ("gradient_norm", "tokens_per_second")
 MAX_POINTS = 600
 """Points of a line: more do not show at a panel's width."""
@@ -48,7 +56,8 @@ def save_curves(histories: Sequence[History], path: Path) -> Path:
 
 def curve_panels(histories: Sequence[History]) -> list[Panel]:
     """The panels of one run, or of several beside each other. Curves that the first log lacks are left out."""
-    panels = [Panel(title=_loss_title(histories), draw=_loss_curves(histories), how=f"{SMOOTHED} {EVALUATED}")]
+    how, chart = f"{SMOOTHED} {EVALUATED}", _loss_chart(histories)
+    panels = [Panel(title=_loss_title(histories), draw=_loss_curves(histories), how=how, chart=chart)]
     for key, label in CURVES.items():
         values = _numbers(_columns(histories[0], key)[key])
         if values:
@@ -134,6 +143,28 @@ def _loss_curves(histories: Sequence[History]) -> Callable[[Any], None]:
         _step_axis(axes, histories)
 
     return draw
+
+
+def _loss_chart(histories: Sequence[History]) -> dict[str, Any]:
+    """What `_loss_curves` draws, for a page."""
+    lines: list[Line] = []
+    for number, history in enumerate(histories):
+        color, name = look.SERIES[number], "" if len(histories) == 1 else f"{history.name}, "
+        steps, losses = _points(history.training, "loss")
+        if len(histories) == 1:
+            lines.append(Line(name="each batch", points=_rows(steps, losses), color="grey", faint=True))
+        smoothed = _rows(steps, smooth(losses))
+        lines.append(Line(name=f"{name}training, smoothed", points=smoothed, color=color))
+        names = ("step", "loss", "perplexity", "bits_per_byte")
+        rows = zip(*(history.evaluations[name] for name in names), strict=True)
+        evaluated = [dict(zip(names, row, strict=True)) for row in rows if row[1] is not None]
+        color, dashes = ("orange", (1, 0)) if len(histories) == 1 else (color, (6, 4))
+        lines.append(Line(name=f"{name}validation", points=evaluated, color=color, dashes=dashes, marked=True))
+    return line_chart([line for line in lines if line.points], "loss", LOSS_TITLES)
+
+
+def _rows(steps: list[int], values: list[float]) -> list[dict[str, float | None]]:
+    return [{"step": step, "loss": value} for step, value in zip(*_thinned(steps, values), strict=True)]
 
 
 def _curves(histories: Sequence[History], key: str, label: str) -> Callable[[Any], None]:

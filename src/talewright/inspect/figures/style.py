@@ -41,6 +41,8 @@ class Panel:
     how: str
     """How it was computed, in a sentence or two."""
     height: float = HEIGHT
+    chart: dict[str, Any] | None = None
+    """The same data as a Vega-Lite specification for `look.chart`, where the panel has one."""
 
 
 def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str = "") -> Path:

@@ -1,4 +1,16 @@
-"""The report as one self-contained file: figures as SVG, interactive parts as JSON data, and the page around them."""
+"""The report as one self-contained file: sections, charts, and the data of the interactive parts as JSON.
+
+To add a section called `timeline`:
+
+1. Add a field to `inspection.Inspection`, None by default, and fill it in `session`.
+2. Write `sections/timeline.html.j2`, which holds `<section id="timeline"><h2>...</h2> ... </section>` between
+   `{% if inspection.timeline %}` and `{% endif %}`. A section without content is left out, of the navigation too.
+   After `{% from "macros.html.j2" import figure %}`, `{{ figure(panel) }}` is a card with a panel's chart or picture;
+   `{{ chart(specification, label)|safe }}` is that of `look`.
+3. Add its name and its link's text to SECTIONS, at its place on the page.
+4. If it is interactive, add its data to `data`, and write `sections/timeline.js`: statements such as
+   `if (data.timeline) { ... }` that use `data` and the helpers of script.js ($, percent, bars, heading, choosable).
+"""
 
 from __future__ import annotations
 
@@ -16,9 +28,20 @@ from talewright.inspect.figures.style import to_svg
 from talewright.inspect.heads import ROLES
 from talewright.inspect.inspection import AttentionInspection, InspectedModel, Inspection, PredictionInspection
 from talewright.inspect.sequences import display_token
+from talewright.look import chart, chart_script, page_style
 from talewright.model.cost import count_parameters
 from talewright.tokenizer import Tokenizer
 
+SECTIONS = {
+    "predictions": "What it expects",
+    "beside": "Side by side",
+    "attention": "Attention",
+    "neurons": "Neurons",
+    "words": "Word embeddings",
+    "curves": "Training curves",
+    "weights": "Weights",
+}
+"""The sections of the page in order, `sections/NAME.html.j2`, and their names in the navigation."""
 FULL = 6.0
 """Loss, in nats, at which a token has the strongest color."""
 
@@ -42,21 +65,35 @@ def render(inspection: Inspection) -> str:
         return display_token(inspection.model.tokenizer, int(token))
 
     environment = Environment(loader=PackageLoader("talewright.inspect", "report"), autoescape=True, trim_blocks=True)
-    environment.globals.update(svg=to_svg, display=display, shade=_shade, roles=ROLES, zip=zip, FULL=FULL)
-    files = resources.files("talewright.inspect") / "report"
+    environment.globals.update(
+        svg=to_svg, chart=chart, display=display, shade=_shade, roles=ROLES, zip=zip, FULL=FULL, inspection=inspection
+    )
     spans = inspection.predictions.spans if inspection.predictions else None
     better, worse = largest_differences(spans or [])
+    environment.globals.update(spans=spans, better=better, worse=worse)
+    written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in SECTIONS}
+    has_charts = any('<figure class="chart"' in section for section in written.values())
     return environment.get_template("page.html.j2").render(
-        inspection=inspection,
+        sections=[(name, SECTIONS[name], section) for name, section in written.items() if section],
         facts=facts(inspection.model),
         other_facts=facts(inspection.other) if inspection.other else None,
-        spans=spans,
-        better=better,
-        worse=worse,
-        style=(files / "style.css").read_text(encoding="utf-8"),
-        script=(files / "script.js").read_text(encoding="utf-8"),
+        style=f"{page_style()}\n{_file('style.css')}",
+        script=_script(),
+        chart_script=chart_script() if has_charts else "",
         data=_embedded(data(inspection)),
     )
+
+
+def _file(name: str) -> str:
+    """A file of this package."""
+    return (resources.files("talewright.inspect") / "report" / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The page's script: script.js, with the scripts of the sections at its end."""
+    folder = resources.files("talewright.inspect") / "report" / "sections"
+    scripts = [_file(f"sections/{name}.js") for name in SECTIONS if (folder / f"{name}.js").is_file()]
+    return _file("script.js").replace("// SECTIONS", "\n".join(scripts))
 
 
 def facts(inspected: InspectedModel) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""Curves as Vega-Lite specifications for `look.chart`: the data of a panel, to hover, zoom and toggle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ZOOM = "Drag to move, pinch or hold Ctrl and scroll to zoom, double-click to reset."
+"""How a reader zooms in a chart of `line_chart`: for the page that shows it."""
+DIGITS = 5
+"""Significant digits of the values: more do not show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a chart."""
+
+    name: str
+    points: Sequence[Mapping[str, float | None]]
+    """Each with a "step", the value drawn, and what else its tooltip shows: the fields that it has."""
+    color: str
+    """A name of look's palette."""
+    dashes: Sequence[int] = (1, 0)
+    marked: bool = False
+    """Whether its points show."""
+    faint: bool = False
+    """Whether it is thin and pale, behind the others."""
+
+
+def line_chart(lines: Sequence[Line], y: str, titles: Mapping[str, str]) -> dict[str, Any]:
+    """Lines over the optimizer step: a tooltip at the nearest point, zoom, and for several a legend that toggles.
+
+    y: the field drawn. titles: by field, its label, in the order of the tooltip.
+    """
+    names, several = [line.name for line in lines], len(lines) > 1
+    rows = [{"line": line.name, **_rounded(point)} for line in lines for point in line.points]
+    color = _by_line(names, [f"@{line.color}" for line in lines])
+    color["legend"] = {"symbolType": "stroke", "symbolOpacity": 1} if several else None
+    encoding = {
+        "x": {"field": "step", "type": "quantitative", "title": titles["step"], "axis": {"grid": False, "tickCount": 6}},
+        "y": {"field": y, "type": "quantitative", "title": titles[y], "scale": {"zero": False}},
+        "color": color,
+    }
+    layers = [*_line_layers(lines), *_marked_layer(lines), _hover_layer(lines, titles)]
+    if several:
+        toggle = {"type": "point", "fields": ["line"], "toggle": "true"}
+        all_shown = [{"line": name} for name in names]
+        layers[0]["params"].append({"name": "shown", "select": toggle, "bind": "legend", "value": all_shown})
+        for layer in layers:
+            layer["transform"] = [*layer.get("transform", []), {"filter": {"param": "shown"}}]
+    return {"data": {"values": rows}, "encoding": encoding, "layer": layers}
+
+
+def _line_layers(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The faint lines, then the others. The first layer has the zoom."""
+    layers: list[dict[str, Any]] = []
+    for faint, mark in ((True, {"strokeWidth": 1, "opacity": 0.45}), (False, {"strokeWidth": 2, "opacity": 1})):
+        names = [line.name for line in lines if line.faint == faint]
+        if names:
+            chosen = {"filter": {"field": "line", "oneOf": names}}
+            layers.append({"mark": {"type": "line", "clip": True, **mark}, "transform": [chosen]})
+    dashes = _by_line([line.name for line in lines], [list(line.dashes) for line in lines])
+    layers[-1]["encoding"] = {"strokeDash": dashes | ({} if len(lines) > 1 else {"legend": None})}
+    zoom = {"type": "interval", "zoom": "wheel![event.ctrlKey]"}
+    layers[0]["params"] = [{"name": "zoom", "select": zoom, "bind": "scales"}]
+    return layers
+
+
+def _marked_layer(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    marked = [line.name for line in lines if line.marked]
+    mark = {"type": "point", "filled": True, "size": 30, "opacity": 1, "clip": True}
+    return [{"mark": mark, "transform": [{"filter": {"field": "line", "oneOf": marked}}]}] if marked else []
+
+
+def _hover_layer(lines: Sequence[Line], titles: Mapping[str, str]) -> dict[str, Any]:
+    """The point nearest to the pointer, with its tooltip; the other points are there, but not seen."""
+    clear = [line.name for line in lines if not line.faint]
+    nearest = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
+    point = "(datum.datum || datum)"  # `nearest` wraps it
+    parts = [f"{{title: {point}.line}}"]
+    for field, title in titles.items():
+        value = f"{point}[{json.dumps(field)}]"
+        parts.append(f"isValid({value}) ? {{{json.dumps(title)}: format({value}, ',.4~r')}} : {{}}")
+    tooltip = {"expr": f"merge({', '.join(parts)})"}
+    return {
+        "mark": {"type": "point", "filled": True, "size": 70, "clip": True, "tooltip": tooltip},
+        "encoding": {"opacity": {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0}},
+        "params": [{"name": "hover", "select": nearest}],
+        "transform": [{"filter": {"field": "line", "oneOf": clear}}],
+    }
+
+
+def _by_line(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {"field": "line", "type": "nominal", "title": None, "scale": {"domain": list(names), "range": list(values)}}
+
+
+def _rounded(point: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {
+        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for name, value in point.items()
+    }
