@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from importlib.resources import files
 from typing import Any
 
 import gradio as gr
 from gradio.themes import Base, Font
 
+from talewright.inspect.report.page import view_style
 from talewright.look import page_style
 from talewright.studio.compare_tab import CompareTab
 from talewright.studio.generate_tab import GenerateTab
@@ -54,7 +54,7 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title="Talewright studio", analytics_enabled=False, fill_width=False) as page:
         html(_header(studio))
         session = gr.State(StudioSession())
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id=0):
                 generate = GenerateTab(studio, session)
             with gr.Tab("Compare", id=1):
@@ -85,14 +85,9 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": f"{page_style()}\n{read_asset('style.css')}",
-        "head": f"<style>.views {{ {_view_style()} }}</style>",
+        "head": f"<style>.views {{ {view_style()} }}</style>",  # nested: its rules hold inside `.views` only
         "js": "() => { " + " ".join(f"({script})();" for script in scripts) + " }",
     }
-
-
-def _view_style() -> str:
-    """The style of the report's views. Nested, its rules hold inside `.views` only."""
-    return (files("talewright.inspect.report") / "style.css").read_text(encoding="utf-8")
 
 
 def _theme() -> Base:

@@ -15,6 +15,7 @@ import gradio as gr
 
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
+from talewright.inspect.report import page as report
 from talewright.machine import gpu_memory_errors
 from talewright.server.registry import ModelRegistry
 from talewright.server.scheduler import Generation, GenerationScheduler, user_message
@@ -137,9 +138,7 @@ def read_asset(name: str) -> str:
 
 def view_script(name: str) -> str:
     """A script of the studio, after the helpers of the report's views (bars, heading, choosable ...)."""
-    report = (files("talewright.inspect.report") / "script.js").read_text(encoding="utf-8")
-    helpers = report[report.index("  const percent") : report.index("  // --- predictions")]
-    return f"{helpers}\n{read_asset(name)}"
+    return f"{report.view_script()}\n{read_asset(name)}"
 
 
 def error_sentence(error: Exception | str) -> str:

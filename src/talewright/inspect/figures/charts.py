@@ -39,7 +39,12 @@ def line_chart(lines: Sequence[Line], y: str, titles: Mapping[str, str]) -> dict
     color = _by_line(names, [f"@{line.color}" for line in lines])
     color["legend"] = {"symbolType": "stroke", "symbolOpacity": 1} if several else None
     encoding = {
-        "x": {"field": "step", "type": "quantitative", "title": titles["step"], "axis": {"grid": False, "tickCount": 6}},
+        "x": {
+            "field": "step",
+            "type": "quantitative",
+            "title": titles["step"],
+            "axis": {"grid": False, "tickCount": 6},
+        },
         "y": {"field": y, "type": "quantitative", "title": titles[y], "scale": {"zero": False}},
         "color": color,
     }
@@ -97,6 +102,4 @@ def _by_line(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _rounded(point: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {
-        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for name, value in point.items()
-    }
+    return {name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for name, value in point.items()}
