@@ -53,7 +53,9 @@ def test_a_run_that_is_deleted_leaves_a_sentence_and_a_server(page, served_run, 
         for side in ("#side-1", "#side-2"):
             page.locator(side).get_by_text(gone).wait_for()
         tab(page, "Inside")
-        page.get_by_role("tabpanel").get_by_role("status").filter(has_text="The run tales is gone").wait_for()
+        status(page, "The run tales is gone", "#inside-status")
+        tab(page, "Steer")
+        status(page, "The run tales is gone", "#steer-status")
         tab(page, "Watch")
         status(page, "The run tales is gone", "#watch-status")
         assert "Traceback" not in page.content()

@@ -85,7 +85,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": f"{page_style()}\n{read_asset('style.css')}",
-        "head": f"<style>.views {{ {view_style()} }}</style>",  # nested: its rules hold inside `.views` only
+        "head": f"<style>.views {{ {view_style()} }}\n{read_asset('phone.css')}</style>",  # nested
         "js": "() => { " + " ".join(f"({script})();" for script in scripts) + " }",
     }
 
