@@ -80,7 +80,7 @@ def test_the_changed_story_is_what_the_changed_weights_write(loaded):
     with torch.no_grad():
         model.blocks[0].attention.out.weight.zero_()
         model.blocks[1].mlp.down.weight.zero_()
-        tokens = [loaded.tokenizer.begin_id, *story.prompt_tokens]
+        tokens = [loaded.tokenizer.begin_id, *(story.prompt_tokens or [])]
         for token in again.tokens:
             row = model(torch.tensor([tokens]))[0, -1, : loaded.tokenizer.vocab_size]
             assert row[token] == pytest.approx(float(row.max()), abs=1e-4)
@@ -89,9 +89,9 @@ def test_the_changed_story_is_what_the_changed_weights_write(loaded):
 
 
 def test_steering_in_both_directions_changes_the_losses_and_the_sets_may_be_swapped(loaded):
-    story, texts = story_of(loaded), {"toward": ("A happy day.",), "away": ("It was sad and dark.",)}
-    there = predicted(loaded, story, Change(strength=2, layer=1, **texts))
-    back = predicted(loaded, story, Change(strength=-2, layer=1, toward=texts["away"], away=texts["toward"]))
+    story, happy, sad = story_of(loaded), ("A happy day.",), ("It was sad and dark.",)
+    there = predicted(loaded, story, Change(strength=2, layer=1, toward=happy, away=sad))
+    back = predicted(loaded, story, Change(strength=-2, layer=1, toward=sad, away=happy))
     assert [row["after"] for row in there] == [row["after"] for row in back]
     assert [row["after"] for row in there] != [row["before"] for row in there]
 

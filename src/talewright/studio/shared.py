@@ -65,7 +65,8 @@ class Studio:
 
 def sampling_controls() -> list[Any]:
     """The controls, in the order of `sampling_of`; on the page, those that are used most come first."""
-    s, plain = Sampling, {"buttons": []}
+    s = Sampling
+    plain: dict[str, Any] = {"buttons": []}  # no button that resets, which nothing names
     new_tokens = gr.Slider(
         20, 2048, s.max_new_tokens, step=1, label="Length", info="Tokens after which a story pauses.", **plain
     )
