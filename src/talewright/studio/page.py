@@ -1,4 +1,4 @@
-"""The page: its header, its four tabs, its theme."""
+"""The page: its header, its tabs, its theme."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _word(number: int, word: WordProbability, joined: bool, stop_and_chosen: tup
 
 def shade(probability: float) -> float:
     """How strong a word's shade is, from 0 to 1: in proportion to its surprise, up to FULL nats."""
-    return min(1.0, -math.log(max(probability, 1e-9)) / FULL)
+    return min(1.0, max(0.0, -math.log(max(probability, 1e-9)) / FULL))
 
 
 def nats(probability: float) -> str:
