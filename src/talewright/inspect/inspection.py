@@ -20,7 +20,15 @@ from talewright.inspect.figures import weights as weight_figures
 from talewright.inspect.figures.style import Panel
 from talewright.inspect.heads import Head, attention_patterns, find_names, losses_without, measure_heads
 from talewright.inspect.neurons import Neuron, find_neurons, parse_neurons
-from talewright.inspect.predictions import LogitLens, TokenPredictions, logit_lens, predict_tokens, prediction_stats
+from talewright.inspect.opening import NgramComparison, WrittenStory
+from talewright.inspect.predictions import (
+    LogitLens,
+    PredictionStats,
+    TokenPredictions,
+    logit_lens,
+    predict_tokens,
+    prediction_stats,
+)
 from talewright.inspect.sequences import display_token, make_sequence, select_sequences
 from talewright.inspect.weights import MatrixStats, measure_matrices, relative_change
 from talewright.machine import autocast
@@ -65,6 +73,10 @@ class PredictionInspection:
     panels: list[Panel]
     spans: list[AlignedSpan] | None
     """The story's losses beside those of a second model, if there is one."""
+    sequences: list[np.ndarray]
+    """The stories of the figures."""
+    stats: PredictionStats
+    """Every prediction on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +97,8 @@ class WeightInspection:
 
     matrices: list[MatrixStats]
     panels: list[Panel]
+    word_map: Panel | None
+    """The most frequent words on a plane, if there are enough of them."""
     neighbors: dict[str, list[tuple[str, float]]]
     """By word, the words with the most similar embeddings, and the cosines."""
 
@@ -102,6 +116,11 @@ class Inspection:
     """The content of a report. A part that was not inspected is None."""
 
     model: InspectedModel
+    story: WrittenStory | None = None
+    """A story that the model wrote, which the report opens with."""
+    verdict: str = ""
+    """One sentence on the model, empty if nothing is known."""
+    ngrams: NgramComparison | None = None
     other: InspectedModel | None = None
     notes: list[str] = field(default_factory=list)
     curves: list[Panel] | None = None
@@ -189,7 +208,10 @@ def inspect_predictions(inspector: Inspector, other: Inspector | None) -> Predic
         prediction_figures.position_panel(models),
         prediction_figures.calibration_panel(stats),
     ]
-    return PredictionInspection(tokens=predictions, lens=logit_lens(model, story), panels=panels, spans=spans)
+    lens = logit_lens(model, story)
+    return PredictionInspection(
+        tokens=predictions, lens=lens, panels=panels, spans=spans, sequences=sequences, stats=stats
+    )
 
 
 def inspect_attention(inspector: Inspector, plots: Path, other: Inspector | None) -> AttentionInspection:
@@ -233,13 +255,14 @@ def inspect_weights(inspector: Inspector, plots: Path, other: Inspector | None) 
         panels.append(weight_figures.change_panel(changes))
     weight_figures.save_weight_figures(matrices, panels, plots / "weight_distributions")
     embedding, tokenizer = inspector.model.embedding.weight.detach().float().cpu().numpy(), inspector.tokenizer
-    words, neighbors = frequent_words(inspector.stories[:2000], tokenizer, 600), {}
+    words, word_map = frequent_words(inspector.stories[:2000], tokenizer, 600), None
+    neighbors: dict[str, list[tuple[str, float]]] = {}
     if len(words) > 3:
         texts = [token_word(tokenizer, token) for token in words[:64]]
-        panels.append(weight_figures.embedding_panel(texts, *map_embeddings(embedding, words[:64])))
+        word_map = weight_figures.embedding_panel(texts, *map_embeddings(embedding, words[:64]))
         for token, near in zip(words, nearest_neighbors(embedding, words, words, 8), strict=True):
             neighbors[token_word(tokenizer, token)] = [(token_word(tokenizer, each), cosine) for each, cosine in near]
-    return WeightInspection(matrices=matrices, panels=panels, neighbors=neighbors)
+    return WeightInspection(matrices=matrices, panels=panels, word_map=word_map, neighbors=neighbors)
 
 
 def inspect_neurons(inspector: Inspector, wanted: str) -> NeuronInspection:

@@ -42,7 +42,7 @@ class Neuron:
     layer: int
     neuron: int
     examples: list[NeuronExample]
-    """Highest activation first."""
+    """Those whose highest activation is at `token` first; among these and among the others, the highest first."""
     token: int
     """The most common token at the peaks of its strongest stories."""
     share: float
@@ -51,6 +51,11 @@ class Neuron:
     @property
     def name(self) -> str:
         return f"{self.layer}.{self.neuron}"
+
+    @property
+    def peak(self) -> float:
+        """Its highest activation."""
+        return max(float(example.values[example.position]) for example in self.examples)
 
 
 def parse_neurons(text: str, config: ModelConfig) -> list[tuple[int, int]]:
@@ -131,4 +136,6 @@ def _describe(
         examples.append(NeuronExample(story=int(story), position=int(positions[story]), values=values))
     at_peak = np.array([sequences[i][positions[i]] for i in order[:STRONGEST]])
     modes, shares = _modes(at_peak[:, None, None])
-    return Neuron(layer=layer, neuron=neuron, examples=examples, token=int(modes[0, 0]), share=float(shares[0, 0]))
+    token = int(modes[0, 0])
+    examples.sort(key=lambda example: sequences[example.story][example.position] != token)  # stable
+    return Neuron(layer=layer, neuron=neuron, examples=examples, token=token, share=float(shares[0, 0]))

@@ -21,11 +21,13 @@ from talewright.inspect.inspection import (
     InspectedModel,
     Inspection,
     Inspector,
+    PredictionInspection,
     inspect_attention,
     inspect_neurons,
     inspect_predictions,
     inspect_weights,
 )
+from talewright.inspect.opening import NgramComparison, compare_with_ngrams, last_sample, verdict, write_story
 from talewright.inspect.report.page import write_report
 from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
@@ -85,6 +87,11 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
         inspector = Inspector(inspected, _stories(run, options, notes), options.text)
         with gpu_memory_errors(device):
             _inspect_model(inspection, inspector, options, target / "plots")
+            inspection.story = write_story(inspected.model, run.tokenizer)
+        inspection.ngrams = _ngrams(run, inspection.predictions, options)
+    inspection.story = inspection.story or last_sample(inspected.history)
+    distilled = run.recipe.train.teacher is not None
+    inspection.verdict = verdict(inspected.history, inspected.step, inspection.ngrams, distilled)
     for note in notes:
         logger.warning(note)
     return write_report(inspection, target / "report.html")
@@ -145,6 +152,20 @@ def _inspect_curves(inspected: InspectedModel, other: InspectedModel | None, plo
     save_curves(histories, plots / "training_curves.png")
     write_history(inspected.history, plots)
     return curve_panels(histories)
+
+
+def _ngrams(
+    run: RunFolder, predictions: PredictionInspection | None, options: InspectionOptions
+) -> NgramComparison | None:
+    """The model beside an n-gram model of its training stories, if they and its predictions are there."""
+    if predictions is None or options.data is not None:
+        return None
+    logger.info("Counting n-grams ...")
+    try:
+        train = run.corpus().split("train")
+    except UserError:  # `_stories` has noted why
+        return None
+    return compare_with_ngrams(predictions.stats, predictions.sequences, train, run.tokenizer)
 
 
 def _inspect_model(inspection: Inspection, inspector: Inspector, options: InspectionOptions, plots: Path) -> None:

@@ -16,10 +16,18 @@ EVALUATION = ("step", "loss", "perplexity", "bits_per_byte", "token_accuracy", "
 CLEAR_RISE = 0.01
 """Share of the lowest validation loss by which a later one must exceed it to count as a rise, and not as noise."""
 
+MEMORIZED = 0.2
+"""Share of the validation loss by which the training loss must be lower to count as overfitting."""
+
 
 def clearly_above(loss: float, best: float) -> bool:
     """Whether a validation loss has risen above an earlier one by more than noise."""
     return loss > (1 + CLEAR_RISE) * best
+
+
+def far_below(training: float, validation: float) -> bool:
+    """Whether a training loss is so far below the validation loss that the model memorizes its stories."""
+    return training < (1 - MEMORIZED) * validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +36,9 @@ class History:
 
     name: str
     training: dict[str, list[Any]]
-    """By the names of STEP, one value for each optimizer step."""
+    """By the names of STEP, one value for each optimizer step. With a teacher, the loss is the one without its part,
+    which compares with the validation loss.
+    """
     evaluations: dict[str, list[Any]]
     """By the names of EVALUATION, one value for each evaluation on the validation stories."""
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -40,6 +50,11 @@ class History:
     def steps(self) -> int:
         """Optimizer steps made."""
         return self.training["step"][-1] if self.training["step"] else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step was evaluated, as every run does when its budget is spent."""
+        return self.steps > 0 and self.evaluations["step"][-1:] == [self.steps]
 
     def tokens_at(self, step: int) -> int | None:
         """Tokens trained on up to a step; None if the log lacks the step."""
@@ -102,7 +117,10 @@ def _columns(events: list[dict[str, Any]], kind: str, names: tuple[str, ...]) ->
     """The columns of one kind of event. A damaged event, which does not say of which step it is, is skipped."""
     rows = [event for event in events if event.get("event") == kind]
     rows = [row for row in rows if type(row.get("step")) is int and _number(row["step"]) is not None]
-    return {name: [_number(row.get(name)) for row in rows] for name in names}
+    columns = {name: [_number(row.get(name)) for row in rows] for name in names}
+    if kind == "step":
+        columns["loss"] = [_number(row.get("plain_loss", row.get("loss"))) for row in rows]
+    return columns
 
 
 def _number(value: Any) -> int | float | None:

@@ -43,7 +43,7 @@ def state(text: str, kind: str = "") -> str:
 def story_head(model: str, by_word: bool) -> str:
     """Above a story: its model, and the toggle that shows it word by word, with the legend of the shades."""
     legend = (
-        f'<p class="legend">Surprise: 0 <span class="scale" aria-hidden="true"></span> {FULL:g} nats. Choose a word '
+        f'<p class="surprise">Surprise: 0 <span class="scale" aria-hidden="true"></span> {FULL:g} nats. Choose a word '
         "to see what else might have stood there.</p>"
     )
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import numpy as np
 
 from talewright.errors import UserError
 from talewright.files import error_reason
-from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, WIDTH, Panel, plotting, save_figure
+from talewright.inspect.figures.specifications import axis, bars, categories, rounded, shares_map, tooltip
+from talewright.inspect.figures.style import BLUE, FAINT, LINE, ORANGE, WIDTH, Panel, plotting, save_figure
 from talewright.inspect.figures.texts import find_fonts, legend_label
 from talewright.inspect.heads import REPEATED, ROLE_SHARE, ROLES, Head
 
 FILE_TOKENS, PANEL_TOKENS = 64, 32
 """Tokens of a heat map in a file, and in a panel of a page: as many as fit on an axis and can be read."""
+SHOWN_HEADS = 24
+"""Heads in a figure that has one mark for each: more could not be read."""
 NEGLIGIBLE = 0.002
 """Nats; a head whose removal raises the loss by less is hardly used."""
 
@@ -85,16 +89,40 @@ def heatmap_panel(pattern: np.ndarray, tokens: Sequence[str], head: str) -> Pane
     return Panel(
         title=f"{head} attends {distance:.1f} tokens back on average",
         draw=draw,
-        how="Each row is a token that attends, each column a token attended to; brighter means more attention. "
+        how="Each row is a token that attends, each column a token attended to; bluer means more attention. "
         f"The first {len(tokens)} tokens are shown.",
         height=WIDTH,
+        chart=_heatmap_chart(shown, tokens),
     )
 
 
-def _draw_pattern(axes: Any, pattern: np.ndarray, **options: Any) -> Any:
-    from matplotlib.colors import PowerNorm
+def _heatmap_chart(pattern: np.ndarray, tokens: Sequence[str]) -> dict[str, Any]:
+    """One head's pattern (T, T), whose cells name their tokens and their share."""
+    words = [token.strip() or "␣" for token in tokens]
+    rows = [
+        {"row": t, "column": s, "share": rounded(100 * pattern[t, s], 3), "from": words[t], "to": words[s]}
+        for t in range(len(words))
+        for s in range(t + 1)
+    ]
+    named = {"labelExpr": f"{json.dumps(words)}[datum.value]", "labelOverlap": True}
+    chart = shares_map(
+        rows,
+        categories("column", "token attended to", axis=named | {"labelAngle": -90}),
+        categories("row", "token that attends", axis=named),
+        100,
+        [*tooltip(to="attended to", share="share, %"), {"field": "from", "title": "attends"}],
+    )
+    chart["layer"][0]["encoding"]["color"]["scale"] |= {"type": "sqrt"}
+    return chart
 
-    return axes.imshow(pattern, cmap="cividis", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest", **options)
+
+def _draw_pattern(axes: Any, pattern: np.ndarray, **options: Any) -> Any:
+    """In the colors of every picture of attention: from white, none, to blue, all; the future is grey."""
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+    colors = LinearSegmentedColormap.from_list("attention", ["white", BLUE])
+    colors.set_bad(LINE)
+    return axes.imshow(pattern, cmap=colors, norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest", **options)
 
 
 def _label_tokens(axes: Any, tokens: Sequence[str]) -> None:
@@ -130,8 +158,31 @@ def distance_panel(heads: Sequence[Head]) -> Panel:
     return Panel(
         title=f"Head {near.name} attends {near.distance:.1f} tokens back, head {far.name} attends {far.distance:.0f}",
         draw=draw,
-        how="Distance to the token attended to, weighted by attention, averaged over the stories' tokens.",
+        how="Distance to the token attended to, weighted by attention, averaged over the stories' tokens. "
+        "Line: mean of a layer's heads.",
+        chart=_distance_chart(heads),
     )
+
+
+def _distance_chart(heads: Sequence[Head]) -> dict[str, Any]:
+    rows = [
+        {"head": head.name, "layer": head.layer, "role": head.role, "distance": rounded(head.distance, 3)}
+        for head in heads
+        if np.isfinite(head.distance)
+    ]
+    tips = tooltip(head="layer.head", role="role", distance="tokens back")
+    mean = {"y": axis("distance", None, aggregate="mean")}
+    return {
+        "data": {"values": rows},
+        "encoding": {
+            "x": categories("layer", "layer", axis={"labelAngle": 0, "labelOverlap": True}),
+            "y": axis("distance", "tokens back, on average"),
+        },
+        "layer": [
+            {"mark": {"type": "tick", "color": "@orange", "thickness": 2, "size": 30}, "encoding": mean},
+            {"mark": {"type": "point", "filled": True, "size": 70, "color": "@blue"}, "encoding": {"tooltip": tips}},
+        ],
+    }
 
 
 def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
@@ -147,6 +198,7 @@ def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
 
     def draw(axes: Any) -> None:
         image = _draw_pattern(axes, table.T, aspect="auto")
+        image.norm.vmax = max(float(table.max(initial=0)), 0.01)  # heads seldom give a role all of their attention
         axes.grid(visible=False)
         axes.set_yticks(range(len(roles)), roles)
         ticks = range(0, len(heads), -(-len(heads) // 24))
@@ -160,8 +212,30 @@ def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
         draw=draw,
         how=f"Mean attention that fits the role. Duplicate token and induction on {REPEATED} random tokens that come "
         f"twice, the rest on the stories. A head has a role from {100 * ROLE_SHARE:.0f} % on. "
-        f"Uniform attention would give: {uniform}.",
+        f"Uniform attention would give: {uniform}."
+        + (f" The {SHOWN_HEADS} heads that fit a role best are shown." if len(heads) > SHOWN_HEADS else ""),
+        chart=_roles_chart(heads, roles),
     )
+
+
+def _roles_chart(heads: Sequence[Head], roles: Sequence[str]) -> dict[str, Any] | None:
+    """The share of each role, of the heads that fit one best; their numbers are written where they fit."""
+    if not roles:
+        return None
+    best = sorted(heads, key=lambda head: -max(head.roles.values()))[:SHOWN_HEADS]
+    shown = [head for head in heads if head in best]
+    rows = [
+        {"head": head.name, "role": role, "share": round(100 * head.roles[role], 1)} for head in shown for role in roles
+    ]
+    largest = max(1.0, *(row["share"] for row in rows))
+    x = categories("head", "layer.head", axis={"labelAngle": 0 if len(shown) <= 12 else -90})
+    tips = tooltip(head="layer.head", role="role", share="share of attention, %")
+    chart = shares_map(rows, x, categories("role", None), largest, tips)
+    if len(shown) <= 12:
+        dark = {"condition": {"test": f"datum.share > {0.55 * largest}", "value": "@card"}, "value": "@ink"}
+        text = {"field": "share", "type": "quantitative", "format": ".0f"}
+        chart["layer"].append({"mark": "text", "encoding": {"text": text, "color": dark}})
+    return chart
 
 
 def roles_comparison_panel(models: Mapping[str, Sequence[Head]]) -> Panel:
@@ -183,7 +257,28 @@ def roles_comparison_panel(models: Mapping[str, Sequence[Head]]) -> Panel:
         title=f"{roles[most].capitalize()}: {first[most]:.0f} % in {one}, {second[most]:.0f} % in {other}",
         draw=draw,
         how="For each role, the head of each model that gives it most of its attention, on the same stories.",
+        chart=_roles_comparison_chart(shares, roles),
     )
+
+
+def _roles_comparison_chart(shares: Mapping[str, Sequence[float]], roles: Sequence[str]) -> dict[str, Any]:
+    rows = [
+        {"model": name, "role": role, "share": round(value, 1)}
+        for name, values in shares.items()
+        for role, value in zip(roles, values, strict=True)
+    ]
+    color = {"field": "model", "type": "nominal", "title": None, "sort": None}
+    return {
+        "data": {"values": rows},
+        "mark": "bar",
+        "encoding": {
+            "y": categories("role", None),
+            "yOffset": {"field": "model", "sort": None},
+            "x": axis("share", "attention of its best head, %", scale={"domain": [0, 100]}),
+            "color": color,
+            "tooltip": tooltip(model="model", role="role", share="share, %"),
+        },
+    }
 
 
 def loss_without_panel(heads: Sequence[Head], tokens: int) -> Panel:
@@ -193,17 +288,27 @@ def loss_without_panel(heads: Sequence[Head], tokens: int) -> Panel:
     unused = sum(increase < NEGLIGIBLE for increase in increases.values())
 
     def draw(axes: Any) -> None:
-        shown = ranked[:24]
+        shown = ranked[:SHOWN_HEADS]
         values = [increases[name] for name in shown]
         axes.bar(range(len(shown)), values, color=[BLUE if value >= 0 else ORANGE for value in values])
         axes.set_xticks(range(len(shown)), shown, rotation=90)
         axes.set(xlabel="layer.head, the most important first", ylabel="loss increase, nats per token")
         axes.axhline(0, color=FAINT, linewidth=0.8)
 
+    role = {head.name: head.role for head in heads}
+    rows = [{"head": name, "role": role[name], "rise": rounded(increases[name])} for name in ranked[:SHOWN_HEADS]]
+    chart = bars(
+        rows,
+        categories("head", "layer.head, the most important first", axis={"labelAngle": 0 if len(rows) <= 12 else -90}),
+        axis("rise", "loss increase, nats per token"),
+        tooltip(head="layer.head", role="role", rise="loss increase, nats"),
+    )
     few = f"; {unused} of {len(heads)} heads hardly matter" if unused else ""
     return Panel(
         title=f"Without head {ranked[0]} the loss is {increases[ranked[0]]:.2f} higher{few}",
         draw=draw,
         how=f"Each head's output is set to 0 in turn (as if its part of the output projection were 0), on {tokens:,} "
-        f"tokens of stories. Hardly matters: an increase of less than {NEGLIGIBLE} nats.",
+        f"tokens of stories. Hardly matters: an increase of less than {NEGLIGIBLE} nats."
+        + (f" The {SHOWN_HEADS} most important are shown." if len(heads) > SHOWN_HEADS else ""),
+        chart=chart,
     )

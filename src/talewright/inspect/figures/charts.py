@@ -9,6 +9,7 @@ from typing import Any
 
 ZOOM = "Drag to move, pinch or hold Ctrl and scroll to zoom, double-click to reset."
 """How a reader zooms in a chart of `line_chart`: for the page that shows it."""
+X_AXIS = {"grid": False, "tickCount": 6}
 DIGITS = 5
 """Significant digits of the values: more do not show."""
 
@@ -39,12 +40,7 @@ def line_chart(lines: Sequence[Line], y: str, titles: Mapping[str, str]) -> dict
     color = _by_line(names, [f"@{line.color}" for line in lines])
     color["legend"] = {"symbolType": "stroke", "symbolOpacity": 1} if several else None
     encoding = {
-        "x": {
-            "field": "step",
-            "type": "quantitative",
-            "title": titles["step"],
-            "axis": {"grid": False, "tickCount": 6},
-        },
+        "x": {"field": "step", "type": "quantitative", "title": titles["step"], "axis": X_AXIS},
         "y": {"field": y, "type": "quantitative", "title": titles[y], "scale": {"zero": False}},
         "color": color,
     }

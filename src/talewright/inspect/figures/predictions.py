@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from talewright.inspect.figures.specifications import ZOOM, axis, bars, categories, lines, rounded, tooltip
 from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel, annotate
 from talewright.inspect.figures.texts import legend_label
-from talewright.inspect.predictions import PredictionStats, calibration, loss_by_position
+from talewright.inspect.predictions import Calibration, PredictionStats, calibration, loss_by_position
 
 NAMED = 6
 """Number of a story's tokens that are labeled: those with the highest loss."""
@@ -20,22 +21,31 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
     drops = losses[:-1] - losses[1:]
     best = int(np.argmax(drops))
 
+    names = ["embedding", *(str(layer) for layer in range(len(losses) - 1))]
+
     def draw(axes: Any) -> None:
         layers = range(len(losses))
-        axes.plot(layers, losses, "o-", color=BLUE)
+        axes.bar(layers, losses, width=0.6, color=BLUE)  # no line: layers are not time
         for layer, loss in zip(layers, losses, strict=True):
-            annotate(axes, f"{loss:.2f}", (layer, loss), 5)
-        many = len(losses) > 8
-        axes.set_xticks(layers, ["embedding", *(f"{layer}" if many else f"layer {layer}" for layer in layers[:-1])])
-        axes.tick_params(axis="x", labelsize=8)
-        axes.set(xlabel="after this layer" if many else "", ylabel="loss, nats per token")
+            annotate(axes, f"{loss:.2f}", (layer, loss), 3)
+        axes.set_xticks(layers, names)
+        axes.set(xlabel="after this layer", ylabel="loss, nats per token")
         axes.set_ylim(bottom=0, top=1.12 * float(losses.max()))
 
+    rows = [{"layer": name, "loss": rounded(loss)} for name, loss in zip(names, losses, strict=True)]
+    chart = bars(
+        rows,
+        categories("layer", "after this layer", axis={"labelAngle": 0, "labelOverlap": True}),
+        axis("loss", "loss, nats per token"),
+        tooltip(layer="after layer", loss="loss, nats per token"),
+        labels=".2f" if len(losses) < 14 else "",
+    )
     return Panel(
         title=f"Layer {best} improves the prediction most: the loss after it is {drops[best]:.1f} lower",
         draw=draw,
         how="The logit lens: the residual stream after each layer through the last norm and the output layer, as if it "
         f"were the last layer. Mean over {tokens:,} tokens of stories.",
+        chart=chart,
     )
 
 
@@ -52,10 +62,22 @@ def losses_panel(losses: np.ndarray, tokens: Sequence[str]) -> Panel:
             annotate(axes, tokens[position].strip(), (position, losses[position]), 2)
         axes.set(xlabel="token of the story", ylabel="loss, nats", ylim=(0, 1.15 * float(losses.max()) + 0.1))
 
+    words = [token.strip() or "␣" for token in tokens]
+    rows = [
+        {"at": i, "token": word, "loss": rounded(loss)}
+        for i, (word, loss) in enumerate(zip(words, losses, strict=True))
+    ]
+    chart = bars(
+        rows,
+        categories("at", "token of the story", axis={"labelOverlap": True, "labelAngle": 0}),
+        axis("loss", "loss, nats"),
+        tooltip(token="token", loss="loss, nats"),
+    )
     return Panel(
         title=f"A mean loss of {losses.mean():.2f}; it is highest at “{tokens[int(losses.argmax())].strip()}”",
         draw=draw,
         how=f"-log of the probability of each of {len(losses):,} tokens, given the tokens before it.",
+        chart=chart,
     )
 
 
@@ -80,9 +102,16 @@ def position_panel(models: Mapping[str, PredictionStats]) -> Panel:
         if len(models) > 1:
             axes.legend()
 
+    rows = [
+        {"name": name, "read": int(begin) + 1, "loss": rounded(loss)}
+        for name, stats in models.items()
+        for begin, loss in zip(*loss_by_position(stats)[:2], strict=True)
+    ]
+    read = axis("read", "tokens read before (plus one), logarithmic", scale={"type": "log"}, axis={"tickCount": 5})
     return Panel(
         title=title,
         draw=draw,
+        chart=lines(rows, list(models), read, axis("loss", "loss, nats per token")),
         how=f"Mean loss of {len(first.losses):,} tokens of {len(np.unique(first.story)):,} stories by the number of "
         "tokens of the story read before, in bins that widen.",
     )
@@ -96,7 +125,7 @@ def calibration_panel(stats: PredictionStats) -> Panel:
 
     def draw(axes: Any) -> None:
         shares = bins.counts / bins.counts.sum()
-        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.9, linestyle=":", label="perfect calibration")
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.9, linestyle="--", label="perfect calibration")
         axes.plot(bins.confidence, bins.accuracy, "o-", color=BLUE, markersize=4, label="this model")
         axes.bar(bins.confidence, shares, width=0.05, color=ORANGE, alpha=0.5, label="share of tokens")
         axes.set(xlabel="probability of the top token", ylabel="share of correct predictions", xlim=(0, 1), ylim=(0, 1))
@@ -105,6 +134,37 @@ def calibration_panel(stats: PredictionStats) -> Panel:
     return Panel(
         title=f"The model is {verdict}: off by {100 * bins.error:.1f} points on average",
         draw=draw,
-        how="Predictions in ten bins by the probability of the top token; the expected calibration error is the mean "
-        "distance from the dotted line.",
+        how="Blue: predictions in ten bins by the probability of the top token. Orange: the share of the tokens in "
+        "each bin. The expected calibration error is the mean distance from the dashed line.",
+        chart=_calibration_chart(bins),
     )
+
+
+def _calibration_chart(bins: Calibration) -> dict[str, Any]:
+    """The accuracy of each bin beside its confidence, and the share of tokens in it."""
+    shares = bins.counts / bins.counts.sum()
+    rows = [
+        {"confidence": rounded(confidence, 3), "correct": rounded(correct, 3), "share": rounded(share, 3)}
+        for confidence, correct, share in zip(bins.confidence, bins.accuracy, shares, strict=True)
+    ]
+    x = axis("confidence", "probability of the top token", scale={"domain": [0, 1]})
+    y = {"title": "share of correct predictions", "scale": {"domain": [0, 1]}}
+    tips = tooltip(confidence="probability", correct="correct", share="share of the tokens")
+    equal = [{"confidence": 0, "correct": 0}, {"confidence": 1, "correct": 1}]
+    line = {"type": "line", "strokeDash": [5, 4], "strokeWidth": 1, "color": "@faint"}
+    return {
+        "data": {"values": rows},
+        "encoding": {"x": x, "y": axis("correct", **y)},
+        "layer": [
+            {
+                "mark": {"type": "bar", "size": 16, "opacity": 0.45, "color": "@orange"},
+                "encoding": {"y": axis("share", **y)},
+            },
+            {"mark": line, "data": {"values": equal}},
+            {"mark": {"type": "line", "color": "@blue"}, "params": [ZOOM]},
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "color": "@blue", "opacity": 1},
+                "encoding": {"tooltip": tips},
+            },
+        ],
+    }

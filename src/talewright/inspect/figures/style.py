@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -11,23 +12,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from talewright import look
 from talewright.errors import UserError
 from talewright.files import error_reason
 from talewright.inspect.figures.texts import find_fonts, quiet_glyphs, write_powers_plainly
 
-INK, FAINT, LINE = "#1c1c1e", "#6b6b70", "#d9d9de"
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#a2578c", "#9a9aa0"
-SKY, GOLD = "#3f9fd6", "#a67c00"
-"""Distinguishable for color-blind readers (after Okabe & Ito 2008); lines also differ in their dashes."""
 COLOR_NAMES = ("ink", "faint", "line", "blue", "orange", "green", "purple", "grey", "sky", "gold")
-VARIABLES = dict(zip((INK, FAINT, LINE, BLUE, ORANGE, GREEN, PURPLE, GREY, SKY, GOLD), COLOR_NAMES, strict=True))
+INK, FAINT, LINE, BLUE, ORANGE, GREEN, PURPLE, GREY, SKY, GOLD = (look.LIGHT[name] for name in COLOR_NAMES)
+"""Pictures have the colors of the light pages."""
+VARIABLES = {look.LIGHT[name]: name for name in COLOR_NAMES}
 """The page's CSS variables for these colors; their values depend on its theme."""
 DASHES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1)), "-", "--")
-SERIES = list(zip((BLUE, ORANGE, GREEN, PURPLE, GOLD, SKY, GREY, INK), DASHES, strict=True))
+SERIES = list(zip((look.LIGHT[name] for name in look.SERIES), DASHES, strict=True))
 """Color and dashes of the first line, the second, and so on."""
 STYLE_SHEET = Path(__file__).with_name("talewright.mplstyle")
-WIDTH, HEIGHT = 4.9, 3.0
-"""Size of a panel in inches: about a phone's width, so that its text stays readable there."""
+COLORS = {
+    "figure.facecolor": look.LIGHT["card"],
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "grid.color": LINE,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+}
+"""matplotlib's settings of these colors; STYLE_SHEET has the others."""
+WIDTH, HEIGHT = 4.4, 3.0
+"""Size of a panel in inches, 317 by 216 points: at a phone's width a point is a pixel, and no text is below 12."""
+CHARACTERS_PER_INCH = 10.5
+"""Of a title, about."""
+PNG_WIDTH = 5.5
+"""Inches for each panel of a row in a PNG file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +56,51 @@ class Panel:
     how: str
     """How it was computed, in a sentence or two."""
     height: float = HEIGHT
+    wide: bool = False
+    """Whether it has a row of a PNG file for itself."""
     chart: dict[str, Any] | None = None
     """The same data as a Vega-Lite specification for `look.chart`, where the panel has one."""
 
 
 def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str = "") -> Path:
-    """Draw panels side by side into a PNG file."""
-    rows = -(-len(panels) // columns)
+    """Draw panels side by side into a PNG file. A row that is not full is stretched."""
+    rows = _rows(panels, columns)
+    heights = [max(panel.height for panel in row) + 0.3 for row in rows]
+    cells = math.lcm(*(len(row) for row in rows))
     with plotting() as plt:
-        height = sum(max(p.height for p in panels[r * columns : (r + 1) * columns]) + 0.3 for r in range(rows))
-        figure, grid = plt.subplots(rows, columns, figsize=(5.5 * columns, height), layout="constrained", squeeze=False)
-        for panel, axes in zip(panels, grid.flat, strict=False):
-            panel.draw(axes)
-            axes.set_title("\n".join(textwrap.wrap(panel.title, 66)), fontsize=9.5)
-        for axes in list(grid.flat)[len(panels) :]:
-            axes.remove()
+        size = (PNG_WIDTH * columns, sum(heights))
+        figure = plt.figure(figsize=size, layout="constrained")
+        grid = figure.add_gridspec(len(rows), cells, height_ratios=heights)
+        for number, row in enumerate(rows):
+            span = cells // len(row)
+            titles = _equally_long([_wrapped(panel.title, size[0] / len(row)) for panel in row])
+            for place, (panel, text) in enumerate(zip(row, titles, strict=True)):
+                axes = figure.add_subplot(grid[number, place * span : (place + 1) * span])
+                panel.draw(axes)
+                axes.set_title(text)
         figure.suptitle(title)
         return save_figure(figure, path)
+
+
+def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
+    """The panels in rows of so many; a wide one has a row for itself."""
+    rows: list[list[Panel]] = []
+    for panel in panels:
+        if not rows or panel.wide or rows[-1][0].wide or len(rows[-1]) == columns:
+            rows.append([])
+        rows[-1].append(panel)
+    return rows
+
+
+def _wrapped(title: str, width: float) -> list[str]:
+    """The title's lines above a panel that is so many inches wide."""
+    return textwrap.wrap(title, int(CHARACTERS_PER_INCH * width))
+
+
+def _equally_long(titles: Sequence[list[str]]) -> list[str]:
+    """The titles of a row, with as many lines as the longest, so that all panels begin at one height."""
+    most = max(map(len, titles))
+    return ["\n".join([*lines, *[""] * (most - len(lines))]) for lines in titles]
 
 
 def save_figure(figure: Any, path: Path, dpi: int = 120) -> Path:
@@ -97,13 +140,13 @@ def plotting() -> Iterator[Any]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(fname=str(STYLE_SHEET)):
+    with plt.rc_context(COLORS, fname=str(STYLE_SHEET)):
         yield plt
 
 
 def annotate(axes: Any, text: str, point: tuple[float, float], rise: float, **options: Any) -> None:
     """Write a small label `rise` points above a data point, centered unless `ha` says otherwise."""
-    options = {"ha": "center", "fontsize": 7.5, **options}
+    options = {"ha": "center", **options}
     axes.annotate(text, point, (0, rise), textcoords="offset points", **options)
 
 

@@ -8,10 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from talewright.inspect.figures.label_layout import LABEL_SIZE, MAP_HEIGHT, SIDES, map_bounds, place_labels
+from talewright.inspect.figures.specifications import (
+    ZOOM,
+    axis,
+    lines,
+    points_by_layer,
+    rounded,
+    series_color,
+    tooltip,
+)
 from talewright.inspect.figures.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
 from talewright.inspect.weights import MatrixStats
 
 MARKERS = "osD^vPX*"
+SPECTRUM_POINTS = 100
+"""Points of a line of singular values: more do not show."""
 NAMES = {
     "output": "attention outputs",
     "up": "feed-forward inputs",
@@ -51,6 +63,7 @@ def std_panel(matrices: Sequence[MatrixStats]) -> Panel:
     return Panel(
         title=f"{phrase(widest.name).capitalize()} vary most: standard deviation {widest.std:.3f}",
         draw=_by_layer(matrices, "std", "standard deviation"),
+        chart=_by_layer_chart(matrices, "std", "standard deviation"),
         how="Standard deviation of all values of a matrix. Histograms are in plots/weight_distributions.",
     )
 
@@ -61,6 +74,7 @@ def norms_panel(matrices: Sequence[MatrixStats]) -> Panel:
     return Panel(
         title=f"{phrase(largest.name).capitalize()} have the largest spectral norm: {largest.spectral_norm:.1f}",
         draw=_by_layer(matrices, "spectral_norm", "spectral norm"),
+        chart=_by_layer_chart(matrices, "spectral_norm", "spectral norm"),
         how="The largest singular value: the most by which the matrix can lengthen a vector.",
     )
 
@@ -72,6 +86,7 @@ def ranks_panel(matrices: Sequence[MatrixStats]) -> Panel:
     return Panel(
         title=f"{phrase(lowest.name).capitalize()} use the smallest share of their directions: {rank}",
         draw=_by_layer(matrices, "effective_rank", "effective rank"),
+        chart=_by_layer_chart(matrices, "effective_rank", "effective rank"),
         how="exp of the entropy of the singular values, as shares of their sum (Roy & Vetterli 2007).",
     )
 
@@ -98,7 +113,33 @@ def comparison_panel(
         title=f"{phrase(name).capitalize()} differ most in {title}: {one:.1f} and {other:.1f}",
         draw=draw,
         how=f"Each point is a matrix that both models have; on the grey line it is equal. {len(common)} matrices.",
+        chart=_comparison_chart(common, title, labels),
     )
+
+
+def _comparison_chart(
+    common: Sequence[tuple[str, str, float, float]], title: str, labels: tuple[str, str]
+) -> dict[str, Any]:
+    rows = [
+        {"matrix": name, "kind": kind, "first": rounded(one), "second": rounded(other)}
+        for name, kind, one, other in common
+    ]
+    ends = [min(min(row[2:]) for row in common), max(max(row[2:]) for row in common)]
+    series = series_color("kind", list(dict.fromkeys(kind for _, kind, _, _ in common)), {})
+    scale = {"type": "log", "nice": False}
+    equal = {"type": "line", "color": "@grey", "strokeWidth": 1}
+    marks = {"mark": {"type": "point", "filled": True, "size": 60, "clip": True}, "params": [ZOOM, *series["params"]]}
+    tips = tooltip(matrix="matrix", first=labels[0], second=labels[1])
+    return {
+        "encoding": {
+            "x": axis("first", f"{title}, {labels[0]}", scale=scale, axis={"tickCount": 5}),
+            "y": axis("second", labels[1], scale=scale, axis={"tickCount": 5}),
+        },
+        "layer": [
+            {"data": {"values": [{"first": rounded(end), "second": rounded(end)} for end in ends]}, "mark": equal},
+            {"data": {"values": rows}, **marks, "encoding": {"tooltip": tips, **series["encoding"]}},
+        ],
+    }
 
 
 def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
@@ -115,12 +156,21 @@ def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
         axes.set(yscale="log", xlabel="singular value, from the largest (0 %) to the smallest", ylabel="value")
         axes.legend(fontsize=7.5, ncols=2)
 
+    place = axis("percent", "singular value, from the largest (0 %) to the smallest")
+    rows = [
+        {"name": m.name, "percent": round(100 * i / max(1, len(m.singular_values) - 1), 1), "value": rounded(value)}
+        for m in shown
+        for i, value in list(enumerate(m.singular_values))[:: -(-len(m.singular_values) // SPECTRUM_POINTS)]
+        if value > 0
+    ]
+    values = axis("value", "value", scale={"type": "log", "nice": False})
     return Panel(
         title=f"{phrase(steepest).capitalize()} have the steepest spectrum: the largest singular value is "
         f"{ratios[steepest]:.0f} times the median",
         draw=draw,
         how="Singular values of the last layer's matrices and the embedding, in order.",
         height=3.4,
+        chart=lines(rows, [m.name for m in shown], place, values, points=False),
     )
 
 
@@ -134,17 +184,22 @@ def change_panel(changes: dict[int, dict[str, float]]) -> Panel:
         return float(np.mean([v for n, v in changes[step].items() if _kind(n) == kind])) if step else 0.0
 
     def draw(axes: Any) -> None:
-        for i, kind in enumerate(sorted({_kind(name) for name in changes[last]})):
+        for i, kind in enumerate(kinds):
             axes.plot(steps, [mean(step, kind) for step in steps], label=kind, **_line(i))
         axes.set(xlabel="optimizer step of the checkpoint", ylabel="distance / initial norm")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=7.5, ncols=2)
 
+    kinds = sorted({_kind(name) for name in changes[last]})
+    rows = [{"name": kind, "step": step, "change": rounded(mean(step, kind))} for kind in kinds for step in steps]
     return Panel(
         title=f"By step {last:,}, {phrase(name)} have moved most: {change:.1f} times their initial norm",
         draw=draw,
         how="Frobenius norm of the change since initialization, over the initial norm, averaged over layers; the "
         "initial weights are recomputed from the recipe's seed.",
+        chart=lines(
+            rows, kinds, axis("step", "optimizer step of the checkpoint"), axis("change", "distance / initial norm")
+        ),
     )
 
 
@@ -158,7 +213,7 @@ def embedding_panel(words: Sequence[str], points: np.ndarray, explained: float) 
                 axes.plot(*points[chosen].T, marker, color=color, markersize=3, linestyle="", label=label)
         for word, point in zip(words, points, strict=True):
             axes.annotate(word, point, (2, 2), textcoords="offset points", fontsize=7.5, color=INK)
-        axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")
+        axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second component")
         axes.margins(0.08)
         axes.axhline(0, color=GREY, linewidth=0.5)
         axes.axvline(0, color=GREY, linewidth=0.5)
@@ -169,9 +224,47 @@ def embedding_panel(words: Sequence[str], points: np.ndarray, explained: float) 
         draw=draw,
         how="Rows of the embedding, normalized to unit length, on their first two principal components, which hold "
         f"{100 * explained:.0f} % of the variance: words that look close may be far apart in the "
-        "other directions.",
+        "other directions. Words without space for a label show at their points.",
         height=4.6,
+        chart=_embedding_chart(words, points),
     )
+
+
+def _embedding_chart(words: Sequence[str], points: np.ndarray) -> dict[str, Any]:
+    """The map, with labels where they do not collide."""
+    sides = place_labels(words, points)
+    rows = [
+        {
+            "word": word,
+            "kind": "capitalized" if word[:1].isupper() else "words",
+            "x": rounded(x),
+            "y": rounded(y),
+            "side": side,
+        }
+        for word, (x, y), side in zip(words, points.tolist(), sides, strict=True)
+    ]
+    bounds = [map_bounds(points[:, i]) for i in (0, 1)]
+    bare = {"grid": False, "labels": False, "ticks": False}
+    kinds = ["words", "capitalized"] if len({row["kind"] for row in rows}) > 1 else [rows[0]["kind"]]
+    series = series_color("kind", kinds, {})
+    dots = {"mark": {"type": "point", "filled": True, "size": 36, "clip": True}, "params": [ZOOM, *series["params"]]}
+    labels = [
+        {
+            "transform": [{"filter": {"field": "side", "equal": side}}],
+            "mark": {"type": "text", "fontSize": LABEL_SIZE, "color": "@ink", "clip": True, **options},
+            "encoding": {"text": {"field": "word"}},
+        }
+        for side, options in SIDES.items()
+    ]
+    return {
+        "height": MAP_HEIGHT,
+        "data": {"values": rows},
+        "encoding": {
+            "x": axis("x", "first principal component", scale={"domain": bounds[0], "nice": False}, axis=bare),
+            "y": axis("y", "second component", scale={"domain": bounds[1], "nice": False}, axis=bare),
+        },
+        "layer": [{**dots, "encoding": {"tooltip": tooltip(word="word"), **series["encoding"]}}, *labels],
+    }
 
 
 def phrase(name: str) -> str:
@@ -199,10 +292,16 @@ def _by_layer(matrices: Sequence[MatrixStats], measure: str, label: str) -> Any:
         inside = [m for m in matrices if m.layer is not None]
         for i, kind in enumerate(dict.fromkeys(m.kind for m in inside)):
             points = [(m.layer, getattr(m, measure)) for m in inside if m.kind == kind]
-            axes.plot(*zip(*points, strict=True), label=kind, **_line(i))
+            axes.plot(*zip(*points, strict=True), label=kind, **_line(i) | {"linestyle": ""})  # layers are not time
         axes.set(xlabel="layer", ylabel=label)
         axes.set_xticks(_layers(matrices)[:: -(-len(_layers(matrices)) // 12)])
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=7.5, ncols=3)
 
     return draw
+
+
+def _by_layer_chart(matrices: Sequence[MatrixStats], measure: str, label: str) -> dict[str, Any]:
+    inside = [m for m in matrices if m.layer is not None]
+    rows = [{"layer": m.layer, "kind": m.kind, "value": rounded(getattr(m, measure))} for m in inside]
+    return points_by_layer(rows, list(dict.fromkeys(m.kind for m in inside)), label)

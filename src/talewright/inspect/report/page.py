@@ -27,10 +27,10 @@ from talewright.files import error_reason, json_text, write_text_atomic
 from talewright.inspect.alignment import largest_differences
 from talewright.inspect.figures.style import to_svg
 from talewright.inspect.heads import ROLES
-from talewright.inspect.inspection import AttentionInspection, InspectedModel, Inspection, PredictionInspection
+from talewright.inspect.inspection import AttentionInspection, Inspection, PredictionInspection
+from talewright.inspect.report.facts import compared, facts
 from talewright.inspect.sequences import display_token
 from talewright.look import chart, chart_script, page_style
-from talewright.model.cost import count_parameters
 from talewright.tokenizer import Tokenizer
 
 SECTIONS = {
@@ -69,7 +69,7 @@ def render(inspection: Inspection) -> str:
             inspection=inspection,
             sections=[(name, SECTIONS[name], section) for name, section in written.items()],
             facts=facts(inspection.model),
-            other_facts=facts(inspection.other) if inspection.other else None,
+            comparison=compared(inspection.model, inspection.other) if inspection.other else None,
             style=f"{page_style()}\n{view_style()}",
             script=_file("script.js").replace("// SECTIONS", _section_scripts(SECTIONS)),
             chart_script=chart_script() if has_charts else "",
@@ -88,11 +88,11 @@ def sections(inspection: Inspection, names: Iterable[str] = SECTIONS) -> dict[st
 
     environment = _environment()
     environment.globals.update(
-        svg=to_svg, chart=chart, display=display, shade=_shade, roles=ROLES, zip=zip, FULL=FULL, inspection=inspection
+        svg=to_svg, chart=chart, display=display, shade=_shade, joint=_joint, roles=ROLES, zip=zip, FULL=FULL
     )
     spans = inspection.predictions.spans if inspection.predictions else None
     better, worse = largest_differences(spans or [])
-    environment.globals.update(spans=spans, better=better, worse=worse)
+    environment.globals.update(inspection=inspection, spans=spans, better=better, worse=worse)
     written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in names}
     return {name: section for name, section in written.items() if section}
 
@@ -124,25 +124,6 @@ def _file(name: str) -> str:
 def _section_scripts(names: Iterable[str]) -> str:
     folder = resources.files("talewright.inspect") / "report" / "sections"
     return "\n".join(_file(f"sections/{name}.js") for name in names if (folder / f"{name}.js").is_file())
-
-
-def facts(inspected: InspectedModel) -> dict[str, str]:
-    """What a reader wants to know of the model first."""
-    history, facts = inspected.history, {}
-    if inspected.step is not None:
-        facts["checkpoint"] = f"step {inspected.step:,}" + (f" of {history.steps:,}" if history.steps else "")
-    if inspected.model is not None:
-        c = inspected.model.config
-        facts["parameters"] = f"{count_parameters(c).total:,}"
-        facts["shape"] = f"{c.n_layers} layers, {c.n_heads} heads, width {c.d_model}"
-    if history.steps and history.training["tokens"][-1]:
-        facts["trained on"] = f"{history.training['tokens'][-1]:,} tokens"
-    for key, label in (("loss", "validation loss"), ("perplexity", "perplexity"), ("bits_per_byte", "bits per byte")):
-        scores = dict(zip(history.evaluations["step"], history.evaluations[key], strict=True))
-        step = inspected.step if inspected.step in scores else max(scores, default=None)
-        if step is not None and scores[step] is not None:
-            facts[label] = f"{scores[step]:.3f}" + ("" if step == inspected.step else f" (at step {step:,})")
-    return facts
 
 
 def data(inspection: Inspection) -> dict[str, Any]:
@@ -193,6 +174,11 @@ def _attention(attention: AttentionInspection, tokenizer: Tokenizer) -> dict[str
 def _shade(value: float, full: float) -> str:
     """How strongly a token is colored, from 0 to 1, as CSS."""
     return f"{min(1.0, max(0.0, float(value) / full)):.2f}"
+
+
+def _joint(before: str, token: str) -> bool:
+    """Whether a token continues the word of the token before it."""
+    return before[-1:].isalnum() and token[:1].isalnum()
 
 
 def _embedded(values: dict[str, Any]) -> str:

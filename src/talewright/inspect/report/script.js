@@ -7,14 +7,14 @@
   const visible = (text) => (text.trim() === "" ? "␣".repeat(text.length || 1) : text.trim());
 
   // A list of words with bars: [[word, share], ...]
-  const bars = (rows) => {
+  const bars = (rows, written = percent) => {
     const box = document.createElement("div");
     box.className = "bars";
     for (const [word, share, label] of rows) {
       const name = document.createElement("b"), bar = document.createElement("i"), value = document.createElement("u");
       name.textContent = label || visible(word);
       bar.style.width = Math.max(0, 100 * share) + "%";
-      value.textContent = percent(share);
+      value.textContent = written(share);
       box.append(name, bar, value);
     }
     return box;
@@ -42,6 +42,14 @@
     choose(first);
     return () => choose(at);
   };
+
+  // A link to a section opens what is folded there.
+  const unfold = () => {
+    const section = location.hash && $(location.hash.slice(1));
+    if (section) section.querySelectorAll("details.fold").forEach((details) => { details.open = true; });
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
 
   // SECTIONS
 })();

@@ -6,22 +6,29 @@ if (data.attention) {
   const story = $("looking"), spans = [...story.children];
   let head = 0, token = 0;
 
-  const draw = (canvas, h, marked) => {
-    canvas.width = canvas.height = T;
-    const context = canvas.getContext("2d"), image = context.createImageData(T, T);
-    const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue("--blue-rgb").split(",").map(Number);
-    for (let t = 0; t < T; t++) for (let s = 0; s < T; s++) {
-      const i = 4 * (t * T + s);
-      image.data.set(s > t ? [128, 128, 128, 26] : [r, g, b, 255 * Math.sqrt(weight(h, t, s))], i);
+  const color = () => {
+    const hex = getComputedStyle(document.documentElement).getPropertyValue("--blue").trim();
+    return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  };
+  // A head's pattern: its first `size` tokens, in opacities of blue that follow the square root of the share.
+  const draw = (canvas, h, { size = T, scaled = false, marked = -1 } = {}) => {
+    canvas.width = canvas.height = size;
+    const context = canvas.getContext("2d"), image = context.createImageData(size, size), [r, g, b] = color();
+    for (let t = 0; t < size; t++) {
+      let most = scaled ? 1 / 255 : 1;
+      if (scaled) for (let s = 0; s <= t; s++) most = Math.max(most, weight(h, t, s));
+      for (let s = 0; s < size; s++) {
+        const cell = s <= t ? [r, g, b, 255 * Math.sqrt(weight(h, t, s) / most)] : t === marked ? [r, g, b, 60] : [128, 128, 128, 26];
+        image.data.set(cell, 4 * (t * size + s));
+      }
     }
-    if (marked !== undefined) for (let s = 0; s < T; s++) if (s > marked) image.data.set([r, g, b, 60], 4 * (marked * T + s));
     context.putImageData(image, 0, 0);
   };
   const name = (h) => `${heads[h].name}` + (heads[h].role === "mixed" ? "" : ` (${heads[h].role})`);
   const show = (t) => {
     token = t;
     spans.forEach((span, s) => span.style.setProperty("--a", Math.sqrt(weight(head, t, s)).toFixed(3)));
-    draw($("map"), head, t);
+    draw($("map"), head, { marked: t });
     $("map-title").textContent = `Head ${name(head)}`;
     const best = (h) => { let s = 0; for (let i = 1; i <= t; i++) if (weight(h, t, i) > weight(h, t, s)) s = i; return s; };
     const rows = heads.map((_, h) => [h, best(h)]).sort((a, b) => weight(b[0], t, b[1]) - weight(a[0], t, a[1])).slice(0, 16);
@@ -38,13 +45,12 @@ if (data.attention) {
   };
   heads.forEach((each, h) => {
     const button = document.createElement("button"), canvas = document.createElement("canvas"), label = document.createElement("span");
-    button.title = `Layer.head ${name(h)}`;
-    label.textContent = each.name;
+    label.textContent = each.role === "mixed" ? each.name : `${each.name} · ${each.role}`;
     button.append(canvas, label);
     button.addEventListener("click", () => pick(h));
     box.append(button);
   });
-  const paint = () => { [...box.querySelectorAll("canvas")].forEach((canvas, h) => draw(canvas, h)); again(); };
+  const paint = () => { [...box.querySelectorAll("canvas")].forEach((canvas, h) => draw(canvas, h, { size: Math.min(T, 32), scaled: true })); again(); };
   pick(heads.reduce((best, each, h) => (each.rise > heads[best].rise ? h : best), 0)); // the most important
   paint();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);

@@ -3,7 +3,7 @@ if (data.near) {
   for (const word of Object.keys(data.near).sort()) list.append(Object.assign(document.createElement("option"), { value: word }));
   const show = () => {
     const found = data.near[field.value.trim()];
-    if (found) $("near").replaceChildren(bars(found.map(([word, cosine]) => [word, Math.max(0, cosine)])));
+    if (found) $("near").replaceChildren(bars(found, (cosine) => cosine.toFixed(2)));
     else $("near").textContent = "Not among the frequent words; choose one from the list.";
   };
   field.addEventListener("input", show);
