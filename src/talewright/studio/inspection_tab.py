@@ -17,7 +17,7 @@ from talewright.inspect.inspection import (
     Inspection,
     PredictionInspection,
 )
-from talewright.inspect.predictions import logit_lens, predict_tokens
+from talewright.inspect.predictions import logit_lens, predict_tokens, prediction_stats
 from talewright.inspect.report import page as report
 from talewright.model.cost import forward_flops
 from talewright.run import RunFolder
@@ -87,7 +87,12 @@ def inspect_story(loaded: LoadedModel, run: RunFolder, story: Generation) -> Ins
     whole = np.array([tokenizer.begin_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
     tokens = whole[-(config.context_length + 1) :]
     predictions = PredictionInspection(
-        tokens=predict_tokens(model, tokens), lens=logit_lens(model, tokens), panels=[], spans=None
+        tokens=predict_tokens(model, tokens),
+        lens=logit_lens(model, tokens),
+        panels=[],
+        spans=None,
+        sequences=[tokens],
+        stats=prediction_stats(model, [tokens]),
     )
     inspected = InspectedModel(run=run, history=History(name=loaded.name, training={}, evaluations={}), model=model)
     attention = _inspect_attention(loaded, tokens)
