@@ -16,7 +16,7 @@ def test_a_partial_checkpoint_is_not_offered(registry: ModelRegistry, run):
     before = registry.choices()
     (run / "checkpoints" / ".step-30.partial").mkdir()
     (run / "checkpoints" / ".step-30.partial" / "model.safetensors").write_bytes(b"half")
-    assert registry.choices() == before == ["tales", "tales · step 20", "tales · step 10"]
+    assert registry.choices() == before == ["tales", "tales · step 20"]  # the best is step 10
     assert registry.load("tales").step == 10
     (run / "checkpoints" / "step-20" / "model.safetensors").write_bytes(b"half")
     with pytest.raises(UserError, match="damaged") as caught:
@@ -52,3 +52,20 @@ def test_the_default_pair_differs_if_it_can(run, tmp_path):
     assert ModelRegistry([run, other]).default_pair() == ("tales", "other")
     shutil.rmtree(other / "checkpoints")
     assert ModelRegistry([other]).default_pair() == ("other", "other")
+
+
+def test_each_model_is_offered_once_with_what_says_how_good_it_is(registry: ModelRegistry, run):
+    size = f"{sum(tensor.numel() for tensor in registry.load('tales').model.parameters()) / 1e6:.2f}M"
+    assert registry.options() == [
+        (f"tales · {size}", "tales"),  # the log has no evaluation of step 10
+        (f"tales · step 20 · {size} · 1.10 bits per byte", "tales · step 20"),
+    ]
+    (run / "checkpoints" / "best").write_text("step-20\n")
+    assert registry.options() == [
+        (f"tales · {size} · 1.10 bits per byte", "tales"),
+        (f"tales · step 10 · {size}", "tales · step 10"),
+    ]
+    assert registry.summary("tales · step last") == f"tales · {size} · 1.10 bits per byte"
+    shutil.rmtree(run / "checkpoints")
+    (run / "log.jsonl").unlink()
+    assert registry.options() == [(f"tales · {size}", "tales")]

@@ -15,7 +15,13 @@ from talewright.generate.engine import Engine
 Stream = Callable[[Request, Any], Generator[int, None, bool]]
 
 PATIENCE = 120_000  # ms: a busy machine is slow, which is not the page's fault
-TABS = {"Generate": "#generate", "Compare": "#generate-both", "Inside": "#losses svg", "Watch": "#curves svg"}
+TABS = {
+    "Generate": "#generate",
+    "Compare": "#generate-both",
+    "Inside": "#inside-map",
+    "Steer": "#parts .part",
+    "Watch": "#curves svg.marks",
+}
 """The tabs, and what each shows as soon as it is drawn."""
 DONE = re.compile("Paused|The end|Stopped")
 
@@ -49,19 +55,15 @@ def tell(page: Any, prompt: str = "Once upon a time") -> str:
 def tell_by_word(page: Any, prompt: str = "One day, a dog") -> Any:
     """Generate a story, and return its words as buttons."""
     tell(page, prompt)
-    page.get_by_label("Word by word").check()
+    if page.get_attribute(".toggle", "aria-pressed") == "false":
+        page.click(".toggle")
     words = page.locator("#story .word")
     words.first.wait_for()
     return words
 
 
 def tab(page: Any, name: str) -> None:
-    found = page.get_by_role("tab", name=name)
-    if found.is_visible():
-        found.click()
-    else:  # Gradio moves tabs that do not fit into a menu
-        page.locator(".overflow-menu button").first.click()
-        page.get_by_text(name, exact=True).last.click()
+    page.get_by_role("tab", name=name).click()
 
 
 def drawn(page: Any, name: str) -> None:

@@ -42,7 +42,7 @@ def test_a_story_is_generated_continued_and_generated_again(page, monkeypatch):
 
 
 def test_each_story_has_a_new_seed_which_gives_the_same_story_again(page):
-    page.get_by_text("Settings").first.click()
+    page.get_by_text("More settings").first.click()
     first = tell(page, "A cat and \n")
     assert first.startswith("A cat and")
     assert tell(page, "A cat and") != first
@@ -67,15 +67,23 @@ def test_a_story_that_ends_at_once_is_not_kept(page, monkeypatch):
         page.locator(side).get_by_text("No story.").wait_for()
 
 
-@pytest.mark.parametrize("width", [900, 1400])
-def test_all_tabs_have_the_same_width(users, width):
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_page_does_not_move_from_tab_to_tab(users, width):
+    """Neither while the tabs are empty, nor with a story."""
     page = users(viewport={"width": width, "height": 900})
-    widths = set()
-    for name in TABS:
-        tab(page, name)
-        page.get_by_role("tabpanel").first.wait_for()
-        widths.add(page.evaluate("document.querySelector('.tabs').getBoundingClientRect().width"))
-    assert len(widths) == 1
+    boxes = set()
+    for _ in range(2):
+        for name in TABS:
+            page.get_by_role("tab", name=name).click()  # each is seen, and none is behind "..."
+            page.get_by_role("tabpanel").first.wait_for()
+            for part in (".head", ".tabs", "[role=tabpanel]:not([style*='none'])"):
+                box = page.locator(part).locator("visible=true").first.bounding_box()
+                boxes.add((round(box["x"], 1), round(box["width"], 1)))
+        page.get_by_role("tab", name="Generate").click()
+        tell(page)
+    assert len(boxes) == 1
+    [(left, wide)] = boxes
+    assert left == pytest.approx((width - wide) / 2, abs=1)
 
 
 def test_past_stories_can_be_shown_saved_and_copied(page):
@@ -84,7 +92,8 @@ def test_past_stories_can_be_shown_saved_and_copied(page):
     page.get_by_role("group", name="Story 1").get_by_text("Show").click()
     page.locator("#past li[aria-current] #story-1").wait_for(state="attached")
     assert page.text_content("#story .story") == page.text_content("#story-1")
-    status(page, re.compile(r"Story 1, by tales, step 10, seed \d+\."))
+    status(page, re.compile(r"Story 1\. Seed \d+\."))
+    assert page.inner_text("#story-head .chip").startswith("tales · 0.01M")
     with page.expect_download() as saved:
         page.get_by_role("group", name="Story 1").get_by_text("Save").click()
     assert Path(saved.value.path()).read_text() == page.text_content("#story-1")
@@ -98,13 +107,13 @@ def test_a_story_is_stopped(page, monkeypatch):
     script(monkeypatch, endless_stream)
     submit(page, "A dog")
     status(page, "Writing")
-    assert page.locator("#generate").is_disabled()
+    assert page.inner_text("#generate") == "Stop"
+    assert page.locator("#continue").is_disabled()
     page.locator("#story").get_by_text("A dog dog").wait_for()
-    page.click("#stop")
+    page.click("#generate")
     status(page, "Stopped")
-    assert page.locator("#generate").is_enabled()
+    assert page.inner_text("#generate") == "Generate"
     assert page.locator("#continue").is_enabled()
-    assert page.locator("#stop").is_disabled()
 
 
 def test_a_story_continues_from_an_alternative_word(page):
@@ -127,7 +136,7 @@ def test_a_story_continues_from_an_alternative_word(page):
 
 def test_two_models_generate_side_by_side(page):
     tab(page, "Compare")
-    page.get_by_label("How both stories begin").fill("A cat")
+    page.get_by_label("How the stories begin").fill("A cat")
     page.click("#generate-both")
     for side in ("#side-1", "#side-2"):
         page.locator(f"{side} .story[aria-busy=false] .given").wait_for()
@@ -139,25 +148,90 @@ def test_two_models_generate_side_by_side(page):
 
 def test_the_current_story_is_inspected(page):
     tab(page, "Inside")
-    page.get_by_text("Generate a story first").wait_for()
+    page.get_by_text("Generate a story first").locator("visible=true").wait_for()
     tab(page, "Generate")
     tell(page)
     tab(page, "Inside")
-    page.locator("#losses svg").wait_for()
-    page.locator("#attention figcaption").filter(has_text="Layer 0, head 0 attends").wait_for()
-    page.get_by_label("Attention head").click()
-    page.get_by_role("option", name="Layer 1, head 1").click()
-    page.locator("#attention figcaption").filter(has_text="Layer 1, head 1 attends").wait_for()
+    page.locator("#inside-map").wait_for()
+    page.locator("#inside-heads button").nth(3).click()
+    page.locator("#inside-map-title").filter(has_text="Head 1.1").wait_for()
+    page.locator("#inside-story > span").nth(4).click()
+    word = page.locator("#inside-story > span").nth(4).inner_text().strip()
+    page.locator("#inside-expected h3").filter(has_text=f"“{word or '␣'}” had probability").wait_for()
+    assert page.locator("#inside-expected .bars b").count() == 5
+    before = page.locator("#inside-story").inner_text()
+    tab(page, "Generate")
+    tell(page, "A cat")
+    tab(page, "Inside")
+    page.locator("#inside-story").get_by_text("A").first.wait_for()
+    page.wait_for_function("before => document.querySelector('#inside-story').innerText !== before", arg=before)
+
+
+def test_a_part_is_switched_off_and_the_story_and_its_probabilities_change(page):
+    tab(page, "Steer")
+    page.get_by_text("Generate a story first").locator("visible=true").wait_for()
+    tab(page, "Generate")
+    story = tell(page)
+    tab(page, "Steer")
+    words = page.locator("#changes [data-id=words]")
+    words.filter(has_text="Unchanged: the loss on this story is").wait_for()
+    assert page.locator("#changes .story > span").first.evaluate("e => e.style.getPropertyValue('--a')") == "0.00"
+    for name in ("Head 0.1 off", "Feed-forward layer 1 off"):
+        page.get_by_role("button", name=name).click()
+        page.locator(f"[aria-label='{name}'][aria-pressed=true]").wait_for()
+    words.filter(has_text="Without 0.1, MLP 1: the loss on this story is").wait_for()
+    page.click("#generate-changed")
+    changed = page.locator("#changed").get_by_label("The story with the change")
+    page.locator("#generate-changed").filter(has_text="Generate with the change").wait_for()
+    page.locator("#changed [aria-busy=false]").nth(1).wait_for()
+    assert page.get_by_label("The story as it is").inner_text() == story
+    assert changed.inner_text() != story
+    page.get_by_role("button", name="All on").click()
+    words.filter(has_text="Unchanged").wait_for()
+
+
+def test_a_direction_without_texts_is_a_sentence(page):
+    tell(page)
+    tab(page, "Steer")
+    page.get_by_role("button", name="The direction").click()
+    page.get_by_label("Away from these").fill("")
+    page.get_by_label("Strength").first.fill("2")
+    page.get_by_label("Strength").first.press("Tab")
+    status(page, "A direction needs at least one text on both sides", "#steer-status")
+
+
+def test_the_loss_chart_has_a_log_switch_and_smoothing_and_says_what_is_pointed_at(page):
+    tab(page, "Watch")
+    page.locator("#curves svg.marks").wait_for()
+    line = "[...document.querySelectorAll('#curves .mark-line path')].map(path => path.getAttribute('d')).join()"
+    drawn = page.evaluate(line)
+    page.get_by_label("Smoothing").fill("20")
+    page.wait_for_function(f"before => {line} !== before", arg=drawn)
+    drawn = page.evaluate(line)
+    page.get_by_label("Logarithmic loss axis").check()
+    page.wait_for_function(f"before => {line} !== before", arg=drawn)
+    box = page.locator("#curves svg.marks").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("#vg-tooltip-element").get_by_text("nats per token").wait_for()
+
+
+def test_any_number_of_models_is_compared(page):
+    tab(page, "Compare")
+    page.get_by_label("How the stories begin").fill("A cat")
+    page.locator("#models").get_by_role("button", name="Remove").first.click()
+    page.click("#generate-both")
+    page.locator("#side-1 .story[aria-busy=false] .given").wait_for()
+    assert page.locator("#compared li").count() == 1
 
 
 def test_watch_follows_the_log_past_an_incomplete_line(page, served_run):
     tab(page, "Watch")
-    page.get_by_text("at step 20").wait_for()
-    page.locator("#curves svg").first.wait_for()
+    page.get_by_text("is at step 20").wait_for()
+    page.locator("#curves svg.marks").first.wait_for()
     write_log(served_run, 30)
     with (served_run / "log.jsonl").open("a") as log:
         log.write('{"event": "step", "st')
-    page.get_by_text("at step 30").wait_for()
+    page.get_by_text("is at step 30").wait_for()
     page.get_by_text("A cat of step 30.").wait_for()
     write_log(served_run, 20)
 

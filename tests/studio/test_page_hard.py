@@ -47,13 +47,15 @@ def test_a_run_that_is_deleted_leaves_a_sentence_and_a_server(page, served_run, 
     try:
         page.click("#generate")
         status(page, re.compile(gone, re.IGNORECASE))
-        page.get_by_label("Word by word").check()
+        page.click(".toggle")
         tab(page, "Compare")
         page.click("#generate-both")
-        for side in (0, 1):
-            page.get_by_role("tabpanel").get_by_role("status").nth(side).filter(has_text=gone).wait_for()
+        for side in ("#side-1", "#side-2"):
+            page.locator(side).get_by_text(gone).wait_for()
         tab(page, "Inside")
-        page.get_by_role("tabpanel").get_by_role("status").filter(has_text="The run tales is gone").wait_for()
+        status(page, "The run tales is gone", "#inside-status")
+        tab(page, "Steer")
+        status(page, "The run tales is gone", "#steer-status")
         tab(page, "Watch")
         status(page, "The run tales is gone", "#watch-status")
         assert "Traceback" not in page.content()
@@ -75,7 +77,7 @@ def test_a_partial_checkpoint_is_not_offered_and_a_damaged_one_is_reported(page,
         page.goto(address)
         page.get_by_label("Model").click()
         offered = [each.lstrip("✓\n") for each in page.get_by_role("option").all_inner_texts()]
-        assert offered == ["tales", "tales · step 20", "tales · step 10"]
+        assert offered == ["tales · 0.01M", "tales · step 20 · 0.01M · 1.10 bits per byte"]
         page.get_by_role("option", name="tales · step 20").click()
         submit(page, "A cat")
         status(page, "damaged")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,3 +78,29 @@ def test_the_other_lines_are_text_too(text, kind):
         "div",
         "button",
     }
+
+
+@pytest.mark.parametrize(("nats", "shade"), [(0, 0), (0.6, 0.1), (3, 0.5), (6, 1), (9, 1)])
+def test_a_shade_is_in_proportion_to_the_surprise_up_to_six_nats(nats, shade):
+    word = WordProbability(start=0, text=" dog", probability=math.exp(-nats))
+    shown = rendering.story_by_word("", [word], None)
+    assert float(re.findall(r"--a:([0-9.]+)", shown)[0]) == pytest.approx(shade)
+    assert f"{nats:.1f} nats" in shown
+
+
+def test_two_tokens_of_one_word_are_joined_and_two_words_are_not():
+    texts = [" te", "et", "er", "-", "totter", ".", " An", "na", "\n", "She"]
+    words = [WordProbability(start=i, text=text, probability=0.5) for i, text in enumerate(texts)]
+    shown = re.findall(r'class="word( joined)?" data-word="(\d+)"', rendering.story_by_word("fl", words, None))
+    assert [int(number) for joined, number in shown if joined] == [1, 2, 7]
+    first = rendering.story_by_word("fl", [WordProbability(start=0, text="at", probability=0.5)], None)
+    assert "joined" in first  # the prompt ended within a word
+
+
+def test_the_rest_of_the_probability_has_a_bar():
+    others = [Alternative(token=1, text=" cat", probability=0.5), Alternative(token=2, text=" dog", probability=0.2)]
+    shown = rendering.alternatives([WordProbability(start=0, text=" cat", probability=0.5, alternatives=others)], 0)
+    [rest] = re.findall(r'<li class="other rest">.*?</li>', shown)
+    assert "everything else" in rest
+    assert "width:30.0%" in rest
+    assert "30 %" in rest

@@ -79,3 +79,13 @@ def test_no_proxy_stands_between_the_studio_and_its_own_server(run, host: str, s
         assert os.environ["no_proxy"] == "example.org"
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(opened, timeout=30) as response:
             assert b"<html" in response.read().lower()
+
+
+@pytest.mark.slow
+def test_the_server_itself_has_what_draws_charts(run):
+    pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
+    from talewright.look import chart_script
+
+    with open_studio([run]) as opened, urllib.request.urlopen(f"{opened}/look/charts.js", timeout=30) as response:
+        assert response.headers["Content-Type"].startswith("text/javascript")
+        assert response.read().decode() == chart_script()

@@ -13,7 +13,8 @@ gradio = pytest.importorskip("gradio", reason="the studio needs Gradio: the extr
 def test_the_page_starts_with_the_default_settings_and_an_empty_seed():
     from talewright.studio.shared import sampling_controls, sampling_of
 
-    values = [control.value for control in sampling_controls()]
+    with gradio.Blocks():
+        values = [control.value for control in sampling_controls()]
     assert values[-1] == ""
     assert sampling_of(values, seed=0) == Sampling()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -37,3 +38,35 @@ def test_the_budget_and_the_time_left_are_those_of_the_budget_that_ends_first(st
 def test_without_a_budget_that_the_log_knows_no_time_is_said(state):
     assert state(max_epochs=3) == " is at step 20"
     assert state(alive=False, max_steps=100) == " is at step 20 of 100, and is not being trained now"
+
+
+def test_the_tiles_hold_the_runs_figures(tmp_path):
+    from talewright.studio.watch_tab import _tiles
+
+    write_log(tmp_path, 20)
+    history, train = read_history(tmp_path), dataclasses.replace(TrainConfig(), max_steps=100)
+    shown = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", _tiles(history, train, alive=True)))
+    assert shown == {
+        "step": "20 of 100",
+        "tokens per second": "640",
+        "time left": "0:08",
+        "training loss": "0.250",
+        "best validation loss": "2.500 at step 20",
+        "bits per byte there": "1.100",
+        "tokens read": "1,280",
+    }
+    assert "time left" not in _tiles(history, train, alive=False)
+    (tmp_path / "log.jsonl").unlink()
+    assert _tiles(read_history(tmp_path), train, alive=False) == ""
+
+
+def test_a_long_log_is_sent_as_means_of_several_steps(tmp_path):
+    from talewright.studio.loss_chart import MAX_POINTS, TRAINING, VALIDATION, loss_rows
+
+    write_log(tmp_path, 3 * MAX_POINTS - 1)
+    history = read_history(tmp_path)
+    rows = loss_rows(history)
+    assert len(rows[TRAINING]) == MAX_POINTS
+    assert rows[TRAINING][0] == [3, pytest.approx(5 * (1 + 1 / 2 + 1 / 3) / 3, abs=1e-3)]
+    assert rows[TRAINING][-1][0] == history.steps
+    assert rows[VALIDATION] == [[history.steps, 2.5]]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from talewright.errors import UserError
 from talewright.generate.batching import ContinuousBatch, Request, generate_all
 from talewright.generate.fast_decode import Decoder
+from talewright.generate.hooked_decode import make_decoder
 from talewright.generate.quantization import WeightPrecision, decoder_at
 from talewright.generate.sampling import Sampling
 from talewright.generate.speculation import Draft
@@ -147,7 +148,7 @@ class Engine:
         return ContinuousBatch(self._decoder(), self.tokenizer.ends, self.tokenizer.unused, self._draft)
 
     def _decoder(self) -> Decoder:
-        return self._copy or Decoder(self.model, self.tokenizer.vocab_size)
+        return self._copy or make_decoder(self.model, self.tokenizer.vocab_size)
 
     def _sample(self, prompt: str, request: Request) -> Sample:
         ids = enumerate(request.tokens)

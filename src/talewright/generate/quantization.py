@@ -10,6 +10,7 @@ from torch import Tensor
 
 from talewright.errors import UserError
 from talewright.generate.fast_decode import Decoder, Map, float_product
+from talewright.generate.hooked_decode import HookedDecoder, make_decoder
 from talewright.model.gpt import GPT, Block
 
 WeightPrecision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -29,11 +30,12 @@ def decoder_at(model: GPT, vocab_size: int, precision: WeightPrecision) -> Decod
     if precision not in get_args(WeightPrecision):
         raise UserError(f"--precision is {precision}; it is one of {', '.join(get_args(WeightPrecision))}")
     if precision == "fp32":
-        return Decoder(model, vocab_size)
-    if precision != "int8":
-        return Decoder(at_precision(model, precision), vocab_size)
+        return make_decoder(model, vocab_size)
+    changed = make_decoder(at_precision(model, precision), vocab_size)
+    if precision != "int8" or isinstance(changed, HookedDecoder):
+        return changed
     decoder = Decoder(model, vocab_size, int8_product)
-    decoder.model = at_precision(model, precision)  # reads the prompts, and its embedding each token
+    decoder.model = changed.model  # reads the prompts, and its embedding each token
     return decoder
 
 

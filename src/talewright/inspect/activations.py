@@ -77,7 +77,7 @@ def patch(model: GPT, tokens: Tensor, patches: Mapping[str, Patch]) -> Tensor:
 
 def zero_head(block: Block, x: Tensor, metadata: AttentionMetadata, head: int) -> Tensor:
     """The block's output (B, T, D) at the residual stream x, with one head's output set to 0."""
-    block, d = _copy_sharing_weights(block), block.attention.head_dim
+    block, d = copy_sharing_weights(block), block.attention.head_dim
 
     def without_head(z: Tensor) -> Tensor:  # (B, T, D)
         z = z.clone()
@@ -95,7 +95,7 @@ def _tapped(model: GPT, tap: Callable[[str, Tensor], Tensor], names: set[str]) -
     """The model, without dropout, with every activation passed through `tap(name, activation)`; scores and patterns of
     attention only if they are among the names.
     """
-    model = _copy_sharing_weights(model).eval()
+    model = copy_sharing_weights(model).eval()
     _tap_method(model, "embed", lambda x: tap("embedding", x))
     for layer, block in enumerate(cast(list[Block], model.blocks)):
         explicit = any(f"blocks.{layer}.attn.{name}" in names for name in ("attn_scores", "pattern"))
@@ -148,7 +148,8 @@ def _tap_method(module: nn.Module, name: str, tap: Callable[[Any], Any]) -> None
     setattr(module, name, lambda *given: tap(method(*given)))
 
 
-def _copy_sharing_weights(module: Module) -> Module:
+def copy_sharing_weights(module: Module) -> Module:
+    """A copy of the modules that has the same tensors: it can get hooks of its own."""
     shared: Any = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, shared)
 

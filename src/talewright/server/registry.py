@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from talewright.model.cost import count_parameters
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.draft import NgramDraft
+from talewright.run.history import HistoryFollower
 from talewright.tokenizer import Tokenizer
 
 MAX_LOADED = 3
@@ -59,22 +60,36 @@ class ModelRegistry:
         self.device = choose_device(device)
         self._loaded: OrderedDict[tuple[str, str, int], LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
+        self._logs: dict[str, HistoryFollower] = {}
+        self._reading = threading.Lock()
 
     @property
     def names(self) -> list[str]:
         return list(self._runs)
 
     def choices(self) -> list[str]:
-        """What can be chosen now: each run (its best checkpoint), then each of its checkpoints, newest first."""
-        return [choice for name in self._runs for choice in (name, *self._checkpoints(name))]
+        """What can be chosen now: each run (its best checkpoint), then its other checkpoints, newest first."""
+        return [choice for name in self._runs for choice in (name, *self._other_checkpoints(name))]
+
+    def options(self) -> list[tuple[str, str]]:
+        """The choices, each after its `summary`."""
+        return [(self.summary(choice), choice) for choice in self.choices()]
+
+    def summary(self, choice: str) -> str:
+        """A model in a line, as far as it is known: "mine · 0.87M · 2.07 bits per byte". The step is left out if it is
+        that of the run's best checkpoint.
+        """
+        name, _, which = choice.partition(STEP)
+        step, best = self._step(name, which or "best"), self._step(name, "best")
+        parts = [name, *([f"step {step:,}"] if step != best else [])]
+        parts.append(f"{count_parameters(self._runs[name].recipe.model).total / 1e6:.2f}M")
+        bits = self._bits_per_byte(name).get(step)
+        return " · ".join([*parts, *([f"{bits:.2f} bits per byte"] if bits is not None else [])])
 
     def default_pair(self) -> tuple[str, str]:
         """Two choices to compare: the first two runs; or of one run its best and its newest other checkpoint."""
         first, *others = self.names
-        if not others:
-            run = self._runs[first]
-            best = run.find_checkpoint("best").name.removeprefix("step-") if run.steps else ""
-            others = [choice for choice in self._checkpoints(first) if choice != f"{first}{STEP}{best}"]
+        others = others or self._other_checkpoints(first)
         return first, (others or [first])[0]
 
     def check(self, choice: str) -> None:
@@ -138,9 +153,23 @@ class ModelRegistry:
             self._loaded.popitem(last=False)
         return self._loaded[key]
 
-    def describe(self, name: str) -> str:
-        """The run's name and size."""
-        return f"{name}: {count_parameters(self._runs[name].recipe.model).total / 1e6:.2f} million parameters"
+    def _step(self, name: str, which: str) -> int | None:
+        """The step of a checkpoint: best, last, or a number. None if the run has no checkpoint of any step."""
+        if which.isdecimal():
+            return int(which)
+        with suppress(UserError):  # it has no checkpoint yet, or is gone
+            return int(self._runs[name].find_checkpoint(which).name.removeprefix("step-"))
+        return None
 
-    def _checkpoints(self, name: str) -> list[str]:
-        return [f"{name}{STEP}{step}" for step in reversed(self._runs[name].steps)]
+    def _other_checkpoints(self, name: str) -> list[str]:
+        best = self._step(name, "best")
+        return [f"{name}{STEP}{step}" for step in reversed(self._runs[name].steps) if step != best]
+
+    def _bits_per_byte(self, name: str) -> dict[int | None, float]:
+        """By step, those of the run's evaluations."""
+        with self._reading:
+            if name not in self._logs:
+                self._logs[name] = HistoryFollower(self._runs[name].path)
+            evaluations = self._logs[name].read().evaluations
+            pairs = zip(evaluations["step"], evaluations["bits_per_byte"], strict=True)
+            return {step: bits for step, bits in pairs if bits is not None}

@@ -1,4 +1,4 @@
-"""The studio: a page in the browser that generates stories with runs, compares two, and shows attention and curves.
+"""The studio: a page in the browser that generates stories with runs, compares them, and shows what is inside.
 
 `registry` opens the runs, `scheduler` shares the machine among the users, `page` lays out the tabs.
 """

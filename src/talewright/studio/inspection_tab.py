@@ -1,37 +1,49 @@
-"""The tab that inspects the current story: the loss of each token, and where each attention head attends."""
+"""The tab that inspects the current story with the report's views: each token's loss, and where each head attends."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import gradio as gr
 import numpy as np
 import torch
 
-from talewright.inspect.figures.attention import PANEL_TOKENS, heatmap_panel
-from talewright.inspect.figures.predictions import losses_panel
-from talewright.inspect.figures.style import Panel, to_svg
-from talewright.inspect.heads import attention_patterns
-from talewright.inspect.predictions import predict_tokens
-from talewright.inspect.sequences import display_token
+from talewright.inspect.heads import attention_patterns, find_names, losses_without, measure_heads
+from talewright.inspect.inspection import (
+    PATTERN_BYTES,
+    AttentionInspection,
+    InspectedModel,
+    Inspection,
+    PredictionInspection,
+)
+from talewright.inspect.predictions import logit_lens, predict_tokens, prediction_stats
+from talewright.inspect.report import page as report
+from talewright.model.cost import forward_flops
+from talewright.run import RunFolder
+from talewright.run.history import History
 from talewright.server.registry import LoadedModel
 from talewright.server.scheduler import Generation
 from talewright.studio import rendering
 from talewright.studio.session import StudioSession
-from talewright.studio.shared import QUIET, Studio, error_sentence, html
+from talewright.studio.shared import Studio, error_sentence, html, model_summary
 
 EMPTY = "Generate a story first, under Generate; then see here how well the model predicted it, and where it attended."
-FIRST = "Layer 0, head 0"
-
-
-class StoryInspection(NamedTuple):
-    """What the tab shows of a story, as HTML, for one of the model's heads."""
-
-    losses: str
-    attention: str
-    heads: list[str]
-    head: str
+VIEWS = ("predictions", "attention")
+"""Sections of the report that are shown."""
+FLOPS = 2e11
+"""Floating-point operations that measuring the heads of a story may take: about ten seconds on two cores."""
+SCRIPT = """
+const root = element.querySelector(".views");
+const $ = (id) => element.querySelector("#inside-" + id);
+const show = () => {
+  root.innerHTML = props.value?.html ?? "";
+  const data = props.value?.data ?? {};
+  @views
+};
+watch("value", show);
+show();
+"""
 
 
 class InspectionTab:
@@ -39,66 +51,63 @@ class InspectionTab:
 
     def __init__(self, studio: Studio, session: gr.State) -> None:
         self.studio = studio
-        self.status = html(rendering.status(""))
-        self.losses = html(rendering.placeholder(EMPTY), elem_id="losses")
-        self.head = gr.Dropdown(
-            [FIRST], value=FIRST, label="Attention head", filterable=False, visible=False, elem_id="head"
-        )
-        self.attention = html("", elem_id="attention")
-        self.inputs = [session, self.head]
-        self.outputs = [self.status, self.losses, self.head, self.attention]
-        self.head.input(self.refresh, self.inputs, self.outputs, **QUIET)
+        self.status = html(rendering.status(""), elem_id="inside-status")
+        self.empty = html(rendering.placeholder(EMPTY), elem_id="inside-empty")
+        script = SCRIPT.replace("@views", report.view_script(VIEWS))
+        self.views = html({}, html_template='<div class="views"></div>', js_on_load=script, elem_id="inside")
+        self.inputs = [session]
+        self.outputs = [self.status, self.empty, self.views]
 
-    async def refresh(self, session: StudioSession, head: str | None) -> list[Any]:
-        story, hidden = session.story, gr.Dropdown(visible=False)
+    async def refresh(self, session: StudioSession) -> list[Any]:
+        story = session.story
         if story is None:
-            return [rendering.status(""), rendering.placeholder(EMPTY), hidden, ""]
+            return [rendering.status(""), rendering.placeholder(EMPTY), {}]
         try:
-            found = await self.studio.compute(self._inspect, story, head or FIRST)
+            views = await self.studio.compute(self._inspect, story)
         except Exception as error:
             text = rendering.story(story.prompt, story.continuation)
-            return [rendering.status(error_sentence(error), "error"), text, hidden, ""]
-        choices = gr.Dropdown(choices=found.heads, value=found.head, visible=True)
-        return [rendering.status(f"Read by {story.label}."), found.losses, choices, found.attention]
+            return [rendering.status(error_sentence(error), "error"), text, {}]
+        return [rendering.status(f"Read by {model_summary(self.studio, story.choice)}."), "", views]
 
-    def _inspect(self, story: Generation, head: str) -> StoryInspection:
-        return inspect_story(self.studio.registry.load(story.choice), story, head)
+    def _inspect(self, story: Generation) -> dict[str, Any]:
+        loaded = self.studio.registry.load(story.choice)
+        return views_of(inspect_story(loaded, self.studio.registry.run(loaded.name), story))
 
 
-def inspect_story(loaded: LoadedModel, story: Generation, head: str) -> StoryInspection:
+def views_of(inspection: Inspection) -> dict[str, Any]:
+    """The sections as HTML, whose ids begin with "inside-", and the data of their scripts."""
+    written = "".join(report.sections(inspection, VIEWS).values())
+    return {"html": written.replace(' id="', ' id="inside-'), "data": report.data(inspection)}
+
+
+def inspect_story(loaded: LoadedModel, run: RunFolder, story: Generation) -> Inspection:
     """Inspect the newest tokens of the story, as many as the context holds."""
     model, tokenizer, config = loaded.model, loaded.tokenizer, loaded.model.config
     end = [tokenizer.eos_id] if story.finished else []
     whole = np.array([tokenizer.begin_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
     tokens = whole[-(config.context_length + 1) :]
-    texts = [display_token(tokenizer, int(token)) for token in tokens]
-    heads = [f"Layer {layer}, head {number}" for layer in range(config.n_layers) for number in range(config.n_heads)]
-    head = head if head in heads else heads[0]
-    layer, number = divmod(heads.index(head), config.n_heads)
-    losses = figure(losses_panel(predict_tokens(model, tokens).losses, texts[1:])) if len(tokens) > 1 else ""
-    inputs = torch.from_numpy(tokens[None, : min(PANEL_TOKENS, config.context_length)])
-    pattern = attention_patterns(model, inputs, layer)[0, 0, number].numpy()  # (T, T)
-    attention = figure(heatmap_panel(pattern, texts[: len(pattern)], head)) + _table(pattern, texts)
-    return StoryInspection(losses=losses, attention=attention, heads=heads, head=head)
-
-
-def figure(panel: Panel) -> str:
-    """A panel with its finding as the caption, and how it was computed below."""
-    return (
-        f'<figure class="panel"><figcaption>{escape(panel.title)}</figcaption>{to_svg(panel)}'
-        f'<p class="hint">{escape(panel.how)}</p></figure>'
+    predictions = PredictionInspection(
+        tokens=predict_tokens(model, tokens),
+        lens=logit_lens(model, tokens),
+        panels=[],
+        spans=None,
+        sequences=[tokens],
+        stats=prediction_stats(model, [tokens]),
     )
+    inspected = InspectedModel(run=run, history=History(name=loaded.name, training={}, evaluations={}), model=model)
+    attention = _inspect_attention(loaded, tokens)
+    return Inspection(model=inspected, predictions=predictions, attention=attention)
 
 
-def _table(pattern: np.ndarray, texts: list[str]) -> str:
-    """The figure as text: for each token, where most of the attention goes."""
-    rows = []
-    for i in range(1, len(pattern)):
-        top = int(pattern[i].argmax())
-        share = rendering.percent(float(pattern[i, top]))
-        rows.append(f"<tr><td>{i}. {escape(texts[i])}</td><td>{top}. {escape(texts[top])}</td><td>{share}</td></tr>")
-    return (
-        "<details><summary>As text</summary><table><thead><tr><th scope='col'>Token</th>"
-        "<th scope='col'>attends most to</th><th scope='col'>with</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></details>"
-    )
+def _inspect_attention(loaded: LoadedModel, tokens: np.ndarray) -> AttentionInspection:
+    """Where the heads attend, and how much the loss of this story rises without each, as far as that is affordable."""
+    model, config = loaded.model, loaded.model.config
+    heads_in_all = config.n_layers * config.n_heads
+    shown = tokens[:-1][: int((2 * PATTERN_BYTES / heads_in_all) ** 0.5)]
+    names = find_names(tokens, loaded.tokenizer.token_bytes)
+    heads, _ = measure_heads(model, [tokens], [names], vocab_size=loaded.tokenizer.vocab_size)
+    affordable = int(FLOPS / (0.6 * heads_in_all * forward_flops(config)))
+    increases = losses_without(model, [tokens[: max(16, affordable)]])
+    heads = [dataclasses.replace(head, loss_without=float(increases[head.layer, head.head])) for head in heads]
+    patterns = attention_patterns(model, torch.from_numpy(shown[None]))[:, 0].numpy()
+    return AttentionInspection(tokens=shown, patterns=patterns, heads=heads, panels=[])

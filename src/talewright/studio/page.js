@@ -4,7 +4,9 @@ const act = (target) => {
   const open = target.closest("[data-open]");
   const copy = target.closest("[data-copy]");
   const save = target.closest("[data-save]");
-  if (word && word.dataset.token !== undefined) {
+  if (target.closest("[data-toggle]")) {
+    trigger("choose", { toggle: 1 });
+  } else if (word && word.dataset.token !== undefined) {
     trigger("choose", { word: Number(word.dataset.word), token: Number(word.dataset.token) });
   } else if (word) {
     trigger("choose", { word: Number(word.dataset.word) });

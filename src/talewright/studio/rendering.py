@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -9,6 +10,8 @@ from talewright.generate.sampling import Sampling
 from talewright.studio.session import StudioSession
 from talewright.studio.word_probabilities import WordProbability
 
+FULL = 6.0
+"""Surprise, in nats, at which a word has the strongest shade."""
 SUMMARY = 60
 """Characters of a past story in its heading."""
 
@@ -32,9 +35,31 @@ def status(text: str, kind: str = "") -> str:
     return f'<p class="status {kind}" role="status">{escape(text)}</p>'
 
 
+def state(text: str, kind: str = "") -> str:
+    """The state of one of several stories, below it."""
+    return f'<p class="status {kind}">{escape(text)}</p>'
+
+
+def story_head(model: str, by_word: bool) -> str:
+    """Above a story: its model, and the toggle that shows it word by word, with the legend of the shades."""
+    legend = (
+        f'<p class="surprise">Surprise: 0 <span class="scale" aria-hidden="true"></span> {FULL:g} nats. Choose a word '
+        "to see what else might have stood there.</p>"
+    )
+    return (
+        f'<div class="story-head"><span class="chip">{escape(model)}</span>'
+        f'<button type="button" class="toggle" data-toggle="1" aria-pressed="{str(by_word).lower()}">Word by word'
+        f"</button></div>{legend if by_word else ''}"
+    )
+
+
 def story_by_word(prompt: str, words: Sequence[WordProbability], chosen: int | None) -> str:
-    """A story with words to choose, the improbable ones shaded. It is one tab stop: arrow keys move inside."""
-    pieces = [_word(number, word, number == (chosen or 0), number == chosen) for number, word in enumerate(words)]
+    """A story with words to choose, shaded by their surprise. It is one tab stop: arrow keys move inside."""
+    before, pieces = prompt, []
+    for number, word in enumerate(words):
+        joined = before[-1:].isalnum() and word.text[:1].isalnum()
+        pieces.append(_word(number, word, joined, (chosen or 0, chosen)))
+        before = word.text
     return (
         '<article class="story words" aria-label="The story, word by word"><p>'
         f'{_prompt(prompt)}<span role="group" aria-label="Generated words: arrow keys move, Enter shows the '
@@ -46,41 +71,59 @@ def _prompt(text: str) -> str:
     return f'<span class="given">{escape(text)}</span>' if text else ""
 
 
-def _word(number: int, word: WordProbability, tab_stop: bool, chosen: bool) -> str:
-    """Only the visible part of a word is a button; the spaces and line breaks around it stay outside."""
-    seen = word.text.strip()
+def _word(number: int, word: WordProbability, joined: bool, stop_and_chosen: tuple[int, int | None]) -> str:
+    """Only the visible part of a word is a button; the spaces and line breaks around it stay outside. `joined`: it
+    goes on with the word before it, as the second of two tokens.
+    """
+    seen, (tab_stop, chosen) = word.text.strip(), stop_and_chosen
     before, _, after = word.text.partition(seen) if seen else ("", "", word.text)
-    shade = min(4, int((1 - word.probability) * 5))
-    label = f"{seen or 'a new line'}, {percent(word.probability)}"
+    share = f"{percent(word.probability)}, {nats(word.probability)}"
     return (
-        f'{escape(before)}<span role="button" class="word shade{shade}" data-word="{number}" '
-        f'tabindex="{0 if tab_stop else -1}" aria-pressed="{str(chosen).lower()}" aria-label="{escape(label)}" '
-        f'title="{percent(word.probability)}">{escape(seen) or "↵"}</span>{escape(after)}'
+        f'{escape(before)}<span role="button" class="word{" joined" if joined else ""}" data-word="{number}" '
+        f'style="--a:{shade(word.probability):.2f}" tabindex="{0 if number == tab_stop else -1}" '
+        f'aria-pressed="{str(number == chosen).lower()}" aria-label="{escape(seen or "a new line")}, {share}" '
+        f'title="{share}">{escape(seen) or "↵"}</span>{escape(after)}'
     )
 
 
+def shade(probability: float) -> float:
+    """How strong a word's shade is, from 0 to 1: in proportion to its surprise, up to FULL nats."""
+    return min(1.0, max(0.0, -math.log(max(probability, 1e-9)) / FULL))
+
+
+def nats(probability: float) -> str:
+    """The surprise of a word, -log of its probability."""
+    return f"{abs(math.log(max(probability, 1e-9))):.1f} nats"
+
+
 def alternatives(words: Sequence[WordProbability], chosen: int | None) -> str:
-    """The alternatives to a word, each to be chosen."""
+    """The alternatives to a word, each to be chosen, and a bar for the rest of the probability."""
     if chosen is None or not 0 <= chosen < len(words):
-        return (
-            '<p class="hint">Choose a word to see its probability and the alternatives. '
-            "The darker a word, the less probable it was.</p>"
-        )
+        return ""
     word = words[chosen]
     rows = []
     for each in word.alternatives:
         name = visible(each.text) if each.text else "the end of the story"
         rows.append(
             f'<li><button type="button" class="other" data-word="{chosen}" data-token="{each.token}">'
-            f'<span class="name">{escape(name)}</span><span class="bar" aria-hidden="true">'
-            f'<span style="width:{max(1.0, 100 * each.probability):.1f}%"></span></span>'
-            f'<span class="share">{percent(each.probability)}</span></button></li>'
+            f"{_share(name, each.probability)}</button></li>"
         )
+    rest = 1 - sum(each.probability for each in word.alternatives)
+    rows.append(f'<li class="other rest">{_share("everything else", max(0.0, rest))}</li>')
     return (
         f'<section class="others" aria-label="Alternatives"><h3>“{escape(visible(word.text))}” had '
-        f"{percent(word.probability)}. The most probable words here:</h3><ul>{''.join(rows)}</ul>"
-        '<p class="hint">Choose one to continue the story from there. These are the model’s own probabilities, before '
-        "temperature, top-k and top-p.</p></section>"
+        f"{percent(word.probability)}, a surprise of {nats(word.probability)}. The most probable here:</h3>"
+        f'<ul>{"".join(rows)}</ul><p class="hint">Choose one to continue the story from there. These are the model’s '
+        "own probabilities, before temperature, top-k and top-p.</p></section>"
+    )
+
+
+def _share(name: str, probability: float) -> str:
+    """A name, a bar and a percentage."""
+    return (
+        f'<span class="name">{escape(name)}</span><span class="bar" aria-hidden="true">'
+        f'<span style="width:{100 * probability:.1f}%"></span></span>'
+        f'<span class="share">{percent(probability)}</span>'
     )
 
 

@@ -89,7 +89,7 @@ def _launch(page: Any, host: str, port: int, options: dict[str, Any]) -> str:
 
     try:
         with _without_proxy():
-            page.launch(
+            app, *_ = page.launch(
                 server_name=in_url(host),
                 server_port=port,
                 quiet=True,
@@ -107,7 +107,24 @@ def _launch(page: Any, host: str, port: int, options: dict[str, Any]) -> str:
             )
     except (OSError, HTTPError, InvalidURL) as error:
         raise UserError(f"port {port} of {host} cannot be used: {error}; name another by --port or --host") from None
+    _serve_charts(app)
     return url(host, port)
+
+
+def _serve_charts(app: Any) -> None:
+    """Let the server also answer with what draws charts, before it looks for a page of that name."""
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from talewright.look import chart_script
+    from talewright.studio.shared import CHARTS_PATH
+
+    script = chart_script()
+
+    def answer(_: Any) -> Response:
+        return Response(script, media_type="text/javascript", headers={"Cache-Control": "max-age=3600"})
+
+    app.router.routes.insert(0, Route(CHARTS_PATH, answer))
 
 
 @contextmanager

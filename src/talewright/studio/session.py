@@ -30,7 +30,13 @@ class StudioSession:
     generating: Generation | None = None
     """The story in progress that will be kept."""
     compared: Sequence[Generation] = ()
-    """The two stories in progress side by side."""
+    """The stories in progress side by side."""
+    switched_off: list[str] = field(default_factory=list)
+    """Names of the parts of the model that are off in the tab Steer."""
+    changing: Generation | None = None
+    """The story in progress of a changed model."""
+    changed: tuple[Generation, str] | None = None
+    """The newest story of a changed model, and the change in words."""
     count: int = 0
     """Stories kept so far, the dropped ones included."""
 
@@ -57,10 +63,10 @@ class StudioSession:
     def show(self, number: int) -> None:
         """Show the story of that number, if it is still kept."""
         if number in self.stories:
-            self.current, self.words, self.chosen = number, None, None
+            self.current, self.words, self.chosen, self.changed = number, None, None, None
 
     def stop(self) -> None:
         """Stop the stories in progress."""
-        for generation in (self.generating, *self.compared):
+        for generation in (self.generating, self.changing, *self.compared):
             if generation is not None:
                 generation.stop()

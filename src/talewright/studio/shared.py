@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ import gradio as gr
 
 from talewright.errors import UserError
 from talewright.generate.sampling import Sampling
+from talewright.inspect.report import page as report
 from talewright.machine import gpu_memory_errors
 from talewright.server.registry import ModelRegistry
 from talewright.server.scheduler import Generation, GenerationScheduler, user_message
@@ -26,8 +27,14 @@ UPDATES = 30.0
 nothing."""
 SEEDS = 1_000_000
 """A new seed is below this number, so that it can be read and typed."""
+BETTER = "Fewer bits per byte are better."
 QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Options of every event but generation: no progress overlay, no waiting for other events, no public API name."""
+CHARTS_PATH = "/look/charts.js"
+CHARTS = f'<script src=".{CHARTS_PATH}"></script>'
+"""Loads what draws charts, once it is needed: it is larger than the rest of the page."""
+DRAW = "watch('value', () => drawCharts(element)); drawCharts(element);"
+"""The script of a component whose HTML holds charts."""
 T = TypeVar("T")
 
 
@@ -39,32 +46,57 @@ class Studio:
     scheduler: GenerationScheduler
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "inspection"))
     """Inspects stories and draws figures, one at a time, so that memory stays bounded."""
+    writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "changed"))
+    """Writes stories with changed models, one at a time."""
 
     async def compute(self, function: Callable[..., T], *values: Any) -> T:
         with gpu_memory_errors(self.registry.device):
             return await asyncio.get_running_loop().run_in_executor(self.worker, function, *values)
 
+    def write(self, function: Callable[..., T], *values: Any) -> Future[T]:
+        """Write a story in the background."""
+        return self.writer.submit(function, *values)
+
     def close(self) -> None:
         self.scheduler.close()
+        self.writer.shutdown(wait=False, cancel_futures=True)
         self.worker.shutdown(cancel_futures=True)
 
 
 def sampling_controls() -> list[Any]:
-    """The controls, in the order of `sampling_of`."""
-    temperature = "Lower is more predictable, higher more varied."
-    new_tokens = "A story that has not ended pauses after this many."
-    top_k = "Sample from this many of the most probable tokens; 0: from all."
-    top_p = "Sample from the most probable tokens with this share of the probability."
-    seed = "The same seed gives the same story. Empty: a new one each time."
+    """The controls, in the order of `sampling_of`; on the page, those that are used most come first."""
     s = Sampling
-    return [
-        gr.Slider(0.1, 1.5, s.temperature, step=0.1, label="Temperature", info=temperature),
-        gr.Slider(20, 2048, s.max_new_tokens, step=1, label="New tokens", info=new_tokens),
-        gr.Slider(0, 200, s.top_k or 0, step=1, label="Top-k", info=top_k),
-        gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=top_p),
-        gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info="Above 1, repeats less."),
-        gr.Textbox("", label="Seed", info=seed, elem_classes="seed"),  # a gr.Number cannot stay empty: it sends 0
-    ]
+    plain: dict[str, Any] = {"buttons": []}  # no button that resets, which nothing names
+    new_tokens = gr.Slider(
+        20, 2048, s.max_new_tokens, step=1, label="Length", info="Tokens after which a story pauses.", **plain
+    )
+    temperature = gr.Slider(
+        0.1, 1.5, s.temperature, step=0.1, label="Temperature", info="Lower: more predictable.", **plain
+    )
+    with gr.Accordion("More settings", open=False, elem_classes="more"):
+        nucleus = "Only the most probable tokens that together have this share."
+        top_p = gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=nucleus, **plain)
+        top_k = gr.Slider(
+            0, 200, s.top_k or 0, step=1, label="Top-k", info="Only so many of the most probable; 0: all.", **plain
+        )
+        repeat = "Above 1, the model repeats itself less."
+        penalty = gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info=repeat, **plain)
+        same = "The same seed gives the same story; empty: a new one each time."
+        seed = gr.Textbox("", label="Seed", info=same, elem_classes="seed")  # a gr.Number cannot stay empty: it sends 0
+    return [temperature, new_tokens, top_k, top_p, penalty, seed]
+
+
+def start_button(name: str, running: bool) -> gr.Button:
+    """The update of a button that starts something, and says Stop while it runs."""
+    return gr.Button("Stop", variant="stop") if running else gr.Button(name, variant="primary")
+
+
+def model_summary(studio: Studio, choice: str) -> str:
+    """The model in a line, also if it is gone."""
+    try:
+        return studio.registry.summary(choice)
+    except (KeyError, OSError):
+        return choice
 
 
 def new_seed() -> int:
@@ -92,8 +124,8 @@ def sampling_of(values: Sequence[Any], seed: int | None = None) -> Sampling:
     )
 
 
-def html(value: str, **options: Any) -> Any:
-    """HTML in the page's own style."""
+def html(value: Any, **options: Any) -> Any:
+    """HTML in the page's own style; the value is HTML, or what the template and the script make of it."""
     return gr.HTML(value, apply_default_css=False, **options)
 
 
@@ -105,10 +137,20 @@ def read_asset(name: str) -> str:
     return (files("talewright.studio") / name).read_text(encoding="utf-8")
 
 
+def view_script(name: str) -> str:
+    """A script of the studio, after the helpers of the report's views (bars, heading, choosable ...)."""
+    return f"{report.view_script()}\n{read_asset(name)}"
+
+
 def error_sentence(error: Exception | str) -> str:
     """An error as a sentence for the page."""
     message = error if isinstance(error, str) else user_message(error)
     return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
+
+
+def poll(generation: Generation) -> None:
+    """Say that the page still wants it."""
+    generation.polled = time.monotonic()
 
 
 async def follow(scheduler: GenerationScheduler, generations: Sequence[Generation]) -> AsyncGenerator[None, None]:
@@ -116,9 +158,8 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
     shown: Any = None
     try:
         while any(each.running for each in generations):
-            now = time.monotonic()
             for each in generations:
-                each.polled = now
+                poll(each)
             positions = [scheduler.position(each) for each in generations]
             new = [(each.state, len(each.tokens), place) for each, place in zip(generations, positions, strict=True)]
             if new != shown:
@@ -134,15 +175,40 @@ async def follow(scheduler: GenerationScheduler, generations: Sequence[Generatio
                 each.stop()
 
 
+async def follow_all(scheduler: GenerationScheduler, generations: Sequence[Generation]) -> AsyncGenerator[None, None]:
+    """Submit all of a user's generations, as many at once as one user may have, and `follow` them. One that cannot be
+    submitted is done, with its error; those that were stopped before their turn are done too.
+    """
+    waiting = [each for each in generations if each.running]
+    while waiting:
+        group, waiting = waiting[: scheduler.per_user], waiting[scheduler.per_user :]
+        for each in group:
+            _submit(scheduler, each)
+        async for _ in follow(scheduler, group):
+            yield
+        if any(each.stopped for each in generations):
+            for each in waiting:
+                each.state, each.stopped = "done", True
+            return
+
+
+def _submit(scheduler: GenerationScheduler, generation: Generation) -> None:
+    try:
+        scheduler.submit(generation)
+    except Exception as error:
+        generation.error, generation.state = error_sentence(error), "done"
+
+
 def progress_of(scheduler: GenerationScheduler, generation: Generation) -> tuple[str, str]:
     """The state of a generation in a sentence, and the kind of sentence (see `rendering.status`)."""
     notes = map(error_sentence, generation.notes)
     if generation.error:
         return error_sentence(generation.error), "error"
     if generation.state == "waiting":
-        if scheduler.counts()[0] < scheduler.slots:
+        position = scheduler.position(generation)
+        if not position or scheduler.counts()[0] < scheduler.slots:
             return "One moment …", "busy"
-        return f"Other users' stories come first. Your position in the queue: {scheduler.position(generation)}.", "busy"
+        return f"Other users' stories come first. Your position in the queue: {position}.", "busy"
     if generation.state == "loading":
         return "Loading the model …", "busy"
     if generation.state == "generating":

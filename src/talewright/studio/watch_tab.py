@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from talewright.config import TrainConfig
-from talewright.inspect.curves import MAX_POINTS, curve_panels
-from talewright.run.history import History, HistoryFollower
+from talewright.look import chart
+from talewright.run.history import EVALUATION, History, HistoryFollower
 from talewright.studio import rendering
-from talewright.studio.inspection_tab import figure
-from talewright.studio.shared import QUIET, Studio, error_sentence, html
+from talewright.studio.loss_chart import loss_chart, loss_rows
+from talewright.studio.shared import CHARTS, DRAW, QUIET, Studio, error_sentence, html, read_asset
 
 INTERVAL = 3.0
 """Seconds between two checks of the log."""
@@ -21,52 +24,123 @@ ALIVE = 120.0
 """A run whose log was written at most this many seconds ago counts as being trained."""
 SAMPLES = 6
 """Number of samples to show, the newest."""
+OTHERS = {
+    "bits_per_byte": "bits per byte",
+    "token_accuracy": "token accuracy",
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm before clipping",
+    "tokens_per_second": "tokens per second",
+}
+"""The metrics beside the loss, which are drawn small."""
 
 
 class WatchTab:
-    """The tab's components. It refreshes itself while it is open; a log is drawn again only when its curves would look
-    different, once for all users.
-    """
+    """The tab's components. It refreshes itself while it is open; what has not changed is not sent again."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self._followed: dict[str, HistoryFollower] = {}
-        self._drawn: dict[str, tuple[tuple[int, ...], str]] = {}
         names = studio.registry.names
         self.run = gr.Dropdown(names, value=names[0], label="Run", filterable=False, elem_id="watched")
         self.status = html(rendering.status(""), elem_id="watch-status")
-        self.curves = html("", elem_id="curves")
+        self.tiles = html("", elem_id="watch-tiles")
+        template = read_asset("watch.html").replace("@chart", loss_chart())
+        self.losses = html({}, html_template=template, js_on_load=read_asset("watch.js"), head=CHARTS, elem_id="curves")
+        with gr.Accordion("More curves", open=False, elem_id="more-curves"):
+            self.others = html("", js_on_load=DRAW, head=CHARTS)
         html("<h2>Samples from training</h2>")
         self.samples = html("", elem_id="samples")
         self.timer = gr.Timer(INTERVAL, active=False)
-        self.outputs = [self.status, self.curves, self.samples]
-        self.run.input(self.refresh, self.run, self.outputs, **QUIET)
-        self.timer.tick(self.refresh, self.run, self.outputs, **QUIET)
+        self.shown = gr.State({})
+        self.inputs = [self.run, self.shown]
+        self.outputs = [self.shown, self.status, self.tiles, self.losses, self.others, self.samples]
+        self.run.input(self.refresh, self.inputs, self.outputs, **QUIET)
+        self.timer.tick(self.refresh, self.inputs, self.outputs, **QUIET)
 
-    async def refresh(self, name: str) -> list[str]:
+    async def refresh(self, name: str, shown: dict[str, Any]) -> list[Any]:
+        """`shown`: what this page shows, so that only what differs is sent."""
         try:
-            return await self.studio.compute(self._render, name)
+            state, *values = await self.studio.compute(self._render, name)
         except Exception as error:
-            return [rendering.status(error_sentence(error), "error"), "", ""]
+            return [{}, rendering.status(error_sentence(error), "error"), "", {}, "", ""]
+        same = shown.get("state") == state
+        status, tiles, *drawn = values
+        return [{"state": state}, status, tiles, *([gr.skip()] * len(drawn) if same else drawn)]
 
-    def _render(self, name: str) -> list[str]:
-        """State, curves and samples of a run, as HTML. Raises UserError if the run is gone."""
+    def _render(self, name: str) -> list[Any]:
+        """What is drawn, for comparison; then state, tiles, curves and samples of a run. Raises UserError if the run is
+        gone.
+        """
         run = self.studio.registry.run(name)
         history = self._followed.setdefault(name, HistoryFollower(run.path)).read()
-        state = (history.steps, len(history.evaluations["step"]), _stat(run.path / "log.jsonl")[0])
-        if name not in self._drawn or _differs(state, self._drawn[name][0]):
-            curves = "".join(figure(panel) for panel in curve_panels([history])) if history.steps else ""
-            self._drawn[name] = state, f'<div class="panels">{curves}</div>'
-        alive = time.time() - _stat(run.path / "log.jsonl")[1] < ALIVE
-        return [rendering.status(_state(history, run.recipe.train, alive)), self._drawn[name][1], _samples(history)]
+        size, written = _stat(run.path / "log.jsonl")
+        alive, train = time.time() - written < ALIVE, run.recipe.train
+        state = (name, size, history.steps, len(history.evaluations["step"]), len(history.samples))
+        status, tiles = rendering.status(_state(history, train, alive)), _tiles(history, train, alive)
+        return [state, status, tiles, loss_rows(history), _other_curves(history), _samples(history)]
 
 
-def _differs(state: tuple[int, ...], drawn: tuple[int, ...]) -> bool:
-    """Whether a log of these steps, evaluations and bytes looks different from the one that was drawn."""
-    (steps, *others), (before, *others_before) = state, drawn
-    if others[0] != others_before[0] or not before <= steps:
-        return True
-    return others != others_before and (steps - before) * MAX_POINTS >= steps
+def _other_curves(history: History) -> str:
+    """Small charts of the other metrics that the log has."""
+    figures = []
+    for key, label in OTHERS.items():
+        columns = history.evaluations if key in EVALUATION else history.training
+        pairs = [(s, v) for s, v in zip(columns["step"], columns[key], strict=True) if v is not None]
+        if len(pairs) < 2:
+            continue
+        stride = -(-len(pairs) // 300)
+        rows = [{"step": step, "value": float(f"{value:.4g}")} for step, value in pairs[::-stride][::-1]]
+        tooltip = [{"field": "step", "format": ",d"}, {"field": "value", "title": label, "type": "quantitative"}]
+        specification = {
+            "data": {"values": rows},
+            "mark": {"type": "line", "color": "@blue"},
+            "encoding": {
+                "x": {"field": "step", "type": "quantitative", "title": "optimizer step", "axis": {"tickCount": 5}},
+                "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}},
+                "tooltip": tooltip,
+            },
+        }
+        drawn = chart(specification, f"{label} against the optimizer step", 180)
+        figures.append(f'<div class="card"><h3>{label.capitalize()}</h3>{drawn}</div>')
+    return f'<div class="charts">{"".join(figures)}</div>' if figures else '<p class="hint">Nothing to draw yet.</p>'
+
+
+def _tiles(history: History, train: TrainConfig, alive: bool) -> str:
+    """The figures of the run, each with its name."""
+    steps = f"{history.steps:,}" + (f" of {train.max_steps:,}" if train.max_steps else "")
+    known = [step for step, loss in _evaluated(history, "loss")]
+    facts = {"step": steps if history.steps else "", "tokens per second": _speed(history)}
+    if alive:
+        facts["time left"] = _clock(_seconds_left(history, train))
+    losses = [loss for loss in history.training["loss"] if loss is not None]
+    facts["training loss"] = f"{losses[-1]:.3f}" if losses else ""
+    if known:
+        step, loss = min(_evaluated(history, "loss"), key=lambda pair: pair[1])
+        facts["best validation loss"] = f"{loss:.3f} at step {step:,}"
+        facts["bits per byte there"] = f"{dict(_evaluated(history, 'bits_per_byte')).get(step, math.nan):.3f}"
+    facts["tokens read"] = f"{history.training['tokens'][-1] or 0:,}" if history.steps else ""
+    tiles = [f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in facts.items() if words not in ("", "nan")]
+    return f'<dl class="tiles">{"".join(tiles)}</dl>' if tiles else ""
+
+
+def _evaluated(history: History, key: str) -> list[tuple[int, float]]:
+    columns = history.evaluations
+    return [(s, v) for s, v in zip(columns["step"], columns[key], strict=True) if v is not None]
+
+
+def _speed(history: History) -> str:
+    """The median of the newest steps."""
+    values = [value for value in history.training["tokens_per_second"][-50:] if value is not None]
+    return f"{statistics.median(values):,.0f}" if values else ""
+
+
+def _clock(seconds: float | None) -> str:
+    """Hours, minutes and seconds: 1:02:03 or 2:10."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _stat(path: Path) -> tuple[int, float]:
@@ -92,13 +166,19 @@ def _state(history: History, train: TrainConfig, alive: bool) -> str:
 
 def _time_left(history: History, train: TrainConfig) -> str:
     """The time that the rest of the budget takes at the speed so far; empty if the log does not say."""
+    left = _seconds_left(history, train)
+    if left is None:
+        return ""
+    return f"with {f'about {left / 60:,.0f}' if left >= 120 else 'less than two'} minutes left"
+
+
+def _seconds_left(history: History, train: TrainConfig) -> float | None:
+    if not history.steps:
+        return None
     tokens, seconds = (history.training[name][-1] or 0 for name in ("tokens", "seconds"))
     budgets = ((history.steps, train.max_steps), (tokens, train.max_tokens), (seconds / 60, train.max_minutes))
     used = max((done / budget for done, budget in budgets if budget), default=0)
-    if not used:
-        return ""
-    left = max(0, seconds * (1 - used) / used)
-    return f"with {f'about {left / 60:,.0f}' if left >= 120 else 'less than two'} minutes left"
+    return max(0, seconds * (1 - used) / used) if used else None
 
 
 def _samples(history: History) -> str:

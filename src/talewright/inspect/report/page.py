@@ -15,6 +15,7 @@ To add a section called `timeline`:
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,33 @@ def write_report(inspection: Inspection, path: Path) -> Path:
 
 def render(inspection: Inspection) -> str:
     """The whole page as text."""
-    from jinja2 import Environment, PackageLoader
+    written = sections(inspection)
+    has_charts = any('<figure class="chart"' in section for section in written.values())
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            inspection=inspection,
+            sections=[(name, SECTIONS[name], section) for name, section in written.items()],
+            facts=facts(inspection.model),
+            comparison=compared(inspection.model, inspection.other) if inspection.other else None,
+            style=f"{page_style()}\n{view_style()}",
+            script=_file("script.js").replace("// SECTIONS", _section_scripts(SECTIONS)),
+            chart_script=chart_script() if has_charts else "",
+            data=_embedded(data(inspection)),
+        )
+    )
+
+
+def sections(inspection: Inspection, names: Iterable[str] = SECTIONS) -> dict[str, str]:
+    """The HTML of these sections, by name; those without content are left out. On another page, they need `view_style`
+    and `view_script`.
+    """
 
     def display(token: Any) -> str:
         return display_token(inspection.model.tokenizer, int(token))
 
-    environment = Environment(loader=PackageLoader("talewright.inspect", "report"), autoescape=True, trim_blocks=True)
+    environment = _environment()
     environment.globals.update(
         svg=to_svg, chart=chart, display=display, shade=_shade, joint=_joint, roles=ROLES, zip=zip, FULL=FULL
     )
@@ -78,17 +100,27 @@ def render(inspection: Inspection) -> str:
     if inspection.timeline is not None:
         charts = timeline_charts(inspection.timeline)
         environment.globals.update(timeline_charts=charts, moment=moment, role_share=ROLE_SHARE)
-    written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in SECTIONS}
-    has_charts = any('<figure class="chart"' in section for section in written.values())
-    return environment.get_template("page.html.j2").render(
-        sections=[(name, SECTIONS[name], section) for name, section in written.items() if section],
-        facts=facts(inspection.model),
-        comparison=compared(inspection.model, inspection.other) if inspection.other else None,
-        style=f"{page_style()}\n{_file('style.css')}",
-        script=_script(),
-        chart_script=chart_script() if has_charts else "",
-        data=_embedded(data(inspection)),
-    )
+    written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in names}
+    return {name: section for name, section in written.items() if section}
+
+
+def view_style() -> str:
+    """The style of the sections."""
+    return _file("style.css")
+
+
+def view_script(names: Iterable[str] = ()) -> str:
+    """The helpers that draw (bars, heading, choosable ...), then the scripts of these sections: statements that need
+    `data` (of `data`) and `$`, which finds an element by its id.
+    """
+    helpers = _file("script.js").split("// HELPERS", 1)[1].split("\n", 1)[1].split("// SECTIONS")[0]
+    return f"{helpers}\n{_section_scripts(names)}"
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader
+
+    return Environment(loader=PackageLoader("talewright.inspect", "report"), autoescape=True, trim_blocks=True)
 
 
 def _file(name: str) -> str:
@@ -96,11 +128,9 @@ def _file(name: str) -> str:
     return (resources.files("talewright.inspect") / "report" / name).read_text(encoding="utf-8")
 
 
-def _script() -> str:
-    """The page's script: script.js, with the scripts of the sections at its end."""
+def _section_scripts(names: Iterable[str]) -> str:
     folder = resources.files("talewright.inspect") / "report" / "sections"
-    scripts = [_file(f"sections/{name}.js") for name in SECTIONS if (folder / f"{name}.js").is_file()]
-    return _file("script.js").replace("// SECTIONS", "\n".join(scripts))
+    return "\n".join(_file(f"sections/{name}.js") for name in names if (folder / f"{name}.js").is_file())
 
 
 def data(inspection: Inspection) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
+  // HELPERS of every section, here and on other pages
   const percent = (p) => (p > 0 && p < 0.0005 ? "<0.1" : (100 * p).toFixed(p < 0.0995 ? 1 : 0)) + "\u00a0%";
   const visible = (text) => (text.trim() === "" ? "␣".repeat(text.length || 1) : text.trim());
 
