@@ -25,8 +25,10 @@ IN_BLOCK = ("attn.pattern", "attn_out", "mlp_out", "resid_post")
 
 
 def output_names(config: ModelConfig) -> list[str]:
-    """The graph's outputs, named and shaped as `talewright.inspect.record` has them, for one row of T tokens; `lens` is
-    the logit lens (nostalgebraist 2020) at N positions: (L + 1, N, V), from the embedding's to the last layer's, the model's logits.
+    """The graph's outputs, named and shaped as `talewright.inspect.record` has them, for one row of T tokens.
+
+    `lens` is the logit lens (nostalgebraist 2020) at N positions, (L + 1, N, V): the logits that the last norm and the
+    output layer make of the embedding, and of the stream after each layer. The last row is the model's own logits.
     """
     return ["lens", "blocks.0.resid_pre", *(f"blocks.{i}.{name}" for i in range(config.n_layers) for name in IN_BLOCK)]
 

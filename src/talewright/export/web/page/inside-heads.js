@@ -2,8 +2,8 @@
 
 import { between, color, make, oneTabStop, percent, visible } from "./drawing.js";
 
-const LARGE = 352; // CSS pixels
-const LABELS = 88; // CSS pixels of the labels of a map whose cells are large enough for them
+const LABELS = 72; // CSS pixels for the labels of a map whose cells are large enough for them
+const LEAST = 13; // CSS pixels of such a cell
 const KEYS = 5;
 const element = (id) => document.getElementById(id);
 
@@ -22,11 +22,12 @@ export class Heads {
       return made;
     };
     const rows = Array.from({ length: layers }, (_, layer) =>
-      make("div", { className: "layer" }, make("span", { className: "faint", textContent: `Layer ${layer + 1}` }), ...Array.from({ length: heads }, (_, head) => button(layer, head))),
+      make("div", { className: "layer" }, ...Array.from({ length: heads }, (_, head) => button(layer, head))),
     );
     element("heads").replaceChildren(...rows);
     oneTabStop(element("heads"), "button");
     element("head-map").onpointermove = (event) => this.point(event);
+    new ResizeObserver(() => this.patterns && this.drawLarge()).observe(element("head-map"));
   }
 
   /** seen: what the worker computed; tokens: the whole text's. */
@@ -72,19 +73,20 @@ export class Heads {
 
   drawLarge() {
     const canvas = element("head-map");
-    const scale = devicePixelRatio || 1;
-    canvas.width = canvas.height = LARGE * scale;
+    const [size, scale] = [canvas.clientWidth, devicePixelRatio || 1];
+    if (size === 0) return; // the view is hidden
+    canvas.width = canvas.height = size * scale;
     const context = canvas.getContext("2d");
     context.scale(scale, scale);
-    const labeled = (LARGE - LABELS) / this.count >= 14;
+    const labeled = (size - LABELS) / this.count >= LEAST;
     this.margin = labeled ? LABELS : 0;
-    this.cell = (LARGE - this.margin) / this.count;
+    this.cell = (size - this.margin) / this.count;
     const small = paint(document.createElement("canvas"), this.map(this.layer, this.head), this.count);
     context.imageSmoothingEnabled = false;
-    context.drawImage(small, this.margin, this.margin, LARGE - this.margin, LARGE - this.margin);
+    context.drawImage(small, this.margin, this.margin, size - this.margin, size - this.margin);
     context.strokeStyle = `rgb(${color("accent")})`;
     context.lineWidth = 2;
-    context.strokeRect(this.margin + 1, LARGE - this.cell + 1, LARGE - this.margin - 2, this.cell - 2); // the last token
+    context.strokeRect(this.margin + 1, size - this.cell, size - this.margin - 2, this.cell - 1); // the last token
     if (labeled) this.label(context);
   }
 
@@ -94,7 +96,7 @@ export class Heads {
     context.textAlign = "right";
     context.textBaseline = "middle";
     for (let i = 0; i < this.count; i++) {
-      const text = visible(this.tokens[i]).trim().slice(0, 11);
+      const text = visible(this.tokens[i]).trim().slice(0, 9);
       const middle = this.margin + (i + 0.5) * this.cell;
       context.fillText(text, this.margin - 6, middle);
       context.save();
@@ -105,9 +107,8 @@ export class Heads {
     }
   }
 
-  point({ offsetX, offsetY, target }) {
-    const scale = LARGE / target.clientWidth;
-    const [key, query] = [offsetX, offsetY].map((at) => Math.floor((at * scale - this.margin) / this.cell));
+  point({ offsetX, offsetY }) {
+    const [key, query] = [offsetX, offsetY].map((at) => Math.floor((at - this.margin) / this.cell));
     if (key < 0 || query < 0 || key > query || query >= this.count) return;
     const weight = this.map(this.layer, this.head)[query * this.count + key];
     element("head-cell").textContent = `“${visible(this.tokens[query])}” attends to “${visible(this.tokens[key])}”: ${percent(weight)}`;

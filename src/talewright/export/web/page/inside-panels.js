@@ -6,6 +6,7 @@ import { expected } from "./sampler.js";
 const CANDIDATES = 10;
 const element = (id) => document.getElementById(id);
 const quoted = (text) => `“${visible(text)}”`;
+const bare = (text) => visible(text).trim() || "␣"; // without the space before a word
 
 /** A canvas with one cell per value: blue above 0, orange below, strongest at the largest of them. */
 function strip(values) {
@@ -39,7 +40,7 @@ export function drawTokens(tokens, at, embeddings, attention) {
       const label = `${quoted(text)}, token ${i + 1}${read ? `, attention ${percent(attention[i])}` : ", not read yet"}`;
       const button = make("button", { type: "button", className: read ? "token" : "token unread", tabIndex: i === at ? 0 : -1, aria: { label } });
       if (i === at) button.setAttribute("aria-current", "true");
-      button.append(make("span", { textContent: visible(text) }));
+      button.append(make("span", { textContent: bare(text) }));
       if (read) {
         button.style.backgroundColor = shade("blue", attention[i]);
         button.append(strip(embeddings.slice(i * width, (i + 1) * width)));
@@ -60,18 +61,19 @@ export function drawCandidates({ raw, kept, next, texts, ended }, choose) {
   element("candidates").replaceChildren(
     ...top.map(([id, own], i) => {
       const share = shares.get(id) ?? 0;
-      const state = id === next ? "next" : share === 0 ? "left out" : "";
-      const label = `${quoted(texts[id])}: ${percent(own)} by the model, ${percent(share)} with these settings${state && `, ${state}`}`;
+      const state = share === 0 ? ", left out" : "";
+      const label = `${quoted(texts[id])}: ${percent(own)} by the model, ${percent(share)} with these settings${state}`;
       const button = make("button", { type: "button", className: "candidate", disabled: ended, tabIndex: i ? -1 : 0, aria: { label }, onclick: () => choose(id) });
       button.dataset.id = id;
       const bars = make("span", { className: "bars" }, make("span", { className: "own", style: { width: `${100 * own}%` } }), make("span", { style: { width: `${100 * share}%` } }));
-      button.append(make("span", { className: "text", textContent: visible(texts[id]) }), bars, make("span", { textContent: percent(own) }), make("span", { textContent: share ? percent(share) : "–" }), make("span", { className: "state", textContent: state }));
+      button.append(make("span", { className: "text", textContent: visible(texts[id]) }), bars, make("span", { textContent: percent(own) }), make("span", { textContent: share ? percent(share) : "–" }));
+      if (id === next) button.setAttribute("aria-current", "true");
       return button;
     }),
   );
   if (focused !== undefined) element("candidates").querySelector(`[data-id="${focused}"]`)?.focus();
   const number = kept.kept.length.toLocaleString("en");
-  element("next-text").textContent = `Grey is the probability that the model gives, green what the next token is sampled from: these settings leave ${number} of ${raw.length.toLocaleString("en")} tokens. Choose one to continue with it.`;
+  element("next-text").textContent = `First, in grey: the probability that the model gives. Second, in green: what the next token is sampled from, as these settings leave ${number} of ${raw.length.toLocaleString("en")} tokens. The framed one comes next; choose another to continue with that.`;
   return top.slice(0, 2).map(([id, own]) => `${quoted(texts[id])} ${percent(own)}`).join(", ");
 }
 
@@ -79,7 +81,7 @@ export function drawStream({ embeddings, layers, count }) {
   const width = embeddings.length / count;
   const rows = [["Embedding", embeddings.slice(-width), "stream"]];
   for (const [i, { attention, mlp, stream }] of layers.entries()) {
-    rows.push([`Attention ${i + 1} adds`, attention, "part"], [`Feed-forward ${i + 1} adds`, mlp, "part"], [`After layer ${i + 1}`, stream, "stream"]);
+    rows.push([`+ attention ${i + 1}`, attention, "part"], [`+ feed-forward ${i + 1}`, mlp, "part"], [`After layer ${i + 1}`, stream, "stream"]);
   }
   const norm = (values) => Math.hypot(...values);
   const largest = Math.max(...rows.map(([, values]) => norm(values)));
@@ -96,12 +98,12 @@ export function drawLens(lens, texts) {
   const row = (logits, i) => {
     const cells = expected(logits).top.map(([id, share]) => {
       const cell = make("td", { style: { backgroundColor: shade("blue", share) } });
-      cell.append(make("span", { textContent: visible(texts[id]) }), " ", make("small", { textContent: percent(share) }));
+      cell.append(make("span", { textContent: bare(texts[id]) }), " ", make("small", { textContent: percent(share) }));
       return cell;
     });
-    return make("tr", {}, make("th", { scope: "row", textContent: i ? `After layer ${i}` : "Embedding" }), ...cells);
+    return make("tr", {}, make("th", { scope: "row", textContent: i ? `Layer ${i}` : "Embedding" }), ...cells);
   };
-  element("lens").replaceChildren(head("Where", "Most likely", "2nd", "3rd", "4th", "5th"), make("tbody", {}, ...lens.map(row)));
+  element("lens").replaceChildren(head("After", "1st", "2nd", "3rd", "4th", "5th"), make("tbody", {}, ...lens.map(row)));
 }
 
 function head(...names) {

@@ -47,7 +47,7 @@ function explain(chosen, { piece, surprise, top }) {
   chosen.setAttribute("aria-pressed", "true");
   const expected = top.flatMap(([text, share], i) => [i ? ", " : "", make("b", { textContent: `“${visible(text)}”` }), ` ${percent(share)}`]);
   const own = make("b", { textContent: `“${visible(piece)}”` });
-  element("word").replaceChildren(own, ` had ${percent(Math.exp(-surprise))}, a surprise of ${surprise.toFixed(1)} nats. The model expected: `, ...expected, ".");
+  element("word").replaceChildren(own, `: probability ${percent(Math.exp(-surprise))}, surprise ${surprise.toFixed(1)} nats. Most likely here: `, ...expected, ".");
 }
 
 element("by-word").onclick = () => {
