@@ -13,7 +13,7 @@ const element = (id) => document.getElementById(id);
 export class Inside {
   /** about: about.json; send: sends a task to the worker. */
   constructor(about, send) {
-    Object.assign(this, { about, send, ids: [], at: 0, seen: null, texts: [], busy: false, playing: null });
+    Object.assign(this, { about, send, ids: [], at: 0, seen: null, texts: [], turn: 0, busy: false, playing: null });
     this.limit = Math.min(MOST, about.context);
     this.heads = new Heads(about.shape, () => this.drawTokens());
     initTokens((at) => this.go(at));
@@ -23,7 +23,7 @@ export class Inside {
   listen() {
     element("inside-form").onsubmit = (event) => {
       event.preventDefault();
-      this.begin(element("inside-text").value);
+      this.begin(element("inside-text").value, false);
     };
     element("inside-back").onclick = () => this.go(this.at - 1);
     element("inside-next").onclick = () => this.next();
@@ -39,30 +39,36 @@ export class Inside {
     onTheme(() => this.seen && this.draw());
   }
 
-  /** Show a prompt, or the page's story if it is null, which was sampled with this seed. */
-  open(prompt, seed) {
+  /** Show a prompt, or, to `follow` it, the page's story, which was sampled with this seed. */
+  open(prompt, follow, seed) {
     this.uniforms = new Uniforms(seed);
     for (const id of MIRRORED) {
       element(`inside-${id}`).value = element(id).value;
       element(`inside-${id}`).dispatchEvent(new Event("input"));
     }
-    element("inside-text").value = element("prompt").value;
-    this.begin(prompt);
+    element("inside-text").value = prompt;
+    this.begin(prompt, follow);
   }
 
   close() {
     this.play(false);
   }
 
-  begin(prompt) {
+  begin(prompt, follow) {
     this.play(false);
+    this.turn += 1; // answers to earlier questions are not shown
     this.busy = true;
     this.seen = null;
     this.say(this.texts.length ? "Reading …" : "Loading what the view needs …");
-    this.send({ do: "tokenize", prompt: prompt === null ? null : prompt.replace(/[ \t\r\n]+$/, "") });
+    this.ask({ do: "tokenize", prompt: prompt.replace(/[ \t\r\n]+$/, ""), follow });
   }
 
-  receive({ begun, seen, failed }) {
+  ask(task) {
+    this.send({ ...task, turn: this.turn });
+  }
+
+  receive({ turn, begun, seen, failed }) {
+    if (turn !== this.turn) return;
     this.busy = false;
     if (failed) {
       this.play(false);
@@ -84,7 +90,7 @@ export class Inside {
     if (this.busy || at < 0 || at >= this.ids.length) return;
     this.at = at;
     this.busy = true;
-    this.send({ do: "look", ids: this.ids.slice(0, at + 1) });
+    this.ask({ do: "look", ids: this.ids.slice(0, at + 1) });
   }
 
   /** The next token: the one that the text has, or the sampled one. */
@@ -122,6 +128,7 @@ export class Inside {
   // --- drawing --------------------------------------------------------------------------------------------------------
 
   draw() {
+    const held = document.activeElement;
     element("inside-views").hidden = false;
     this.heads.draw(this.seen, this.tokens);
     this.drawTokens();
@@ -130,6 +137,7 @@ export class Inside {
     drawLens(this.seen.lens, this.texts);
     element("inside-back").disabled = this.at === 0;
     element("inside-next").disabled = element("inside-play").disabled = this.ended;
+    if (held.disabled) element(this.ended ? "inside-back" : "inside-next").focus(); // of a disabled button, it is lost
   }
 
   get tokens() {

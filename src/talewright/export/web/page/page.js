@@ -1,6 +1,7 @@
 // The page: sends tasks to the worker and shows its messages. Text is set as text, never as HTML.
 
 import { fillFromLink, link, linkedValues } from "./link.js";
+import { copy, save } from "./saving.js";
 import { append, restart } from "./words.js";
 
 const KINDS = { q8: "8 bits", f32: "32 bits" };
@@ -267,26 +268,8 @@ function button(label, number, action) {
   return made;
 }
 
-async function copy(content, message = "Copied.") {
-  try {
-    await navigator.clipboard.writeText(content);
-    element("status").textContent = message;
-  } catch {
-    element("status").textContent = "This browser does not allow the page to copy. Select the story and copy it yourself.";
-  }
-}
-
 function share(story) {
   copy(link(story.prompt, story.link), "Copied a link that gives this story from its prompt, seed and settings.");
-}
-
-function save(content, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([content, "\n"], { type: "text/plain;charset=utf-8" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  element("status").textContent = `Saved as ${name}.`;
 }
 
 function saveAll() {
@@ -308,7 +291,7 @@ async function open(tab) {
   if (tab.id === "tab-write") return inside?.close();
   const { Inside } = await import("./inside.js");
   inside ??= new Inside(about, (task) => worker.postMessage(task));
-  inside.open(current === null ? element("prompt").value : null, current?.seed ?? settings()?.seed ?? 0);
+  inside.open(current?.prompt ?? element("prompt").value, current !== null, current?.seed ?? settings()?.seed ?? 0);
 }
 
 for (const [i, tab] of tabs.entries()) {

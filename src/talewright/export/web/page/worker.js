@@ -1,9 +1,9 @@
 // Loads the model and generates stories outside the page's thread, so that the page stays responsive.
 //
 // It receives: {do: "load", about, kind}, {do: "generate", prompt, settings}, {do: "continue", settings}, {do: "stop"},
-// {do: "tokenize", prompt}, {do: "look", ids}.
+// {do: "tokenize", turn, prompt, follow}, {do: "look", turn, ids}.
 // It sends: {loaded, of}, {ready}, {note}, {token}, {done: {finished, stopped, tokens, seconds}}, {failed}, and as
-// {inside}: {begun: {ids, prompt, texts}}, {seen}, {failed}.
+// {inside}: {turn, and begun: {ids, prompt, texts}, seen or failed}.
 
 import { Model, Story } from "./generator.js";
 import { Tokenizer } from "./tokenizer.js";
@@ -61,15 +61,16 @@ const TASKS = {
     await generate(settings);
   },
 
-  /** The tokens of a prompt, or of the story if it is null, for the look inside. */
-  async tokenize({ prompt }) {
-    const ids = prompt === null ? story.ids : [about.begin, ...tokenizer.encode(prompt)];
-    const begun = prompt === null ? ids.length - story.count + (story.finished ? 1 : 0) : ids.length;
-    send({ inside: { begun: { ids, prompt: begun, texts: tokenizer.bytes.map((_, id) => whole(id)) } } });
+  /** The tokens of a prompt, or of the story if `follow` says so, for the look inside. */
+  async tokenize({ turn, prompt, follow }) {
+    const followed = follow && story !== null;
+    const ids = followed ? story.ids : [about.begin, ...tokenizer.encode(prompt)];
+    const begun = followed ? ids.length - story.count + (story.finished ? 1 : 0) : ids.length; // an end is not among them
+    send({ inside: { turn, begun: { ids, prompt: begun, texts: tokenizer.bytes.map((_, id) => whole(id)) } } });
   },
 
   /** What the model computes for these tokens. */
-  async look({ ids }) {
+  async look({ turn, ids }) {
     try {
       if (activations === null) {
         const { Activations } = await import("./activations.js");
@@ -77,9 +78,9 @@ const TASKS = {
         activations = await opened(Activations.open(contents, graph, about));
       }
       const { buffers, ...seen } = await activations.run(ids);
-      self.postMessage({ inside: { seen } }, buffers);
+      self.postMessage({ inside: { turn, seen } }, buffers);
     } catch (error) {
-      send({ inside: { failed: message(error) } });
+      send({ inside: { turn, failed: message(error) } });
     }
   },
 };
