@@ -31,6 +31,7 @@ function draw() {
 }
 
 function button(token) {
+  if (token.piece === "") return make("span"); // part of a character, which the next token shows
   const made = make("span", {
     textContent: token.piece,
     tabIndex: -1,
@@ -39,6 +40,7 @@ function button(token) {
   });
   made.setAttribute("role", "button");
   made.setAttribute("aria-pressed", "false");
+  if (token.piece.trim() === "") made.setAttribute("aria-label", token.piece.includes("\n") ? "line break" : "space");
   return made;
 }
 
