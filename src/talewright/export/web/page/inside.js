@@ -15,7 +15,7 @@ export class Inside {
   constructor(about, send) {
     Object.assign(this, { about, send, ids: [], at: 0, seen: null, texts: [], turn: 0, busy: false, playing: null });
     this.limit = Math.min(MOST, about.context);
-    this.heads = new Heads(about.shape, () => this.drawTokens());
+    this.heads = new Heads(about.shape, () => this.seen && this.drawTokens());
     initTokens((at) => this.go(at));
     this.listen();
   }
