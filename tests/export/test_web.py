@@ -5,74 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from talewright.config import ModelConfig
-from talewright.export import ExportSource, export_model
-from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
-from talewright.tokenizer import Tokenizer
-from tests.export.browser import WebPage, chromium, package_or_skip, served
-from tests.export.sources import source_of
+from tests.export.browser import WebPage, served
 
-pytest.importorskip("onnxruntime", reason="writing the page needs onnxruntime (the extra onnx)")
-pytest.importorskip("onnxscript", reason="writing the page needs onnxscript (the extra onnx)")
 pytestmark = pytest.mark.slow
-SHAPE = ModelConfig(n_layers=2, n_heads=4, d_model=32, d_ff=48, context_length=40, vocab_size=290)
 STOP_AT_THE_THIRD_PIECE = """() => {
   let pieces = 0;
   const count = () => { pieces += 1; if (pieces === 3) document.getElementById("stop").click(); };
   new MutationObserver(count).observe(document.getElementById("generated"), {childList: true});
 }"""
-
-
-@pytest.fixture(scope="module")
-def site(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportSource]:
-    """The page of a small model with extra ids, and its source."""
-    package = package_or_skip()
-    work = tmp_path_factory.mktemp("web")
-    source = source_of(SHAPE, tokenizer)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TALEWRIGHT_CACHE", str(work / "cache"))
-        (work / "cache" / "onnxruntime-web").mkdir(parents=True)
-        (work / "cache" / "onnxruntime-web" / package.name).symlink_to(package)
-        export_model(source, "web", work / "site")
-    return work / "site", source
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def address(site: tuple[Path, ExportSource]) -> Iterator[str]:
-    with served(site[0]) as url:
-        yield url
-
-
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[WebPage]:
-    """The page with 32 bits, ready to generate. At the end, it requested nothing of other servers and had no errors."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    web_page = WebPage(context.new_page(), address).ready()
-    web_page.tab.evaluate("document.getElementById('settings').open = true")
-    web_page.tab.select_option("#kind", "f32")
-    yield web_page.ready()
-    assert web_page.errors == []
-    assert any("model/f32.onnx" in url for url in web_page.requests)  # requests of the worker are seen too
-    assert all(url.startswith((address, f"blob:{address}")) for url in web_page.requests)
-    context.close()
-
-
-@pytest.fixture
-def engine(site: tuple[Path, ExportSource]) -> Engine:
-    return Engine(site[1].model, site[1].tokenizer, notify=lambda message: None)
 
 
 @pytest.mark.parametrize("prompt", ["Once upon a time", "", "The little rabbit was very hungry 🐰\n\n  \tand don't"])
@@ -216,8 +161,9 @@ def test_a_wrong_seed_is_reported_and_nothing_is_generated(page):
 def test_it_works_with_the_keyboard_alone(browser, address):
     page = WebPage(browser.new_page(), address).ready()
     keys = page.tab.keyboard
-    keys.press("Tab")
-    assert page.tab.evaluate("document.activeElement.id") == "prompt"
+    for id_ in ("tab-write", "story", "prompt", "generate"):
+        keys.press("Tab")
+        assert page.tab.evaluate("document.activeElement.id") == id_
     keys.press("Tab")
     keys.press("Enter")  # the first example prompt; the focus returns to the text
     assert page.tab.input_value("#prompt") == "Once upon a time"
@@ -229,7 +175,7 @@ def test_it_works_with_the_keyboard_alone(browser, address):
     for _ in range(30):
         keys.press("Tab")
         reached.add(page.tab.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert {"SUMMARY", "generate", "regenerate", "story", "copy", "save"} <= reached
+    assert {"SUMMARY", "generate", "regenerate", "story", "by-word", "copy", "share", "save"} <= reached
     page.tab.focus("#regenerate")
     keys.press("Enter")  # disabled during generation: the focus is not lost
     page.story()

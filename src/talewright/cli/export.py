@@ -27,8 +27,8 @@ def export(
         folder: Folder to write. If the verification fails, nothing is left of it.
         to: The format. hf (default): a model class of transformers. hf-remote: any architecture, with our own model as
             code. gguf: one file for llama.cpp. onnx: a graph that transformers.js opens. llama2c: the files of run.c.
-            web: a page that generates stories in the visitor's browser, from any static file server. space: the story
-            studio as a Hugging Face Space.
+            web: a page that generates stories in the visitor's browser and shows what each layer computes, from any
+            static file server. space: the story studio as a Hugging Face Space.
         dtype: Precision of the weights. hf: f32 (default), bf16 or f16; gguf: also q8_0; web: f32 or q8, by default
             both, and the visitor chooses.
         overwrite: Replace an earlier export in that folder.

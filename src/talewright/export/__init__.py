@@ -130,10 +130,11 @@ def _verify(source: ExportSource, target: ExportTarget, folder: Path, dtype: str
     }
     worst = max(results.values(), key=lambda result: result.difference)
     proof = "verified in a fresh process: " + "; ".join(
-        _describe(result, "q8" in (part or dtype)) for part, result in results.items()
+        _describe(result, part, dtype) for part, result in results.items()
     )
     return {"verified": True, "largest_difference": worst.difference, "bound": worst.bound, "proof": proof}
 
 
-def _describe(result: ParityResult, quantized: bool) -> str:
-    return f"8-bit matches within tolerance ({result})" if quantized else str(result)
+def _describe(result: ParityResult, part: str, dtype: str) -> str:
+    text = f"8-bit matches within tolerance ({result})" if "q8" in (part or dtype) else str(result)
+    return f"{Path(part).stem}: {text}" if part else text

@@ -66,23 +66,25 @@ def write_graph(model: GPT, path: Path) -> None:
     # transformers.js makes the first cache by these names
     names = ("batch_size", "sequence_length", "past_sequence_length", "total_sequence_length")
     batch, new, before, whole = map(torch.export.Dim, names)
+    export_graph(
+        GraphModel(model),
+        (ids, mask, positions, past),
+        path,
+        input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{n}" for n in layers)],
+        output_names=["logits", *(f"present.{name}" for name in layers)],
+        dynamic_shapes=(
+            {0: batch, 1: new},
+            {0: batch, 1: whole},
+            {0: batch, 1: new},
+            [{0: batch, 2: before} for _ in layers],
+        ),
+    )
+
+
+def export_graph(module: nn.Module, inputs: tuple[Any, ...], path: Path, **options: Any) -> None:
+    """Write what the module computes for such inputs, its weights in the same file; options as in torch.onnx.export."""
     with _silenced():
-        torch.onnx.export(
-            GraphModel(model).eval(),
-            (ids, mask, positions, past),
-            path,
-            input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{n}" for n in layers)],
-            output_names=["logits", *(f"present.{name}" for name in layers)],
-            dynamic_shapes=(
-                {0: batch, 1: new},
-                {0: batch, 1: whole},
-                {0: batch, 1: new},
-                [{0: batch, 2: before} for _ in layers],
-            ),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        torch.onnx.export(module.eval(), inputs, path, dynamo=True, external_data=False, verbose=False, **options)
     _remove_origin(path)
 
 

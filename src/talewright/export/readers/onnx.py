@@ -10,6 +10,8 @@ import numpy as np
 
 SINGLE = 4
 """Tokens at the end of a story that are read one by one."""
+CHUNK = 16
+"""Positions whose logits a graph of activations computes at once; it does so after every layer."""
 
 
 def reader(path: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -19,6 +21,8 @@ def reader(path: str) -> Callable[[np.ndarray], np.ndarray]:
     graph = Path(path) / "onnx" / "model.onnx" if Path(path).is_dir() else Path(path)
     session = InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    if "lens" in names:
+        return _activations_reader(session)
     caches = [each for each in session.get_inputs() if each.name.startswith("past_key_values.")]
 
     def read(ids: np.ndarray) -> np.ndarray:
@@ -36,5 +40,16 @@ def reader(path: str) -> Callable[[np.ndarray], np.ndarray]:
             past = {name: outputs[name.replace("past_key_values", "present")] for name in past}
             logits.append(outputs["logits"][0])
         return np.concatenate(logits)
+
+    return read
+
+
+def _activations_reader(session: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Reader of the graph of activations that `--to web` writes: its last logit lens is the model's prediction."""
+
+    def read(ids: np.ndarray) -> np.ndarray:
+        chunks = np.split(np.arange(len(ids)), range(CHUNK, len(ids), CHUNK))
+        inputs = {"input_ids": ids[None]}
+        return np.concatenate([session.run(["lens"], inputs | {"positions": chunk})[0][-1] for chunk in chunks])
 
     return read

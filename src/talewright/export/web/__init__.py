@@ -1,7 +1,8 @@
 """A web page that generates stories in the visitor's browser: files for any web server, with nothing behind them.
 
 The page (`page/`) runs the graphs of `--to onnx` with onnxruntime-web (`runtime.py`); it tokenizes, samples and moves
-the context window in JavaScript as the engine does.
+the context window in JavaScript as the engine does. Its look inside runs a second graph of the same weights
+(`activations_graph.py`), which it loads when the reader opens it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from talewright.export.web.quantized import write_quantized
 from talewright.export.web.runtime import runtime_problem, write_runtime
 from talewright.files import sha256_file, write_json
 from talewright.generate.sampling import Sampling
+from talewright.look import page_style
 from talewright.model.cost import count_parameters
 from talewright.tokenizer import Tokenizer
 
 PAGE = Path(__file__).parent / "page"
 GRAPHS = {"q8": "model/q8.onnx", "f32": "model/f32.onnx"}
 """The graph of each precision; the page loads the first one by default."""
+INSIDE = {name: graph.replace(".onnx", ".inside.onnx") for name, graph in GRAPHS.items()}
+"""The graph of activations of each precision, which reads its weights out of the other one's file."""
 TOLERANCES = {"q8": 1e-1, "f32": BOUNDS["f32"]}
 
 
@@ -59,22 +63,29 @@ python -m http.server --directory {shell} 8000   # then open http://localhost:80
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         from talewright.export.onnx_graph import write_graph
+        from talewright.export.web.activations_graph import share_weights, write_activations_graph
 
         tokenizer = tokenizer_json(source.tokenizer)
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         (folder / "model").mkdir()
         write_runtime(folder / "runtime")
         (folder / "model" / "tokenizer.json").write_text(tokenizer, encoding="utf-8", newline="\n")
-        graph = folder / GRAPHS["f32"]
-        write_graph(source.model, graph)
+        (folder / "look.css").write_text(page_style(), encoding="utf-8", newline="\n")
+        write_graph(source.model, folder / GRAPHS["f32"])
+        write_activations_graph(source.model, folder / INSIDE["f32"])
         if dtype != "f32":
-            write_quantized(graph, folder / GRAPHS["q8"])
+            for graphs in (GRAPHS, INSIDE):
+                write_quantized(folder / graphs["f32"], folder / graphs["q8"])
+            share_weights(folder / INSIDE["q8"], folder / GRAPHS["q8"])
+        share_weights(folder / INSIDE["f32"], folder / GRAPHS["f32"])
         if dtype == "q8":
-            graph.unlink()
+            for graphs in (GRAPHS, INSIDE):
+                (folder / graphs["f32"]).unlink()
         write_json(folder / "about.json", _about(source, folder))
 
     def readable_parts(self, dtype: str) -> Mapping[str, float]:
-        return {graph: TOLERANCES[name] for name, graph in GRAPHS.items() if dtype in (name, "both")}
+        written = [name for name in GRAPHS if dtype in (name, "both")]
+        return {graphs[name]: TOLERANCES[name] for graphs in (GRAPHS, INSIDE) for name in written}
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> str:
@@ -113,7 +124,10 @@ def _about(source: ExportSource, folder: Path) -> dict[str, Any]:
         "sampling": sampling_settings(),
         "runtime": _file(folder, "runtime/ort.wasm"),
         "tokenizer": _file(folder, "model/tokenizer.json"),
-        "models": [{"kind": name, **_file(folder, GRAPHS[name])} for name in graphs],
+        "shape": {"layers": config.n_layers, "heads": config.n_heads, "width": config.d_model},
+        "models": [
+            {"kind": name, **_file(folder, GRAPHS[name]), "inside": _file(folder, INSIDE[name])} for name in graphs
+        ],
     }
 
 

@@ -1,7 +1,7 @@
 // Generates a story token by token as talewright/generate does: an end of text, the prompt, then sampled tokens.
 
 import * as ort from "./runtime/ort.js";
-import { choose, Uniforms } from "./sampler.js";
+import { choose, expected, Uniforms } from "./sampler.js";
 
 const CHUNK = 64; // tokens to read at once: the logits of more would fill the memory of a phone
 
@@ -51,7 +51,7 @@ export class Model {
   }
 }
 
-function row(numbers) {
+export function row(numbers) {
   return new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
 }
 
@@ -82,7 +82,8 @@ export class Story {
     return this.start > 0;
   }
 
-  /** Generate one more token: its id, or null at the end of the story. */
+  /** Generate one more token: its id, or null at the end of the story; its surprise, -ln of its probability before
+   *  the settings change it, in nats; and the tokens that were most likely, each with its probability. */
   async step(model, settings) {
     if (this.held === this.context) {
       this.start = this.ids.length - 1 - Math.floor(this.context / 2); // the newest half of the window
@@ -93,12 +94,14 @@ export class Story {
     const { logits, past } = await model.read(unread, this.past, this.held);
     [this.past, this.held] = [past, this.held + unread.length];
     for (const id of this.unused) logits[id] = -Infinity;
+    const { top, logTotal } = expected(logits);
+    const own = logits.slice(); // `choose` changes them
     const id = choose(logits, settings, this.seen, this.uniforms.at(this.count));
     this.count += 1;
     this.finished = this.ends.includes(id);
-    if (this.finished) return null;
+    if (this.finished) return { id: null };
     this.ids.push(id);
     this.seen.add(id);
-    return id;
+    return { id, surprise: logTotal - own[id], top };
   }
 }

@@ -1,5 +1,9 @@
 // The page: sends tasks to the worker and shows its messages. Text is set as text, never as HTML.
 
+import { fillFromLink, link, linkedValues } from "./link.js";
+import { copy, save } from "./saving.js";
+import { append, restart } from "./words.js";
+
 const KINDS = { q8: "8 bits", f32: "32 bits" };
 const MAX_UNASKED = 40e6; // bytes to download without asking first
 const element = (id) => document.getElementById(id);
@@ -9,7 +13,8 @@ let about = null;
 let worker = null;
 let opened = false; // whether the worker has opened a model
 let state = "loading"; // or waiting (for consent to download), ready, generating, failed
-let current = null; // {prompt, generated, finished}: the story on the page
+let current = null; // {prompt, tokens, finished, seed}: the story on the page
+let inside = null; // the other view, once it has been opened
 const past = []; // earlier stories, newest first
 
 // --- display --------------------------------------------------------------------------------------------------------
@@ -22,12 +27,16 @@ function show(now) {
   element("download").hidden = state !== "waiting";
   element("failure").hidden = state !== "failed";
   enable({ generate: ready, stop: generating, continue: ready && current !== null && !current.finished, regenerate: ready && current !== null });
+  element("tab-inside").disabled = !opened;
   element("kind").disabled = generating || state === "loading" || about === null;
-  element("story-buttons").hidden = !current?.generated || generating;
+  element("story-buttons").hidden = !current?.tokens.length || generating;
   element("story").classList.toggle("generating", generating);
   element("story").classList.toggle("empty", current === null);
   element("story").setAttribute("aria-busy", String(generating));
-  if (current === null) element("generated").textContent = "No story yet.";
+  if (current === null) {
+    restart([]);
+    element("generated").textContent = "No story yet.";
+  }
 }
 
 /** Enable and disable buttons; the focus moves from a disabled button to the one that can be used next. */
@@ -75,8 +84,13 @@ async function begin() {
     element(id).dispatchEvent(new Event("input"));
   }
   element("prompts").replaceChildren(...about.prompts.map(promptButton));
+  openLink();
   if (downloadSize() > MAX_UNASKED) offer();
   else load();
+}
+
+function openLink() {
+  if (fillFromLink()) element("status").textContent = "This link holds a prompt and a seed: Generate gives its story.";
 }
 
 function downloadSize() {
@@ -151,11 +165,11 @@ function settings(seed = Math.floor(Math.random() * 1e6)) {
 function generate(prompt) {
   const values = state === "ready" ? settings() : null;
   if (values === null) return;
-  if (current?.generated) keep();
+  if (current?.tokens.length) keep();
   const trimmed = (prompt.toWellFormed?.() ?? prompt).replace(/[ \t\r\n]+$/, ""); // as the engine's `trimmed`
-  current = { prompt: trimmed, generated: "", finished: false, seed: values.seed };
+  current = { prompt: trimmed, tokens: [], finished: false, seed: values.seed, link: linkedValues(values.seed) };
   element("story-prompt").textContent = trimmed;
-  element("generated").textContent = "";
+  restart(current.tokens);
   element("notes").replaceChildren();
   element("notes").hidden = true;
   send({ do: "generate", prompt: trimmed, settings: values });
@@ -175,7 +189,7 @@ function regenerate() {
 function send(task) {
   element("status").textContent = "Generating …";
   show("generating");
-  element("status").scrollIntoView({ block: "nearest" });
+  element("story").scrollIntoView({ block: "nearest" });
   worker.postMessage(task);
 }
 
@@ -183,17 +197,15 @@ function stop() {
   worker?.postMessage({ do: "stop" });
 }
 
-function receive({ loaded, of, ready, note: message, piece, done, failed }) {
+function receive({ loaded, of, ready, note: message, token, done, failed, inside: reply }) {
   if (loaded !== undefined) progress(loaded, of);
   if (ready) {
     opened = true;
     show("ready");
   }
   if (message) note(message);
-  if (piece) {
-    current.generated += piece;
-    element("generated").append(piece);
-  }
+  if (token) append(token);
+  if (reply) inside.receive(reply);
   if (done) end(done);
   if (failed) (opened ? fail : abandon)(failed); // if onnxruntime fails to start, it never starts in the same worker
 }
@@ -202,7 +214,7 @@ function end({ finished, stopped, tokens, seconds }) {
   current.finished = finished;
   const pace = tokens > 1 ? `${tokens} tokens, ${Math.round(tokens / seconds)} per second` : "";
   const seed = `Seed ${current.seed}.`;
-  if (!current.generated && finished) {
+  if (!current.tokens.length && finished) {
     element("status").textContent = "The model ended the story at once; there is nothing to keep.";
     element("story-prompt").textContent = "";
     current = null;
@@ -215,7 +227,11 @@ function end({ finished, stopped, tokens, seconds }) {
 // --- earlier stories, copy and save ---------------------------------------------------------------------------------
 
 function text(story) {
-  return story.prompt + story.generated;
+  return story.prompt + generated(story);
+}
+
+function generated(story) {
+  return story.tokens.map(({ piece }) => piece).join("");
 }
 
 /** Move the current story to the earlier ones. */
@@ -227,13 +243,17 @@ function keep() {
   const prompt = document.createElement("span");
   prompt.className = "prompt";
   prompt.textContent = story.prompt;
-  paragraph.append(prompt, story.generated);
+  paragraph.append(prompt, generated(story));
   paragraph.tabIndex = 0;
   paragraph.setAttribute("role", "group");
   paragraph.setAttribute("aria-label", `Story ${past.length}`);
   const buttons = document.createElement("div");
   buttons.className = "buttons";
-  buttons.append(button("Copy", past.length, () => copy(text(story))), button("Save", past.length, () => save(text(story), "story.txt")));
+  buttons.append(
+    button("Copy", past.length, () => copy(text(story))),
+    button("Copy link", past.length, () => share(story)),
+    button("Save", past.length, () => save(text(story), "story.txt")),
+  );
   item.append(paragraph, buttons);
   element("stories").prepend(item);
   element("past").hidden = false;
@@ -248,28 +268,39 @@ function button(label, number, action) {
   return made;
 }
 
-async function copy(content) {
-  try {
-    await navigator.clipboard.writeText(content);
-    element("status").textContent = "Copied.";
-  } catch {
-    element("status").textContent = "This browser does not allow the page to copy. Select the story and copy it yourself.";
-  }
-}
-
-function save(content, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([content, "\n"], { type: "text/plain;charset=utf-8" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  element("status").textContent = `Saved as ${name}.`;
+function share(story) {
+  copy(link(story.prompt, story.link), "Copied a link that gives this story from its prompt, seed and settings.");
 }
 
 function saveAll() {
   const stories = [...past].reverse();
-  if (current?.generated && state !== "generating") stories.push(current);
+  if (current?.tokens.length && state !== "generating") stories.push(current);
   save(stories.map(text).join("\n\n* * *\n\n"), "stories.txt");
+}
+
+// --- the two views --------------------------------------------------------------------------------------------------
+
+const tabs = ["write", "inside"].map((view) => element(`tab-${view}`));
+
+async function open(tab) {
+  for (const each of tabs) {
+    each.setAttribute("aria-selected", String(each === tab));
+    each.tabIndex = each === tab ? 0 : -1;
+    element(each.getAttribute("aria-controls")).hidden = each !== tab;
+  }
+  if (tab.id === "tab-write") return inside?.close();
+  const { Inside } = await import("./inside.js");
+  inside ??= new Inside(about, (task) => worker.postMessage(task));
+  inside.open(current?.prompt ?? element("prompt").value, current !== null, current?.seed ?? settings()?.seed ?? 0);
+}
+
+for (const [i, tab] of tabs.entries()) {
+  tab.onclick = () => open(tab);
+  tab.onkeydown = ({ key }) => {
+    if (key !== "ArrowRight" && key !== "ArrowLeft") return;
+    tabs[1 - i].focus();
+    open(tabs[1 - i]);
+  };
 }
 
 // --- events ---------------------------------------------------------------------------------------------------------
@@ -290,8 +321,10 @@ element("stop").onclick = stop;
 element("continue").onclick = resume;
 element("regenerate").onclick = regenerate;
 element("copy").onclick = () => copy(text(current));
+element("share").onclick = () => share(current);
 element("save").onclick = () => save(text(current), "story.txt");
 element("save-all").onclick = saveAll;
+window.onhashchange = openLink;
 element("kind").onchange = () => (state === "waiting" ? offer() : load());
 element("download").onclick = () => load();
 element("retry").onclick = () => (about === null ? begin() : load());

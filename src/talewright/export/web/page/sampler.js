@@ -4,10 +4,15 @@ const BLOCK = 256; // random numbers of a story that are computed at once
 
 /** The next token. logits: Float32Array, which is changed; settings: {temperature, topK, topP, penalty}, topK and topP
  *  null for none; seen: the ids that the story holds; uniform: a number in [0, 1). */
-export function choose(logits, { temperature, topK, topP, penalty }, seen, uniform) {
+export function choose(logits, settings, seen, uniform) {
+  return pick(distribution(logits, settings, seen), uniform);
+}
+
+/** What the next token is sampled from: `kept`, ids that rise, with their `weights`, which sum to `total`. */
+export function distribution(logits, { temperature, topK, topP, penalty }, seen) {
   if (penalty !== 1) for (const id of seen) logits[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
   for (let i = 0; i < logits.length; i++) logits[i] /= temperature;
-  let floor = topK === null ? -Infinity : kthLargest(logits, topK);
+  const floor = topK === null ? -Infinity : kthLargest(logits, topK);
   let { kept, weights, total } = softmax(logits, floor);
   if (topP !== null && topP < 1) {
     const least = nucleusFloor(weights, total, topP);
@@ -16,12 +21,35 @@ export function choose(logits, { temperature, topK, topP, penalty }, seen, unifo
     weights = inside.map((n) => weights[n]);
     total = weights.reduce((sum, weight) => sum + weight, 0);
   }
+  return { kept, weights, total };
+}
+
+/** The token of a distribution at a number in [0, 1). */
+export function pick({ kept, weights, total }, uniform) {
   let cumulative = 0;
   for (let n = 0; n < kept.length; n++) {
     cumulative += weights[n];
     if (cumulative > uniform * total) return kept[n];
   }
   return kept[kept.length - 1];
+}
+
+/** The model's own probabilities: `top`, the most likely `count` tokens, [id, probability] each, and `logTotal`: a
+ *  token's probability is exp(its logit - logTotal). */
+export function expected(logits, count = 5) {
+  const top = []; // ids, the most likely first
+  for (let id = 0; id < logits.length; id++) {
+    if (top.length === count && logits[id] <= logits[top[count - 1]]) continue;
+    let at = top.length;
+    while (at > 0 && logits[top[at - 1]] < logits[id]) at -= 1;
+    top.splice(at, 0, id);
+    top.length = Math.min(top.length, count);
+  }
+  const largest = logits[top[0]];
+  let total = 0;
+  for (const logit of logits) total += Math.exp(logit - largest);
+  const logTotal = largest + Math.log(total);
+  return { top: top.map((id) => [id, Math.exp(logits[id] - logTotal)]), logTotal };
 }
 
 /** The ids whose logits are `floor` or more, rising, and their weights: probabilities that sum to `total`. */

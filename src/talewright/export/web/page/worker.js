@@ -1,13 +1,17 @@
 // Loads the model and generates stories outside the page's thread, so that the page stays responsive.
 //
-// It receives: {do: "load", about, kind}, {do: "generate", prompt, settings}, {do: "continue", settings}, {do: "stop"}.
-// It sends: {loaded, of}, {ready}, {note}, {piece}, {done: {finished, stopped, tokens, seconds}}, {failed}.
+// It receives: {do: "load", about, kind}, {do: "generate", prompt, settings}, {do: "continue", settings}, {do: "stop"},
+// {do: "tokenize", turn, prompt, follow}, {do: "look", turn, ids}.
+// It sends: {loaded, of}, {ready}, {note}, {token}, {done: {finished, stopped, tokens, seconds}}, {failed}, and as
+// {inside}: {turn, and begun: {ids, prompt, texts}, seen or failed}.
 
 import { Model, Story } from "./generator.js";
 import { Tokenizer } from "./tokenizer.js";
 
 let about = null;
 let wasm = null;
+let graph = null; // its entry in about.json, with its contents: the model that is open, whose weights the look inside reads too
+let activations = null;
 let model = null;
 let tokenizer = null;
 let story = null;
@@ -19,8 +23,8 @@ const send = (message) => self.postMessage(message);
 const TASKS = {
   async load({ about: description, kind }) {
     about = description;
-    const graph = about.models.find((each) => each.kind === kind);
-    const wanted = [graph, ...(wasm ? [] : [about.runtime]), ...(tokenizer ? [] : [about.tokenizer])];
+    const chosen = about.models.find((each) => each.kind === kind);
+    const wanted = [chosen, ...(wasm ? [] : [about.runtime]), ...(tokenizer ? [] : [about.tokenizer])];
     const of = wanted.reduce((sum, file) => sum + file.bytes, 0);
     const got = new Map();
     const contents = await Promise.all(
@@ -35,9 +39,10 @@ const TASKS = {
     const files = new Map(wanted.map((file, i) => [file.file, contents[i]]));
     wasm ??= files.get(about.runtime.file);
     tokenizer ??= new Tokenizer(JSON.parse(new TextDecoder().decode(files.get(about.tokenizer.file))));
-    await model?.close();
-    model = null;
-    model = await opened(Model.open(wasm, files.get(graph.file), about));
+    await Promise.all([model?.close(), activations?.close()]);
+    model = activations = null;
+    graph = { ...chosen, contents: files.get(chosen.file) };
+    model = await opened(Model.open(wasm, graph.contents, about));
     story?.forget();
     send({ ready: kind });
   },
@@ -55,6 +60,29 @@ const TASKS = {
   async continue({ settings }) {
     await generate(settings);
   },
+
+  /** The tokens of a prompt, or of the story if `follow` says so, for the look inside. */
+  async tokenize({ turn, prompt, follow }) {
+    const followed = follow && story !== null;
+    const ids = followed ? story.ids : [about.begin, ...tokenizer.encode(prompt)];
+    const begun = followed ? ids.length - story.count + (story.finished ? 1 : 0) : ids.length; // an end is not among them
+    send({ inside: { turn, begun: { ids, prompt: begun, texts: tokenizer.bytes.map((_, id) => whole(id)) } } });
+  },
+
+  /** What the model computes for these tokens. */
+  async look({ turn, ids }) {
+    try {
+      if (activations === null) {
+        const { Activations } = await import("./activations.js");
+        const contents = await download(graph.inside, () => {});
+        activations = await opened(Activations.open(contents, graph, about));
+      }
+      const { buffers, ...seen } = await activations.run(ids);
+      self.postMessage({ inside: { turn, seen } }, buffers);
+    } catch (error) {
+      send({ inside: { turn, failed: message(error) } });
+    }
+  },
 };
 
 async function generate(settings) {
@@ -63,18 +91,23 @@ async function generate(settings) {
   let tokens = 0;
   while (tokens < settings.newTokens && !stopped && !story.finished) {
     const before = story.windowed;
-    const id = await story.step(model, settings);
+    const { id, surprise, top } = await story.step(model, settings);
     if (story.windowed && !before) {
       send({ note: "The story is longer than the model's context: the model no longer sees how it began." });
     }
     if (id !== null) {
       tokens += 1;
       const piece = decoder.decode(tokenizer.bytes[id], { stream: true }); // holds back a partial character
-      send({ piece });
+      send({ token: { piece, surprise, top: top.map(([other, share]) => [whole(other), share]) } });
     }
     await nextMessage();
   }
   send({ done: { finished: story.finished, stopped, tokens, seconds: (performance.now() - started) / 1000 } });
+}
+
+/** The text of one token by itself. */
+function whole(id) {
+  return new TextDecoder().decode(tokenizer.bytes[id]);
 }
 
 /** Let the worker receive a message, such as a stop. */
@@ -135,8 +168,12 @@ async function perform(task) {
   try {
     await TASKS[task.do](task);
   } catch (error) {
-    send({ failed: error instanceof Failure ? error.message : `Something went wrong: ${error?.message ?? error}` });
+    send({ failed: message(error) });
   }
+}
+
+function message(error) {
+  return error instanceof Failure ? error.message : `Something went wrong: ${error?.message ?? error}`;
 }
 
 self.onmessage = ({ data }) => {
