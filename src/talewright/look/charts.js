@@ -8,9 +8,22 @@
     if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, named(v, colors)]));
     return value;
   };
-  const draw = (figure) => {
-    const now = mode(), specification = named(JSON.parse(figure.dataset.chart), chartPalettes[now]);
-    return vegaEmbed(figure.firstElementChild, specification, { mode: "vega-lite", actions: false, renderer: "svg", config: chartThemes[now] });
+  const views = new WeakMap();
+  const draw = async (figure) => {
+    const now = mode(), text = figure.dataset.chart, specification = named(JSON.parse(text), chartPalettes[now]);
+    const { view } = await vegaEmbed(figure.firstElementChild, specification, { mode: "vega-lite", actions: false, renderer: "svg", config: chartThemes[now] });
+    views.set(figure, view);
+    if (figure.dataset.chart !== text) await draw(figure);
+  };
+  window.redrawChart = draw;
+  // Other rows for the named data sets of a chart; it keeps its zoom and what its legend hides.
+  window.updateChart = (figure, datasets) => {
+    const specification = JSON.parse(figure.dataset.chart), view = views.get(figure);
+    Object.assign(specification.datasets, datasets);
+    figure.dataset.chart = JSON.stringify(specification);
+    if (!view) return;
+    for (const [name, rows] of Object.entries(datasets)) view.data(name, structuredClone(rows));
+    view.runAsync();
   };
   // Charts in closed details have no width yet: they are drawn when they come into view.
   const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
