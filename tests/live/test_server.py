@@ -92,7 +92,7 @@ def test_the_page_follows_a_run_from_before_its_start_to_its_end(run, port, open
         log(run, {"step": 4, "prompt": "Once", "text": "Once upon\n\n\na\x1b time"}, name="samples.jsonl")
         now = progress(port())
         assert (now["state"], now["fraction"], now["tiles"]["left"]) == ("running", 0.4, "0:06")
-        assert now["tiles"]["best"] == "6.000 (step 4)"
+        assert now["tiles"]["best"] == "6.000"
         assert now["headline"] == "Validation loss: 8.00 (untrained) to 6.00 at step 4"
         assert now["samples"] == [{"name": "Step 4", "prompt": "Once", "text": " upon\na\ufffd time"}]
         assert [p for p in now["points"] if p["series"] == "validation"] == [
@@ -256,6 +256,11 @@ def test_a_browser_shows_the_run_and_goes_on_when_the_training_is_gone(run, port
             shown = tab.locator("#losses svg").inner_html()
             log(run, *map(step, range(5, 10)))
             tab.wait_for_function("before => document.querySelector('#losses svg').innerHTML !== before", arg=shown)
+            box = tab.locator("#losses svg").bounding_box()
+            for i in range(3):
+                tab.mouse.move(box["x"] + 200 + i, box["y"] + 200)
+                tab.wait_for_timeout(200)
+            assert "nats per token" in tab.inner_text("#vg-tooltip-element.visible")
             tab.check("#log")
             status.finish()
             tab.wait_for_selector("#status[data-state=finished]")

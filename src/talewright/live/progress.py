@@ -20,7 +20,7 @@ from talewright.train.schedule import Budget
 TRAINING, VALIDATION = "training, smoothed", "validation"
 SAMPLES = 4
 """Samples side by side: the first, some in the middle and the newest."""
-LONGEST_SAMPLE = 1200
+LONGEST_SAMPLE = 700
 """Characters of a sample."""
 ENOUGH = 0.1
 """Fraction of the budget that must be seen passing, about two evaluations, to know a run's pace."""
@@ -87,7 +87,7 @@ class RunProgress:
             "left": "-" if left is None else clock(left),
             "speed": f"{self.speed:,.0f}" if self.speed else "-",
             "loss": f"{self.losses.smoothed()[-1][1]:.3f}" if self.steps else "-",
-            "best": f"{best['loss']:.3f} (step {best['step']:,})" if best else "-",
+            "best": f"{best['loss']:.3f}" if best else "-",
             "bits": f"{bits:.3f}" if _is_number(bits) else "-",
         }
 

@@ -82,7 +82,7 @@ def _of_series(more: dict[str, Any]) -> dict[str, Any]:
             "field": "step",
             "type": "quantitative",
             "title": "optimizer step",
-            "axis": {"format": ",", "grid": False},
+            "axis": {"format": ",d", "grid": False},
         },
         "color": {"field": "series", "type": "nominal", "title": None, "scale": {"domain": domain}},
     } | more

@@ -44,7 +44,7 @@
 
   get("log").addEventListener("change", () => {
     const specification = JSON.parse(figure.dataset.chart);
-    specification.encoding.y.scale.type = get("log").checked ? "log" : "linear";
+    specification.encoding.y.scale = get("log").checked ? { type: "log", nice: false } : { type: "linear", zero: false };
     figure.dataset.chart = JSON.stringify(specification);
     redrawChart(figure);
   });
