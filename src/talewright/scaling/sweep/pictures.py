@@ -87,12 +87,15 @@ def _points(curves: Curves, rows: Sequence[PointResult]) -> Callable[[Any], None
 
 
 def _frontier(curves: Curves, rows: Sequence[PointResult], cost: str) -> Callable[[Any], None]:
-    """The evaluations of every run against a cost, and their frontier."""
+    """The evaluations of every run against a cost, and the frontier of their ends: before its end, a run's learning rate
+    is too high for its lowest loss.
+    """
 
     label, unit = AXES[cost]
 
     def draw(axes: Any) -> None:
         points: list[tuple[float, float]] = []
+        ends: list[tuple[float, float]] = []
         for i, (row, curve) in enumerate(curves):
             rank = rows.index(row)
             color, dashes = SERIES[min(rank, COLORED)]
@@ -101,8 +104,8 @@ def _frontier(curves: Curves, rows: Sequence[PointResult], cost: str) -> Callabl
             look = {"linewidth": 1, "marker": "o", "markersize": 4, "markevery": [-1], "alpha": 0.8}
             name = describe(row.point) if first else None
             axes.plot(*zip(*run, strict=True), color=color, linestyle=dashes, label=name, **look)
-            points += run
-        edge = zip(*frontier(*zip(*points, strict=True)), strict=True)
+            points, ends = points + run, ends + run[-1:]
+        edge = zip(*frontier(*zip(*ends, strict=True)), strict=True)
         axes.step(*edge, where="post", color=ORANGE, linewidth=4, alpha=0.25, label="frontier")
         costs = [x for x, _ in points]
         axes.set_xscale("log" if max(costs) > 5 * min(costs) else "linear")
