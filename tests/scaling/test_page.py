@@ -197,7 +197,7 @@ def test_the_page_loads_nothing_and_draws_every_chart_at_every_cost(folder):
 
 
 def frontier_line(tab: Any, figure: Any) -> list[float]:
-    """The heights of the step line, as the browser computes it from the chart's rows, checked against `frontier`."""
+    """The levels of the step line, as the browser computes it from the chart's rows, checked against `frontier`."""
     specification = json.loads(figure.get_attribute("data-chart"))
     rows = sorted((row["tokens"], row["bits"]) for row in specification["data"]["values"])
     drawn = tab.evaluate(

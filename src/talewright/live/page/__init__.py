@@ -30,7 +30,7 @@ def page() -> str:
 
 def loss_chart() -> dict[str, Any]:
     """The loss chart in Vega-Lite, without rows: `losses` (series, step, loss) and `baselines` (name, loss)."""
-    loss = {"field": "loss", "type": "quantitative", "title": "loss, nats per token"}
+    loss: dict[str, Any] = {"field": "loss", "type": "quantitative", "title": "loss, nats per token"}
     loss["scale"] = {"zero": False, "type": "linear"}
     return {
         "datasets": {"losses": [], "baselines": []},

@@ -87,8 +87,8 @@ def _points(curves: Curves, rows: Sequence[PointResult]) -> Callable[[Any], None
 
 
 def _frontier(curves: Curves, rows: Sequence[PointResult], cost: str) -> Callable[[Any], None]:
-    """The evaluations of every run against a cost, and the frontier of their ends: before its end, a run's learning rate
-    is too high for its lowest loss.
+    """The evaluations of every run against a cost, and the frontier of their ends: before its end, a run's learning
+    rate is too high for its lowest loss.
     """
 
     label, unit = AXES[cost]
