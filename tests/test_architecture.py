@@ -28,7 +28,7 @@ ORDER = [
     ["run"],
     ["train", "generate"],
     ["evaluate"],
-    ["inspect", "export"],
+    ["inspect", "export", "live"],
     ["scaling", "server"],
     ["studio"],
     ["api"],

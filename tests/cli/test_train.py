@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 import talewright
 from talewright.cli import main
 from talewright.config import load_recipe
+from talewright.evaluate.baselines.kneser_ney import train_ngram_models
+from talewright.evaluate.baselines.quick import quick_baselines
 from talewright.machine.speeds import Speed
 from tests.train.conftest import write_stories
 
@@ -71,3 +74,33 @@ def test_what_cannot_be_meant_is_refused_with_what_would_be_right(words, message
 def test_the_python_call_gives_the_same_recipe():
     recipe = talewright.plan_recipe(5, "stories.txt", {"train.patience": "9"})
     assert (recipe.data.source, recipe.train.patience, recipe.train.max_minutes) == ("stories.txt", 9, 5)
+
+
+def test_a_run_whose_page_is_open_is_the_same_run(capsys, monkeypatch):
+    monkeypatch.setattr("talewright.live.server.has_display", lambda: False)
+    command = ["train", "--recipe", "story-300k", "--data", "stories.txt", "--max-steps", "3", *TINY]
+    main([*command, "--out", "plain"])
+    capsys.readouterr()
+    main([*command, "--out", "shown", "--open"])
+    shown = capsys.readouterr()
+    assert shown.out.strip() == "shown"
+    assert shown.err.count("live page: http://127.0.0.1:") == 1
+    weights = [Path(run, "checkpoints/step-3/model.safetensors").read_bytes() for run in ("plain", "shown")]
+    assert weights[0] == weights[1]
+    main(["train", "--resume", "shown", "--train.max-steps", "4", "--open"])
+    assert capsys.readouterr().err.count("live page: http://127.0.0.1:") == 1
+    assert talewright.load("shown").steps[-1] == 4
+
+
+def test_the_baselines_of_the_page_are_those_of_an_evaluation(capsys):
+    """Against each token's probability in each context, added up story by story."""
+    main(["train", "--recipe", "story-300k", "--data", "stories.txt", "--max-steps", "1", "--out", "run", *TINY])
+    run = talewright.load("run")
+    corpus = run.corpus()
+    stories, _ = corpus.split("valid").first_stories(run.recipe.train.evaluate_stories)
+    models, _ = train_ngram_models(corpus.split("train"), run.tokenizer, orders={"unigram": 1, "bigram": 2})
+    for name, loss in quick_baselines(Path("run")).items():
+        model = models[name.removesuffix(" model")]
+        whole = [[*map(int, story), run.tokenizer.eos_id] for story in stories]
+        losses = [-math.log(model.distribution(story[:i])[story[i]]) for story in whole for i in range(len(story))]
+        assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-4)

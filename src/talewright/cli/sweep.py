@@ -35,6 +35,7 @@ def sweep(
     """
     from talewright.evaluate.text_table import terminal_width, wrap
     from talewright.scaling.sweep.names import output_of
+    from talewright.scaling.sweep.page import write_page
     from talewright.scaling.sweep.pictures import draw_results
     from talewright.scaling.sweep.reading import has_time_budget, read_sweep
     from talewright.scaling.sweep.results import rows_of, write_table
@@ -69,13 +70,13 @@ def sweep(
     trials = trials_of(study, folder)
     rows = rows_of(trials)
     write_table(rows, folder / "results.csv")
-    pictures = draw_results(rows, trials, folder, plan.base)
+    pages = [write_page(plan, rows, trials, folder), *draw_results(rows, trials, folder, plan.base)]
     for trial in trials:
         if trial.state == "fail":
             logger.info("%s failed: %s; its output is %s", trial.label, trial.reason, output_of(trial.run))
         elif trial.state == "running":
             logger.info("%s has no result yet: another worker trains it, or a signal stopped it", trial.label)
-    for path in (folder / "results.csv", *pictures):
+    for path in (folder / "results.csv", *pages):
         logger.info("wrote %s", path)
     width = terminal_width()
     if json:

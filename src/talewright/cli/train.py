@@ -1,6 +1,9 @@
 """The command `train`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +15,10 @@ from talewright.cli.words import show
 from talewright.config import BUDGETS, HUB_TINYSTORIES, Recipe, load_recipe
 from talewright.errors import UserError
 from talewright.files import shell_word
+from talewright.train.launcher import is_main_process
 
 if TYPE_CHECKING:
+    from talewright.live.server import TrainingStatus
     from talewright.run.folder import RunFolder
 
 RULE_WIDTH = 79
@@ -33,6 +38,7 @@ def train(
     max_minutes: float | None = None,
     seed: int | None = None,
     force: bool = False,
+    open: bool = False,
 ) -> None:
     """Train a model on your stories, in the given minutes; or from a recipe; or resume a run that was stopped.
 
@@ -54,6 +60,7 @@ def train(
             budget.
         seed: Seed of the weights, the data order, dropout and the samples.
         force: Train even if the memory is estimated not to suffice.
+        open: Show the losses, the time left and the samples in the browser while it trains.
     """
     for name, folder in (("out", out), ("resume", resume), ("init-from", init_from)):
         if folder is not None and not folder.strip():
@@ -65,7 +72,7 @@ def train(
         resume, begun = _begun_run(out), {"train.max_minutes": minutes, "train.init_from": init_from}
         if resume is not None:
             overrides = {**overrides, **{key: str(value) for key, value in begun.items() if value is not None}}
-            return _resume_same_command(resume, None if init_from else recipe, overrides, force)
+            return _resume_same_command(resume, None if init_from else recipe, overrides, force, open)
     if resume:
         _refuse_beside_resume(resume, {"--init-from": init_from, "--recipe": recipe, "--out": out})
     chosen = None
@@ -83,7 +90,7 @@ def train(
 
     if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
-    _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides, force)
+    _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides, force, open)
 
 
 def _refuse_beside_resume(run: str, others: Mapping[str, str | None]) -> None:
@@ -103,14 +110,14 @@ def _begun_run(out: str | None) -> str | None:
     return out if (Path(out) / "recipe.yaml").exists() else None
 
 
-def _resume_same_command(run: str, recipe: str | None, overrides: Overrides, force: bool) -> None:
+def _resume_same_command(run: str, recipe: str | None, overrides: Overrides, force: bool, open: bool) -> None:
     """Resume the run that this command began."""
     from talewright.train.session import budgets_of_same_command
 
-    _train(None, Path(run), budgets_of_same_command(Path(run), recipe, overrides), force)
+    _train(None, Path(run), budgets_of_same_command(Path(run), recipe, overrides), force, open)
 
 
-def _train(recipe: Recipe | None, folder: Path, overrides: Overrides, force: bool) -> None:
+def _train(recipe: Recipe | None, folder: Path, overrides: Overrides, force: bool, open: bool) -> None:
     """Train the recipe into a new folder, or without one resume that folder's run; then show what came of it."""
     from talewright.api import CALLBACKS
     from talewright.run.folder import RunFolder
@@ -118,18 +125,28 @@ def _train(recipe: Recipe | None, folder: Path, overrides: Overrides, force: boo
     from talewright.train.speed import ComputeShare, record_run
 
     share = ComputeShare()
-    with hint_on_stop(folder):
-        if recipe is None:
-            outcome = resume_run(folder, overrides, CALLBACKS, force=force)
-        else:
-            outcome = start_run(recipe, folder, CALLBACKS, force=force)
-    exit_if_stopped(outcome, folder)
-    if not outcome.main_process:
-        return
-    record_run(folder, RunFolder(folder).recipe, share())
-    if outcome.state.step:
-        show_result(folder)
-    show(folder)
+    with _live_page(folder) if open and is_main_process() else nullcontext() as live:
+        with hint_on_stop(folder):
+            if recipe is None:
+                outcome = resume_run(folder, overrides, CALLBACKS, force=force)
+            else:
+                outcome = start_run(recipe, folder, CALLBACKS, force=force)
+        exit_if_stopped(outcome, folder)
+        if not outcome.main_process:
+            return
+        if live is not None:
+            live.finish()
+        record_run(folder, RunFolder(folder).recipe, share())
+        if outcome.state.step:
+            show_result(folder)
+        show(folder)
+
+
+def _live_page(folder: Path) -> AbstractContextManager[TrainingStatus]:
+    from talewright.evaluate.baselines.quick import quick_baselines
+    from talewright.live.server import live_page
+
+    return live_page(folder, quick_baselines)
 
 
 def _chosen_recipe(minutes: float, ladder: str, overrides: Overrides, others: Mapping[str, str | None]) -> Recipe:
@@ -183,7 +200,7 @@ def show_result(folder: Path) -> None:
     logger.info("\n%s\n", result_box(run, curves, [f"{program()} {command}" for command in commands[:2]]))
 
 
-def result_box(run: "RunFolder", curves: Path | None, commands: Sequence[str]) -> str:
+def result_box(run: RunFolder, curves: Path | None, commands: Sequence[str]) -> str:
     """What a training left, between two rules: its best validation loss, its files, and the commands to go on with.
 
     Paths and commands are never broken, so that they can be copied.

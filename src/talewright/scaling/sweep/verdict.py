@@ -16,7 +16,12 @@ by: difference to the best, with its 95 % interval (=: not distinguishable from 
 
 
 def table(rows: Sequence[PointResult], width: int | None = None) -> str:
-    """The rows as text, a line for each point. Counts of failed and pruned runs are left out where there are none."""
+    """The rows as text, a line for each point."""
+    return text_table(cells(rows), width)
+
+
+def cells(rows: Sequence[PointResult]) -> list[list[str]]:
+    """The cells of the table, its titles first. Counts of failed and pruned runs are left out where there are none."""
     columns: dict[str, Callable[[PointResult], str]] = {
         "bits/byte": lambda row: "-" if row.mean is None else f"{row.mean:.4f}",
         "sd": deviation_text,
@@ -32,8 +37,8 @@ def table(rows: Sequence[PointResult], width: int | None = None) -> str:
     for name, shown in (("failed", any(row.failed for row in rows)), ("pruned", any(row.pruned for row in rows))):
         if not shown:
             del columns[name]
-    cells = [["point", *columns], *([describe(row.point), *(cell(row) for cell in columns.values())] for row in rows)]
-    return text_table(cells, width)
+    lines = [[describe(row.point), *(cell(row) for cell in columns.values())] for row in rows]
+    return [["point", *columns], *lines]
 
 
 def verdict(rows: Sequence[PointResult]) -> list[str]:

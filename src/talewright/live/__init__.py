@@ -1,0 +1,1 @@
+"""The live page: how a training goes, in the browser, while it goes on."""

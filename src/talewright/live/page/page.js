@@ -1,0 +1,52 @@
+// Asks the training for its progress every two seconds, and shows what has changed.
+(() => {
+  const get = (id) => document.getElementById(id), figure = document.querySelector("figure.chart");
+  let before = "";
+
+  const sample = ({ name, prompt, text }) => {
+    const item = document.createElement("li"), title = document.createElement("h3"), story = document.createElement("p");
+    const start = document.createElement("b");
+    item.className = "card";
+    title.textContent = name;
+    start.textContent = prompt;
+    story.append(start, text);
+    item.append(title, story);
+    return item;
+  };
+
+  const show = (progress) => {
+    get("name").textContent = progress.name;
+    get("status").textContent = progress.message;
+    get("status").dataset.state = progress.state;
+    get("headline").textContent = progress.headline;
+    get("used").value = progress.fraction;
+    for (const [id, text] of Object.entries(progress.tiles)) get(id).textContent = text;
+    document.title = progress.state === "running" ? `${Math.floor(100 * progress.fraction)} % · ${progress.name}` : `${progress.state} · ${progress.name}`;
+    get("losses").hidden = progress.points.length === 0;
+    updateChart(figure, { losses: progress.points, baselines: progress.baselines });
+    get("samples").replaceChildren(...progress.samples.map(sample));
+    get("no-samples").hidden = progress.samples.length > 0;
+  };
+
+  const poll = async () => {
+    try {
+      const response = await fetch("progress", { cache: "no-store" });
+      if (!response.ok) throw new Error(response.statusText);
+      const text = await response.text();
+      get("lost").hidden = true;
+      if (text !== before) show(JSON.parse(text));
+      before = text;
+    } catch {
+      get("lost").hidden = /^(finished|stopped|failed)$/.test(get("status").dataset.state);
+    }
+    setTimeout(poll, 2000);
+  };
+
+  get("log").addEventListener("change", () => {
+    const specification = JSON.parse(figure.dataset.chart);
+    specification.encoding.y.scale = get("log").checked ? { type: "log", nice: false } : { type: "linear", zero: false };
+    figure.dataset.chart = JSON.stringify(specification);
+    redrawChart(figure);
+  });
+  poll();
+})();
