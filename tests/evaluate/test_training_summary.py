@@ -10,11 +10,12 @@ import pytest
 
 from talewright import api
 from talewright.cli import main
-from talewright.cli.train import show_result
+from talewright.cli.train import result_box, show_result
 from talewright.evaluate.context import EvaluationOptions
 from talewright.evaluate.evaluator import evaluate_run
 from talewright.evaluate.training_summary import TrainingSummary, summarize_training
 from talewright.run import RunFolder
+from talewright.train.progress import sparkline
 from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
 
 
@@ -79,10 +80,27 @@ def test_its_sentences_fit_its_numbers(summary, said):
 def test_the_next_commands_work_as_printed(run, caplog, monkeypatch):
     with caplog.at_level("INFO", logger="talewright"):
         show_result(run)
-    commands = re.findall(r"^  \S*talewright (.*)$", caplog.text, re.MULTILINE)
-    assert [shlex.split(command)[0] for command in commands[-2:]] in (["generate", "studio"], ["generate", "evaluate"])
-    if len(commands) == 3:
+    commands = re.findall(r"^ (?:next)? +\S*talewright (.*)$", caplog.text, re.MULTILINE)
+    first, second = (shlex.split(command)[0] for command in commands)
+    assert (first, second) in [("train", "generate"), ("generate", "studio"), ("generate", "evaluate")]
+    if first == "train":
         assert commands[0] == f"train --resume {run} --train.max-steps 24"
-    for command in commands[:-1]:
+    for command in commands[: 2 if first == "train" else 1]:
         main(shlex.split(command))
-    assert RunFolder(run).history().steps == (24 if len(commands) == 3 else 12)
+    assert RunFolder(run).history().steps == (24 if first == "train" else 12)
+
+
+def test_the_end_of_a_training_names_its_best_loss_where_it_is_saved_and_two_commands(run):
+    folder = RunFolder(run)
+    lines = result_box(
+        folder, run / "plots" / "training_curves.png", ["talewright a " + "long " * 40, "b"]
+    ).splitlines()
+    assert lines[0] == lines[-1] == "─" * 79
+    evaluations = folder.history().evaluations
+    best, step = min((loss, step) for loss, step in zip(evaluations["loss"], evaluations["step"], strict=True) if step)
+    assert f"{best:.3f} (" in lines[1]
+    assert lines[1].endswith(f"step {step:,} of {folder.history().steps:,}")
+    assert lines[2].split() == ["validation", "loss", sparkline(evaluations["loss"])]
+    assert lines[3].endswith(f"checkpoints/step-{step}")
+    assert lines[4].endswith("plots/training_curves.png")
+    assert [line.split() for line in lines[5:7]] == [["next", "talewright", "a", *["long"] * 40], ["b"]]

@@ -10,14 +10,15 @@ import numpy as np
 from talewright.inspect.figures.attention import (
     FILE_TOKENS,
     distance_panel,
+    heatmap_panel,
     loss_without_panel,
     roles_comparison_panel,
     roles_panel,
     save_heatmaps,
 )
-from talewright.inspect.figures.predictions import lens_panel, position_panel
-from talewright.inspect.figures.style import BLUE, VARIABLES, Panel, to_svg
-from talewright.inspect.figures.weights import comparison_panel
+from talewright.inspect.figures.predictions import lens_panel, losses_panel, position_panel
+from talewright.inspect.figures.style import BLUE, VARIABLES, Panel, label_apart, to_svg
+from talewright.inspect.figures.weights import comparison_panel, embedding_panel
 from talewright.inspect.heads import Head
 from talewright.inspect.weights import MatrixStats
 from tests.inspect.test_predictions import made
@@ -47,7 +48,7 @@ def test_titles_say_what_the_numbers_say() -> None:
     heads = [head(0, 0.5, 0.9), head(1, 0.001, 0.1), head(2, 0.01, 0.2)]
     without = "Without head 0.0 the loss is 0.50 higher; 1 of 3 heads hardly matter"
     assert loss_without_panel(heads, 99).title == without
-    roles = "1 of 3 heads have a role; 0.0 is clearest: previous token, 90 %"
+    roles = "1 of 3 heads have a role: 0.0 previous token 90 %"
     assert roles_panel(heads, {"previous token": 0.1}).title == roles
     assert roles_panel(heads[1:], {"previous token": 0.1}).title == "No head has one of these roles"
     assert distance_panel(heads).title == "Head 0.0 attends 0.0 tokens back, head 0.2 attends 2"
@@ -56,6 +57,46 @@ def test_titles_say_what_the_numbers_say() -> None:
     assert position_panel({"a": rising}).title == "The loss is lowest after 0 tokens, 0.10, and 3.00 later on"
     falling = made([0, 1, 2, 90], [5.0, 4.0, 3.0, 1.0], [0.5] * 4, [True] * 4)
     assert position_panel({"a": falling}).title.startswith("The loss falls with the tokens read before, to 1")
+
+
+def sizes_of_text(svg: str) -> list[float]:
+    return [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+
+
+def test_no_text_of_a_panel_is_below_12_points() -> None:
+    heads = [head(number, 0.1 / (number + 1), 0.4 / (number + 1)) for number in range(12)]
+    losses, tokens = np.linspace(0, 9, 30), [f" word{i}" for i in range(30)]
+    panels = [
+        heatmap_panel(np.tril(np.full((40, 40), 0.1)), [f"w{i}" for i in range(40)], "0.1"),
+        distance_panel(heads),
+        roles_panel(heads, {"previous token": 0.1}),
+        loss_without_panel(heads, 99),
+        lens_panel(losses, 5),
+        losses_panel(losses, tokens),
+        embedding_panel(tokens, np.random.default_rng(0).normal(size=(30, 2)), 0.2),
+    ]
+    for panel in panels:
+        sizes = sizes_of_text(to_svg(panel))
+        assert sizes, panel.title
+        assert min(sizes) >= 12, panel.title
+
+
+def test_the_darkest_cell_of_the_roles_is_the_largest_share() -> None:
+    svg = to_svg(roles_panel([head(0, 0.1, 0.4), head(1, 0.1, 0.1)], {"previous token": 0.1}))
+    cells = re.findall(r"<path [^>]*fill: var\(--blue\)[^>]*", svg)
+    assert len(cells) == 2
+    assert "fill-opacity" not in cells[0]  # 0.4 is the largest: opaque
+    assert "fill-opacity: 0.25" in cells[1]
+    assert ">40</text>" in svg
+
+
+def test_labels_do_not_lie_over_each_other() -> None:
+    def draw(axes: Any) -> None:
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        label_apart(axes, ["first", "hidden", "far"], [(10, 10), (11, 11), (90, 90)])
+
+    svg = to_svg(Panel(title="t", draw=draw, how="h"))
+    assert [word in svg for word in (">first<", ">hidden<", ">far<")] == [True, False, True]
 
 
 def test_every_head_has_its_file(tmp_path) -> None:

@@ -5,9 +5,11 @@ import logging
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from talewright.train.progress import TrainingProgress, clock
+from talewright.train.progress import BARS, TrainingProgress, clock, shortened, sparkline
 
 FIGURES = {"loss": 2.5, "validation": 2.7, "learning_rate": 1e-3, "gradient_norm": 0.5, "tokens_per_second": 38100.0}
 
@@ -56,3 +58,48 @@ def test_messages_are_shown_once_by_the_progress_and_handlers_come_back(live):
         assert logger.level == logging.WARNING
     finally:
         logger.handlers, logger.level = former
+
+
+@given(values=st.lists(st.floats(0.1, 10), min_size=1, max_size=200))
+def test_a_sparkline_has_the_highest_bar_where_the_value_is_highest(values):
+    shown = sparkline(values)
+    assert 1 <= len(shown) <= 40
+    assert set(shown) <= set(BARS)
+    if len(values) <= 40:
+        assert len(shown) == len(values)
+        assert shown[values.index(min(values))] == BARS[0]
+        rest = values[1:] if len(values) > 2 else values
+        if max(rest) > 1.01 * min(values):
+            assert shown[values.index(max(rest), len(values) - len(rest))] == BARS[-1]
+
+
+def test_an_untrained_loss_does_not_flatten_a_sparkline():
+    assert sparkline([8.3, 2.8, 2.4, 2.0]) == "██▅▁"
+    assert sparkline([8.3, 2.8]) == "█▁"
+    assert sparkline([]) == ""
+    assert sparkline([2.0]) == "▁"
+
+
+def test_a_sample_is_cut_between_words():
+    assert shortened("once upon a time", 16) == "once upon a time"
+    assert shortened("once upon a time there was", 16) == "once upon a ..."
+
+
+def test_samples_do_not_stay_in_a_terminal_and_are_one_line_elsewhere():
+    sample = "Once upon a time there was a dog. " * 20
+    terminal, plain = io.StringIO(), io.StringIO()
+    progress = TrainingProgress(Console(file=terminal, force_terminal=True, width=80, color_system=None))
+    with progress:
+        progress.show_evaluations([8.3, 2.8, 2.4], sample)
+        assert "Once upon a time" in terminal.getvalue()
+        assert "██▁ 2.400 at best" in terminal.getvalue()
+        lines = [line for line in terminal.getvalue().splitlines() if "Once upon" in line]
+        assert all(line.count("Once upon") <= 3 for line in lines)  # a line of 80
+        progress.finish()
+        assert progress.progress.above == ()
+    with TrainingProgress(Console(file=plain, force_terminal=False, width=80)) as other:
+        other.show_evaluations([8.3, 2.8, 2.4], sample)
+    (line,) = plain.getvalue().splitlines()
+    assert line.startswith('    "Once upon')
+    assert line.endswith(' ..."')
+    assert len(line) <= 80

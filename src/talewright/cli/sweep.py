@@ -69,7 +69,7 @@ def sweep(
     trials = trials_of(study, folder)
     rows = rows_of(trials)
     write_table(rows, folder / "results.csv")
-    pictures = draw_results(rows, trials, folder)
+    pictures = draw_results(rows, trials, folder, plan.base)
     for trial in trials:
         if trial.state == "fail":
             logger.info("%s failed: %s; its output is %s", trial.label, trial.reason, output_of(trial.run))

@@ -1,8 +1,9 @@
 """The command `train`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes
 
@@ -11,6 +12,12 @@ from talewright.cli.words import show
 from talewright.config import BUDGETS, HUB_TINYSTORIES, Recipe, load_recipe
 from talewright.errors import UserError
 from talewright.files import shell_word
+
+if TYPE_CHECKING:
+    from talewright.run.folder import RunFolder
+
+RULE_WIDTH = 79
+"""Columns of the rules around what a training left."""
 
 
 def train(
@@ -151,15 +158,14 @@ def _named_recipe(recipe: str | None, overrides: Overrides) -> Recipe:
 
 
 def show_result(folder: Path) -> None:
-    """Draw the run's curves, and say what training reached and what to do next."""
+    """Draw the run's curves, and say what training reached, where it is saved and what to do next."""
     from talewright.evaluate.training_summary import summarize_training
     from talewright.inspect.curves import draw_curves
     from talewright.run import RunFolder
 
-    run, advice = RunFolder(folder), []
-    logger.info("model: %s", run.find_checkpoint())
+    run, advice, curves = RunFolder(folder), [], None
     try:
-        logger.info("curves: %s", draw_curves(folder))
+        curves = draw_curves(folder)
     except OSError as error:  # such as a full disk: the run itself is saved
         logger.info("the curves cannot be drawn: %s", error.strerror)
     try:
@@ -172,9 +178,34 @@ def show_result(folder: Path) -> None:
         logger.info("\n%s", summary)
         advice = [_longer(run.recipe)] if summary.undertrained else []
     path, look = shell_word(str(folder)), "studio" if find_spec("gradio") else "evaluate"
-    lines = [f"train --resume {path} {budget}" for budget in advice]
-    lines += [f'generate {path} --prompt "Once upon a time"', f"{look} {path}"]
-    logger.info("\nNext:\n%s\n", "\n".join(f"  {program()} {line}" for line in lines))
+    commands = [f"train --resume {path} {budget}" for budget in advice]
+    commands += [f'generate {path} --prompt "Once upon a time"', f"{look} {path}"]
+    logger.info("\n%s\n", result_box(run, curves, [f"{program()} {command}" for command in commands[:2]]))
+
+
+def result_box(run: "RunFolder", curves: Path | None, commands: Sequence[str]) -> str:
+    """What a training left, between two rules: its best validation loss, its files, and the commands to go on with.
+
+    Paths and commands are never broken, so that they can be copied.
+    """
+    from talewright.train.progress import sparkline
+
+    evaluations = run.history().evaluations
+    rows = zip(evaluations["step"], evaluations["loss"], evaluations["bits_per_byte"], strict=True)
+    found = [(loss, step, bits) for step, loss, bits in rows if loss is not None and step > 0]
+    losses = [loss for loss in evaluations["loss"] if loss is not None]
+    lines: list[tuple[str, str]] = []
+    if found:
+        loss, step, bits = min(found)
+        size = "" if bits is None else f" ({bits:.3f} bits per byte)"
+        lines = [("best validation loss", f"{loss:.3f}{size}, step {step:,} of {run.history().steps:,}")]
+        lines += [("validation loss", sparkline(losses))] if len(losses) > 1 else []
+    lines.append(("model", str(run.find_checkpoint())))
+    lines += [("curves", str(curves))] if curves is not None else []
+    lines += [("next" if number == 0 else "", command) for number, command in enumerate(commands)]
+    width = max(len(name) for name, _ in lines)
+    rule = "─" * RULE_WIDTH
+    return "\n".join([rule, *(f" {name:{width}}  {text}" for name, text in lines), rule])
 
 
 def _longer(recipe: Recipe) -> str:

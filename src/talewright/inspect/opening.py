@@ -13,18 +13,16 @@ from talewright.errors import UserError
 from talewright.evaluate.baselines.kneser_ney import train_ngram_models
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.inspect.curves import smooth
+from talewright.inspect.headlines import series
 from talewright.inspect.predictions import PredictionStats
 from talewright.model.gpt import GPT
-from talewright.run.history import History, clearly_above
+from talewright.run.history import History, clearly_above, far_below
 from talewright.tokenizer import Tokenizer
 
 NGRAM = {"5-gram": 5}
-COUNTED = 2_000_000
+COUNTED = 4_000_000
 """Training tokens that the n-gram model counts, at most: a few seconds."""
-MEMORIZED = 0.2
-"""Share of the validation loss by which the training loss is lower in a run that counts as overfitted."""
-RECENT = 0.02
-"""Share of the training steps, the last ones, whose mean loss is the training loss now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +101,15 @@ def compare_with_ngrams(
     )
 
 
-def verdict(history: History, step: int | None, ngrams: NgramComparison | None, distilled: bool) -> str:
-    """One sentence on the model at that step; empty if nothing is known.
-
-    distilled: whether a teacher's part is in the training loss, which then does not compare with the validation loss.
-    """
-    parts = [*([_beside_ngrams(ngrams)] if ngrams else []), *_overfitting(history, step, distilled)]
+def verdict(history: History, step: int | None, ngrams: NgramComparison | None) -> str:
+    """One sentence on the model at that step; empty if nothing is known."""
+    parts = [*([_beside_ngrams(ngrams)] if ngrams else []), *_overfitting(history, step)]
     sentence = "; ".join(parts)
     return sentence[:1].upper() + sentence[1:] + "." if sentence else ""
 
 
 def _beside_ngrams(found: NgramComparison) -> str:
-    of = "its training stories" if found.whole else f"the first {found.counted / 1e6:.1f}M of its training tokens"
+    of = "its training stories" if found.whole else f"{found.counted / 1e6:.1f}M of its training tokens"
     apart = found.ngram - found.model
     figures = f"{found.model:.2f} against {found.ngram:.2f}"
     if abs(apart) < 0.005:
@@ -123,25 +118,22 @@ def _beside_ngrams(found: NgramComparison) -> str:
     return f"{change} a 5-gram of {of} by {abs(apart):.2f} bits per byte ({figures})"
 
 
-def _overfitting(history: History, step: int | None, distilled: bool) -> list[str]:
-    """What the losses say of it, once there are two evaluations."""
-    columns = zip(history.evaluations["step"], history.evaluations["loss"], strict=True)
-    evaluated = [(at, loss) for at, loss in columns if loss is not None]
-    if len(evaluated) < 2:
+def _overfitting(history: History, step: int | None) -> list[str]:
+    """What the losses say of it, once there is an evaluation after the start."""
+    steps, losses = series(history, "validation_loss")
+    if not losses or steps[-1] == 0:
         return []
-    best_step, best = min(evaluated, key=lambda pair: pair[1])
-    last_step, last = evaluated[-1]
-    if clearly_above(last, best):
-        rise = f"the validation loss rose from {best:.2f} at step {best_step:,} to {last:.2f} at step {last_step:,}"
-        before = step is not None and step <= best_step
-        return [
-            f"the run overfitted later ({rise}), this checkpoint is from before" if before else f"overfitted: {rise}"
-        ]
-    losses = [loss for loss in history.training["loss"] if loss is not None]
-    recent = losses[-max(1, round(RECENT * len(losses))) :]
-    if distilled or not recent:
-        return ["not overfitted: the validation loss has not risen"]
-    training = sum(recent) / len(recent)
-    if training < (1 - MEMORIZED) * last:
-        return [f"overfitted: the training loss, {training:.2f}, is far below the validation loss, {last:.2f}"]
-    return [f"not overfitted (training loss {training:.2f}, validation loss {last:.2f})"]
+    best, last = min(range(len(losses)), key=losses.__getitem__), losses[-1]
+    if steps[best] and clearly_above(last, losses[best]):
+        rise = (
+            f"validation loss rose from {losses[best]:.2f} at step {steps[best]:,} to {last:.2f} at step {steps[-1]:,}"
+        )
+        before = step is not None and step <= steps[best]
+        return [f"the run overfitted after this checkpoint: {rise}" if before else f"overfitted: {rise}"]
+    training = smooth(series(history, "loss")[1])[-1:]
+    if not training:
+        return []
+    figures = f"training loss {training[0]:.2f}, validation loss {last:.2f}"
+    if far_below(training[0], last):
+        return [f"overfitted ({figures})"]
+    return [f"not overfitted{'' if history.finished else ' so far'} ({figures})"]

@@ -90,8 +90,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
             inspection.story = write_story(inspected.model, run.tokenizer)
         inspection.ngrams = _ngrams(run, inspection.predictions, options)
     inspection.story = inspection.story or last_sample(inspected.history)
-    distilled = run.recipe.train.teacher is not None
-    inspection.verdict = verdict(inspected.history, inspected.step, inspection.ngrams, distilled)
+    inspection.verdict = verdict(inspected.history, inspected.step, inspection.ngrams)
     for note in notes:
         logger.warning(note)
     return write_report(inspection, target / "report.html")

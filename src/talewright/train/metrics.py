@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,13 +12,14 @@ from talewright.machine import Precision, device_name, versions
 from talewright.machine.peak import known_peak, raised_peak
 from talewright.model.cost import count_parameters, training_flops
 from talewright.run.checkpoint import TrainState
+from talewright.run.history import read_history
 from talewright.run.log import RunLog, rewind
 from talewright.train.overfitting import OverfittingMonitor
 from talewright.train.pace import PaceMonitor
 from talewright.train.speed import usual_speed
 
 if TYPE_CHECKING:
-    from talewright.data import Split
+    from talewright.data import Batches
     from talewright.train.distributed import DistributedContext
     from talewright.train.progress import TrainingProgress
     from talewright.train.results import StepResult
@@ -56,23 +58,26 @@ class MetricsLogger:
         self.evaluation_seconds = 0.0  # of the last one, with its sample
         self.overflows = 0  # steps that fp16 did not make
         self.overfitting = OverfittingMonitor()
+        self.losses: list[float] = []  # finite validation losses
 
-    def start(self, state: TrainState, split: Split, budget: Budget, compiled: bool, resumed: bool) -> None:
+    def start(self, state: TrainState, batches: Batches, budget: Budget, compiled: bool, resumed: bool) -> None:
         """Open the log, without what it holds after `state`, and show what is trained on what."""
         if not self.enabled:
             return
-        self.split = split
+        self.split = split = batches.split
         self.pace = PaceMonitor(budget, self.recipe.schedule.warmup_steps, self._usual_steps(budget, compiled))
         rewind(self.run, state.step if resumed else -1, state.skipped)
         self.log = RunLog(self.run, self.recipe.train.tensorboard, state.step)
-        parameters = count_parameters(self.recipe.model).total
+        parameters, train = count_parameters(self.recipe.model).total, self.recipe.train
         logger.info(
             f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · "
-            f"{split.n_tokens / 1e6:.2f}M tokens in the training set · "
+            f"{split.n_tokens / 1e6:.2f}M tokens in the training set, "
+            f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
             f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
         )
         if resumed:
             self.log.write("resume", step=state.step)
+            self.losses = [loss for loss in read_history(self.run).evaluations["loss"] if loss is not None]
             logger.info(f"resuming after step {state.step:,}")
             return
         self.log.write(
@@ -133,6 +138,8 @@ class MetricsLogger:
             f"step {state.step:,}  validation loss {score.loss:.3f} · perplexity {score.perplexity:.1f} · "
             f"{score.bits_per_byte:.3f} bits/byte"
         )
+        self.losses += [score.loss] if math.isfinite(score.loss) else []
+        self.progress.show_evaluations(self.losses, None)
         rising = state.step > 0 and self.overfitting.log_evaluation(state, score.loss)
         if rising and state.tokens > self.split.n_tokens:  # stories that were never repeated cannot be memorized
             logger.warning(
@@ -144,7 +151,7 @@ class MetricsLogger:
         """Log a sample that the main process generated."""
         self.log.sample(state.step, prompt, text)
         line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))  # untrained: any bytes
-        logger.info(f'    "{line[:160]}{" ..." if len(line) > 160 else ""}"')
+        self.progress.show_evaluations(self.losses, line)
 
     def log_patience(self, state: TrainState) -> None:
         """Log that a run ends because its patience is spent."""
@@ -189,3 +196,8 @@ class MetricsLogger:
         if self.enabled:
             self.progress.finish()
             self.log.close()
+
+
+def _steps(count: float) -> str:
+    """A number of steps, with a digit after the point where there are few."""
+    return f"{count:,.0f} steps" if count >= 10 else f"{count:.1f} steps"

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
 
 from talewright.errors import visible
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines where there is no terminal."""
+SAMPLE_WIDTH = 74
+"""Columns of a sample where there is no terminal: a line of 80."""
+BARS = "▁▂▃▄▅▆▇█"
+MOST_BARS_FOR_FIRST = 2
+"""With more values than this, the first one, which is an untrained model's, does not set the scale of a sparkline."""
 BAR_WIDTH = 20
 """Columns for the bar and its percentage."""
 
 
+class LiveLines(Progress):
+    """The live line of the steps, and above it lines that change: nothing of them stays on the screen."""
+
+    above: tuple[str, ...] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for line in self.above:
+            yield Text(visible(line), style="dim", no_wrap=True, overflow="ellipsis")
+        yield from super().get_renderables()
+
+
 class TrainingProgress(logging.Handler):
-    """Shows the steps and, while entered, Talewright's log messages, above the live line."""
+    """Shows the steps and, while entered, Talewright's log messages, above the live lines."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(logging.INFO)
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
-        self.progress = Progress(
+        self.progress = LiveLines(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TaskProgressColumn("{task.percentage:>3.0f} %"),
@@ -64,9 +83,21 @@ class TrainingProgress(logging.Handler):
             self.next_plain_line = time.monotonic() + PLAIN_SECONDS
             self.print(activity)
 
-    def finish(self) -> None:
-        """Leave no activity on the live line."""
+    def show_evaluations(self, losses: Sequence[float], sample: str | None) -> None:
+        """Show the validation losses so far, and a sample of the model: in a terminal above the live line, until the
+        next ones; elsewhere the sample is a line.
+        """
         if self.live:
+            lines = [f"validation {sparkline(losses)} {min(losses):.3f} at best"] if losses else []
+            self.progress.above = (*([f'"{sample}"'] if sample else []), *lines)
+            self.progress.refresh()
+        elif sample:
+            self.print(f'    "{shortened(sample, SAMPLE_WIDTH)}"')
+
+    def finish(self) -> None:
+        """Leave no activity and no sample on the live lines."""
+        if self.live:
+            self.progress.above = ()
             self.progress.update(self.task, figures="", refresh=True)
 
     def print(self, text: str) -> None:
@@ -93,6 +124,26 @@ class TrainingProgress(logging.Handler):
         elif time.monotonic() >= self.next_plain_line:
             self.next_plain_line = time.monotonic() + PLAIN_SECONDS
             self.print(f"{title}  {100 * fraction:.0f} %  " + "  ".join(text for _, text in items))
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """The values as bars, from the lowest to the highest; of many, as many as there is space for, the last among them.
+
+    The first value may be that of an untrained model, beside which the others would look alike: where it is far above
+    the others, its bar is cut.
+    """
+    if not values:
+        return ""
+    stride = -(-len(values) // width)
+    shown = values[::-stride][::-1]
+    low = min(shown)
+    high = max(shown[1:] if len(shown) > MOST_BARS_FOR_FIRST else shown)
+    return "".join(BARS[round(min(1.0, (value - low) / max(high - low, 1e-9)) * (len(BARS) - 1))] for value in shown)
+
+
+def shortened(text: str, width: int) -> str:
+    """The beginning of a text, cut between words."""
+    return textwrap.shorten(text, width, placeholder=" ...") if len(text) > width else text
 
 
 def _writes_to_console(handler: logging.Handler) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from talewright import look
 from talewright.errors import UserError
 from talewright.files import error_reason
 from talewright.inspect.figures.specifications import axis, bars, categories, rounded, shares_map, tooltip
@@ -16,10 +17,12 @@ from talewright.inspect.figures.style import BLUE, FAINT, LINE, ORANGE, WIDTH, P
 from talewright.inspect.figures.texts import find_fonts, legend_label
 from talewright.inspect.heads import REPEATED, ROLE_SHARE, ROLES, Head
 
-FILE_TOKENS, PANEL_TOKENS = 64, 32
+FILE_TOKENS, PANEL_TOKENS = 48, 20
 """Tokens of a heat map in a file, and in a panel of a page: as many as fit on an axis and can be read."""
 SHOWN_HEADS = 24
 """Heads in a figure that has one mark for each: more could not be read."""
+NAMED_HEADS, PRINTED_HEADS = 3, 12
+"""Heads that the title of the roles names, and heads up to which each share is printed in its cell."""
 NEGLIGIBLE = 0.002
 """Nats; a head whose removal raises the loss by less is hardly used."""
 
@@ -69,9 +72,9 @@ def _overview(plt: Any, patterns: np.ndarray, path: Path) -> Path:
     figure, grid = plt.subplots(L, H, figsize=(1.25 * H + 0.4, 1.35 * L + 0.6), squeeze=False)
     for (layer, head), axes in np.ndenumerate(grid):
         _draw_pattern(axes, patterns[layer, head])
-        axes.set_title(f"{layer}.{head}", fontsize=7, loc="center", pad=2)
+        axes.set_title(f"{layer}.{head}", fontsize=9, loc="center", pad=2)
         axes.set(xticks=[], yticks=[])
-    figure.suptitle("Attention of every head (layer.head) on one story", fontsize=9)
+    figure.suptitle("Attention of every head (layer.head) on one story")
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=1 - 0.5 / (1.35 * L + 0.6), wspace=0.08, hspace=0.22)
     return save_figure(figure, path, dpi=110)
 
@@ -83,13 +86,15 @@ def heatmap_panel(pattern: np.ndarray, tokens: Sequence[str], head: str) -> Pane
     distance = float((pattern * (position[:, None] - position)).sum(1).mean())
 
     def draw(axes: Any) -> None:
-        _draw_pattern(axes, shown)
+        _draw_cells(axes, np.sqrt(np.ma.filled(shown, 0.0)), 1.0)
+        axes.set_aspect("equal")
         _label_tokens(axes, tokens)
 
     return Panel(
         title=f"{head} attends {distance:.1f} tokens back on average",
         draw=draw,
-        how="Each row is a token that attends, each column a token attended to; bluer means more attention. "
+        how="Each row is a token that attends, each column a token attended to; the darker (on a dark page, the "
+        "brighter), the more attention. "
         f"The first {len(tokens)} tokens are shown.",
         height=WIDTH,
         chart=_heatmap_chart(shown, tokens),
@@ -113,22 +118,34 @@ def _heatmap_chart(pattern: np.ndarray, tokens: Sequence[str]) -> dict[str, Any]
         [*tooltip(to="attended to", share="share, %"), {"field": "from", "title": "attends"}],
     )
     chart["layer"][0]["encoding"]["color"]["scale"] |= {"type": "sqrt"}
-    return chart
+    return chart | {"height": 380}
 
 
 def _draw_pattern(axes: Any, pattern: np.ndarray, **options: Any) -> Any:
     """In the colors of every picture of attention: from white, none, to blue, all; the future is grey."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    colors = LinearSegmentedColormap.from_list("attention", ["white", BLUE])
+    colors = LinearSegmentedColormap.from_list("attention", [look.LIGHT["card"], BLUE])
     colors.set_bad(LINE)
     return axes.imshow(pattern, cmap=colors, norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest", **options)
+
+
+def _draw_cells(axes: Any, table: np.ndarray, largest: float) -> None:
+    """A heat map whose cells are the page's blue, the more opaque the larger the value: it follows the page's theme."""
+    from matplotlib.colors import to_rgb
+
+    opacity = np.ma.filled(np.clip(table / max(largest, 1e-9), 0, 1), 0.0)
+    colors = np.concatenate([np.broadcast_to(to_rgb(BLUE), (*table.shape, 3)), opacity[..., None]], axis=-1)
+    rows, columns = table.shape
+    axes.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, colors, linewidth=0)
+    axes.grid(visible=False)
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
 
 def _label_tokens(axes: Any, tokens: Sequence[str]) -> None:
     axes.grid(visible=False)
     axes.set(xlabel="token attended to", ylabel="token that attends")
-    size = 9 if len(tokens) < 40 else 7
+    size = 12 if len(tokens) <= PANEL_TOKENS else 9  # a file has 100 dots per inch: 12 pixels
     labels = [token.strip() for token in tokens]
     axes.set_xticks(range(len(tokens)), labels, rotation=90, fontsize=size)
     axes.set_yticks(range(len(tokens)), labels, fontsize=size)
@@ -189,22 +206,23 @@ def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
     """The share of each head's attention that fits each role."""
     roles = [role for role in ROLES if role in heads[0].roles]
     table = np.array([[head.roles[role] for role in roles] for head in heads])  # (heads, roles)
-    with_role = [head for head in heads if head.role != "mixed"]
+    with_role = sorted((head for head in heads if head.role != "mixed"), key=lambda h: -h.roles[h.role])
     title = "No head has one of these roles"
     if with_role:
-        best = max(with_role, key=lambda h: h.roles[h.role])
-        share = f"{best.role}, {100 * best.roles[best.role]:.0f} %"
-        title = f"{len(with_role)} of {len(heads)} heads have a role; {best.name} is clearest: {share}"
+        named = [f"{head.name} {head.role} {100 * head.roles[head.role]:.0f} %" for head in with_role[:NAMED_HEADS]]
+        title = f"{len(with_role)} of {len(heads)} heads have a role: {', '.join(named)}"
+        title += " and others" if len(with_role) > NAMED_HEADS else ""
+    largest = float(table.max())
 
     def draw(axes: Any) -> None:
-        image = _draw_pattern(axes, table.T, aspect="auto")
-        image.norm.vmax = max(float(table.max(initial=0)), 0.01)  # heads seldom give a role all of their attention
-        axes.grid(visible=False)
+        _draw_cells(axes, table.T, largest)
         axes.set_yticks(range(len(roles)), roles)
-        ticks = range(0, len(heads), -(-len(heads) // 24))
+        ticks = range(0, len(heads), -(-len(heads) // 12))
         axes.set_xticks(ticks, [heads[i].name for i in ticks], rotation=90)
         axes.set_xlabel("layer.head")
-        axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, label="share of attention")
+        if len(heads) <= PRINTED_HEADS:
+            for (i, j), value in np.ndenumerate(table):
+                axes.text(i, j, f"{100 * value:.0f}", ha="center", va="center")
 
     uniform = ", ".join(f"{role} {100 * chance[role]:.0f} %" for role in roles)
     return Panel(
@@ -212,7 +230,8 @@ def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
         draw=draw,
         how=f"Mean attention that fits the role. Duplicate token and induction on {REPEATED} random tokens that come "
         f"twice, the rest on the stories. A head has a role from {100 * ROLE_SHARE:.0f} % on. "
-        f"Uniform attention would give: {uniform}."
+        f"Uniform attention would give: {uniform}. In percent; the darkest cell (on a dark page, the brightest) is the "
+        f"largest share, {100 * largest:.0f} %."
         + (f" The {SHOWN_HEADS} heads that fit a role best are shown." if len(heads) > SHOWN_HEADS else ""),
         chart=_roles_chart(heads, roles),
     )
@@ -228,7 +247,7 @@ def _roles_chart(heads: Sequence[Head], roles: Sequence[str]) -> dict[str, Any] 
         {"head": head.name, "role": role, "share": round(100 * head.roles[role], 1)} for head in shown for role in roles
     ]
     largest = max(1.0, *(row["share"] for row in rows))
-    x = categories("head", "layer.head", axis={"labelAngle": 0 if len(shown) <= 12 else -90})
+    x = categories("head", "layer.head", axis={"labelAngle": 0 if len(shown) <= 6 else -90})
     tips = tooltip(head="layer.head", role="role", share="share of attention, %")
     chart = shares_map(rows, x, categories("role", None), largest, tips)
     if len(shown) <= 12:
@@ -288,7 +307,7 @@ def loss_without_panel(heads: Sequence[Head], tokens: int) -> Panel:
     unused = sum(increase < NEGLIGIBLE for increase in increases.values())
 
     def draw(axes: Any) -> None:
-        shown = ranked[:SHOWN_HEADS]
+        shown = ranked[:14]
         values = [increases[name] for name in shown]
         axes.bar(range(len(shown)), values, color=[BLUE if value >= 0 else ORANGE for value in values])
         axes.set_xticks(range(len(shown)), shown, rotation=90)
@@ -299,7 +318,7 @@ def loss_without_panel(heads: Sequence[Head], tokens: int) -> Panel:
     rows = [{"head": name, "role": role[name], "rise": rounded(increases[name])} for name in ranked[:SHOWN_HEADS]]
     chart = bars(
         rows,
-        categories("head", "layer.head, the most important first", axis={"labelAngle": 0 if len(rows) <= 12 else -90}),
+        categories("head", "layer.head, the most important first", axis={"labelAngle": 0 if len(rows) <= 6 else -90}),
         axis("rise", "loss increase, nats per token"),
         tooltip(head="layer.head", role="role", rise="loss increase, nats"),
     )

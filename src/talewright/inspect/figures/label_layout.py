@@ -11,13 +11,13 @@ LABEL_SIZE = 12
 """Pixels."""
 MAP_HEIGHT = 420
 """Pixels of the whole chart."""
-WIDTHS = (230, 300, 380, 480, 600, 800, 1040)
+WIDTHS = (280, 340, 420, 520, 640, 800, 1040)
 """Widths of the area of the points, in pixels, at which no labels collide: those of phones and of screens."""
 HEIGHT = 330
 """Of this area, at most: the rest is the axis and the legend, whose lines are more on a phone."""
 MARGIN = 0.12
 """Share of the range of the points that is left free at each end."""
-CHARACTER = 7.6
+CHARACTER = 7.0
 """Pixels of a character, on the wide side."""
 SIDES: dict[str, dict[str, Any]] = {
     "right": {"align": "left", "baseline": "middle", "dx": 6},

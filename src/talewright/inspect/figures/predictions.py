@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from talewright.inspect.figures.specifications import ZOOM, axis, bars, categories, lines, rounded, tooltip
-from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel, annotate
+from talewright.inspect.figures.style import BLUE, FAINT, ORANGE, SERIES, Panel, label_apart
 from talewright.inspect.figures.texts import legend_label
 from talewright.inspect.predictions import Calibration, PredictionStats, calibration, loss_by_position
 
+TICKS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
+"""Of a logarithmic axis of positions."""
 NAMED = 6
 """Number of a story's tokens that are labeled: those with the highest loss."""
 
@@ -26,11 +28,11 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
     def draw(axes: Any) -> None:
         layers = range(len(losses))
         axes.bar(layers, losses, width=0.6, color=BLUE)  # no line: layers are not time
-        for layer, loss in zip(layers, losses, strict=True):
-            annotate(axes, f"{loss:.2f}", (layer, loss), 3)
-        axes.set_xticks(layers, names)
+        ticks = layers[:: -(-len(losses) // 10)]
+        axes.set_xticks(ticks, [f"{layer - 1}" if layer else "embedding" for layer in ticks])
         axes.set(xlabel="after this layer", ylabel="loss, nats per token")
-        axes.set_ylim(bottom=0, top=1.12 * float(losses.max()))
+        axes.set_ylim(bottom=0, top=1.2 * float(losses.max()))
+        label_apart(axes, [f"{loss:.2f}" for loss in losses], list(enumerate(losses.tolist())), rise=5)
 
     rows = [{"layer": name, "loss": rounded(loss)} for name, loss in zip(names, losses, strict=True)]
     chart = bars(
@@ -51,16 +53,16 @@ def lens_panel(losses: np.ndarray, tokens: int) -> Panel:
 
 def losses_panel(losses: np.ndarray, tokens: Sequence[str]) -> Panel:
     """The loss of each token (T,) of one story."""
-    labeled = sorted(int(position) for position in np.argsort(-losses, kind="stable")[:NAMED])
+    labeled = [int(position) for position in np.argsort(-losses, kind="stable")[:NAMED]]
 
     def draw(axes: Any) -> None:
         axes.bar(range(len(losses)), losses, width=0.9, color=BLUE)
         mean = float(losses.mean())
-        axes.axhline(mean, color=ORANGE, linewidth=1, linestyle="--")
-        annotate(axes, "mean", (len(losses) - 1, mean), 3, ha="right", color=ORANGE)
-        for position in labeled:
-            annotate(axes, tokens[position].strip(), (position, losses[position]), 2)
-        axes.set(xlabel="token of the story", ylabel="loss, nats", ylim=(0, 1.15 * float(losses.max()) + 0.1))
+        axes.axhline(mean, color=ORANGE, linewidth=1, linestyle="--", label=f"mean, {mean:.2f}")
+        axes.set(xlabel="token of the story", ylabel="loss, nats", ylim=(0, 1.2 * float(losses.max()) + 0.1))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
+        places = [(float(position), float(losses[position])) for position in labeled]
+        label_apart(axes, [tokens[position].strip() for position in labeled], places, rise=2)
 
     words = [token.strip() or "␣" for token in tokens]
     rows = [
@@ -107,7 +109,12 @@ def position_panel(models: Mapping[str, PredictionStats]) -> Panel:
         for name, stats in models.items()
         for begin, loss in zip(*loss_by_position(stats)[:2], strict=True)
     ]
-    read = axis("read", "tokens read before (plus one), logarithmic", scale={"type": "log"}, axis={"tickCount": 5})
+    read = axis(
+        "read",
+        "tokens read before (plus one), logarithmic",
+        scale={"type": "log", "nice": False},
+        axis={"grid": False, "values": TICKS},
+    )
     return Panel(
         title=title,
         draw=draw,

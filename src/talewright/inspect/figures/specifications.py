@@ -12,12 +12,16 @@ ZOOM = {"name": "zoom", "select": {"type": "interval", "zoom": "wheel![event.ctr
 """A parameter: drag to move, pinch or hold Ctrl and scroll to zoom, double-click to reset."""
 
 
+SEVERAL_HEIGHT = 340
+"""Pixels of a chart whose legend has several lines."""
+
+
 def rounded(value: float, digits: int = 4) -> float:
     """To so many significant digits: more do not show."""
     return float(f"{float(value):.{digits}g}")
 
 
-def axis(field: str, title: str, **options: Any) -> Encoding:
+def axis(field: str, title: str | None, **options: Any) -> Encoding:
     """A quantity along an axis, from 0 unless `scale` says otherwise."""
     return {"field": field, "type": "quantitative", "title": title, **options}
 
@@ -32,15 +36,16 @@ def tooltip(**titles: str) -> list[Encoding]:
     return [{"field": field, "title": title} for field, title in titles.items()]
 
 
-def series_color(field: str, names: Sequence[str], marks: Mapping[str, Any]) -> dict[str, Any]:
+def series_color(field: str, names: Sequence[str], *channels: str) -> dict[str, Any]:
     """The encoding and the parameter of several series: a color each, and a legend that shows one alone.
 
-    marks: what else differs between them, such as {"shape": ...}.
+    channels: in which they differ besides, such as "shape".
     """
     scale = {"domain": list(names)}
-    legend = {"symbolOpacity": 1, "columns": 3} if len(names) > 1 else None
+    columns = 4 if max(map(len, names)) < 10 else 2
+    legend = {"symbolOpacity": 1, "columns": columns} if len(names) > 1 else None
     color = {"field": field, "type": "nominal", "title": None, "scale": scale, "legend": legend}
-    found: dict[str, Any] = {"encoding": {"color": color, **marks}, "params": []}
+    found: dict[str, Any] = {"encoding": dict.fromkeys(("color", *channels), color), "params": []}
     if len(names) > 1:
         found["encoding"]["opacity"] = {"condition": {"param": "shown", "value": 0.95}, "value": 0.08}
         found["params"].append({"name": "shown", "select": {"type": "point", "fields": [field]}, "bind": "legend"})
@@ -49,9 +54,9 @@ def series_color(field: str, names: Sequence[str], marks: Mapping[str, Any]) -> 
 
 def points_by_layer(rows: Sequence[Row], kinds: Sequence[str], title: str) -> dict[str, Any]:
     """Points without lines between them, because layers are not time. Rows: layer, kind, value."""
-    shape = {"field": "kind", "type": "nominal", "title": None, "scale": {"domain": list(kinds)}, "legend": None}
-    series = series_color("kind", kinds, {"shape": shape})
+    series = series_color("kind", kinds, "shape")
     return {
+        "height": SEVERAL_HEIGHT,
         "data": {"values": list(rows)},
         "mark": {"type": "point", "filled": True, "size": 70},
         "params": series["params"],
@@ -66,9 +71,9 @@ def points_by_layer(rows: Sequence[Row], kinds: Sequence[str], title: str) -> di
 
 def lines(rows: Sequence[Row], names: Sequence[str], x: Encoding, y: Encoding, points: bool = True) -> dict[str, Any]:
     """Lines over a quantity, which a reader can zoom. Rows: `name`, and the fields of x and y."""
-    dash = {"field": "name", "type": "nominal", "title": None, "scale": {"domain": list(names)}, "legend": None}
-    series = series_color("name", names, {"strokeDash": dash})
+    series = series_color("name", names, "strokeDash")
     return {
+        **({"height": SEVERAL_HEIGHT} if len(names) > 4 else {}),
         "data": {"values": list(rows)},
         "mark": {"type": "line", "point": {"size": 40} if points else False, "clip": True},
         "params": [ZOOM, *series["params"]],
@@ -99,8 +104,13 @@ def _sign(field: str) -> Encoding:
 
 def shares_map(rows: Sequence[Row], x: Encoding, y: Encoding, largest: float, tips: list[Encoding]) -> dict[str, Any]:
     """A heat map of `share`, in percent, in the colors of attention: from the card's color, 0, to blue, the largest."""
-    scale = {"domain": [0, largest], "range": ["@card", "@blue"]}
-    color = axis("share", "share of attention, %", scale=scale, legend={"gradientLength": 160, "tickCount": 4})
+    scale = {"domain": [0, largest], "range": ["@card", "@blue"], "interpolate": "rgb"}
+    color = axis(
+        "share",
+        "share of attention, %",
+        scale=scale,
+        legend={"gradientLength": 160, "tickCount": 4, "titleFontWeight": "normal"},
+    )
     return {
         "data": {"values": list(rows)},
         "encoding": {"x": x, "y": y},

@@ -26,7 +26,7 @@ DASHES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1)), "-", "--")
 SERIES = list(zip((look.LIGHT[name] for name in look.SERIES), DASHES, strict=True))
 """Color and dashes of the first line, the second, and so on."""
 STYLE_SHEET = Path(__file__).with_name("talewright.mplstyle")
-COLORS = {
+COLORS: dict[Any, Any] = {
     "figure.facecolor": look.LIGHT["card"],
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -39,6 +39,8 @@ COLORS = {
 """matplotlib's settings of these colors; STYLE_SHEET has the others."""
 WIDTH, HEIGHT = 4.4, 3.0
 """Size of a panel in inches, 317 by 216 points: at a phone's width a point is a pixel, and no text is below 12."""
+CHARACTER_WIDTH, LINE_HEIGHT = 7.5, 14.0
+"""Points that a character of a label takes, about."""
 CHARACTERS_PER_INCH = 10.5
 """Of a title, about."""
 PNG_WIDTH = 5.5
@@ -65,12 +67,12 @@ class Panel:
 def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str = "") -> Path:
     """Draw panels side by side into a PNG file. A row that is not full is stretched."""
     rows = _rows(panels, columns)
-    heights = [max(panel.height for panel in row) + 0.3 for row in rows]
+    inches = [max(panel.height for panel in row) + 0.3 for row in rows]
     cells = math.lcm(*(len(row) for row in rows))
     with plotting() as plt:
-        size = (PNG_WIDTH * columns, sum(heights))
+        size = (PNG_WIDTH * columns, sum(inches))
         figure = plt.figure(figsize=size, layout="constrained")
-        grid = figure.add_gridspec(len(rows), cells, height_ratios=heights)
+        grid = figure.add_gridspec(len(rows), cells, height_ratios=inches)
         for number, row in enumerate(rows):
             span = cells // len(row)
             titles = _equally_long([_wrapped(panel.title, size[0] / len(row)) for panel in row])
@@ -148,6 +150,18 @@ def annotate(axes: Any, text: str, point: tuple[float, float], rise: float, **op
     """Write a small label `rise` points above a data point, centered unless `ha` says otherwise."""
     options = {"ha": "center", **options}
     axes.annotate(text, point, (0, rise), textcoords="offset points", **options)
+
+
+def label_apart(axes: Any, texts: Sequence[str], points: Sequence[tuple[float, float]], rise: float = 3.0) -> None:
+    """Write each text above its point, but none over another: the earlier ones come first."""
+    per_inch = axes.figure.dpi / 72
+    taken: list[tuple[float, float, float]] = []
+    for text, point in zip(texts, points, strict=True):
+        x, y = axes.transData.transform(point) / per_inch  # in points
+        wide = CHARACTER_WIDTH * max(1, len(text))
+        if all(abs(x - other) > (wide + width) / 2 or abs(y - above) > LINE_HEIGHT for other, above, width in taken):
+            taken.append((x, y, wide))
+            annotate(axes, text, point, rise)
 
 
 def _for_page(svg: str) -> str:

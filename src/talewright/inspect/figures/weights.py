@@ -18,10 +18,12 @@ from talewright.inspect.figures.specifications import (
     series_color,
     tooltip,
 )
-from talewright.inspect.figures.style import BLUE, GREY, INK, ORANGE, SERIES, Panel, save_png
+from talewright.inspect.figures.style import BLUE, GREY, ORANGE, SERIES, Panel, label_apart, save_png
 from talewright.inspect.weights import MatrixStats
 
 MARKERS = "osD^vPX*"
+LEGEND_HEIGHT = 4.2
+"""Inches of a panel that has eight names above its plot."""
 SPECTRUM_POINTS = 100
 """Points of a line of singular values: more do not show."""
 NAMES = {
@@ -65,6 +67,7 @@ def std_panel(matrices: Sequence[MatrixStats]) -> Panel:
         draw=_by_layer(matrices, "std", "standard deviation"),
         chart=_by_layer_chart(matrices, "std", "standard deviation"),
         how="Standard deviation of all values of a matrix. Histograms are in plots/weight_distributions.",
+        height=LEGEND_HEIGHT,
     )
 
 
@@ -76,6 +79,7 @@ def norms_panel(matrices: Sequence[MatrixStats]) -> Panel:
         draw=_by_layer(matrices, "spectral_norm", "spectral norm"),
         chart=_by_layer_chart(matrices, "spectral_norm", "spectral norm"),
         how="The largest singular value: the most by which the matrix can lengthen a vector.",
+        height=LEGEND_HEIGHT,
     )
 
 
@@ -88,6 +92,7 @@ def ranks_panel(matrices: Sequence[MatrixStats]) -> Panel:
         draw=_by_layer(matrices, "effective_rank", "effective rank"),
         chart=_by_layer_chart(matrices, "effective_rank", "effective rank"),
         how="exp of the entropy of the singular values, as shares of their sum (Roy & Vetterli 2007).",
+        height=LEGEND_HEIGHT,
     )
 
 
@@ -107,13 +112,14 @@ def comparison_panel(
         values = [value for row in common for value in row[2:]]
         axes.plot([min(values), max(values)], [min(values), max(values)], color=GREY, linewidth=0.8)
         axes.set(xscale="log", yscale="log", xlabel=f"{title}, {labels[0]}", ylabel=labels[1])
-        axes.legend(fontsize=7.5, ncols=2)
+        _legend_above(axes)
 
     return Panel(
         title=f"{phrase(name).capitalize()} differ most in {title}: {one:.1f} and {other:.1f}",
         draw=draw,
         how=f"Each point is a matrix that both models have; on the grey line it is equal. {len(common)} matrices.",
         chart=_comparison_chart(common, title, labels),
+        height=LEGEND_HEIGHT,
     )
 
 
@@ -125,7 +131,7 @@ def _comparison_chart(
         for name, kind, one, other in common
     ]
     ends = [min(min(row[2:]) for row in common), max(max(row[2:]) for row in common)]
-    series = series_color("kind", list(dict.fromkeys(kind for _, kind, _, _ in common)), {})
+    series = series_color("kind", list(dict.fromkeys(kind for _, kind, _, _ in common)))
     scale = {"type": "log", "nice": False}
     equal = {"type": "line", "color": "@grey", "strokeWidth": 1}
     marks = {"mark": {"type": "point", "filled": True, "size": 60, "clip": True}, "params": [ZOOM, *series["params"]]}
@@ -154,7 +160,7 @@ def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
             percent = np.linspace(0, 100, len(matrix.singular_values))
             axes.plot(percent, matrix.singular_values, color=color, linestyle=dashes, linewidth=1.3, label=matrix.name)
         axes.set(yscale="log", xlabel="singular value, from the largest (0 %) to the smallest", ylabel="value")
-        axes.legend(fontsize=7.5, ncols=2)
+        _legend_above(axes)
 
     place = axis("percent", "singular value, from the largest (0 %) to the smallest")
     rows = [
@@ -163,13 +169,13 @@ def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
         for i, value in list(enumerate(m.singular_values))[:: -(-len(m.singular_values) // SPECTRUM_POINTS)]
         if value > 0
     ]
-    values = axis("value", "value", scale={"type": "log", "nice": False})
+    values = axis("value", "value", scale={"type": "log", "nice": False}, axis={"tickCount": 5})
     return Panel(
         title=f"{phrase(steepest).capitalize()} have the steepest spectrum: the largest singular value is "
         f"{ratios[steepest]:.0f} times the median",
         draw=draw,
         how="Singular values of the last layer's matrices and the embedding, in order.",
-        height=3.4,
+        height=LEGEND_HEIGHT,
         chart=lines(rows, [m.name for m in shown], place, values, points=False),
     )
 
@@ -188,7 +194,7 @@ def change_panel(changes: dict[int, dict[str, float]]) -> Panel:
             axes.plot(steps, [mean(step, kind) for step in steps], label=kind, **_line(i))
         axes.set(xlabel="optimizer step of the checkpoint", ylabel="distance / initial norm")
         axes.set_ylim(bottom=0)
-        axes.legend(fontsize=7.5, ncols=2)
+        _legend_above(axes)
 
     kinds = sorted({_kind(name) for name in changes[last]})
     rows = [{"name": kind, "step": step, "change": rounded(mean(step, kind))} for kind in kinds for step in steps]
@@ -197,6 +203,7 @@ def change_panel(changes: dict[int, dict[str, float]]) -> Panel:
         draw=draw,
         how="Frobenius norm of the change since initialization, over the initial norm, averaged over layers; the "
         "initial weights are recomputed from the recipe's seed.",
+        height=LEGEND_HEIGHT,
         chart=lines(
             rows, kinds, axis("step", "optimizer step of the checkpoint"), axis("change", "distance / initial norm")
         ),
@@ -211,13 +218,13 @@ def embedding_panel(words: Sequence[str], points: np.ndarray, explained: float) 
         for chosen, marker, color, label in ((~capital, "o", BLUE, "words"), (capital, "^", ORANGE, "capitalized")):
             if chosen.any():
                 axes.plot(*points[chosen].T, marker, color=color, markersize=3, linestyle="", label=label)
-        for word, point in zip(words, points, strict=True):
-            axes.annotate(word, point, (2, 2), textcoords="offset points", fontsize=7.5, color=INK)
         axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second component")
         axes.margins(0.08)
+        axes.apply_aspect()
+        label_apart(axes, words, [(x, y) for x, y in points])
         axes.axhline(0, color=GREY, linewidth=0.5)
         axes.axvline(0, color=GREY, linewidth=0.5)
-        axes.legend(loc="best", fontsize=7.5)
+        axes.legend(loc="best")
 
     return Panel(
         title=f"Words with similar use are close together: {len(words)} frequent words on a plane",
@@ -246,7 +253,7 @@ def _embedding_chart(words: Sequence[str], points: np.ndarray) -> dict[str, Any]
     bounds = [map_bounds(points[:, i]) for i in (0, 1)]
     bare = {"grid": False, "labels": False, "ticks": False}
     kinds = ["words", "capitalized"] if len({row["kind"] for row in rows}) > 1 else [rows[0]["kind"]]
-    series = series_color("kind", kinds, {})
+    series = series_color("kind", kinds)
     dots = {"mark": {"type": "point", "filled": True, "size": 36, "clip": True}, "params": [ZOOM, *series["params"]]}
     labels = [
         {
@@ -287,16 +294,23 @@ def _line(i: int) -> dict[str, Any]:
     return {"color": color, "linestyle": dashes, "marker": MARKERS[i % 8], "markersize": 4, "linewidth": 1.3}
 
 
+def _legend_above(axes: Any) -> None:
+    """The legend above the plot, in two columns, so that it hides no line."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1.0, handlelength=1.6)
+
+
 def _by_layer(matrices: Sequence[MatrixStats], measure: str, label: str) -> Any:
     def draw(axes: Any) -> None:
         inside = [m for m in matrices if m.layer is not None]
         for i, kind in enumerate(dict.fromkeys(m.kind for m in inside)):
             points = [(m.layer, getattr(m, measure)) for m in inside if m.kind == kind]
-            axes.plot(*zip(*points, strict=True), label=kind, **_line(i) | {"linestyle": ""})  # layers are not time
+            axes.plot(
+                *zip(*points, strict=True), label=kind, **_line(i) | {"linestyle": "", "markersize": 6}
+            )  # layers are not time
         axes.set(xlabel="layer", ylabel=label)
         axes.set_xticks(_layers(matrices)[:: -(-len(_layers(matrices)) // 12)])
         axes.set_ylim(bottom=0)
-        axes.legend(fontsize=7.5, ncols=3)
+        _legend_above(axes)
 
     return draw
 

@@ -58,6 +58,11 @@ class Sweep:
     pruner: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
     """Which trials to stop early: the kind of pruner, and the arguments of Optuna's class of that name."""
 
+    @property
+    def base(self) -> str | None:
+        """The point that changes nothing, with which the others are compared; None if no point is listed so."""
+        return next((name for name, settings in self.points.items() if not settings), None)
+
     def settings(self, point: Mapping[str, str]) -> dict[str, str]:
         """The settings that a point changes."""
         return self.points[point[POINT]] if self.points else dict(point)

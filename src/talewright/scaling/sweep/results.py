@@ -124,6 +124,11 @@ def measure(run: Path) -> dict[str, float]:
     return {"parameters": parameters, **{name: values[-1] for name, values in curve.items()}}
 
 
+def result_of(trial: Trial) -> dict[str, Any]:
+    """`measure` of a complete trial's run, which its attributes hold, except in a study of earlier versions."""
+    return trial.attributes if "bits_per_byte" in trial.attributes else measure(trial.run)
+
+
 def rows_of(trials: Sequence[Trial]) -> list[PointResult]:
     """The points, the best first, those without a result last, each compared with the best."""
     points: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
@@ -144,9 +149,7 @@ def _compared(row: PointResult, best: PointResult) -> PointResult:
 def _row(point: dict[str, str], trials: Sequence[Trial]) -> PointResult:
     states = [trial.state for trial in trials]
     complete = [trial for trial in trials if trial.state == "complete"]
-    results: list[dict[str, Any]] = [  # a study of earlier versions has no attributes
-        trial.attributes if "bits_per_byte" in trial.attributes else measure(trial.run) for trial in complete
-    ]
+    results = [result_of(trial) for trial in complete]
 
     def mean(name: str) -> float | None:
         return statistics.fmean(result[name] for result in results) if results else None
