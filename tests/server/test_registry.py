@@ -69,3 +69,11 @@ def test_each_model_is_offered_once_with_what_says_how_good_it_is(registry: Mode
     shutil.rmtree(run / "checkpoints")
     (run / "log.jsonl").unlink()
     assert registry.options() == [(f"tales · {size}", "tales")]
+
+
+def test_a_checkpoint_of_a_run_that_is_gone_is_not_merely_missing(registry: ModelRegistry, run):
+    with pytest.raises(UserError, match="has no checkpoint '30'; it has best, last, 10, 20"):
+        registry.check("tales · step 30")
+    shutil.rmtree(run)
+    with pytest.raises(UserError, match="the run tales is gone"):
+        registry.check("tales · step 20")

@@ -99,6 +99,7 @@ class ModelRegistry:
             raise UserError(f"no run {name[:80]!r} is offered here; there are " + ", ".join(self._runs))
         steps = ["best", "last", *map(str, self._runs[name].steps)]
         if step and step not in steps:
+            self._check_present(name)
             raise UserError(f"{name} has no checkpoint {step[:80]!r}; it has " + ", ".join(steps))
 
     def tokenizer(self, choice: str) -> Tokenizer:
@@ -112,10 +113,12 @@ class ModelRegistry:
     def run(self, name: str) -> RunFolder:
         """The run of that name. Raises UserError if it is not offered, or is gone."""
         self.check(name)
-        run = self._runs[name]
-        if not RunFolder.is_run(run.path):
+        self._check_present(name)
+        return self._runs[name]
+
+    def _check_present(self, name: str) -> None:
+        if not RunFolder.is_run(self._runs[name].path):
             raise UserError(f"the run {name} is gone: its folder was moved or deleted")
-        return run
 
     def load(self, choice: str) -> LoadedModel:
         """The model of a choice, read from disk if it is not in memory. Raises UserError if it is gone, damaged, or has
