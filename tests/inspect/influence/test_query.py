@@ -65,15 +65,14 @@ def test_the_scores_are_cosines_of_whitened_projected_gradients(run: Path) -> No
     assert actual.argmax() == expected.argmax()
 
 
-def test_whitening_makes_the_mean_product_the_identity() -> None:
-    gradients = torch.randn(500, 8) @ torch.randn(8, 8)
-    root = inverse_roots(gradients, ["a"])["a"]
-    white = gradients @ root
-    values = torch.linalg.eigvalsh(white.T @ white / len(white))
-    assert values.max() <= 1.001
-    assert values.max() / values.min() < 20
-    original = torch.linalg.eigvalsh(gradients.T @ gradients / len(gradients))
-    assert values.max() / values.min() < original.max() / original.min()
+def test_whitening_brings_every_direction_to_the_same_mean_square() -> None:
+    """Up to the damping: an eigenvalue v of the mean of g g^T becomes v / (v + damping)."""
+    generator = torch.Generator().manual_seed(0)
+    gradients = torch.randn(500, 8, generator=generator) @ torch.randn(8, 8, generator=generator)
+    values = torch.linalg.eigvalsh(gradients.T @ gradients / len(gradients))
+    white = gradients @ inverse_roots(gradients, ["a"])["a"]
+    expected = values / (values + 0.1 * values.mean())
+    torch.testing.assert_close(torch.linalg.eigvalsh(white.T @ white / len(white)), expected, atol=1e-4, rtol=1e-3)
 
 
 def test_a_second_search_reads_the_index(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,10 @@ from talewright.model.gpt import GPT
 
 FOLDER, INDEX, METADATA = "influence", "index.safetensors", "index.json"
 VERSION = 1
-DIMENSIONS = 2048
-"""Largest number of values of a projected gradient; each matrix has the same share."""
+DIMENSIONS = 8192
+"""Largest number of values of a projected gradient; each matrix has the same share. Cosines of gradients are small, and
+the noise of a projection is about the inverse root of this number: for a story-3m, scores of 120 stories before
+whitening had a rank correlation with those of whole gradients of 0.2 with 1,700, 0.4 with 3,825 and 0.5 with 7,497."""
 SEED = 0
 """Of the random projections."""
 BATCH_TOKENS = 8192
@@ -106,8 +108,11 @@ def build_index(
         gradients[rows] = projector.gradients(tokens, targets).float().cpu()
         done += len(tokens)
         advance(len(tokens))
-    whitening = inverse_roots(F.normalize(gradients), list(projections))
-    gradients = F.normalize(whiten(gradients, whitening)).half()
+    F.normalize(gradients, out=gradients)  # in place: of many stories this is the largest tensor by far
+    whitening = inverse_roots(gradients, list(projections))
+    for part, root in zip(gradients.chunk(len(whitening), 1), whitening.values(), strict=True):
+        part.copy_(part @ root)
+    gradients = F.normalize(gradients, out=gradients).half()
     return InfluenceIndex(
         numbers=torch.tensor(list(numbers)), gradients=gradients, projections=projections, whitening=whitening
     )
