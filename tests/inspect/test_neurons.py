@@ -63,6 +63,18 @@ def test_a_neuron_that_reads_one_word_is_found_with_its_stories() -> None:
     assert strengths == sorted(strengths, reverse=True)
 
 
+def test_examples_that_agree_come_first_and_the_strongest_of_them_before_others() -> None:
+    tokenizer = small_tokenizer()
+    sequences = sequences_of(tokenizer)
+    for neuron in find_neurons(lively_model(small_config(), 1), sequences, number=6):
+        keys = [
+            (sequences[each.story][each.position] != neuron.token, -each.values[each.position])
+            for each in neuron.examples
+        ]
+        assert [key[0] for key in keys] == sorted(key[0] for key in keys)
+        assert neuron.peak == max(each.values.max() for each in neuron.examples)
+
+
 def test_named_neurons_are_shown() -> None:
     tokenizer = small_tokenizer()
     found = find_neurons(lively_model(small_config(), 0), sequences_of(tokenizer), wanted=[(0, 3), (1, 0)])

@@ -16,6 +16,7 @@ import pytest
 from talewright.cli import main
 from talewright.config import TokenizerConfig
 from talewright.errors import UserError
+from talewright.inspect.report.page import SECTIONS
 from talewright.inspect.sequences import display_token
 from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 from talewright.tokenizer import make_tokenizer
@@ -94,6 +95,18 @@ def test_the_page_needs_nothing_from_elsewhere_and_the_pictures_have_their_names
     assert {"curves", "predictions", "attention", "weights", "words", "neurons"} <= anchors <= set(page.ids)
 
 
+def test_the_page_begins_with_a_story_and_folds_what_is_for_specialists(run):
+    text = inspect_run(run).read_text(encoding="utf-8")
+    names = [name for name in SECTIONS if f'<section id="{name}"' in text]
+    assert {"predictions", "attention", "neurons", "words", "curves", "weights"} <= set(names)
+    order = ['class="card written"', 'class="verdict"', 'class="chips"', *(f'<section id="{name}"' for name in names)]
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+    for name in ("curves", "weights"):
+        section = text[text.index(f'<section id="{name}"') :]
+        assert section.index('<details class="fold">') < section.index('class="card panel"')
+
+
 def test_the_data_of_the_page_is_what_was_measured(run):
     text = "Lily had 3 red balls. </script><b>Tom</b> & Sam"
     data = Page(inspect_run(run, InspectionOptions(text=text, parts=("predictions", "attention")))).data
@@ -120,7 +133,7 @@ def test_the_names_of_runs_are_text_of_the_page(run, tmp_path):
     report = inspect_run(named, InspectionOptions(text=text, parts=("curves", "predictions"), against=str(named)))
     html = report.read_text(encoding="utf-8")
     Page(report)  # every element closed
-    assert html.count("<script") == html.count("</script") == 2
+    assert html.count("<script") == html.count("</script") == 3  # data, page, charts
     assert "<img" not in html
     assert escape(name, quote=False) in html.replace("&#34;", '"').replace("&#39;", "'")
     assert (named / "plots" / "training_curves.png").read_bytes().startswith(b"\x89PNG")

@@ -125,8 +125,8 @@ def _draw_pattern(axes: Any, pattern: np.ndarray, **options: Any) -> Any:
     """In the colors of every picture of attention: from white, none, to blue, all; the future is grey."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    colors = LinearSegmentedColormap.from_list("attention", [look.LIGHT["card"], BLUE])
-    colors.set_bad(LINE)
+    whole = LinearSegmentedColormap.from_list("attention", [look.LIGHT["card"], BLUE])
+    colors = whole.with_extremes(bad=LINE)
     return axes.imshow(pattern, cmap=colors, norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest", **options)
 
 

@@ -72,6 +72,8 @@ def points_by_layer(rows: Sequence[Row], kinds: Sequence[str], title: str) -> di
 def lines(rows: Sequence[Row], names: Sequence[str], x: Encoding, y: Encoding, points: bool = True) -> dict[str, Any]:
     """Lines over a quantity, which a reader can zoom. Rows: `name`, and the fields of x and y."""
     series = series_color("name", names, "strokeDash")
+    if len(names) > 1:
+        series["encoding"]["color"]["legend"] |= {"symbolType": "stroke"}
     return {
         **({"height": SEVERAL_HEIGHT} if len(names) > 4 else {}),
         "data": {"values": list(rows)},
