@@ -44,9 +44,7 @@ def attention_shares(model: GPT, graph: Graph, twins: Twins, heads: Sequence[Par
             pattern = patterns[f"blocks.{head.layer}.attn.pattern"][:, head.head]  # (B, T, T)
             sums[head] += torch.einsum("bt,bts,kbts->k", importance, pattern, masks).cpu()
             weights[head] += float(importance.sum())
-    return {
-        head: dict(zip(LOOKS, (sums[head] / max(weights[head], 1e-12)).tolist(), strict=True)) for head in heads
-    }
+    return {head: dict(zip(LOOKS, (sums[head] / max(weights[head], 1e-12)).tolist(), strict=True)) for head in heads}
 
 
 def describe_look(shares: dict[str, float]) -> str:

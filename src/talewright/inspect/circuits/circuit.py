@@ -137,9 +137,7 @@ def _smallest(model: GPT, graph: Graph, twins: Twins, shares: Tensor, margin: fl
     return circuits[best], kept[best]
 
 
-def _measure(
-    model: GPT, graph: Graph, twins: Twins, shares: Tensor, circuit: Tensor, margin: float
-) -> dict[str, Any]:
+def _measure(model: GPT, graph: Graph, twins: Twins, shares: Tensor, circuit: Tensor, margin: float) -> dict[str, Any]:
     """Activation patching of parts and of the circuit's edges; and the circuit's completeness."""
     parts = sorted(graph.parts, key=lambda part: -abs(float(shares[graph.sources.index(part)].sum())))[:PATCHED_PARTS]
     pairs = [(u, v) for u, v in circuit.nonzero().tolist()]

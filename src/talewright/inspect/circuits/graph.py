@@ -143,7 +143,7 @@ def check_pre_norm(config: ModelConfig) -> None:
 
 
 def _first_values(clean: Recorded, corrupt: Recorded, weights: Tensor) -> Tensor | None:
-    """The first layer's values as each head of a layer reads them along its edge from the embedding: (H, B, K, T, d)."""
+    """The first layer's values as each head reads them, along its edge from the embedding: (H, B, K, T, d)."""
     if clean.first_values is None or corrupt.first_values is None:
         return None
     return corrupt.first_values + weights[:, None, None, None, None] * (clean.first_values - corrupt.first_values)

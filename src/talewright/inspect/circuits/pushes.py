@@ -39,8 +39,8 @@ class Pushes:
 
 @torch.no_grad()
 def word_pushes(model: GPT, tokens: np.ndarray) -> Pushes:
-    """The pushes on a sequence of T + 1 tokens, whose first one is only read. Short convolutions and mixed values change
-    what the parts read, not how their outputs add up, so they need nothing special.
+    """The pushes on a sequence of T + 1 tokens, whose first one is only read. Short convolutions and mixed values
+    change what the parts read, not how their outputs add up, so they need nothing special.
 
     Raises UserError for a post-norm model.
     """

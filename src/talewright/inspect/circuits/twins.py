@@ -65,7 +65,8 @@ def make_twins(kind: str, questions: Sequence[Question], tokenizer: Tokenizer, c
             skipped += 1
             continue
         (a, b) = answers[pair[0].answer], answers[1 - pair[0].answer]
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         rows += [(first, second, a, b), (second, first, b, a)]
     rows.sort(key=lambda row: -len(row[0]))  # stable, so twins stay adjacent; batches need little padding
     lengths = [len(clean) for clean, *_ in rows]
