@@ -71,8 +71,8 @@ def test_a_head_patched_with_another_texts_equals_transformer_lens(run: Path) ->
             return heads.reshape(z.shape)
 
         wanted = bridge.run_with_hooks(clean, fwd_hooks=[(name, swap)])
-        recorded = (record_sources(opened.model, tokens) for tokens in (clean, corrupt))
-        stream = graph_pass(opened.model, graph, *recorded, graph.without_source(Part(0, 1)))
+        here, there = (record_sources(opened.model, tokens) for tokens in (clean, corrupt))
+        stream = graph_pass(opened.model, graph, here, there, graph.without_source(Part(0, 1)))
         found = opened.model.logits(opened.model.norm(stream))
         before = opened.model(clean)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)

@@ -105,8 +105,8 @@ def test_a_found_circuit_is_consistent() -> None:
     assert circuit.left is not None
     assert circuit.incompleteness >= abs(circuit.left)
     silent = lively_model(small_config(), 2)
-    silent.norm.weight.zero_()  # every logit the same: no preference
-    silent.norm.bias.zero_()
+    for parameter in silent.norm.parameters():
+        parameter.zero_()  # every logit the same: no preference
     assert not find_circuit(silent, twins).known
 
 
