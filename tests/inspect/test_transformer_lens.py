@@ -10,6 +10,8 @@ import torch
 import talewright
 from talewright.cli import main
 from talewright.inspect import record
+from talewright.inspect.circuits.graph import Graph, graph_pass, record_sources
+from talewright.inspect.parts import Part
 
 lens = pytest.importorskip(
     "transformer_lens.model_bridge", reason="TransformerLens (4 or later) is not installed here", exc_type=ImportError
@@ -49,3 +51,29 @@ def test_activations_equal_transformer_lens_cache(run: Path) -> None:
             seen = found > -1e30  # theirs writes the smallest float where a token may not look
             assert torch.all(wanted[~seen] < -1e30)
             torch.testing.assert_close(found[seen], wanted[seen], atol=1e-4, rtol=1e-4)
+
+
+def test_a_head_patched_with_another_texts_equals_transformer_lens(run: Path) -> None:
+    """Activation patching through the graph of a circuit: `run_with_hooks` with the head's z of the other text."""
+    main(["export", str(run), str(run / "hf")])
+    opened = talewright.load(run)
+    texts = "Lily had 3 red balls. One ball was lost.", "Tom saw 2 big dogs. One dog was sad and it ran."
+    clean, corrupt = (torch.tensor([opened.tokenizer.encode(text)[:12]]) for text in texts)
+    bridge = lens.TransformerBridge.boot_transformers(str(run / "hf"), device="cpu")
+    graph, name = Graph(opened.model.config), "blocks.0.attn.hook_z"
+
+    with torch.no_grad():
+        other = bridge.run_with_cache(corrupt)[1][name]
+
+        def swap(z: torch.Tensor, hook: object) -> torch.Tensor:  # (B, T, H, d), or (B, T, D)
+            heads = z.clone().unflatten(-1, (-1, opened.model.config.head_dim)) if z.dim() == 3 else z.clone()
+            heads[:, :, 1] = other.reshape(heads.shape)[:, :, 1]
+            return heads.reshape(z.shape)
+
+        wanted = bridge.run_with_hooks(clean, fwd_hooks=[(name, swap)])
+        here, there = (record_sources(opened.model, tokens) for tokens in (clean, corrupt))
+        stream = graph_pass(opened.model, graph, here, there, graph.without_source(Part(0, 1)))
+        found = opened.model.logits(opened.model.norm(stream))
+        before = opened.model(clean)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    assert (found - before).abs().max() > 1e-3
