@@ -3,7 +3,7 @@
     python -m benchmarks.frontier OUT NAME=RUN ...
 
 Writes frontier.png and points.png into the folder OUT, as `talewright sweep` does of its own runs, and prints their
-table. Runs of one NAME are the seeds of one point. Each is shown by the evaluations in its log.
+table. Runs of one NAME are the seeds of one point. Each is shown by the last evaluation in its log.
 """
 
 from __future__ import annotations

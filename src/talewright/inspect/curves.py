@@ -136,7 +136,7 @@ def _loss_chart(histories: Sequence[History]) -> dict[str, Any] | None:
         if len(histories) == 1:
             lines.append(Line(name="each training batch", points=_losses(steps, losses), color="grey", faint=True))
         lines.append(Line(name=f"{name}training, smoothed", points=_losses(steps, smooth(losses)), color=color))
-        names = ("step", "loss", "perplexity", "bits_per_byte")
+        names: tuple[str, ...] = ("step", "loss", "perplexity", "bits_per_byte")
         rows = zip(*(history.evaluations[name] for name in names), strict=True)
         evaluated = [dict(zip(names, row, strict=True)) for row in rows if row[1] is not None]
         color, dashes = ("orange", (1, 0)) if len(histories) == 1 else (color, (6, 4))

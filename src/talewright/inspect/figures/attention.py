@@ -9,11 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from talewright import look
 from talewright.errors import UserError
 from talewright.files import error_reason
 from talewright.inspect.figures.specifications import axis, bars, categories, rounded, shares_map, tooltip
-from talewright.inspect.figures.style import BLUE, FAINT, LINE, ORANGE, WIDTH, Panel, plotting, save_figure
+from talewright.inspect.figures.style import (
+    BLUE,
+    CARD,
+    FAINT,
+    INK,
+    LINE,
+    ORANGE,
+    WIDTH,
+    Panel,
+    plotting,
+    save_figure,
+)
 from talewright.inspect.figures.texts import find_fonts, legend_label
 from talewright.inspect.heads import REPEATED, ROLE_SHARE, ROLES, Head
 
@@ -125,8 +135,7 @@ def _draw_pattern(axes: Any, pattern: np.ndarray, **options: Any) -> Any:
     """In the colors of every picture of attention: from white, none, to blue, all; the future is grey."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    whole = LinearSegmentedColormap.from_list("attention", [look.LIGHT["card"], BLUE])
-    colors = whole.with_extremes(bad=LINE)
+    colors = LinearSegmentedColormap.from_list("attention", [CARD, BLUE]).with_extremes(bad=LINE)
     return axes.imshow(pattern, cmap=colors, norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest", **options)
 
 
@@ -222,7 +231,8 @@ def roles_panel(heads: Sequence[Head], chance: dict[str, float]) -> Panel:
         axes.set_xlabel("layer.head")
         if len(heads) <= PRINTED_HEADS:
             for (i, j), value in np.ndenumerate(table):
-                axes.text(i, j, f"{100 * value:.0f}", ha="center", va="center")
+                color = CARD if value > 0.6 * largest else INK
+                axes.text(i, j, f"{100 * value:.0f}", ha="center", va="center", color=color)
 
     uniform = ", ".join(f"{role} {100 * chance[role]:.0f} %" for role in roles)
     return Panel(

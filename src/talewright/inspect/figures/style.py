@@ -17,8 +17,8 @@ from talewright.errors import UserError
 from talewright.files import error_reason
 from talewright.inspect.figures.texts import find_fonts, quiet_glyphs, write_powers_plainly
 
-COLOR_NAMES = ("ink", "faint", "line", "blue", "orange", "green", "purple", "grey", "sky", "gold")
-INK, FAINT, LINE, BLUE, ORANGE, GREEN, PURPLE, GREY, SKY, GOLD = (look.LIGHT[name] for name in COLOR_NAMES)
+COLOR_NAMES = ("ink", "faint", "line", "blue", "orange", "green", "purple", "grey", "sky", "gold", "card")
+INK, FAINT, LINE, BLUE, ORANGE, GREEN, PURPLE, GREY, SKY, GOLD, CARD = (look.LIGHT[name] for name in COLOR_NAMES)
 """Pictures have the colors of the light pages."""
 VARIABLES = {look.LIGHT[name]: name for name in COLOR_NAMES}
 """The page's CSS variables for these colors; their values depend on its theme."""
@@ -27,7 +27,7 @@ SERIES = list(zip((look.LIGHT[name] for name in look.SERIES), DASHES, strict=Tru
 """Color and dashes of the first line, the second, and so on."""
 STYLE_SHEET = Path(__file__).with_name("talewright.mplstyle")
 COLORS: dict[Any, Any] = {
-    "figure.facecolor": look.LIGHT["card"],
+    "figure.facecolor": CARD,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,

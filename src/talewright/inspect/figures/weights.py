@@ -159,7 +159,7 @@ def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
         for matrix, (color, dashes) in zip(shown, SERIES * 2, strict=False):
             percent = np.linspace(0, 100, len(matrix.singular_values))
             axes.plot(percent, matrix.singular_values, color=color, linestyle=dashes, linewidth=1.3, label=matrix.name)
-        axes.set(yscale="log", xlabel="singular value, from the largest (0 %) to the smallest", ylabel="value")
+        axes.set(yscale="log", xlabel="singular values from the largest on, %", ylabel="value")
         _legend_above(axes)
 
     place = axis("percent", "singular value, from the largest (0 %) to the smallest")
