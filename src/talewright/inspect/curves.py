@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,9 @@ def _loss_chart(histories: Sequence[History]) -> dict[str, Any] | None:
         lines.append(Line(name=f"{name}training, smoothed", points=_losses(steps, smooth(losses)), color=color))
         names: tuple[str, ...] = ("step", "loss", "perplexity", "bits_per_byte")
         rows = zip(*(history.evaluations[name] for name in names), strict=True)
-        evaluated = [dict(zip(names, row, strict=True)) for row in rows if row[1] is not None]
+        evaluated: list[Mapping[str, float | None]] = [
+            dict(zip(names, row, strict=True)) for row in rows if row[1] is not None
+        ]
         color, dashes = ("orange", (1, 0)) if len(histories) == 1 else (color, (6, 4))
         lines.append(Line(name=f"{name}validation", points=evaluated, color=color, dashes=dashes, marked=True))
     return _chart_of(lines, "loss", LOSS_TITLES | {"bits_per_byte": BITS})
