@@ -22,7 +22,7 @@ LOOKS = {
     "previous": "which looks at the word just before",
     "first": "which rests on the start of the text",
 }
-"""By kind of word that a head may look at, how to say it; the more telling kinds come first."""
+"""By kind of word that a head may look at, how to say it; the more specific kinds come first."""
 LOOK_SHARE = 0.3
 """A head is said to look at a kind of word if this share of its attention lies there."""
 
