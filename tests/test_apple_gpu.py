@@ -197,7 +197,9 @@ def test_the_studio_generates_and_inspects_on_it(run: Path) -> None:
         assert len(story.tokens) > 2
         words = word_probabilities(loaded, story.prompt_tokens, story.tokens)
         assert all(0 <= word.probability <= 1 for word in words)
-        assert "svg" in inspect_story(loaded, story, "Layer 1, head 1").attention
+        inspection = inspect_story(loaded, RunFolder(run), story)
+        assert inspection.attention is not None
+        assert len(inspection.attention.heads) == loaded.model.config.n_layers * loaded.model.config.n_heads
 
 
 def _numbers(figures: Any) -> list[float]:

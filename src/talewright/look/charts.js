@@ -5,7 +5,8 @@
   const named = (value, colors) => {
     if (typeof value === "string" && value.startsWith("@") && value.slice(1) in colors) return colors[value.slice(1)];
     if (Array.isArray(value)) return value.map((each) => named(each, colors));
-    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, named(v, colors)]));
+    const data = (key) => key === "values" || key === "datasets"; // a token may be called "@blue"
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, data(k) ? v : named(v, colors)]));
     return value;
   };
   const views = new WeakMap();
