@@ -170,7 +170,7 @@ def test_it_works_with_the_keyboard_alone(view):
     assert view.tokens() == read - 1
     assert ", token " in view.tab.evaluate(focused)  # the focus stays on the token
     keys.press("Tab")
-    assert view.tab.evaluate(focused).startswith("Layer 1, head 1")
+    assert view.tab.evaluate(focused).startswith("Head 0.0")
     keys.press("End")
     keys.press("Enter")
     assert (view.tab.text_content("#head-title") or "").startswith("Layer 2, head 4")

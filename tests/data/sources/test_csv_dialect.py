@@ -102,6 +102,12 @@ def test_a_single_column_with_a_backslash_before_each_delimiter_is_read(stories,
     assert stripped(read("a.csv", text.encode())) == [story.strip() for story in stories if story.strip()]
 
 
+@pytest.mark.parametrize("delimiter", [";", "|", ","])
+def test_a_backslash_in_a_file_with_quotation_marks_belongs_to_the_story(delimiter):
+    stories = ['She said "hi", and left.', f"Two lines\\{delimiter} here", "One day."]
+    assert stripped(read("a.csv", written(stories, 1, {}))) == stories
+
+
 def test_marks_that_may_belong_to_the_story_are_refused_with_the_line_and_advice_that_works():
     for rows, line in (
         (["id,text", "1,One day.", "2,'Come here!'"], 3),

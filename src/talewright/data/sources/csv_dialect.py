@@ -80,8 +80,10 @@ def _in_single_quotes(sample: str, form: FileFormat) -> tuple[list[str], str]:
 
 
 def _escaped_column(sample: str, standard: FileFormat) -> FileFormat | None:
-    """The format of a single column in which a backslash precedes each delimiter; None if it is none."""
-    for delimiter in _DELIMITERS:
+    """The format of a single column in which a backslash precedes each delimiter; None if it is none. A cell in quotation
+    marks would need no backslash.
+    """
+    for delimiter in _DELIMITERS if _needs_escapes(sample) else ():
         form = replace(standard, escaped=True, delimiter=delimiter)
         rows = sample_rows(sample, form) if f"\\{delimiter}" in sample else []
         if rows and _reach(sample, form) >= _reach(sample, standard) and len(rows[0]) == 1:

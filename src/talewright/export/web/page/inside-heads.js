@@ -13,7 +13,7 @@ export class Heads {
     Object.assign(this, { layers, heads, layer: 0, head: 0 });
     const button = (layer, head) => {
       const made = make("button", { type: "button", tabIndex: layer + head ? -1 : 0, aria: { pressed: String(layer + head === 0) } });
-      made.append(make("canvas", { aria: { hidden: "true" } }), make("span", { textContent: `${layer + 1}.${head + 1}` }));
+      made.append(make("canvas", { aria: { hidden: "true" } }), make("span", { textContent: `${layer}.${head}` }));
       made.onclick = () => {
         [this.layer, this.head] = [layer, head];
         this.choose();
@@ -37,7 +37,7 @@ export class Heads {
       const [layer, head] = [Math.floor(i / this.heads), i % this.heads];
       const [key, weight] = this.strongest(layer, head, 1)[0];
       paint(button.querySelector("canvas"), this.map(layer, head), this.count);
-      button.setAttribute("aria-label", `Layer ${layer + 1}, head ${head + 1}: mostly “${visible(tokens[key])}”, ${percent(weight)}`);
+      button.setAttribute("aria-label", `Head ${layer}.${head}: mostly “${visible(tokens[key])}”, ${percent(weight)}`);
     }
     this.choose();
   }
@@ -64,7 +64,7 @@ export class Heads {
       button.setAttribute("aria-pressed", String(i === this.layer * this.heads + this.head));
     }
     const here = visible(this.tokens[this.count - 1]);
-    element("head-title").textContent = `Layer ${this.layer + 1}, head ${this.head + 1}: what “${here}” attends to`;
+    element("head-title").textContent = `Head ${this.layer}.${this.head}: what “${here}” attends to`;
     element("head-keys").replaceChildren(
       ...this.strongest(this.layer, this.head, KEYS).map(([key, weight]) => make("li", {}, make("b", { textContent: `“${visible(this.tokens[key])}”` }), ` ${percent(weight)}`)),
     );

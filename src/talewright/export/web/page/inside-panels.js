@@ -81,7 +81,7 @@ export function drawStream({ embeddings, layers, count }) {
   const width = embeddings.length / count;
   const rows = [["Embedding", embeddings.slice(-width), "stream"]];
   for (const [i, { attention, mlp, stream }] of layers.entries()) {
-    rows.push([`+ attention ${i + 1}`, attention, "part"], [`+ feed-forward ${i + 1}`, mlp, "part"], [`After layer ${i + 1}`, stream, "stream"]);
+    rows.push([`+ attention ${i}`, attention, "part"], [`+ feed-forward ${i}`, mlp, "part"], [`After layer ${i}`, stream, "stream"]);
   }
   const norm = (values) => Math.hypot(...values);
   const largest = Math.max(...rows.map(([, values]) => norm(values)));
@@ -101,7 +101,7 @@ export function drawLens(lens, texts) {
       cell.append(make("span", { textContent: bare(texts[id]) }), " ", make("small", { textContent: percent(share) }));
       return cell;
     });
-    return make("tr", {}, make("th", { scope: "row", textContent: i ? `Layer ${i}` : "Embedding" }), ...cells);
+    return make("tr", {}, make("th", { scope: "row", textContent: i ? `Layer ${i - 1}` : "Embedding" }), ...cells);
   };
   element("lens").replaceChildren(head("After", "1st", "2nd", "3rd", "4th", "5th"), make("tbody", {}, ...lens.map(row)));
 }
