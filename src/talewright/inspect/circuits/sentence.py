@@ -56,14 +56,13 @@ def size_sentences(circuit: Circuit) -> str:
     if not circuit.edges or circuit.faithfulness is None or circuit.left is None or circuit.incompleteness is None:
         return ""
     kept, left = percent(circuit.faithfulness), percent(circuit.left)
-    count = f"{len(circuit.edges)} of {circuit.all_edges:,} connections"
+    single = len(circuit.edges) == 1
+    these = f"{'this' if single else 'these'} {len(circuit.edges)} of {circuit.all_edges:,} connections"
+    rest = f"without {'it' if single else 'them'}, {left} is left."
     if circuit.faithfulness >= FAITHFUL:
-        text = f"These {count} alone keep {kept} of the preference; without them, {left} is left."
+        text = f"{_capitalized(these)} alone {'keeps' if single else 'keep'} {kept} of the preference; {rest}"
     else:
-        text = (
-            f"No small circuit keeps {percent(FAITHFUL)} of the preference. The best, these {count}, keeps {kept}; "
-            f"without them, {left} is left."
-        )
+        text = f"No small circuit keeps {percent(FAITHFUL)} of the preference. The best, {these}, keeps {kept}; {rest}"
     return (
         f"{text} With the same part, or the whole circuit, taken out of both, it and the model differ by up to "
         f"{percent(circuit.incompleteness)}: the less, the more complete. It was chosen on the same questions that "

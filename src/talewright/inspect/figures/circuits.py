@@ -23,7 +23,7 @@ SWEEPS = 4
 _SHARE = ' class="share"'
 
 
-class Slot(NamedTuple):
+class GraphPlace(NamedTuple):
     """A place in a column: a node, or the lane in which the connections of a source pass."""
 
     column: int
@@ -43,7 +43,7 @@ def circuit_svg(circuit: Circuit) -> str:
     width = (WIDTH + SPACE) * (1 + max(columns.values())) - SPACE + 4
     edges = sorted(circuit.edges.items(), key=lambda item: -abs(_size(item[1])))
     drawn = [_edge(circuit, pair, columns, places, largest) for pair, _ in edges]
-    drawn += [_node(circuit, node, places[Slot(column, node)], column) for node, column in columns.items()]
+    drawn += [_node(circuit, node, places[GraphPlace(column, node)], column) for node, column in columns.items()]
     return (
         f'<svg class="circuit" role="img" width="{width}" height="{height:.0f}" viewBox="0 0 {width} {height:.0f}" '
         f'aria-label="{escape(text_alternative(circuit), quote=True)}">{"".join(drawn)}</svg>'
@@ -70,10 +70,10 @@ def _order(node: Node) -> tuple[int, int]:
     return (-1, 0) if node == EMBEDDING else (1 << 30, 0)
 
 
-def _places(circuit: Circuit, columns: dict[Node, int]) -> tuple[dict[Slot, float], float]:
+def _places(circuit: Circuit, columns: dict[Node, int]) -> tuple[dict[GraphPlace, float], float]:
     """By slot, the height of its middle; and the height of the picture. Slots are ordered so that few lines cross."""
-    rows = {Slot(column, node): None for node, column in columns.items()}
-    links: dict[Slot, list[Slot]] = defaultdict(list)
+    rows = {GraphPlace(column, node): None for node, column in columns.items()}
+    links: dict[GraphPlace, list[GraphPlace]] = defaultdict(list)
     for source, target in circuit.edges:
         way = _way(columns, source, target)
         rows |= dict.fromkeys(way)
@@ -82,7 +82,7 @@ def _places(circuit: Circuit, columns: dict[Node, int]) -> tuple[dict[Slot, floa
             links[after].append(before)
     table = [[slot for slot in rows if slot.column == column] for column in range(1 + max(columns.values()))]
     height = max(_height(slots) for slots in table)
-    places: dict[Slot, float] = {}
+    places: dict[GraphPlace, float] = {}
     for column in table:
         _stack(column, height, places)
     for sweep in range(SWEEPS):
@@ -93,17 +93,17 @@ def _places(circuit: Circuit, columns: dict[Node, int]) -> tuple[dict[Slot, floa
     return places, height
 
 
-def _way(columns: dict[Node, int], source: Node, target: Node) -> list[Slot]:
+def _way(columns: dict[Node, int], source: Node, target: Node) -> list[GraphPlace]:
     """The slots that a connection goes through."""
-    lanes = (Slot(column, source, True) for column in range(columns[source] + 1, columns[target]))
-    return [Slot(columns[source], source), *lanes, Slot(columns[target], target)]
+    lanes = (GraphPlace(column, source, True) for column in range(columns[source] + 1, columns[target]))
+    return [GraphPlace(columns[source], source), *lanes, GraphPlace(columns[target], target)]
 
 
-def _height(slots: list[Slot]) -> float:
+def _height(slots: list[GraphPlace]) -> float:
     return sum((LANE if slot.lane else HEIGHT) + GAP for slot in slots)
 
 
-def _stack(slots: list[Slot], height: float, places: dict[Slot, float]) -> None:
+def _stack(slots: list[GraphPlace], height: float, places: dict[GraphPlace, float]) -> None:
     """Put the slots of a column one under the other, in the middle of the picture."""
     y = (height - _height(slots)) / 2
     for slot in slots:
@@ -113,7 +113,7 @@ def _stack(slots: list[Slot], height: float, places: dict[Slot, float]) -> None:
 
 
 def _edge(
-    circuit: Circuit, pair: tuple[Node, Node], columns: dict[Node, int], places: dict[Slot, float], largest: float
+    circuit: Circuit, pair: tuple[Node, Node], columns: dict[Node, int], places: dict[GraphPlace, float], largest: float
 ) -> str:
     way, size = _way(columns, *pair), _size(circuit.edges[pair])
     path = ""

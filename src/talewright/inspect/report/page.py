@@ -175,16 +175,15 @@ def _story(predictions: PredictionInspection, tokenizer: Tokenizer) -> list[dict
 
 
 def _strongest_pushes(pushes: Pushes) -> list[dict[str, Any]]:
-    """By token of the story: its score, the part that pushed it up most and the one that held it back most, and the
-    strongest pushes.
+    """By token of the story: the part that pushed its score up most, the one that held it back most, and the strongest
+    pushes.
     """
     found = []
-    for position, row in enumerate(pushes.values):
-        up, down = strongest(pushes, position)
-        largest = sorted(range(len(row)), key=lambda i, row=row: -abs(float(row[i])))[:PUSHES]
-        bars = [[part_label(pushes.names[i]), round(float(row[i]), 3)] for i in largest]
-        score = round(float(pushes.scores[position]), 3)
-        found.append({"score": score, "up": up[0], "down": down[0] if down[1] < 0 else None, "top": bars})
+    for position, row in enumerate(pushes.values.astype(float)):
+        up, down = ((part, round(value, 3)) for part, value in strongest(pushes, position))
+        largest = sorted(range(len(row)), key=lambda i, row=row: -abs(row[i]))[:PUSHES]
+        bars = [(part_label(pushes.names[i]), round(float(row[i]), 3)) for i in largest]
+        found.append({"up": up if up[1] > 0 else None, "down": down if down[1] < 0 else None, "top": bars})
     return found
 
 
