@@ -225,14 +225,14 @@ def inspect_predictions(inspector: Inspector, other: Inspector | None) -> Predic
         spans=spans,
         sequences=sequences,
         stats=stats,
-        pushes=_pushes(model, story),
+        pushes=story_pushes(model, story),
     )
 
 
-def _pushes(model: GPT, story: np.ndarray) -> Pushes | None:
-    """None for a model whose parts do not add up."""
+def story_pushes(model: GPT, tokens: np.ndarray) -> Pushes | None:
+    """What each part added to the score of each token of a story; None for a model whose parts do not add up."""
     try:
-        return word_pushes(model, story)
+        return word_pushes(model, tokens)
     except UserError:
         return None
 
