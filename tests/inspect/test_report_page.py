@@ -78,6 +78,10 @@ def test_a_token_a_head_and_a_word_can_be_chosen(browser: Any, report: Path) -> 
     tab, _ = opened(browser, report, 1280, "light")
     tab.click("#story > span:nth-child(3)")
     assert (tab.text_content("#story > span:nth-child(3)") or "").strip() in (tab.text_content("#expected h3") or "")
+    pushed = tab.evaluate("JSON.parse(document.getElementById('data').textContent).pushes[2].top")
+    assert tab.locator("#pushes .bars b").all_text_contents() == [part for part, _ in pushed]
+    against = tab.locator("#pushes .bars i").evaluate_all("(bars) => bars.map((bar) => bar.className === 'against')")
+    assert against == [value < 0 for _, value in pushed]
     before = tab.text_content("#map-title")
     tab.click("#heads button[aria-pressed=false] >> nth=0")
     assert tab.text_content("#map-title") != before

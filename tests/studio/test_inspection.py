@@ -29,6 +29,8 @@ def test_the_views_show_the_newest_tokens_with_the_models_losses_and_attention(r
     expected = predict_tokens(loaded.model, np.array(whole[-(context + 1) :]))
     views = views_of(inspection)
     assert [row["loss"] for row in views["data"]["story"]] == pytest.approx(expected.losses.tolist(), abs=1e-3)
+    assert len(views["data"]["pushes"]) == len(expected.losses)
+    assert 'id="inside-pushes"' in views["html"]
     assert inspection.attention is not None
     assert len(inspection.attention.tokens) == len(expected.losses)
     torch.testing.assert_close(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +24,7 @@ def inspect(
     only: tuple[Literal["curves", "predictions", "attention", "weights", "neurons", "timeline"], ...] = (),
     against: str | None = None,
     influence: str | None = None,
+    circuits: bool = False,
     checkpoint: Checkpoint = "best",
     data: str | None = None,
     file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
@@ -40,21 +42,23 @@ def inspect(
         only: Only these parts.
         against: Compare with this: another run folder, or a checkpoint of the same run (best, last, a step).
         influence: List the training stories with the most influence on what the model expects of this text, or of a
-            held-out story, such as valid:12. Without --only, no report is written.
+            held-out story, such as valid:12. Without --only or --circuits, no report is written.
+        circuits: Find which parts of the model answer each kind of question (minutes), as sentences here and graphs in
+            the report.
         data: Stories to measure on. Default: the run's own validation stories.
         neurons: Neurons to show, as LAYER.NUMBER separated by commas. Default: those with the clearest pattern.
         out: Folder for the report and the figures. Default: the run's own.
     """
     from talewright.inspect.influence.query import find_influence
-    from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
+    from talewright.inspect.session import PARTS, InspectionOptions, inspect_circuits, inspect_run
 
-    found = None
+    found, reported = None, bool(only) or circuits or influence is None
     if influence is not None:
-        if not only:
+        if not reported:
             _refuse_without_report({"--text": text, "--against": against, "--data": data, "--neurons": neurons})
         found = find_influence(run, typed_text("--influence", influence), checkpoint, device, out)
         show(influence_page(found, shutil.get_terminal_size().columns))
-        if not only:
+        if not reported:
             return
     options = InspectionOptions(
         parts=only or PARTS,
@@ -67,6 +71,10 @@ def inspect(
         reading=file.reading(data),
         influence=found,
     )
+    if circuits:
+        parts = inspect_circuits(run, options, out)
+        show(f"{parts.summary()}\n")
+        options = dataclasses.replace(options, circuits=parts)
     show(inspect_run(run, options, out))
 
 

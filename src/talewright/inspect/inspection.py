@@ -13,6 +13,8 @@ import torch
 
 from talewright.errors import UserError
 from talewright.inspect.alignment import AlignedSpan, align_losses
+from talewright.inspect.circuits.pushes import Pushes, word_pushes
+from talewright.inspect.circuits.search import CircuitInspection
 from talewright.inspect.embeddings import frequent_words, map_embeddings, nearest_neighbors, token_word
 from talewright.inspect.figures import attention as attention_figures
 from talewright.inspect.figures import predictions as prediction_figures
@@ -79,6 +81,8 @@ class PredictionInspection:
     """The stories of the figures."""
     stats: PredictionStats
     """Every prediction on them."""
+    pushes: Pushes | None = None
+    """What each part added to the score of each token of the story; None where parts do not add up (post-norm)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +136,7 @@ class Inspection:
     neurons: NeuronInspection | None = None
     timeline: Timeline | None = None
     influence: InfluenceInspection | None = None
+    circuits: CircuitInspection | None = None
 
 
 class Inspector:
@@ -214,8 +219,22 @@ def inspect_predictions(inspector: Inspector, other: Inspector | None) -> Predic
     ]
     lens = logit_lens(model, story)
     return PredictionInspection(
-        tokens=predictions, lens=lens, panels=panels, spans=spans, sequences=sequences, stats=stats
+        tokens=predictions,
+        lens=lens,
+        panels=panels,
+        spans=spans,
+        sequences=sequences,
+        stats=stats,
+        pushes=story_pushes(model, story),
     )
+
+
+def story_pushes(model: GPT, tokens: np.ndarray) -> Pushes | None:
+    """What each part added to the score of each token of a story; None for a model whose parts do not add up."""
+    try:
+        return word_pushes(model, tokens)
+    except UserError:
+        return None
 
 
 def inspect_attention(inspector: Inspector, plots: Path, other: Inspector | None) -> AttentionInspection:

@@ -15,6 +15,8 @@ import torch
 from talewright.config import DataConfig
 from talewright.data import tokenize_source
 from talewright.errors import UserError
+from talewright.inspect.circuits.graph import check_pre_norm
+from talewright.inspect.circuits.search import RESULT, CircuitInspection, find_circuits, write_circuits
 from talewright.inspect.curves import curve_panels, save_curves
 from talewright.inspect.figures.style import Panel
 from talewright.inspect.influence.query import InfluenceInspection
@@ -29,6 +31,7 @@ from talewright.inspect.inspection import (
     inspect_weights,
 )
 from talewright.inspect.opening import NgramComparison, compare_with_ngrams, last_sample, verdict, write_story
+from talewright.inspect.parts import Part
 from talewright.inspect.report.page import write_report
 from talewright.inspect.timeline import Timeline, inspect_timeline, write_timeline
 from talewright.machine import choose_device, gpu_memory_errors, keep_heap
@@ -65,6 +68,8 @@ class InspectionOptions:
     """How `data` is read: settings of the section data, such as {"format": "lines"}."""
     influence: InfluenceInspection | None = None
     """What `find_influence` found, to be shown as a section."""
+    circuits: CircuitInspection | None = None
+    """What `inspect_circuits` found, to be shown as a section."""
 
 
 def inspect_run(folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None) -> Path:
@@ -81,7 +86,8 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     if inspected.model is None and not inspected.history.steps:
         raise UserError(f"{run.path} has neither a step in its log nor a checkpoint yet; let it train first")
     other = None if options.against is None else _open_other(run, options.against, notes, device)
-    inspection = Inspection(model=inspected, other=other, notes=notes, influence=options.influence)
+    inspection = Inspection(model=inspected, other=other, notes=notes)
+    inspection.influence, inspection.circuits = options.influence, options.circuits
     target = Path(out or run.path)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
@@ -101,6 +107,29 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     for note in notes:
         logger.warning(note)
     return write_report(inspection, target / "report.html")
+
+
+def inspect_circuits(
+    folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None
+) -> CircuitInspection:
+    """The circuit of each kind of understanding question, which takes minutes; also written to `circuits.json` in the
+    run folder, or in `out`. Of the options, the checkpoint, the device and the stories count.
+
+    Raises UserError for a run without a checkpoint, or a post-norm model.
+    """
+    run, options = RunFolder(folder), options or InspectionOptions()
+    device = choose_device(options.device)
+    keep_heap()
+    inspected = open_model(run, options.checkpoint, [], device)
+    if inspected.model is None or inspected.step is None:
+        raise UserError(f"{run.path} has no checkpoint yet, so --circuits has no model to look into")
+    check_pre_norm(inspected.model.config)
+    with gpu_memory_errors(device):
+        heads, _ = Inspector(inspected, _stories(run, options, [])).heads()
+        roles = {Part(head.layer, head.head): head.role for head in heads}
+        found = find_circuits(inspected.model, run.tokenizer, roles, inspected.step)
+    write_circuits(found, Path(out or run.path) / RESULT)
+    return found
 
 
 def open_model(run: RunFolder, which: str, notes: list[str], device: torch.device) -> InspectedModel:

@@ -16,6 +16,7 @@ from talewright.inspect.inspection import (
     InspectedModel,
     Inspection,
     PredictionInspection,
+    story_pushes,
 )
 from talewright.inspect.predictions import logit_lens, predict_tokens, prediction_stats
 from talewright.inspect.report import page as report
@@ -93,6 +94,7 @@ def inspect_story(loaded: LoadedModel, run: RunFolder, story: Generation) -> Ins
         spans=None,
         sequences=[tokens],
         stats=prediction_stats(model, [tokens]),
+        pushes=story_pushes(model, tokens),
     )
     inspected = InspectedModel(run=run, history=History(name=loaded.name, training={}, evaluations={}), model=model)
     attention = _inspect_attention(loaded, tokens)

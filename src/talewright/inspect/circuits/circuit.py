@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from talewright.inspect.circuits.attention import attention_shares
-from talewright.inspect.circuits.attribution import attribute_edges, margins
+from talewright.inspect.circuits.attribution import STEPS, attribute_edges, margins
 from talewright.inspect.circuits.graph import EMBEDDING, LOGITS, Graph, Node
 from talewright.inspect.circuits.twins import Twins
-from talewright.inspect.parts import Part
+from talewright.inspect.parts import Part, all_parts
 from talewright.model.gpt import GPT
 
 FAITHFUL = 0.8
@@ -73,11 +73,20 @@ class Circuit:
         return bool(self.pairs) and self.margin > CERTAIN * self.error
 
 
-def find_circuit(model: GPT, twins: Twins) -> Circuit:
+def most_passes(model: GPT) -> int:
+    """The most passes over the graph that `find_circuit` makes for a row of twins."""
+    parts = len(all_parts(model.config))
+    attribution = STEPS + 1  # one of them for the attention of the heads
+    return 1 + attribution + len(SIZES) + min(PATCHED_PARTS, parts) + SIZES[-1] + min(KNOCKED_OUT, parts) + 1
+
+
+def find_circuit(model: GPT, twins: Twins, on_pass: Callable[[int], None] = lambda rows: None) -> Circuit:
     """Estimate the effect of every edge, grow the circuit until it is faithful, and measure its edges and parts by
-    real runs. Raises UserError for a post-norm model.
+    real runs. on_pass: is called with the number of rows of each pass over the graph (see `most_passes`).
+
+    Raises UserError for a post-norm model.
     """
-    graph = Graph(model.config)
+    graph = Graph(model.config, on_pass)
     common = {"kind": twins.kind, "pairs": twins.pairs, "skipped": twins.skipped, "all_edges": int(graph.edges.sum())}
     nothing: dict[str, Any] = {"parts": {}, "edges": {}, "faithfulness": None, "left": None, "incompleteness": None}
     margin, error = mean_margin(margins(model, graph, twins, [graph.all_on()])[0]) if twins.pairs else (0.0, 0.0)
@@ -182,13 +191,13 @@ def _size(effect: Effect) -> float:
     return effect.estimate if effect.measured is None else effect.measured
 
 
-def circuit_json(circuit: Circuit) -> dict[str, Any]:
-    """The circuit as plain values."""
+def circuit_json(circuit: Circuit, roles: Mapping[Part, str] | None = None) -> dict[str, Any]:
+    """The circuit as plain values. roles: by head, as `circuit_sentence` says them."""
     from talewright.inspect.circuits.sentence import circuit_sentence
 
     return {
         "kind": circuit.kind,
-        "sentence": circuit_sentence(circuit),
+        "sentence": circuit_sentence(circuit, roles),
         "pairs": circuit.pairs,
         "skipped_pairs": circuit.skipped,
         "margin": circuit.margin,

@@ -35,8 +35,10 @@ Watch = Callable[[Tensor], None]
 class Graph:
     """The nodes and edges of a shape. Raises UserError for post-norm models, whose stream is no sum."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, on_pass: Callable[[int], None] = lambda rows: None) -> None:
+        """on_pass: is called with the number of rows at each pass over the graph, to show progress."""
         check_pre_norm(config)
+        self.on_pass = on_pass
         self.config, self.parts = config, all_parts(config)
         self.sources: list[Node] = [EMBEDDING, *self.parts]
         self.targets: list[Node] = [*self.parts, LOGITS]
@@ -110,6 +112,7 @@ def graph_pass(
     `watch` is shown what every target reads, in order: the heads of a layer (H, B, T, D), and with the first layer's
     values mixed in also these (H, B, K, T, d); its MLP (1, B, T, D); at the end the logits (1, B, T, D).
     """
+    graph.on_pass(clean.outputs.shape[1])
     watch, weights = watch or (lambda _: None), weights.to(clean.outputs)
     changes = [clean.outputs[0] - corrupt.outputs[0]]  # by source, what it writes here minus what it writes there
 

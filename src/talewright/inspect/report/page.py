@@ -25,6 +25,9 @@ import numpy as np
 from talewright.errors import UserError
 from talewright.files import error_reason, json_text, write_text_atomic
 from talewright.inspect.alignment import largest_differences
+from talewright.inspect.circuits.pushes import Pushes, part_label, strongest
+from talewright.inspect.circuits.sentence import pairs_sentence, size_sentences
+from talewright.inspect.figures.circuits import circuit_svg
 from talewright.inspect.figures.style import to_svg
 from talewright.inspect.figures.timeline import timeline_charts
 from talewright.inspect.heads import ROLE_SHARE, ROLES
@@ -37,6 +40,7 @@ from talewright.tokenizer import Tokenizer
 
 SECTIONS = {
     "predictions": "What it expects",
+    "circuits": "Which part does it",
     "timeline": "When did it learn it",
     "beside": "Side by side",
     "attention": "Attention",
@@ -47,6 +51,8 @@ SECTIONS = {
     "weights": "Weights",
 }
 """The sections of the page in order, `sections/NAME.html.j2`, and their names in the navigation."""
+PUSHES = 5
+"""Parts that are listed for a token: those that pushed its score most, in either direction."""
 FULL = 6.0
 """Loss, in nats, at which a token has the strongest color."""
 
@@ -100,6 +106,7 @@ def sections(inspection: Inspection, names: Iterable[str] = SECTIONS) -> dict[st
     if inspection.timeline is not None:
         charts = timeline_charts(inspection.timeline)
         environment.globals.update(timeline_charts=charts, moment=moment, role_share=ROLE_SHARE)
+    environment.globals.update(circuit_svg=circuit_svg, size_sentences=size_sentences, pairs_sentence=pairs_sentence)
     written = {name: environment.get_template(f"sections/{name}.html.j2").render().strip() for name in names}
     return {name: section for name, section in written.items() if section}
 
@@ -138,6 +145,8 @@ def data(inspection: Inspection) -> dict[str, Any]:
     tokenizer, values = inspection.model.tokenizer, {}
     if inspection.predictions is not None:
         values["story"] = _story(inspection.predictions, tokenizer)
+        if inspection.predictions.pushes is not None:
+            values["pushes"] = _strongest_pushes(inspection.predictions.pushes)
     if inspection.attention is not None:
         values["attention"] = _attention(inspection.attention, tokenizer)
     if inspection.weights is not None and inspection.weights.neighbors:
@@ -163,6 +172,19 @@ def _story(predictions: PredictionInspection, tokenizer: Tokenizer) -> list[dict
         }
         for i, (target, loss, rank, top, probabilities) in enumerate(zip(*predictions.tokens, strict=True))
     ]
+
+
+def _strongest_pushes(pushes: Pushes) -> list[dict[str, Any]]:
+    """By token of the story: the part that pushed its score up most, the one that held it back most, and the strongest
+    pushes.
+    """
+    found = []
+    for position, row in enumerate(pushes.values.astype(float)):
+        up, down = ((part, round(value, 3)) for part, value in strongest(pushes, position))
+        largest = sorted(range(len(row)), key=lambda i, row=row: -abs(row[i]))[:PUSHES]
+        bars = [(part_label(pushes.names[i]), round(float(row[i]), 3)) for i in largest]
+        found.append({"up": up if up[1] > 0 else None, "down": down if down[1] < 0 else None, "top": bars})
+    return found
 
 
 def _attention(attention: AttentionInspection, tokenizer: Tokenizer) -> dict[str, Any]:
