@@ -63,7 +63,7 @@ def test_it_shows_what_the_model_computes(view, site):
     for layer in range(2):
         for head in range(4):
             weight, key = seen[f"blocks.{layer}.attn.pattern"][head, -1].max(-1)
-            expected.append(f"Layer {layer + 1}, head {head + 1}: mostly “{texts[key]}”, {100 * weight:.0f} %")
+            expected.append(f"Head {layer}.{head}: mostly “{texts[key]}”, {100 * weight:.0f} %")
     assert labels == expected
     names = ["resid_pre", *(f"{name}" for _ in range(2) for name in ("attn_out", "mlp_out", "resid_post"))]
     layers = [0, 0, 0, 0, 1, 1, 1]
@@ -173,7 +173,7 @@ def test_it_works_with_the_keyboard_alone(view):
     assert view.tab.evaluate(focused).startswith("Head 0.0")
     keys.press("End")
     keys.press("Enter")
-    assert (view.tab.text_content("#head-title") or "").startswith("Layer 2, head 4")
+    assert (view.tab.text_content("#head-title") or "").startswith("Head 1.3")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

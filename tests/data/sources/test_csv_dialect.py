@@ -103,9 +103,10 @@ def test_a_single_column_with_a_backslash_before_each_delimiter_is_read(stories,
 
 
 @pytest.mark.parametrize("delimiter", [";", "|", ","])
-def test_a_backslash_in_a_file_with_quotation_marks_belongs_to_the_story(delimiter):
+def test_a_backslash_in_a_file_with_quotation_marks_is_never_left_out(delimiter):
     stories = ['She said "hi", and left.', f"Two lines\\{delimiter} here", "One day."]
-    assert stripped(read("a.csv", written(stories, 1, {}))) == stories
+    with pytest.raises(UserError, match=r"^a\.csv line 3: a backslash precedes "):
+        read("a.csv", written(stories, 1, {}))
 
 
 def test_marks_that_may_belong_to_the_story_are_refused_with_the_line_and_advice_that_works():
