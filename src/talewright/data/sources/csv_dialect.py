@@ -80,8 +80,9 @@ def _in_single_quotes(sample: str, form: FileFormat) -> tuple[list[str], str]:
 
 
 def _escaped_column(sample: str, standard: FileFormat) -> FileFormat | None:
-    """The format of a single column in which a backslash precedes each delimiter; None if it is none. Cells in quotation
-    marks need no backslash.
+    """The format of a single column in which a backslash precedes each delimiter; None if it is none.
+
+    Cells in quotation marks need no backslash.
     """
     for delimiter in _DELIMITERS if _needs_escapes(sample) else ():
         form = replace(standard, escaped=True, delimiter=delimiter)
