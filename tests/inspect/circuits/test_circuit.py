@@ -159,5 +159,5 @@ def test_the_sentence_names_the_parts_in_the_order_of_their_effect() -> None:
     assert circuit_sentence(circuit_of({Part(0): 0.05, Part(1): 0.01})) == (
         "No single part: the one that matters most, the first feed-forward layer, makes 5 % of it."
     )
-    assert "ahead by 0.10 ± 0.10 nats" in circuit_sentence(circuit_of({}, margin=0.1))
+    assert "ahead by 0.10 nats on average (standard error 0.10)" in circuit_sentence(circuit_of({}, margin=0.1))
     assert "nothing to compare" in circuit_sentence(circuit_of({}, pairs=0))

@@ -23,8 +23,8 @@ def circuit_sentence(circuit: Circuit, roles: Mapping[Part, str] | None = None) 
         return "No pair of these questions has prompts of the same number of tokens, so there is nothing to compare."
     if not circuit.known:
         return (
-            f"The model does not reliably prefer the right answers: they are ahead by {circuit.margin:.2f} ± "
-            f"{circuit.error:.2f} nats on average, so there is no part that does it."
+            f"The model does not reliably prefer the right answers: they are ahead by {circuit.margin:.2f} nats on "
+            f"average (standard error {circuit.error:.2f}), so there is no part that does it."
         )
     effects = {part: effect.measured for part, effect in circuit.parts.items() if effect.measured is not None}
     ordered = sorted(effects, key=lambda part: -effects[part])
