@@ -64,6 +64,11 @@ def _run_command(words: list[str]) -> None:
     if not words or words[:1] in (["--help"], ["-h"]):
         print(overview())
         return
+    if words[0] == "--completion":
+        from talewright.cli.completion import completion_script
+
+        print(completion_script(" ".join(words[1:])), end="")
+        return
     words, replaced = replace_old_name(words)
     if replaced:
         print_message(f"talewright: {replaced}")

@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from talewright.cli.patterns import path_exists
 from talewright.errors import UserError
 
 REMOVED_IN = "0.3.0"
@@ -47,16 +47,12 @@ COMMANDS = {
         "read, clean and tokenize stories without training", "data prepare --data stories.txt --out prepared"
     ),
     "data tokenizer": Command("train a tokenizer, or show one", "data tokenizer show runs/demo-1", alone=False),
-    "data tokenizer train": Command(
-        "train a tokenizer on stories", "data tokenizer train words --data stories.txt"
-    ),
+    "data tokenizer train": Command("train a tokenizer on stories", "data tokenizer train words --data stories.txt"),
     "data tokenizer show": Command(
         "describe a tokenizer, or a run's", "data tokenizer show runs/demo-1 --data stories.txt"
     ),
     "recipes": Command("list the recipes, or explain every setting of one", "recipes story-3m --explain"),
-    "plan": Command(
-        "choose the model size for a time budget on this machine", "plan --minutes 30 --data stories.txt"
-    ),
+    "plan": Command("choose the model size for a time budget on this machine", "plan --minutes 30 --data stories.txt"),
     "sweep": Command("train many settings and seeds, and compare them", "sweep rates.yaml --jobs 2"),
     "evaluate": Command("score runs; compare them; have a judge grade their stories", "evaluate runs/demo-1"),
     "evaluate compare": Command(
@@ -123,14 +119,14 @@ def _refuse_unknown_word(name: str, word: str, known: Mapping[str, str]) -> None
     """Raise UserError if the word after a command was meant to be a second word, and is none."""
     if not COMMANDS[name].alone:
         raise UserError(f"{name} has no command {word}; {_hint(word, known, name)}")
-    if not Path(word).exists() and difflib.get_close_matches(word, known, 1, SIMILAR):
+    if word.isalpha() and not path_exists(word) and difflib.get_close_matches(word, known, 1, SIMILAR):
         raise UserError(f"{word} is no run folder, and no command of {name}; {_hint(word, known, name)}")
 
 
 def _every_name() -> dict[str, str]:
     """The commands by each word that they may be looked for under."""
     last = {name.split()[-1]: name for name in reversed(COMMANDS)}
-    return {**{old: new for old, new in OLD_NAMES.items()}, **last, **{name: name for name in TOP_LEVEL}}
+    return {**OLD_NAMES, **last, **{name: name for name in TOP_LEVEL}}
 
 
 def _hint(word: str, known: Mapping[str, str], command: str = "") -> str:

@@ -22,7 +22,7 @@ def evaluate_compare(runs: RunsArgument, data: str | None = None, out: str | Non
     from talewright.files import write_text_atomic
 
     if not runs:
-        raise UserError("evaluate compare needs run folders, as in: talewright evaluate compare runs/mini-2m-1 runs/mini-2m-2")
+        raise UserError("it compares run folders, as in: talewright evaluate compare runs/mini-2m-1 runs/mini-2m-2")
     names = " ".join(Path(run).name for run in runs)
     command = f"talewright evaluate compare {names}" + (f" --data {last_name(data)}" if data else "")
     text = leaderboard(read_scores([Path(run) for run in runs], data), command, each)

@@ -14,8 +14,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
+from talewright.cli.arguments import POSITIONAL
 from talewright.cli.commands import COMMANDS, GROUPS, second_words
 
 BOLD, DIM = "\x1b[1m", "\x1b[2m"
@@ -40,7 +41,6 @@ METAVARS = {
 }
 """What the help puts behind an option, where the kind of its value would say less."""
 KINDS = {str: "TEXT", int: "N", float: "X"}
-POSITIONAL = get_args(Positional[str])[1]
 
 
 def overview() -> str:

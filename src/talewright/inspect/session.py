@@ -171,9 +171,7 @@ def _open_log(run: RunFolder, notes: list[str]) -> InspectedModel:
     return InspectedModel(run=run, history=history)
 
 
-def _open_other(
-    run: RunFolder, options: InspectionOptions, notes: list[str], device: torch.device
-) -> InspectedModel:
+def _open_other(run: RunFolder, options: InspectionOptions, notes: list[str], device: torch.device) -> InspectedModel:
     against = str(options.against)
     of_same_run = against in ("best", "last") or against.isdigit()
     if not of_same_run and not Path(against).exists():
