@@ -108,8 +108,8 @@ def test_the_help_of_a_command_with_a_recipe_says_where_its_settings_are(capsys:
         (["data", "xyzzy"], "data has no command xyzzy; `talewright data --help` lists them"),
         (["data", "tokenizer", "shwo"], "data tokenizer has no command shwo; did you mean data tokenizer show?"),
         (["data", "--json"], "data needs a command: prepare or tokenizer"),
-        (["evaluate", "jugde"], "jugde is no run folder, and no command of evaluate; did you mean evaluate judge?"),
-        (["doctor", "verfy", "run"], "verfy is no run folder, and no command of doctor; did you mean doctor verify?"),
+        (["evaluate", "jugde"], "evaluate has no command jugde; did you mean evaluate judge?"),
+        (["doctor", "verfy", "run"], "doctor has no command verfy; did you mean doctor verify?"),
     ],
 )
 def test_an_unknown_word_is_one_message_with_the_nearest_name(

@@ -248,7 +248,7 @@ def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(te
             ["evaluate", "compare", "nowhere"],
             "nowhere/scores.json is not there; `talewright evaluate nowhere` writes it",
         ),
-        (["scores"], "needs a run folder"),
+        (["evaluate", "compare"], "it compares run folders"),
     ],
 )
 def test_a_mistake_is_one_message(run, words, message, capsys):

@@ -73,12 +73,20 @@ def _run_command(words: list[str]) -> None:
     if replaced:
         print_message(f"talewright: {replaced}")
     name, words = find_command(words)
-    asks_for_help = bool({"--help", "-h"} & {*words})
-    if not COMMANDS[name].alone:
-        if words and not asks_for_help:
-            raise UserError(f"{name} needs a command: {' or '.join(second_words(name))}")
+    if COMMANDS[name].alone:
+        _call_function(name, words)
+    elif not words or _asks_for_help(words):
         print(words_help(name))
-        return
+    else:
+        raise UserError(f"{name} needs a command: {' or '.join(second_words(name))}")
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return bool({"--help", "-h"} & {*words})
+
+
+def _call_function(name: str, words: list[str]) -> None:
+    """Call the function of a command with its arguments."""
     command = with_plain_hints(function_of(name))
     text = description(name, command)
     words = join_dashed_values(words, command)
@@ -86,7 +94,7 @@ def _run_command(words: list[str]) -> None:
         words, overrides = parse_overrides(words)
         command = partial(command, overrides)
     refuse_expanded_patterns(words)
-    with wrapped_output() if asks_for_help else nullcontext(), hint_on_expanded_patterns(words):
+    with wrapped_output() if _asks_for_help(words) else nullcontext(), hint_on_expanded_patterns(words):
         tyro.cli(
             command,
             prog=f"talewright {name}",

@@ -117,10 +117,9 @@ def find_command(words: list[str]) -> tuple[str, list[str]]:
 
 def _refuse_unknown_word(name: str, word: str, known: Mapping[str, str]) -> None:
     """Raise UserError if the word after a command was meant to be a second word, and is none."""
-    if not COMMANDS[name].alone:
+    similar = word.isalpha() and difflib.get_close_matches(word, known, 1, SIMILAR) and not path_exists(word)
+    if similar or not COMMANDS[name].alone:
         raise UserError(f"{name} has no command {word}; {_hint(word, known, name)}")
-    if word.isalpha() and not path_exists(word) and difflib.get_close_matches(word, known, 1, SIMILAR):
-        raise UserError(f"{word} is no run folder, and no command of {name}; {_hint(word, known, name)}")
 
 
 def _every_name() -> dict[str, str]:
