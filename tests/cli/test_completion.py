@@ -19,7 +19,6 @@ COMP_WORDS=(talewright "$@"); COMP_CWORD=$#
 _talewright
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-ASK_FISH = "complete -C "
 RUNS = ["runs/demo-1", "runs/my run"]
 
 CASES = [

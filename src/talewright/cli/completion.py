@@ -123,8 +123,8 @@ function __talewright
                 __fish_complete_path "$current"
             case ANY
             case RUNS
-                __talewright_runs
-                __fish_complete_directories "$current" ""
+                __talewright_runs | string match -- "$current*"
+                or __fish_complete_directories "$current" ""
             case "*"
                 echo $word
         end
