@@ -14,78 +14,88 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-BLOCK = re.compile(r"^```mermaid\n\s*graph LR\n(?P<arrows>(?:\s*\w+ --> \w+\n)+)\s*```$", re.MULTILINE)
+BLOCK = re.compile(r"^```mermaid\n\s*graph \w+\n(?P<arrows>(?:\s*\w+ --> \w+\n)+)\s*```$", re.MULTILINE)
 ARROW = re.compile(r"(\w+) --> (\w+)")
-COLUMN, ROW, BOX, CHARACTER = 150, 46, 30, 8.6
+ACROSS, DOWN, HEIGHT, CHARACTER, MARGIN = 92, 58, 28, 8.4, 50
 Node = tuple[str, ...]
-"""A box is (name,); where an arrow crosses a column on its way, a point (from, to, column)."""
+"""A box is (name,). Where an arrow passes a layer on its way, it is a point: (from, to, layer)."""
 
 
 def draw_diagrams(markdown: str) -> str:
-    """The page with each flowchart of simple arrows replaced by its drawing. Other diagrams stay as text."""
+    """The page with each flowchart of simple arrows replaced by its drawing, from top to bottom."""
     return BLOCK.sub(lambda match: drawing(ARROW.findall(match["arrows"])), markdown)
 
 
-def columns_of(arrows: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """The column of each box: one to the right of all that point to it (the longest path to it)."""
+def layers_of(arrows: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """The layer of each box: below all that point to it (the longest path), and as close as can be to what it points
+    to.
+    """
     arrows = list(arrows)
-    columns = {name: 0 for arrow in arrows for name in arrow}
-    for _ in columns:
+    layers = {name: 0 for arrow in arrows for name in arrow}
+    for _ in layers:
         for start, end in arrows:
-            columns[end] = max(columns[end], columns[start] + 1)
-    if any(columns[end] <= columns[start] for start, end in arrows):
+            layers[end] = max(layers[end], layers[start] + 1)
+    if any(layers[end] <= layers[start] for start, end in arrows):
         raise ValueError("the arrows of a diagram go in a circle")
-    for start in sorted(columns, key=lambda name: -columns[name]):  # close to what it points to: shorter arrows
-        ends = [columns[end] for begin, end in arrows if begin == start]
-        columns[start] = min(ends) - 1 if ends else columns[start]
-    return columns
+    for start in sorted(layers, key=lambda name: -layers[name]):
+        ends = [layers[end] for begin, end in arrows if begin == start]
+        layers[start] = min(ends) - 1 if ends else layers[start]
+    return layers
 
 
-def paths_of(arrows: Iterable[tuple[str, str]], columns: Mapping[str, int]) -> list[list[Node]]:
-    """Each arrow as the nodes that it passes, one per column."""
-    return [
-        [(a,), *((a, b, str(column)) for column in range(columns[a] + 1, columns[b])), (b,)] for a, b in arrows
-    ]
+def paths_of(arrows: Iterable[tuple[str, str]], layers: Mapping[str, int]) -> list[list[Node]]:
+    """Each arrow as the nodes that it passes, one per layer."""
+    return [[(a,), *((a, b, str(layer)) for layer in range(layers[a] + 1, layers[b])), (b,)] for a, b in arrows]
 
 
-def rows_of(paths: Iterable[list[Node]], columns: Mapping[str, int]) -> dict[Node, float]:
-    """The height of each node, so that few arrows cross: each column is sorted by the mean height of its neighbors."""
-    layers: dict[int, list[Node]] = {}
+def places_of(paths: Iterable[list[Node]], layers: Mapping[str, int]) -> dict[Node, float]:
+    """How far to the right of the middle each node is, so that few arrows cross: again and again, each layer is sorted
+    by the mean place of its neighbors (Sugiyama et al. 1981).
+    """
+    rows: dict[int, list[Node]] = {}
     neighbors: dict[Node, list[Node]] = {}
     for path in paths:
         for node in path:
-            layer = layers.setdefault(columns[node[0]] if len(node) == 1 else int(node[2]), [])
-            layer += [node] if node not in layer else []
+            row = rows.setdefault(layer_of(node, layers), [])
+            row += [node] if node not in row else []
         for a, b in pairwise(path):
             neighbors.setdefault(a, []).append(b)
             neighbors.setdefault(b, []).append(a)
-    rows: dict[Node, float] = {node: i - len(layer) / 2 for layer in layers.values() for i, node in enumerate(layer)}
-    for sweep in range(24):
-        for column in sorted(layers, reverse=bool(sweep % 2)):
-            layer = sorted(layers[column], key=lambda node: sum(rows[n] for n in neighbors[node]) / len(neighbors[node]))
-            rows |= {node: i - len(layer) / 2 for i, node in enumerate(layer)}
-    return rows
+    places: dict[Node, float] = {}
+    for row in rows.values():
+        places |= spread(row)
+    for turn in range(24):
+        for layer in sorted(rows, reverse=bool(turn % 2)):
+            means = {node: sum(places[each] for each in neighbors[node]) / len(neighbors[node]) for node in rows[layer]}
+            places |= spread(sorted(rows[layer], key=lambda node: means[node]))
+    return places
+
+
+def layer_of(node: Node, layers: Mapping[str, int]) -> int:
+    return layers[node[0]] if len(node) == 1 else int(node[2])
+
+
+def spread(row: list[Node]) -> dict[Node, float]:
+    """The nodes side by side around the middle; a point takes less width than a box."""
+    widths = [1.0 if len(node) == 1 else 0.5 for node in row]
+    starts = [sum(widths[:i]) - sum(widths) / 2 for i in range(len(row))]
+    return {node: start + width / 2 for node, start, width in zip(row, starts, widths, strict=True)}
 
 
 def drawing(arrows: list[tuple[str, str]]) -> str:
     """The flowchart as one line of SVG, for inside a page of Markdown."""
-    columns = columns_of(arrows)
-    paths = paths_of(arrows, columns)
-    rows = rows_of(paths, columns)
-    top = min(rows.values())
-    width = COLUMN * max(columns.values()) + 120
-    height = ROW * (max(rows.values()) - top) + BOX + 4
+    layers = layers_of(arrows)
+    paths = paths_of(arrows, layers)
+    places = places_of(paths, layers)
+    left = min(places.values())
+    width = ACROSS * (max(places.values()) - left) + 2 * MARGIN
+    height = DOWN * max(layers.values()) + HEIGHT + 4
 
-    def place(node: Node) -> tuple[float, float]:
-        return COLUMN * (columns[node[0]] if len(node) == 1 else int(node[2])), ROW * (rows[node] - top) + BOX / 2 + 2
+    def point(node: Node) -> tuple[float, float]:
+        return ACROSS * (places[node] - left) + MARGIN, DOWN * layer_of(node, layers) + HEIGHT / 2 + 2
 
-    lines = "".join(f'<path d="{curve([(*place(node), box_width(node)) for node in path])}"/>' for path in paths)
-    boxes = "".join(
-        f'<rect x="{place((name,))[0]}" y="{place((name,))[1] - BOX / 2:g}" width="{box_width((name,)):g}" '
-        f'height="{BOX}" rx="6"/><text x="{place((name,))[0] + box_width((name,)) / 2:g}" '
-        f'y="{place((name,))[1] + 4.5:g}">{html.escape(name)}</text>'
-        for name in columns
-    )
+    lines = "".join(f'<path d="{curve([point(node) for node in path])}"/>' for path in paths)
+    boxes = "".join(box(name, *point((name,))) for name in layers)
     label = html.escape("; ".join(f"{a} to {b}" for a, b in arrows))
     return (
         f'<div class="diagram" tabindex="0" role="group" aria-label="Diagram"><svg viewBox="0 0 {width:g} {height:g}" '
@@ -95,16 +105,22 @@ def drawing(arrows: list[tuple[str, str]]) -> str:
     )
 
 
-def box_width(node: Node) -> float:
-    return CHARACTER * len(node[0]) + 18 if len(node) == 1 else 0
+def box(name: str, x: float, y: float) -> str:
+    width = CHARACTER * len(name) + 16
+    return (
+        f'<rect x="{x - width / 2:g}" y="{y - HEIGHT / 2:g}" width="{width:g}" height="{HEIGHT}" rx="6"/>'
+        f'<text x="{x:g}" y="{y + 5:g}">{html.escape(name)}</text>'
+    )
 
 
-def curve(points: list[tuple[float, float, float]]) -> str:
-    """A smooth line through the points (x, y, width of the box there)."""
-    (x, y, width), *rest = points
-    line, x = f"M{x + width:g} {y:g}", x + width
-    for next_x, next_y, _ in rest:
-        bend = (next_x - x) / 2
-        line += f"C{x + bend:g} {y:g} {next_x - bend:g} {next_y:g} {next_x:g} {next_y:g}"
+def curve(points: list[tuple[float, float]]) -> str:
+    """A smooth line from the lower edge of the first point's box to the upper edge of the last one's."""
+    (x, y), *rest = points
+    y += HEIGHT / 2
+    line = f"M{x:g} {y:g}"
+    for i, (next_x, middle) in enumerate(rest):
+        next_y = middle - HEIGHT / 2 if i == len(rest) - 1 else middle
+        bend = (next_y - y) / 2
+        line += f"C{x:g} {y + bend:g} {next_x:g} {next_y - bend:g} {next_x:g} {next_y:g}"
         x, y = next_x, next_y
     return line
