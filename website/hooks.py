@@ -16,6 +16,7 @@ from website.links import linked_sources, rewritten, source_page
 ROOT = Path(__file__).parents[1]
 TOP_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Pages at the top of the repository, where people look for them, that are pages of the site too."""
+SEARCH = 'data-md-component="search" role="dialog"'
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -36,3 +37,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     if name.startswith("source/"):
         return markdown
     return draw_diagrams(rewritten(markdown, name if name in TOP_PAGES else f"docs/{name}", ROOT))
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Give the search dialog of the theme the name that a screen reader needs."""
+    return output.replace(SEARCH, f'{SEARCH} aria-label="Search"')

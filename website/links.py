@@ -80,6 +80,9 @@ def source_page(path: str, root: Path) -> str:
         names = sorted(each.name for each in file.iterdir() if not each.name.startswith((".", "__")))
         text, language = "\n".join(names), "text"
     else:
-        text, language = file.read_text(encoding="utf-8").rstrip("\n"), LANGUAGES.get(PurePosixPath(path).suffix, "text")
+        text, language = (
+            file.read_text(encoding="utf-8").rstrip("\n"),
+            LANGUAGES.get(PurePosixPath(path).suffix, "text"),
+        )
     fence = "`" * max([2, *(len(run) for run in re.findall("`+", text))]) + "`"
     return f"---\nsearch:\n  exclude: true\n---\n\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
