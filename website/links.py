@@ -85,4 +85,4 @@ def source_page(path: str, root: Path) -> str:
             LANGUAGES.get(PurePosixPath(path).suffix, "text"),
         )
     fence = "`" * max([2, *(len(run) for run in re.findall("`+", text))]) + "`"
-    return f"---\nsearch:\n  exclude: true\n---\n\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
+    return f"---\nhide: [navigation, toc]\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
