@@ -85,4 +85,5 @@ def source_page(path: str, root: Path) -> str:
             LANGUAGES.get(PurePosixPath(path).suffix, "text"),
         )
     fence = "`" * max([2, *(len(run) for run in re.findall("`+", text))]) + "`"
-    return f"---\nhide: [navigation, toc]\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
+    front = "---\nhide: [navigation, toc]\nsearch: {exclude: true}\n---"
+    return f"{front}\n\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
