@@ -31,7 +31,7 @@ REWORDED = {
     r"grown-?ups?": "adults",
     r"so many": "N, the number of",
     r"thereof|therein|hereof|thereby|wherein|whereof": "also, of it, in it",
-    r"goes on|go on": "continues",
+    r"(?<!what\s)(goes|go) on": "continues",
     r"(?P<word>the|an?|of|is|are|to|in|and|with|for|it) (?P=word)": "the word once",
 }
 """What not to write, as a regular expression for whole words, and what to write in its place."""
@@ -81,7 +81,7 @@ def sentences(prose: str) -> Iterator[tuple[int, str]]:
     first = 0
     for number, line in enumerate([*prose.split("\n"), ""], 1):
         if not line.strip() or BREAK.match(line):
-            for sentence in re.split(r"(?<=[.!?:])\s", " ".join(paragraph)):
+            for sentence in re.split(r"(?<=[.!?:])[*_)]*\s", " ".join(paragraph)):
                 yield first, sentence
             paragraph = []
         if line.strip() and not line.lstrip().startswith(("#", "|")):
