@@ -75,7 +75,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
 
 
 def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
-    """What the hub reads. The data of weights that come from another model is unknown, so it is left out."""
+    """What the hub reads. Weights that come from another model have unknown data, so nothing is said of it."""
     data = source.recipe.data.source if source.step and source.recipe.train.init_from is None else ""
     dataset, base_model = hub_dataset(data), _base_model(source)
     values: dict[str, Any] = {"license": "apache-2.0" if is_bundled(data) else "unknown"}
