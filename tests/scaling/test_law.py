@@ -48,7 +48,7 @@ def test_a_run_left_out_is_foretold_from_the_others():
 def test_too_few_runs_are_refused(tmp_path):
     with pytest.raises(UserError, match="3 runs of 1 sizes are too few"):
         check(points(0.0)[:3])
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         read_point(tmp_path)
 
 
