@@ -140,9 +140,7 @@ def test_what_is_no_text_is_refused_by_what_it_is(data: bytes, message: str):
 def test_a_text_that_only_its_name_calls_compressed_is_refused_and_the_advice_works(tmp_path: Path):
     path = tmp_path / "some stories.jsonl.gz"
     path.write_bytes(as_bytes("jsonl", tales(3)))
-    with pytest.raises(
-        UserError, match=r"or is damaged at the beginning; .* rename it: mv "
-    ) as error:
+    with pytest.raises(UserError, match=r"or is damaged at the beginning; .* rename it: mv ") as error:
         open_source(str(path), DataConfig())
     subprocess.run(str(error.value).partition("rename it: ")[2], shell=True, check=True)
     assert len(list(open_source(str(path.with_suffix("")), DataConfig()).files["train"][0].read())) == 3
