@@ -115,23 +115,17 @@ def follow(chapters: list[str], folder: Path, borrows: bool = INCLUDED.is_file()
             assert agree(block.title, block.text, printed), f"{chapter} shows\n{block.text}\nit printed\n{printed}"
 
 
-def test_the_first_two_chapters_work_as_written(tmp_path: Path) -> None:
-    follow(CHAPTERS[:2], tmp_path)
+def test_the_chapter_with_the_model_works_as_written(tmp_path: Path) -> None:
+    follow(["2-attention"], tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_whole_tutorial_works_as_written(tmp_path: Path) -> None:
-    if not INCLUDED.is_file():
-        pytest.skip("there is no included model, whose weights chapters 2, 4 and 5 borrow")
+    """Without the included model, what borrows its weights is left out."""
     follow(CHAPTERS, tmp_path)
-    assert all((tmp_path / picture).stat().st_size > 10_000 for picture in PICTURES)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_readers_own_model_learns_and_writes_without_the_included_one(tmp_path: Path) -> None:
-    follow(CHAPTERS, tmp_path, borrows=False)
+    pictures = PICTURES if INCLUDED.is_file() else PICTURES[:1]
+    assert all((tmp_path / picture).stat().st_size > 10_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
