@@ -41,6 +41,8 @@ INSTALLATION = re.compile(r"^( *)%pip .*$", re.MULTILINE)
 def opened(name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The notebook, with these values in its cell of parameters."""
     notebook = json.loads((ROOT / "docs" / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        cell["source"] = source(cell)
     cells = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", ())]
     for parameter, value in values.items():
         (cell,) = cells
