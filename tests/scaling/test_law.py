@@ -37,7 +37,7 @@ def test_the_fit_finds_the_factor_of_earlier_runs():
     assert max(map(abs, errors(law, points(0.0)))) < 0.01
 
 
-def test_a_run_left_out_is_foretold_from_the_others():
+def test_a_run_left_out_is_predicted_from_the_others():
     few = points(0.0)[:6]
     assert max(abs(error) for _, error in forecasts(few)) < 0.02
     strange = [few[0]._replace(bits_per_byte=2 * few[0].bits_per_byte), *few[1:]]
