@@ -75,9 +75,9 @@ class RunLog:
         self.events.append({"event": event, **values})
         self._each_file(LineFile.flush)
         if "step" in values:
-            numbers = {name: value for name, value in values.items() if isinstance(value, (int, float))}
-            step = numbers.pop("step")
-            self.trackers.log_metrics({f"{event}/{name}": float(value) for name, value in numbers.items()}, step)
+            numbers = {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
+            del numbers["step"]
+            self.trackers.log_metrics({f"{event}/{name}": value for name, value in numbers.items()}, values["step"])
 
     def sample(self, step: int, prompt: str, text: str) -> None:
         self.samples.append({"step": step, "prompt": prompt, "text": text}, ensure_ascii=False)
