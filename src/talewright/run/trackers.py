@@ -210,9 +210,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """Raise UserError, naming the extra, if one is not installed."""
     if missing := [name for name in names if find_spec(name) is None]:
         extras = ",".join(missing)
-        raise UserError(
-            f'train.loggers has {", ".join(missing)}, which is not installed: pip install "talewright[{extras}]"'
-        )
+        raise UserError(f'train.loggers needs {", ".join(missing)}: pip install "talewright[{extras}]"')
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
