@@ -103,14 +103,16 @@ class Run(RunFolder):
         dtype: str | None = None,
         overwrite: bool = False,
         push: str | None = None,
+        license: str | None = None,
     ) -> dict[str, Any]:
         """Write the model in another program's format, verify that it computes the same, and return the record.
 
         Where the packages that verify it are not installed, it is written, and the record has `verified` False. With
-        `push`, upload the folder to that repository on the hub. Raises UserError, with nothing written, if the format
-        cannot hold the model or the folder holds something else.
+        `push`, upload the folder to that repository on the hub. `license` is that of the weights, by the hub's name for
+        it, such as "cc-by-4.0". Raises UserError, with nothing written, if the format cannot hold the model or the
+        folder holds something else.
         """
-        from talewright.export import ExportSource, check_export, export_model
+        from talewright.export import ExportSource, check_export, check_license, export_model
         from talewright.inspect.curves import draw_curves
 
         check_export(self.path, self.recipe.model, to, Path(folder), dtype, overwrite)
@@ -122,6 +124,7 @@ class Run(RunFolder):
             tokenizer=self.tokenizer,
             run=self.path,
             checkpoint=self.loaded_checkpoint.name,
+            license=license and check_license(license),
         )
         return export_model(source, to, Path(folder), dtype, overwrite, push)
 

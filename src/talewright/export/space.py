@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
 
-from talewright.export.card import public_recipe
+from talewright.export.card import license_entry, public_recipe
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.files import portable_name
 
@@ -77,5 +77,6 @@ python app.py          # http://127.0.0.1:7860
             "app_file": "app.py",
             "pinned": False,
             "short_description": "Stories by a small GPT, trained from scratch",
+            **license_entry(source),
             "tags": ["talewright", "story-generation"],
         }

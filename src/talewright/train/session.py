@@ -21,6 +21,7 @@ from talewright.files import LockedError, shell_word
 from talewright.run.folder import RunFolder, create_run, discard_begun, is_unused, with_absolute_paths
 from talewright.run.lock import lock_run
 from talewright.run.retention import newest_state
+from talewright.run.trackers import check_trackers
 from talewright.train.distillation import Teacher, open_teacher
 from talewright.train.distributed import DistributedContext, attempt, launch
 from talewright.train.hooks import Callbacks
@@ -55,6 +56,7 @@ def start_run(
 
     With `force`, even if its memory is estimated not to suffice.
     """
+    check_trackers(recipe.train.loggers)
     prepared = attempt(lambda: open_corpus(recipe))  # may take long, and has a lock of its own
     distributed = launch(recipe)  # before the folder is made, so that every process finds it free
     with ExitStack() as stack:
@@ -95,6 +97,7 @@ def resume_run(
         )
     recipe = run.recipe
     refuse_changes(path, own, with_absolute_paths(recipe) if overrides else recipe, FIXED, MOVABLE)
+    check_trackers(recipe.train.loggers)
     prepared = attempt(lambda: open_corpus(recipe))
     distributed = launch(recipe)
     with ExitStack() as stack:
