@@ -38,6 +38,7 @@ from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
 from talewright.run.history import write_history
+from talewright.run.included import run_path
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     other = None if options.against is None else _open_other(run, options.against, notes, device)
     inspection = Inspection(model=inspected, other=other, notes=notes)
     inspection.influence, inspection.circuits = options.influence, options.circuits
-    target = Path(out or run.path)
+    target = Path(out or run.results)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:
@@ -128,7 +129,7 @@ def inspect_circuits(
         heads, _ = Inspector(inspected, _stories(run, options, [])).heads()
         roles = {Part(head.layer, head.head): head.role for head in heads}
         found = find_circuits(inspected.model, run.tokenizer, roles, inspected.step)
-    write_circuits(found, Path(out or run.path) / RESULT)
+    write_circuits(found, Path(out or run.results) / RESULT)
     return found
 
 
@@ -158,7 +159,7 @@ def open_model(run: RunFolder, which: str, notes: list[str], device: torch.devic
 def _open_other(run: RunFolder, against: str, notes: list[str], device: torch.device) -> InspectedModel:
     if against in ("best", "last") or against.isdigit():
         return open_model(run, against, [], device)
-    if not Path(against).exists():
+    if not run_path(against).exists():
         raise UserError(f"--against is {against}, which is neither a run folder nor a checkpoint (best, last, a step)")
     return open_model(RunFolder(against), "best", notes, device)
 
