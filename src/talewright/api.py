@@ -28,6 +28,7 @@ from talewright.machine import autocast, choose_device, gpu_memory_errors, keep_
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.folder import new_run_path
+from talewright.run.included import INCLUDED
 from talewright.tokenizer import Tokenizer
 from talewright.train.hooks import Callbacks
 
@@ -43,13 +44,14 @@ class Run(RunFolder):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path = INCLUDED,
         checkpoint: str = "best",
         precision: WeightPrecision = "fp32",
         device: str | torch.device | None = None,
     ) -> None:
-        """Open a run at a checkpoint: `best`, `last` or a step. `precision` is that of the weights for generation.
-        `device` is where to compute: `cpu`, `cuda`, `cuda:N` or `mps`, by default this machine's best.
+        """Open a run, by default the included model, at a checkpoint: `best`, `last` or a step. `precision` is that of
+        the weights for generation. `device` is where to compute: `cpu`, `cuda`, `cuda:N` or `mps`, by default this
+        machine's best.
 
         Raises UserError if there is no such run, checkpoint or device.
         """
@@ -115,9 +117,10 @@ class Run(RunFolder):
         from talewright.export import ExportSource, check_export, check_license, export_model
         from talewright.inspect.curves import draw_curves
 
-        check_export(self.path, self.recipe.model, to, Path(folder), dtype, overwrite)
-        with suppress(UserError):  # an imported run has no curves
-            draw_curves(self.path)
+        check_export(Path(self.label), self.recipe.model, to, Path(folder), dtype, overwrite)
+        if not self.included:  # whose folder is left as it is
+            with suppress(UserError):  # an imported run has no curves
+                draw_curves(self.path)
         source = ExportSource(
             recipe=self.recipe,
             model=copy.deepcopy(self.model).cpu().float(),
@@ -130,12 +133,12 @@ class Run(RunFolder):
 
 
 def load(
-    path: str | Path,
+    path: str | Path = INCLUDED,
     checkpoint: str = "best",
     precision: WeightPrecision = "fp32",
     device: str | torch.device | None = None,
 ) -> Run:
-    """Open a run folder; the values are those of `Run`."""
+    """Open a run folder, by default the model that comes with Talewright; the values are those of `Run`."""
     return Run(path, checkpoint, precision, device)
 
 

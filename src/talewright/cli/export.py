@@ -4,13 +4,13 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from talewright.cli.common import Checkpoint, Json, RunArgument, logger, to_json
+from talewright.cli.common import INCLUDED, Checkpoint, Json, OptionalRun, logger, to_json
 from talewright.cli.words import show
 from talewright.errors import UserError
 
 
 def export(
-    run: RunArgument,
+    run: OptionalRun = INCLUDED,
     folder: Positional[str | None] = None,
     to: str | None = None,
     dtype: str | None = None,
@@ -56,7 +56,7 @@ def export(
     if place is not None and RunFolder.is_run(place):
         raise UserError(f"{place} is a run too; export takes one run, and another folder to write")
     opened.find_checkpoint(checkpoint)
-    target = check_export(opened.path, opened.recipe.model, to, place, dtype, overwrite, push)
+    target = check_export(Path(opened.label), opened.recipe.model, to, place, dtype, overwrite, push)
     from talewright import api
 
     assert to is not None  # check_export refuses

@@ -197,10 +197,11 @@ def recipe_from_run(run: str | Path, recipe: str | None, overrides: Mapping[str,
     """The recipe of a new run that trains a run's model further: that run's model and tokenizer, and the rest from
     `recipe`, by default that run's own.
     """
-    own = RunFolder(run).recipe
+    begun = RunFolder(run)
+    own = begun.recipe
     values = recipe_to_dict(load_recipe(recipe) if recipe else own)
     values["model"] = recipe_to_dict(own)["model"]
-    values["tokenizer"] = {"kind": "saved", "source": str((Path(run) / "tokenizer").resolve())}
+    values["tokenizer"] = {"kind": "saved", "source": str((begun.path / "tokenizer").resolve())}
     values["train"]["init_from"] = str(run)
     return recipe_from_dict(values, f"{recipe or run}", overrides)
 
