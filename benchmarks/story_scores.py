@@ -1,7 +1,7 @@
 """Scores of stories without a model, some of which nobody would want: do the figures order them like a reader would?
 
     python benchmarks/story_scores.py TRAIN VALID OUT [--stories 200] [--limit N] [--run NAME=RUN ...] [--untrained RUN]
-    talewright scores RUN OUT/*
+    talewright evaluate compare RUN OUT/*
 
 TRAIN and VALID are texts with <|endoftext|> between stories. Scored are training stories, stories of the bundled
 grammar, of a 5-gram model, shuffled words, stories that a run generates, and those of a run's model before training.

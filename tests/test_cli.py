@@ -61,7 +61,7 @@ def test_the_whole_path(capsys):
     assert stories[0]["text"] != stories[1]["text"]
     main(["generate", "run", "--prompt", "Lily had", "--max-new-tokens", "20"])
     assert capsys.readouterr().out.strip() == stories[0]["text"].strip()
-    main(["tokenizer", "show", "run", "--data", "stories.txt"])
+    main(["data", "tokenizer", "show", "run", "--data", "stories.txt"])
     assert "300 tokens" in capsys.readouterr().out
 
 
@@ -123,7 +123,7 @@ WRONG = [
     (["generate", "run", "--temperature", "-1"], "temperature"),
     (["generate", "run", "--samples", "0"], "--samples is 0"),
     (["generate", "run", "--prompts", "absent.txt"], "absent.txt"),
-    (["bench", "train", "--seconds", "0"], "--seconds is 0"),
+    (["doctor", "bench", "train", "--seconds", "0"], "--seconds is 0"),
     (["evaluate", "run", "--samples", "0"], "--samples is 0"),
     (["evaluate", "run", "--told", "0"], "--samples is 0"),  # the old name
     (["generate", "run", "--model.n-layers", "2"], "Unrecognized options: --model.n-layers"),

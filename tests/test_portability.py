@@ -37,7 +37,7 @@ def test_the_whole_path_on_windows(windows: None, capsys: pytest.CaptureFixture[
     main(["train", "--resume", "run", "--train.max-steps", "16"])
     assert len(losses(Path("run"))) == 16
     assert (Path("run") / "checkpoints" / "last").read_text() == "step-16\n"
-    main(["verify", "run"])
+    main(["doctor", "verify", "run"])
     capsys.readouterr()
     main(["generate", "run", "--prompt", "Lily had", "--max-new-tokens", "8", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["text"].startswith("Lily had")
@@ -60,7 +60,7 @@ def test_exports_on_windows_are_replaced(format_: str, windows: None, monkeypatc
 def test_stories_are_prepared_on_windows_into_an_empty_folder(windows: None) -> None:
     Path("prepared").mkdir()
     for _ in range(2):
-        main(["prepare", "--recipe", "small.yaml", "--data", "stories.txt", "--out", "prepared"])
+        main(["data", "prepare", "--recipe", "small.yaml", "--data", "stories.txt", "--out", "prepared"])
     assert Corpus.open(Path("prepared")).splits == ("train", "valid")
     assert not Path("prepared/staging").exists()
 

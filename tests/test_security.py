@@ -86,7 +86,7 @@ def test_a_run_loads_no_pickle_and_writes_only_to_its_folder_and_the_cache(tmp_p
         ["train", "--resume", "run", "--max-steps", "6"],
         ["generate", "run", "--prompt", "Once", "--max-new-tokens", "5"],
         ["evaluate", "run", "--json"],
-        ["tokenizer", "show", "run"],
+        ["data", "tokenizer", "show", "run"],
     ]
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -54,7 +54,7 @@ def test_a_setting_without_a_value_is_an_error() -> None:
 
 
 def test_words_with_a_dot_that_are_no_options_stay() -> None:
-    words = ["prepare", "--data", "stories.txt", "-1.5"]
+    words = ["data", "prepare", "--data", "stories.txt", "-1.5"]
     assert parse_overrides(words) == (words, {})
 
 

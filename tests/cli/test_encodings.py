@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from talewright.cli import main
-from talewright.cli.help import command_names
+from talewright.cli.commands import COMMANDS as NAMES
 from talewright.config import ModelConfig, load_recipe
 from talewright.data import bundled
 from talewright.export.importers import write_run
@@ -51,15 +51,15 @@ COMMANDS = [
     (["generate", NAME, "--checkpoint", TEXT], 2),
     (["generate", NAME, "--device", TEXT], 2),
     (["evaluate", NAME, "--data", STORIES, "--only", "likelihood", "--limit", "2"], 0),
-    (["scores", NAME, "--data", STORIES], 0),
-    (["scores", TEXT], 2),
-    (["plot", TEXT], 2),
+    (["evaluate", "compare", NAME, "--data", STORIES], 0),
+    (["evaluate", "compare", TEXT], 2),
+    (["inspect", TEXT, "--only", "curves"], 2),
     (["inspect", NAME, "--data", TEXT], 2),
-    (["verify", TEXT], 2),
-    (["tokenizer", "show", NAME, "--data", STORIES], 0),
-    (["tokenizer", "train", "new’", "--data", STORIES, "--model.vocab-size", "262", "--overwrite"], 0),
-    (["prepare", "--data", STORIES], 0),
-    (["prepare", "--data", TEXT], 2),
+    (["doctor", "verify", TEXT], 2),
+    (["data", "tokenizer", "show", NAME, "--data", STORIES], 0),
+    (["data", "tokenizer", "train", "new’", "--data", STORIES, "--model.vocab-size", "262", "--overwrite"], 0),
+    (["data", "prepare", "--data", STORIES], 0),
+    (["data", "prepare", "--data", TEXT], 2),
     (["train", "--data", STORIES, "--recipe", TEXT], 2),
     (["train", "--resume", TEXT], 2),
     (["train", "--recipe", "quickstart", "--out", TEXT], 2),
@@ -68,13 +68,17 @@ COMMANDS = [
     (["export", NAME], 2),
     (["export", NAME, "out’", "--to", TEXT], 2),
     (["import", TEXT, "imported’"], 2),
-    (["harness", "questions’"], 0),
-    (["judge", NAME, "--url", TEXT, "--model", TEXT], 2),
+    (["evaluate", "harness", "questions’"], 0),
+    (["evaluate", "judge", NAME, "--url", TEXT, "--model", TEXT], 2),
     (["studio", TEXT], 2),
     (["serve", NAME, "--host", TEXT], 2),
-    (["bench", TEXT], 2),
+    (["doctor", "bench", TEXT], 2),
     (["doctor", TEXT], 2),
     (["demo", TEXT], 2),
+    (["data", TEXT], 2),
+    (["data", "tokenizer", TEXT], 2),
+    (["evaluate", TEXT], 2),
+    (["--completion", TEXT], 2),
     ([TEXT], 2),
 ]
 
@@ -85,7 +89,8 @@ def test_no_text_raises_in_any_command(
 ) -> None:
     monkeypatch.chdir(made)
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path))
-    assert {words[0] for words, _ in COMMANDS} >= {*command_names()}
+    lines = {" ".join(words) for words, _ in COMMANDS}
+    assert all(any(line.startswith(f"{name} ") for line in lines) for name in NAMES)
     for words, expected in COMMANDS:
         code, out, err = run(words, encoding, monkeypatch)
         assert code == expected, (words, err)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = [["--help"], ["--version"], ["runs", "--json"], ["prepare", "--data", "bundled:40"]]
+COMMANDS = [["--help"], ["--version"], ["runs", "--json"], ["data", "prepare", "--data", "bundled:40"]]
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
@@ -39,7 +39,7 @@ def test_a_full_disk_is_one_sentence(words: list[str], buffered: bool, tmp_path:
     [("2> /dev/full", 2), ("2>&-", 0), (">&-", 0), (">&- 2>&-", 0)],  # progress needs room, and what is closed does not
 )
 def test_messages_that_cannot_be_written_change_no_other_exit_code(redirection: str, code: int, tmp_path: Path) -> None:
-    assert run(["prepare", "--data", "bundled:40"], redirection, tmp_path, True).returncode == code
+    assert run(["data", "prepare", "--data", "bundled:40"], redirection, tmp_path, True).returncode == code
     assert run(["nonsense"], redirection, tmp_path, True).returncode == 2
 
 

@@ -53,11 +53,11 @@ def test_a_run_or_a_tokenizer_may_follow(place: Path, other: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["prepare", "--data", "a.txt", "b.txt"],
+        ["data", "prepare", "--data", "a.txt", "b.txt"],
         ["train", "--data", "a.txt", "b.txt", "--minutes", "1"],
         ["plan", "--minutes", "1", "--data", "a.txt", "b.txt"],
-        ["tokenizer", "train", "--data", "a.txt", "b.txt"],
-        ["tokenizer", "show", "--data", "a.txt", "b.txt"],
+        ["data", "tokenizer", "train", "--data", "a.txt", "b.txt"],
+        ["data", "tokenizer", "show", "--data", "a.txt", "b.txt"],
         ["evaluate", "run", "--data", "a.txt", "b.txt"],
         ["inspect", "run", "--data", "a.txt", "b.txt"],
         ["generate", "run", "more"],

@@ -9,7 +9,7 @@ from talewright.cli import main
 from talewright.tokenizer import Tokenizer
 from tests.train.conftest import write_stories
 
-TRAIN = ["tokenizer", "train", "--data", "stories.txt", "--model.vocab-size", "300"]
+TRAIN = ["data", "tokenizer", "train", "--data", "stories.txt", "--model.vocab-size", "300"]
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_the_tokenizer_of_a_run_or_a_corpus_is_never_replaced(
     if owner == "recipe.yaml":
         Path("own/recipe.yaml").write_text("name: own\n")
     else:
-        main(["prepare", "--data", "stories.txt", "--model.vocab-size", "300", "--out", "corpus"])
+        main(["data", "prepare", "--data", "stories.txt", "--model.vocab-size", "300", "--out", "corpus"])
         Path("own/tokenizer").rename("corpus/other")
         Path("own").rmdir()
         Path("corpus").rename("own")
@@ -65,19 +65,19 @@ def test_the_tokenizer_of_a_run_or_a_corpus_is_never_replaced(
 def test_a_folder_with_other_files_is_left_alone(capsys: pytest.CaptureFixture[str]):
     Path("notes").mkdir()
     Path("notes/mine.txt").write_text("kept")
-    assert "notes holds other files (mine.txt)" in refused([*TRAIN[:2], "notes", *TRAIN[2:], "--overwrite"], capsys)
-    assert "is a file; name a folder" in refused([*TRAIN[:2], "stories.txt", *TRAIN[2:]], capsys)
+    assert "notes holds other files (mine.txt)" in refused([*TRAIN[:3], "notes", *TRAIN[3:], "--overwrite"], capsys)
+    assert "is a file; name a folder" in refused([*TRAIN[:3], "stories.txt", *TRAIN[3:]], capsys)
     assert "one folder: a or --out b" in refused([*TRAIN, "a", "--out", "b"], capsys)
-    assert "show writes nothing" in refused(["tokenizer", "show", "notes", "--overwrite"], capsys)
+    assert "Unrecognized options: --overwrite" in refused(["data", "tokenizer", "show", "notes", "--overwrite"], capsys)
     assert Path("notes/mine.txt").read_text() == "kept"
 
 
 def test_the_size_that_a_corpus_could_fill_opens_it_again(capsys: pytest.CaptureFixture[str]):
-    main(["prepare", "--data", "stories.txt", "--model.vocab-size", "8000", "--out", "corpus"])
+    main(["data", "prepare", "--data", "stories.txt", "--model.vocab-size", "8000", "--out", "corpus"])
     size = json.loads(Path("corpus/manifest.json").read_text())["tokenizer"]["vocab_size"]
     assert size < 8000
-    main(["prepare", "--data", "corpus", "--model.vocab-size", str(size)])
-    main(["prepare", "--data", "corpus", "--model.vocab-size", "8000"])
+    main(["data", "prepare", "--data", "corpus", "--model.vocab-size", str(size)])
+    main(["data", "prepare", "--data", "corpus", "--model.vocab-size", "8000"])
     assert "has tokenizer.kind bpe of 8000" in refused(
-        ["prepare", "--data", "corpus", "--model.vocab-size", "300"], capsys
+        ["data", "prepare", "--data", "corpus", "--model.vocab-size", "300"], capsys
     )

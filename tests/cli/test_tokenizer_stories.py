@@ -1,4 +1,4 @@
-"""The command `tokenizer`: which stories and settings it takes."""
+"""The commands `data tokenizer`: which stories and settings it takes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(tmp_path / "cache"))
     write_txt(tmp_path / "a.txt", tales(40), separator="=====")
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": "x" * 60, "story": s}) + "\n" for s in tales(30)))
-    main(["tokenizer", "train", "--data", "a.jsonl", "--data.text-key", "story", "--model.vocab-size", "300"])
+    main(["data", "tokenizer", "train", "--data", "a.jsonl", "--data.text-key", "story", "--model.vocab-size", "300"])
     return tmp_path
 
 
 def show(capsys: pytest.CaptureFixture[str], *words: str) -> float:
     capsys.readouterr()
-    main(["tokenizer", "show", "tokenizer", "--json", *words])
+    main(["data", "tokenizer", "show", "tokenizer", "--json", *words])
     return json.loads(capsys.readouterr().out)["tokens_per_word"]
 
 
@@ -51,6 +51,6 @@ def test_a_setting_that_would_do_nothing_is_refused(
     words: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
-        main(["tokenizer", "show", "tokenizer", *words])
+        main(["data", "tokenizer", "show", "tokenizer", *words])
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err

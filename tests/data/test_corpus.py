@@ -110,7 +110,10 @@ def swap(path: Path, make: Callable[[Path], None]) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no folder": (shutil.rmtree, "is not a prepared corpus: there is no such folder. `talewright prepare` makes one"),
+    "no folder": (
+        shutil.rmtree,
+        "is not a prepared corpus: there is no such folder. `talewright data prepare` makes one",
+    ),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), "is not a prepared corpus: it has no manifest.json"),
     "broken manifest": (lambda f: (f / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "foreign manifest": (

@@ -110,7 +110,7 @@ def test_scores_on_other_stories_stand_apart_from_those_on_the_runs_own(run, tmp
     apart = json.loads((run / "scores-oth[er.txt.json").read_text(encoding="utf-8"))
     assert set(apart["tasks"]) == {"likelihood", "memorization"}
     capsys.readouterr()
-    main(["scores", str(run), "--data", str(stories)])
+    main(["evaluate", "compare", str(run), "--data", str(stories)])
     assert "30 stories" in capsys.readouterr().out
     write_stories(stories, 20)  # other stories of the same name
     main(["evaluate", str(run), "--data", str(stories), "--told", "6", "--only", "likelihood"])
@@ -165,14 +165,14 @@ def test_runs_side_by_side_and_their_page(run, tmp_path, capsys, caplog):
     printed = capsys.readouterr().out
     assert "different stories" not in caplog.text
     assert printed.count("5-gram") == 1  # the same baseline for both
-    main(["scores", str(run), str(other), "--out", str(tmp_path / "page.md")])
+    main(["evaluate", "compare", str(run), str(other), "--out", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert page.startswith("# Scores")
     assert page.count("| other, step-") == 1
     stories = write_stories(tmp_path / "more.txt", 30)
     main(["evaluate", str(other), "--data", str(stories), "--told", "6", "--only", "likelihood"])
     (other / "scores-more.txt.json").replace(other / "scores.json")  # as earlier versions wrote it
-    main(["scores", str(run), str(other)])
+    main(["evaluate", "compare", str(run), str(other)])
     assert "in separate sections" in capsys.readouterr().out
 
 
@@ -231,7 +231,7 @@ def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(te
     assert not english & tasks["generation"].keys()
     assert f"{unit}s" in tasks["generation"]["real"]
     assert "he/she" not in printed
-    main(["scores", str(run), "--data", str(tmp_path / "other.txt")])
+    main(["evaluate", "compare", str(run), "--data", str(tmp_path / "other.txt")])
     assert scores["note"] in capsys.readouterr().out
 
 
@@ -244,8 +244,11 @@ def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(te
         (["evaluate", "RUN", "--told", "0"], "--samples is 0"),
         (["evaluate", "RUN", "--limit", "-3"], "--limit is -3"),
         (["evaluate", "RUN", "--checkpoint", "step-77"], "step-77"),
-        (["scores", "nowhere"], "nowhere/scores.json is not there; `talewright evaluate nowhere` writes it"),
-        (["scores"], "needs a run folder"),
+        (
+            ["evaluate", "compare", "nowhere"],
+            "nowhere/scores.json is not there; `talewright evaluate nowhere` writes it",
+        ),
+        (["evaluate", "compare"], "it compares run folders"),
     ],
 )
 def test_a_mistake_is_one_message(run, words, message, capsys):

@@ -67,7 +67,7 @@ def test_version_2_is_read_with_todays_names(tmp_path: Path, capsys: pytest.Capt
     assert tasks["memorization"]["examples"][0]["text"] == "a cat"
     assert tasks["memorization"]["splits"] == {"duplicates_in_training": 1}
     assert "unavailable" in tasks["cloze"]
-    main(["scores", str(tmp_path)])
+    main(["evaluate", "compare", str(tmp_path)])
     page = capsys.readouterr().out
     for cell in (
         "| mini-2m-1, step-9 | mini-2m | 1.85M |",

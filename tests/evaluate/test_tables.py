@@ -66,12 +66,12 @@ def test_other_settings_other_stories_and_the_same_seed_are_not_averaged(tmp_pat
 
 
 def test_the_page_sorts_points_by_the_mean_of_their_seeds(runs: list[Path], capsys: pytest.CaptureFixture[str]):
-    main(["scores", *map(str, runs)])
+    main(["evaluate", "compare", *map(str, runs)])
     page = capsys.readouterr().out
     assert page.index("| wide, 3 seeds |") < page.index("| base, 2 seeds |")
     assert "| base-seed-1, step-9 |" in page  # its cost
     assert "| base-seed-1 |" not in page
-    main(["scores", "--each", *map(str, runs)])
+    main(["evaluate", "compare", "--each", *map(str, runs)])
     assert "| base-seed-1 |" in capsys.readouterr().out
 
 

@@ -455,7 +455,7 @@ def test_our_evaluation_of_the_same_model_is_finite(gpt2, tmp_path):
 def test_an_imported_run_says_what_it_does_not_know(gpt2, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     import_model(str(gpt2), Path("run"))
-    main(["verify", "run"])
+    main(["doctor", "verify", "run"])
     assert "unknown, because the run was imported" in capsys.readouterr().out
     with pytest.raises(SystemExit) as exit_:
         main(["evaluate", "run"])
@@ -467,7 +467,7 @@ def test_an_imported_run_says_what_it_does_not_know(gpt2, tmp_path, monkeypatch,
     poison(Path("run"), 1.0)
     next(Path("run").glob("checkpoints/step-*/model.safetensors")).write_bytes(b"other")
     with pytest.raises(SystemExit):
-        main(["verify", "run"])
+        main(["doctor", "verify", "run"])
 
 
 def test_an_import_names_its_own_option_for_the_tokenizer(gpt2, tmp_path, monkeypatch):

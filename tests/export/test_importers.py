@@ -60,7 +60,7 @@ def test_an_imported_model_is_a_run_like_any_other(gpt2, tmp_path, monkeypatch, 
     further = json.loads(output_of(capsys, "evaluate", "further", "--data", str(stories), "--json"))
     assert further["untrained"]["loss"] == pytest.approx(score["loss"], rel=1e-4)  # of the imported weights
     assert further["loss"] < score["loss"] - 0.3
-    assert Path(output_of(capsys, "plot", "further").strip()).is_file()
+    assert Path(output_of(capsys, "inspect", "further", "--only", "curves").strip()).is_file()
     for run, checkpoint in (("run", "best"), ("further", "last")):
         output_of(capsys, "export", run, "--to", "hf", f"{run}-hf", "--checkpoint", checkpoint)
     before, after = load_file("gpt2/model.safetensors"), load_file("run-hf/model.safetensors")

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from talewright.cli.commands import OLD_NAMES
 from talewright.config import setting_names
 from tests.fuzz.targets import run_words
 
-COMMANDS = ["demo", "recipes", "prepare", "train", "evaluate", "generate", "plot", "tokenizer", "bench", "doctor"]
+COMMANDS = ["demo", "recipes", "data", "train", "evaluate", "generate", "inspect", "doctor", *OLD_NAMES]
 # fmt: off
 OPTIONS = [
     "--recipe", "--data", "--valid", "--limit", "--out", "--resume", "--max-steps", "--max-minutes", "--seed", "--json",
@@ -22,7 +23,7 @@ OPTIONS = [
 ODD = [
     "mini-2m", "quickstart", "show", "train", "machine", "5", "-5", "1e999", "nan", "null", "true", "[90, 10]", "[",
     "{", "runs/none", "none.yaml", "..", "/", "\0", "\udcff", "é😀", "a" * 5000, "!!python/name:os.system", "&a [*a]",
-    "None", "9" * 5000, "bundled:" + "9" * 5000,
+    "prepare", "tokenizer", "judge", "bench", "None", "9" * 5000, "bundled:" + "9" * 5000,
 ]
 # fmt: on
 NAMES = [f"--{name.replace('_', '-')}" for name in setting_names()]
@@ -77,12 +78,12 @@ WRONG: dict[str, Any] = {
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(st.sampled_from(sorted(WRONG)), min_size=1, unique=True),
-    command=st.sampled_from(["train", "prepare", "recipes", "bench"]),
+    command=st.sampled_from(["train", "data prepare", "recipes", "doctor bench"]),
     joined=st.booleans(),
 )
 def test_every_wrong_setting_is_named(names: list[str], command: str, joined: bool):
-    words = [command, "mini-2m"] if command == "recipes" else [command, "--recipe", "mini-2m"]
-    words = ["bench", "train", "--recipe", "mini-2m"] if command == "bench" else words
+    more = {"recipes": ["mini-2m"], "doctor bench": ["train", "--recipe", "mini-2m"]}
+    words = [*command.split(), *more.get(command, ["--recipe", "mini-2m"])]
     names = [name for name in names if name != "--seed" or command == "train"]
     for name in names:
         words += [f"{name}={WRONG[name]}"] if joined and name != "--seed" else [name, WRONG[name]]

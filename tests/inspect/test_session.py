@@ -151,6 +151,29 @@ def test_a_part_alone(run, capsys):
     assert "attention" not in page.ids
 
 
+def test_the_curves_alone_need_only_the_log(run, trained, tmp_path, capsys, monkeypatch):
+    """As while a run trains before its first checkpoint, or on a GPU without room for a second model."""
+    monkeypatch.setattr("talewright.inspect.session.open_model", None)  # a call would raise
+    monkeypatch.setattr("talewright.inspect.session._stories", None)
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"event": "step", "step": 9, "lo')
+    main(["inspect", str(run), "--only", "curves"])
+    printed = capsys.readouterr()
+    assert "log.jsonl is incomplete" in printed.err
+    assert "has no checkpoint yet" not in printed.err
+    assert str(run / "plots" / "training_curves.png") in printed.err
+    assert (run / "plots" / "training_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "curves" in Page(run / "report.html").ids
+    shutil.rmtree(run / "checkpoints")
+    other = shutil.copytree(trained, tmp_path / "other")
+    main(["inspect", str(run), "--only", "curves", "--against", str(other)])
+    assert "other" in (run / "report.html").read_text(encoding="utf-8")
+    (run / "log.jsonl").write_text("")
+    with pytest.raises(SystemExit):
+        main(["inspect", str(run), "--only", "curves"])
+    assert "log.jsonl has no step yet; let the run train first" in capsys.readouterr().err
+
+
 def test_two_checkpoints_and_two_runs_side_by_side(run, trained, tmp_path):
     page = Page(inspect_run(run, InspectionOptions(parts=("curves", "predictions"), against="4")))
     assert "beside" in page.ids
@@ -174,7 +197,7 @@ def notes(run, caplog):
 
     def inspect(**options) -> str:
         caplog.clear()
-        report = inspect_run(run, InspectionOptions(**{"parts": ("curves",), **options}))
+        report = inspect_run(run, InspectionOptions(**{"parts": ("curves", "weights"), **options}))
         logged = [record.getMessage() for record in caplog.records if record.name == "talewright.inspect.session"]
         page = html.unescape(report.read_text(encoding="utf-8"))
         assert all(f"<p>{note}</p>" in page for note in logged)

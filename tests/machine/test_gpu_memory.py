@@ -88,21 +88,21 @@ def test_a_command_on_a_full_gpu_ends_with_one_sentence(
     monkeypatch.setattr("talewright.machine.gpu_memory._memory", lambda device: f"{device} is full")
     monkeypatch.setattr(target, name, full)
     with pytest.raises(SystemExit) as exit_:
-        main([command, str(run), *options, "--device", "cpu"])
+        main([*command.split(), str(run), *options, "--device", "cpu"])
     assert exit_.value.code == 2
     printed = capsys.readouterr().err
     assert "talewright: the GPU is out of memory: cpu is full. Close" in printed
     assert "Traceback" not in printed
 
 
-@pytest.mark.parametrize("command", ["generate", "evaluate", "inspect", "studio", "judge"])
+@pytest.mark.parametrize("command", ["generate", "evaluate", "inspect", "studio", "evaluate judge"])
 def test_every_command_with_a_model_refuses_a_wrong_device(
     run: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if command == "studio":
         pytest.importorskip("gradio", reason="the studio needs Gradio: the extra `studio`")
-    more = ["--url", "http://localhost:1/v1", "--model", "x"] if command == "judge" else []
+    more = ["--url", "http://localhost:1/v1", "--model", "x"] if command == "evaluate judge" else []
     with pytest.raises(SystemExit) as exit_:
-        main([command, str(run), "--device", "gpu", *more])
+        main([*command.split(), str(run), "--device", "gpu", *more])
     assert exit_.value.code == 2
     assert "--device is gpu; it is cpu, cuda, mps" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`talewright verify`: a run that is as it was, and runs in which something was altered."""
+"""`talewright doctor verify`: a run that is as it was, and runs in which something was altered."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def verified(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str | None], str]:
-    """What `talewright verify run --json` finds wrong, by what was looked at, and its last word."""
+    """What `talewright doctor verify run --json` finds wrong, by what was looked at, and its last word."""
     capsys.readouterr()
     code = 0
     try:
-        main(["verify", "run", "--json"])
+        main(["doctor", "verify", "run", "--json"])
     except SystemExit as left:
         code = left.code
     printed = capsys.readouterr()
@@ -69,7 +69,7 @@ def test_a_run_that_is_as_it_was(here: Path, capsys: pytest.CaptureFixture[str])
     found, _ = verified(capsys)
     looked_at = ["tokenizer", "checkpoints/step-4", "checkpoints/step-8", "checkpoints/best", "checkpoints/last"]
     assert found == dict.fromkeys([*looked_at, "stories", "evaluation"])
-    main(["verify", "run"])
+    main(["doctor", "verify", "run"])
     evaluation = (
         capsys.readouterr().out.splitlines()[-1].split()
     )  # in fp32 on one machine the score is the same to a digit

@@ -1,23 +1,23 @@
-"""The command line: each command is the function of the module with its name, thin over the other packages.
+"""The command line: each command is the function of the module with its name (`evaluate judge`: evaluate_judge), thin
+over the other packages.
 
 Standard output is the answer, standard error the progress. A user's mistake is one message and exit code 2.
 Heavy imports are inside the functions, so that `--help` answers at once.
 """
 
-import difflib
 import signal
 import sys
 from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
 from inspect import signature  # not `import inspect`: the command module of that name takes its place
 
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 
+from talewright.cli.commands import COMMANDS, find_command, function_of, replace_old_name, second_words
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.dashes import join_dashed_values
-from talewright.cli.help import command_names, description, overview, with_plain_hints, wrapped_output
+from talewright.cli.help import description, overview, with_plain_hints, words_help, wrapped_output
 from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
 from talewright.cli.words import flushed_output, print_message, replace_unknown_characters
 from talewright.errors import LostProcessError, UserError
@@ -61,24 +61,40 @@ def _run_command(words: list[str]) -> None:
     if words == ["--version"]:
         print(f"talewright {__version__}")
         return
-    if words[:1] in (["--help"], ["-h"]):
+    if not words or words[:1] in (["--help"], ["-h"]):
         print(overview())
         return
-    name, *words = words or [""]
-    if name not in command_names():
-        near = difflib.get_close_matches(name, command_names(), 1)
-        wrong = f"no command {name}" if name else "give a command"
-        hint = f"did you mean {near[0]}?" if near else "`talewright --help` lists them"
-        raise UserError(f"{wrong}; {hint}")
-    module = "import_" if name == "import" else name
-    command = with_plain_hints(getattr(import_module(f"talewright.cli.{module}"), module))
-    text = description(command)
+    if words[0] == "--completion":
+        from talewright.cli.completion import completion_script
+
+        print(completion_script(" ".join(words[1:])), end="")
+        return
+    words, replaced = replace_old_name(words)
+    if replaced:
+        print_message(f"talewright: {replaced}")
+    name, words = find_command(words)
+    if COMMANDS[name].alone:
+        _call_function(name, words)
+    elif not words or _asks_for_help(words):
+        print(words_help(name))
+    else:
+        raise UserError(f"{name} needs a command: {' or '.join(second_words(name))}")
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return bool({"--help", "-h"} & {*words})
+
+
+def _call_function(name: str, words: list[str]) -> None:
+    """Call the function of a command with its arguments."""
+    command = with_plain_hints(function_of(name))
+    text = description(name, command)
     words = join_dashed_values(words, command)
     if "overrides" in signature(command).parameters:
         words, overrides = parse_overrides(words)
         command = partial(command, overrides)
     refuse_expanded_patterns(words)
-    with wrapped_output() if {"--help", "-h"} & {*words} else nullcontext(), hint_on_expanded_patterns(words):
+    with wrapped_output() if _asks_for_help(words) else nullcontext(), hint_on_expanded_patterns(words):
         tyro.cli(
             command,
             prog=f"talewright {name}",

@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from itertools import pairwise
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any
 
-from tyro.conf import Positional
-
+from talewright.cli.arguments import arguments_of
 from talewright.errors import UserError
 from talewright.files import shell_word
 
-POSITIONAL = get_args(Positional[str])[1]
 OPTION = re.compile(r"-h|--[A-Za-z][\w.-]*(=.*)?", re.DOTALL)
 
 
@@ -24,7 +21,8 @@ def join_dashed_values(words: list[str], command: Callable[..., Any]) -> list[st
     """The words with `--option=VALUE` in place of an option and a value that begins with a dash. Raises UserError if
     an option has another one in place of its value.
     """
-    options = _value_options(command)
+    arguments = list(arguments_of(command))
+    options = {each.option for each in arguments if each.takes_value and not each.several and not each.positional}
     for option, value in pairwise(words):
         if option.replace("_", "-") in options and looks_like_option(value):
             raise UserError(f"{option} needs a value. If {value} is that value: {shell_word(f'{option}={value}')}")
@@ -35,15 +33,3 @@ def join_dashed_values(words: list[str], command: Callable[..., Any]) -> list[st
         else:
             joined.append(word)
     return joined
-
-
-def _value_options(target: Any) -> set[str]:
-    """The options of a command, or of a dataclass of options, that take one value."""
-    options: set[str] = set()
-    for name, hint in get_type_hints(target, include_extras=True).items():
-        kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        if is_dataclass(kind):
-            options |= _value_options(kind)
-        elif kind is not bool and get_origin(kind) is not tuple and POSITIONAL not in metadata:
-            options.add("--" + name.replace("_", "-"))
-    return options - {"--return", "--overrides"}

@@ -28,7 +28,7 @@ def evaluate(
     """Evaluate runs: how likely they find held-out stories, and how good the stories are that they generate.
 
     The scores go into `scores.json` in each run folder, those on the stories of --data into `scores-NAME.json`;
-    `talewright scores` makes a page of several runs.
+    `talewright evaluate compare` makes a page of several runs.
 
     Args:
         data: Stories to evaluate on, all of them. Default: each run's own validation stories.

@@ -2,7 +2,10 @@
 
 import inspect
 import io
+import os
+import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -11,44 +14,12 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-COMMANDS = {
-    "Start": {
-        "demo": "train a first model in two minutes, and read its stories",
-        "train": "train on your own stories, or resume a run",
-        "generate": "generate stories with a trained run",
-        "runs": "list your runs, the newest first",
-    },
-    "Train": {
-        "recipes": "list the recipes, or explain every setting of one",
-        "plan": "choose the model size for a time budget on this machine",
-        "prepare": "read, clean and tokenize stories without training",
-        "tokenizer": "train a tokenizer, or describe one",
-        "sweep": "train many settings and seeds, and compare them",
-    },
-    "Look inside": {
-        "studio": "generate, compare and look inside, in the browser",
-        "serve": "answer OpenAI's clients: completions over HTTP",
-        "inspect": "attention, weights, predictions: one page for a run",
-        "plot": "draw the training curves of a run",
-        "evaluate": "score runs on held-out and generated stories",
-        "scores": "compare evaluated runs on a Markdown page",
-        "judge": "have a large language model grade the stories",
-        "harness": "write questions for EleutherAI's evaluation harness",
-    },
-    "Take elsewhere": {
-        "export": "transformers, llama.cpp, ONNX, llama2.c or a web page",
-        "import": "make a run of a model from another program",
-    },
-    "Tools": {
-        "verify": "check that a run has not changed",
-        "bench": "measure this machine",
-        "doctor": "show what this machine has",
-    },
-}
-"""The commands by group, each with what it does in some words."""
+from talewright.cli.arguments import POSITIONAL
+from talewright.cli.commands import COMMANDS, GROUPS, second_words
 
+BOLD, DIM = "\x1b[1m", "\x1b[2m"
 INTRODUCTION = "Train small GPTs that write stories, from scratch, on your own machine."
 SETTINGS = """Any setting of the recipe can be given too, as in --model.n-layers 6. `talewright recipes NAME --explain`
 lists them all, with their values and meanings."""
@@ -70,27 +41,54 @@ METAVARS = {
 }
 """What the help puts behind an option, where the kind of its value would say less."""
 KINDS = {str: "TEXT", int: "N", float: "X"}
-POSITIONAL = get_args(Positional[str])[1]
-
-
-def command_names() -> list[str]:
-    return [name for group in COMMANDS.values() for name in group]
 
 
 def overview() -> str:
     """What `talewright --help` prints."""
     lines = ["usage: talewright COMMAND [options]", "", INTRODUCTION]
-    for title, group in COMMANDS.items():
-        lines += ["", title, *(f"  {name:11}{what}" for name, what in group.items())]
-    return "\n".join([*lines, "", "`talewright COMMAND --help` explains a command. New here? talewright demo"])
+    for title, names in GROUPS.items():
+        lines += ["", _styled(title, BOLD), *_entries(list(names))]
+    lines += ["", "`talewright COMMAND --help` explains a command; `talewright --completion bash`"]
+    return "\n".join([*lines, "(zsh, fish) prints a script that completes them. New here? talewright demo"])
 
 
-def description(command: Callable[..., Any]) -> str:
-    """The text above the options of a command: its docstring without the arguments, a paragraph on each line."""
+def words_help(name: str) -> str:
+    """The help of a command that does nothing without a second word."""
+    what = COMMANDS[name].what
+    lines = [f"usage: talewright {name} COMMAND [options]", "", f"{what[0].upper()}{what[1:]}.", ""]
+    lines += _entries([f"{name} {word}" for word in second_words(name)])
+    return "\n".join([*lines, "", f"`talewright {name} COMMAND --help` explains a command."])
+
+
+def description(name: str, command: Callable[..., Any]) -> str:
+    """The text above the options of a command: its docstring without the arguments, a paragraph on each line; an
+    example; and the commands that a second word makes of it.
+    """
     text = (inspect.getdoc(command) or "").partition("\nArgs:")[0].strip()
     if "overrides" in inspect.signature(command).parameters:
         text += f"\n\n{SETTINGS}"
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    paragraphs.append(f"Example: talewright {COMMANDS[name].example}")
+    if words := second_words(name):
+        paragraphs += ["More commands:", "\n".join(_entries([f"{name} {word}" for word in words]))]
+        if "runs" in inspect.signature(command).parameters:
+            paragraphs.append(f"A run folder with one of these names is given with its path, as ./{next(iter(words))}.")
+    return "\n\n".join(paragraphs)
+
+
+def _entries(names: list[str]) -> list[str]:
+    """A line and an example for each command."""
+    lines = []
+    for name in names:
+        lines.append(f"  {_styled(f'{name.split()[-1]:11}', BOLD)}{COMMANDS[name].what}")
+        lines.append(f"{'':13}{_styled(f'talewright {COMMANDS[name].example}', DIM)}")
+    return lines
+
+
+def _styled(text: str, style: str) -> str:
+    """The text in a style, in a terminal that shows it."""
+    plain = not sys.stdout.isatty() or sys.platform == "win32" or "NO_COLOR" in os.environ
+    return text if plain or os.environ.get("TERM") == "dumb" else f"{style}{text}\x1b[0m"
 
 
 @contextmanager
@@ -102,7 +100,7 @@ def wrapped_output() -> Iterator[None]:
             yield
     finally:
         width = shutil.get_terminal_size().columns
-        for line in printed.getvalue().splitlines():
+        for line in re.sub(r"\n{3,}", "\n\n", printed.getvalue()).splitlines():
             print(line.rstrip() if line.startswith(" ") else _wrap(line, width))  # the options are wrapped already
 
 

@@ -39,7 +39,7 @@ def inspect(
 
     Args:
         text: The story to look at, token by token. Default: one of the validation stories.
-        only: Only these parts.
+        only: Only these parts. The curves alone need no checkpoint, only the log, and are drawn in seconds.
         against: Compare with this: another run folder, or a checkpoint of the same run (best, last, a step).
         influence: List the training stories with the most influence on what the model expects of this text, or of a
             held-out story, such as valid:12. Without --only or --circuits, no report is written.

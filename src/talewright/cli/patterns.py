@@ -29,12 +29,13 @@ def hint_on_expanded_patterns(words: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except SystemExit as stopped:
-        if stopped.code == 2 and sum(_exists(word) for word in words) > 1:
+        if stopped.code == 2 and sum(path_exists(word) for word in words) > 1:
             print_message(f"talewright: {ADVICE}")
         raise
 
 
-def _exists(word: str) -> bool:
+def path_exists(word: str) -> bool:
+    """Whether a word of a command line is the path of a file or folder."""
     try:
         return not word.startswith("-") and Path(word).exists()
     except (OSError, ValueError):
@@ -43,4 +44,4 @@ def _exists(word: str) -> bool:
 
 def _is_no_argument(word: str) -> bool:
     """Whether a word names a file, or a folder that is neither a run's nor a tokenizer's."""
-    return _exists(word) and not (Path(word).is_dir() and any((Path(word) / mark).exists() for mark in RUN_MARKS))
+    return path_exists(word) and not (Path(word).is_dir() and any((Path(word) / mark).exists() for mark in RUN_MARKS))

@@ -46,7 +46,7 @@ class Corpus:
     def open(cls, folder: Path) -> Corpus:
         """Open a prepared folder. Raises UserError, naming the file, if something is missing, truncated or foreign.
 
-        Checks sizes, the tokenizer and the starts of stories; `verify` reads everything.
+        Checks sizes, the tokenizer and the starts of stories; `doctor verify` reads everything.
         """
         folder = Path(folder)
         manifest = _manifest(folder)
@@ -91,7 +91,7 @@ class Corpus:
 def _manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file():
         why = f"it has no {MANIFEST}" if folder.is_dir() else "there is no such folder"
-        raise UserError(f"{folder} is not a prepared corpus: {why}. `talewright prepare` makes one")
+        raise UserError(f"{folder} is not a prepared corpus: {why}. `talewright data prepare` makes one")
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError(f"{folder / MANIFEST} is damaged, or of another program{_PREPARE_AGAIN}")
@@ -121,7 +121,7 @@ def _is_complete(manifest: dict[str, Any]) -> bool:
 
 
 def _is_complete_split(name: str, entry: Any, shard_tokens: int) -> bool:
-    """Whether it lists all its files with their hashes, and no others: `verify` reads what is listed."""
+    """Whether it lists all its files with their hashes, and no others: `doctor verify` reads what is listed."""
     if not isinstance(entry, dict) or not _are_counts(entry, "stories", "tokens", "bytes"):
         return False
     files = entry.get("files")

@@ -1,4 +1,4 @@
-"""The scores of a run folder: written by `talewright evaluate`, read by `talewright scores`.
+"""The scores of a run folder: written by `talewright evaluate`, read by `talewright evaluate compare`.
 
 `scores.json` holds those on the run's validation stories, `scores-NAME.json` those on the stories of `--data NAME`. An
 evaluation of other weights, or with other options, replaces no earlier one: that becomes `scores.earlier-1.json`.

@@ -71,6 +71,11 @@ class InspectionOptions:
     circuits: CircuitInspection | None = None
     """What `inspect_circuits` found, to be shown as a section."""
 
+    @property
+    def log_alone(self) -> bool:
+        """Whether the curves alone are wanted, for which the log suffices: no model and no story is read."""
+        return self == InspectionOptions(parts=("curves",), against=self.against, device=self.device)
+
 
 def inspect_run(folder: str | Path, options: InspectionOptions | None = None, out: str | Path | None = None) -> Path:
     """Inspect a run, write `report.html`, `plots/` and, with three checkpoints or more, `timeline.json` into its folder
@@ -82,10 +87,15 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     run, options, notes = RunFolder(folder), options or InspectionOptions(), []
     device = choose_device(options.device)
     keep_heap()
-    inspected = open_model(run, options.checkpoint, notes, device)
+    if options.log_alone:
+        inspected = _open_log(run, notes)
+        if not inspected.history.steps:
+            raise UserError(f"{run.path / 'log.jsonl'} has no step yet; let the run train first")
+    else:
+        inspected = open_model(run, options.checkpoint, notes, device)
     if inspected.model is None and not inspected.history.steps:
         raise UserError(f"{run.path} has neither a step in its log nor a checkpoint yet; let it train first")
-    other = None if options.against is None else _open_other(run, options.against, notes, device)
+    other = None if options.against is None else _open_other(run, options, notes, device)
     inspection = Inspection(model=inspected, other=other, notes=notes)
     inspection.influence, inspection.circuits = options.influence, options.circuits
     target = Path(out or run.path)
@@ -134,10 +144,8 @@ def inspect_circuits(
 
 def open_model(run: RunFolder, which: str, notes: list[str], device: torch.device) -> InspectedModel:
     """The run's model at that checkpoint, or at the newest whole one; without a model if there is none yet."""
-    history = run.history()
-    if history.torn:
-        notes.append(f"The last line of {run.path / 'log.jsonl'} is incomplete (the run was stopped): it is left out.")
-    inspected = InspectedModel(run=run, history=history)
+    inspected = _open_log(run, notes)
+    history = inspected.history
     if not run.steps:
         notes.append(f"{run.path} has no checkpoint yet: only its curves are shown. Its first evaluation saves one.")
         return inspected
@@ -155,12 +163,23 @@ def open_model(run: RunFolder, which: str, notes: list[str], device: torch.devic
     return dataclasses.replace(inspected, model=model, step=int(checkpoint.name.removeprefix("step-")))
 
 
-def _open_other(run: RunFolder, against: str, notes: list[str], device: torch.device) -> InspectedModel:
-    if against in ("best", "last") or against.isdigit():
-        return open_model(run, against, [], device)
-    if not Path(against).exists():
+def _open_log(run: RunFolder, notes: list[str]) -> InspectedModel:
+    """The run's history, without a model."""
+    history = run.history()
+    if history.torn:
+        notes.append(f"The last line of {run.path / 'log.jsonl'} is incomplete (the run was stopped): it is left out.")
+    return InspectedModel(run=run, history=history)
+
+
+def _open_other(run: RunFolder, options: InspectionOptions, notes: list[str], device: torch.device) -> InspectedModel:
+    against = str(options.against)
+    of_same_run = against in ("best", "last") or against.isdigit()
+    if not of_same_run and not Path(against).exists():
         raise UserError(f"--against is {against}, which is neither a run folder nor a checkpoint (best, last, a step)")
-    return open_model(RunFolder(against), "best", notes, device)
+    other = run if of_same_run else RunFolder(against)
+    if options.log_alone:
+        return _open_log(other, [] if of_same_run else notes)
+    return open_model(other, against, [], device) if of_same_run else open_model(other, "best", notes, device)
 
 
 def _stories(run: RunFolder, options: InspectionOptions, notes: list[str]) -> list[np.ndarray]:
@@ -183,8 +202,9 @@ def _inspect_curves(inspected: InspectedModel, other: InspectedModel | None, plo
     histories = [history for history in histories if history.steps]
     if not histories:
         return None
-    logger.info("Drawing the curves ...")
-    save_curves(histories, plots / "training_curves.png")
+    path = plots / "training_curves.png"
+    logger.info("Drawing the curves, also as %s ...", path)
+    save_curves(histories, path)
     write_history(inspected.history, plots)
     return curve_panels(histories)
 

@@ -109,7 +109,7 @@ class Tokenizer:
         """The tokenizer saved in a folder. Raises UserError, naming the file, if there is none."""
         path = Path(folder) / FILE
         if not path.exists():
-            raise UserError(f"no {FILE} in {folder}; `talewright tokenizer train` makes one")
+            raise UserError(f"no {FILE} in {folder}; `talewright data tokenizer train` makes one")
         text = read_text(path)
         if EOT not in text:  # another program's
             from talewright.tokenizer.foreign import read_foreign

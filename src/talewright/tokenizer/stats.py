@@ -61,7 +61,7 @@ def longest_tokens(tokenizer: Tokenizer, number: int = 20) -> list[str]:
 
 
 def describe(tokenizer: Tokenizer, stories: Iterable[str] | None = None) -> dict[str, Any]:
-    """What `talewright tokenizer show` prints, as plain values; with stories, also the statistics of these."""
+    """What `talewright data tokenizer show` prints, as plain values; with stories, also the statistics of these."""
     values: dict[str, Any] = {
         "vocab_size": tokenizer.vocab_size,
         "eos_id": tokenizer.eos_id,

@@ -41,7 +41,7 @@ def test_the_second_reports_that_it_waits_and_continues_when_the_first_is_killed
     tmp_path: Path, holder: subprocess.Popen[str]
 ):
     source = write_txt(tmp_path / "a.txt", tales(60))
-    command = ["prepare", "--data", str(source), "--out", str(tmp_path / "made"), "--model.vocab-size", "300"]
+    command = ["data", "prepare", "--data", str(source), "--out", str(tmp_path / "made"), "--model.vocab-size", "300"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     second = subprocess.Popen([sys.executable, "-m", "talewright", *command], **pipes)  # type: ignore[call-overload]
     assert second.stderr is not None
@@ -59,7 +59,8 @@ def test_the_second_reports_that_it_waits_and_continues_when_the_first_is_killed
 @pytest.mark.slow
 def test_six_at_once_make_one(tmp_path: Path):
     source = write_txt(tmp_path / "a.txt", tales(3000))
-    command = [sys.executable, "-m", "talewright", "prepare", "--data", str(source), "--out", str(tmp_path / "made")]
+    command = [sys.executable, "-m", "talewright", "data", "prepare"]
+    command += ["--data", str(source), "--out", str(tmp_path / "made")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     all_of_them = [subprocess.Popen([*command, "--model.vocab-size", "300"], **pipes) for _ in range(6)]  # type: ignore[call-overload]
     answers = {process.communicate(timeout=200)[0] for process in all_of_them}

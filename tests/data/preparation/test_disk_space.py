@@ -137,6 +137,6 @@ def test_a_home_folder_that_cannot_be_made_advises_another_place(
 ) -> None:
     monkeypatch.setenv("TALEWRIGHT_CACHE", "/proc/no-home/.cache")
     with pytest.raises(SystemExit) as ended:
-        main(["prepare", "--data", "bundled:40"])
+        main(["data", "prepare", "--data", "bundled:40"])
     assert ended.value.code == 2
     assert "/proc/no-home cannot be written: No such file or directory. Choose another" in capsys.readouterr().err

@@ -104,6 +104,7 @@ def test_a_line_of_100_megabytes_takes_less_than_a_gigabyte(what: str, tmp_path:
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not say how much memory a process held")
     command = [
+        "data",
         "prepare",
         "--json",
         "--data",

@@ -1,4 +1,4 @@
-"""`talewright judge` with a judge on this machine; and where stories are cut for it."""
+"""`talewright evaluate judge` with a judge on this machine; and where stories are cut for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def judge(url: str, *words: str) -> None:
-    main(["judge", "run", "--url", url, "--model", "judge-1", "--key-variable", "JUDGE_KEY", *words])
+    main(["evaluate", "judge", "run", "--url", url, "--model", "judge-1", "--key-variable", "JUDGE_KEY", *words])
 
 
 def test_a_run_is_graded_and_the_key_is_written_nowhere(run, capsys, caplog):
@@ -149,7 +149,7 @@ def test_an_invalid_address_is_an_error(run, capsys):
 
 
 def test_the_harness_command_writes_a_task(tmp_path, capsys):
-    main(["harness", str(tmp_path / "task")])
+    main(["evaluate", "harness", str(tmp_path / "task")])
     assert Path(capsys.readouterr().out.strip()).name == "talewright_understanding.yaml"
 
 

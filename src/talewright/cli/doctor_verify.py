@@ -1,4 +1,4 @@
-"""The command `verify`."""
+"""The command `doctor verify`."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ from talewright.cli.words import show
 from talewright.errors import UserError
 
 
-def verify(run: RunArgument, json: Json = False) -> None:
+def doctor_verify(run: RunArgument, json: Json = False) -> None:
     """Check that a run has not changed: the hashes of its files and, unless it was imported, the stories that it was
     trained on and its score.
 
     Exits with 2 if something has.
     """
     from talewright.evaluate.evaluator import validation_loss
-    from talewright.run.verify import verify as findings_of
+    from talewright.run.verify import verify
 
     findings = []
-    for finding in findings_of(Path(run), validation_loss):
+    for finding in verify(Path(run), validation_loss):
         findings.append(finding)
         if not json:
             show(f"{finding.what}: {'WRONG, ' + finding.fault if finding.fault else finding.detail}", flush=True)

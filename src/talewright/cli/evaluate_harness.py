@@ -1,4 +1,4 @@
-"""The command `harness`."""
+"""The command `evaluate harness`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tyro.conf import Positional
 from talewright.cli.words import show
 
 
-def harness(folder: Positional[str]) -> None:
+def evaluate_harness(folder: Positional[str]) -> None:
     """Write the understanding questions as a task of EleutherAI's lm-evaluation-harness, for use with any model there.
 
     Writes talewright_understanding.yaml and .jsonl into the folder; docs/understanding.md says how to run them.

@@ -1,4 +1,4 @@
-"""The command `scores`."""
+"""The command `evaluate compare`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from talewright.cli.words import show
 from talewright.errors import UserError
 
 
-def scores(runs: RunsArgument, data: str | None = None, out: str | None = None, each: bool = False) -> None:
+def evaluate_compare(runs: RunsArgument, data: str | None = None, out: str | None = None, each: bool = False) -> None:
     """Compare evaluated runs on a Markdown page, the best first.
 
     Args:
@@ -22,9 +22,9 @@ def scores(runs: RunsArgument, data: str | None = None, out: str | None = None, 
     from talewright.files import write_text_atomic
 
     if not runs:
-        raise UserError("scores needs a run folder, as in: talewright scores runs/mini-2m-1 runs/mini-2m-2")
+        raise UserError("it compares run folders, as in: talewright evaluate compare runs/mini-2m-1 runs/mini-2m-2")
     names = " ".join(Path(run).name for run in runs)
-    command = f"talewright scores {names}" + (f" --data {last_name(data)}" if data else "")
+    command = f"talewright evaluate compare {names}" + (f" --data {last_name(data)}" if data else "")
     text = leaderboard(read_scores([Path(run) for run in runs], data), command, each)
     if out is None:
         show(text, end="")

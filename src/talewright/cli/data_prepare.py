@@ -1,4 +1,4 @@
-"""The command `prepare`."""
+"""The command `data prepare`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from talewright.cli.words import show
 from talewright.config import load_recipe
 
 
-def prepare(
+def data_prepare(
     overrides: Overrides,
     data: OmitArgPrefixes[DataOptions] = DataOptions(),  # noqa: B008  (it is immutable)
     recipe: str = "quickstart",
@@ -24,12 +24,12 @@ def prepare(
         recipe: Recipe with the tokenizer and the splits to use: a name, or a YAML file.
         out: Folder to write. Default: a cache folder.
     """
-    from talewright.data import prepare as prepare_stories
+    from talewright.data import prepare
     from talewright.data.summary import summary
 
     chosen = load_recipe(recipe, data.added_to(overrides))
     folder = Path(out) if out else None
     with hint_on_stop():
-        corpus = prepare_stories(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
+        corpus = prepare(chosen.data, chosen.tokenizer, chosen.model.vocab_size, folder)
     facts = {"folder": str(corpus.folder), **corpus.manifest}
     show(to_json(facts) if json else summary(corpus.manifest, corpus.folder))

@@ -1,4 +1,4 @@
-"""The command `bench`."""
+"""The command `doctor bench`."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from talewright.config import load_recipe
 from talewright.errors import UserError
 
 
-def bench(
+def doctor_bench(
     overrides: Overrides,
     what: Positional[Literal["machine", "train", "generate"]] = "machine",
     recipe: str = "mini-2m",

@@ -1,4 +1,4 @@
-"""The command `judge`."""
+"""The command `evaluate judge`."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ DAY = 86_400
 """Seconds."""
 
 
-def judge(
+def evaluate_judge(
     run: RunArgument,
     url: str,
     model: str,
