@@ -36,10 +36,11 @@ SMOKE := tests/config tests/model tests/cli/test_common.py tests/test_files.py t
 GPU_SETUP = $(if $(filter .venv/bin,$(BIN)),$(DEV))
 ON_DEVICE = PYTHONPATH="$(CURDIR)/src:$(CURDIR)" $(if $(filter cpu,$(DEVICE)),CUDA_VISIBLE_DEVICES=) $(BIN)/python
 FOLDERS = $(if $(TINYSTORIES),--tinystories "$(TINYSTORIES)") $(if $(GPT2),--gpt2 "$(GPT2)")
-CODE := $(wildcard src tests benchmarks)
+CODE := $(wildcard src tests benchmarks website)
+PROSE := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup train smoke test test-all test-gpu lint bench bench-gpu clean
+.PHONY: help demo setup train smoke test test-all test-gpu lint docs bench bench-gpu clean
 
 help: ## list what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -66,10 +67,15 @@ test-gpu: $(GPU_SETUP) ## the tests of an NVIDIA GPU, in under four minutes: res
 	TALEWRIGHT_TEST_DEVICE=$(DEVICE) TALEWRIGHT_TEST_REPORT="$(abspath $(OUT))" $(ON_DEVICE) -m pytest -q -rs \
 		-o addopts= -p no:cacheprovider --confcutdir=tests/gpu tests/gpu $(ARGS)
 
-lint: $(DEV) ## lint, format and types
+lint: $(DEV) ## lint, format, types, spelling and prose
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright
+	$(BIN)/codespell $(CODE) $(PROSE)
+	$(BIN)/python -m website.prose $(PROSE)
+
+docs: $(DEV) ## the documentation as pages that need no network: open build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(PEERS) ## ours beside transformers, litgpt, llama.cpp, tokenizers: make bench STORIES=stories.txt GPT2=folder
 	@cd benchmarks && PYTHON=../.venv-bench/bin/python ./all.sh $(abspath $(STORIES)) $(abspath $(GPT2))

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every table of docs/BENCHMARKS.md on this machine, half an hour or so. Without stories, all but scoring and tokenizing.
+# The tables of docs/BENCHMARKS.md that compare with other libraries, on this machine: half an hour or so. Without
+# stories, all but scoring and tokenizing.
 #   PYTHON=../.venv-bench/bin/python ./all.sh [STORIES [FOLDER OF GPT-2'S BPE FILES]]
 set -euo pipefail
 cd "$(dirname "$0")"

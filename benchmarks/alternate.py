@@ -25,7 +25,7 @@ class Rival(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a rival took."""
+    """Times and memory of a rival."""
 
     seconds: float
     """Median of a call."""
@@ -75,7 +75,7 @@ def _peak() -> int:
 
 
 def table(rows: Mapping[str, Mapping[str, float | str]], as_json: bool) -> None:
-    """Print a table, one row a rival: as Markdown, or as JSON."""
+    """Print a table, one row per rival: as Markdown, or as JSON."""
     if as_json:
         print(json.dumps(rows, indent=2))
         return

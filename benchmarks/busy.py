@@ -96,7 +96,7 @@ def ask(worker: subprocess.Popen[str], seconds: float) -> float:
 
 
 def serve(work: Callable[[], int]) -> None:
-    """Work for as long as each line of standard input says, and print tokens/s."""
+    """Work for the seconds in each line of standard input, and print tokens/s."""
     for line in sys.stdin:
         work()  # wakes the threads
         tokens, started = 0, time.perf_counter()

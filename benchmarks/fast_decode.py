@@ -1,4 +1,4 @@
-"""What the fast decode path buys: tokens per second with it and with the model's own forward pass, in turn.
+"""The speedup of the fast decode path: tokens per second with it and with the model's own forward pass, in turn.
 
     python benchmarks/fast_decode.py
     python benchmarks/fast_decode.py --recipes gpt2-124m --batches 32 --tokens 20 --rounds 5

@@ -1,4 +1,4 @@
-"""A picture of finished runs: bits per byte against minutes, tokens and FLOPs, and what nothing beats at less cost.
+"""A picture of finished runs: bits per byte against minutes, tokens and FLOPs, and the Pareto frontier.
 
     python -m benchmarks.frontier OUT NAME=RUN ...
 

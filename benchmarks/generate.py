@@ -66,9 +66,9 @@ def main() -> None:
         size = next((size for word, size in SIZES.items() if word in name), 4)
         rows[name] = {
             "tokens/s": batch * chosen.tokens / seconds,
-            "ms a token": 1000 * seconds / chosen.tokens,
+            "ms/token": 1000 * seconds / chosen.tokens,
             "GB/s of weights": parameters * size * chosen.tokens / seconds / 1e9,
-            "first is faster by": seconds / first / batch * int(next(iter(found)).rsplit(" ", 1)[1]),
+            "speedup of the first": seconds / first / batch * int(next(iter(found)).rsplit(" ", 1)[1]),
         }
     table(rows, chosen.json)
 
@@ -78,10 +78,10 @@ def ours(config: ModelConfig, tokens: int, batch: int, precision: WeightPrecisio
     decoder = decoder_at(GPT(config).eval(), config.vocab_size, precision)
     sampling = Sampling(max_new_tokens=tokens, temperature=0)
 
-    def tell() -> None:
+    def generate_stories() -> None:
         generate_all(decoder, [Request(prompt=[0], sampling=sampling, index=i) for i in range(batch)], [-1])
 
-    return tell
+    return generate_stories
 
 
 def theirs(config: ModelConfig, tokens: int, batch: int) -> Callable[[], object]:
@@ -102,10 +102,10 @@ def litgpt(config: ModelConfig, tokens: int) -> Callable[[], object]:
     model.set_kv_cache(batch_size=1)
     prompt = torch.zeros(1, dtype=torch.long)
 
-    def tell() -> None:
+    def generate_stories() -> None:
         generate(model, prompt, max_returned_tokens=tokens + 1, temperature=0.0)
 
-    return tell
+    return generate_stories
 
 
 def llama_cpp(config: ModelConfig, dtype: str, tokens: int) -> Callable[[], object]:

@@ -159,7 +159,7 @@ def generation(recipe: Recipe, batch: int) -> Part:
 
 
 def measured(parts: Iterator[Part], seconds: float) -> Iterator[dict[str, Any]]:
-    """The row of each part, shown as it is measured. None begins after so many seconds, and none goes on past them."""
+    """The row of each part, shown as it is measured. None starts or continues after the time limit."""
     end = time.monotonic() + seconds
     for part in parts:
         limit = min(PART_SECONDS, end - time.monotonic())

@@ -1,14 +1,14 @@
-"""Fits the law of bits per byte by size and stories to finished runs, and says how well it foretells runs left out.
+"""Fit the scaling law of bits per byte to finished runs, and report how well it predicts runs left out.
 
 python -m benchmarks.ladder [RUN...] [--write] [--picture FILE.png]
 
 The points are those of `ladder_points.json` and of each run folder: parameters, bytes of stories trained on (repeated
-text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes, of two
-budgets each, are wanted. The irreducible loss E is given, not fitted: small models alone cannot tell it, and the large
-ones that others published can (docs/LOG.md). Published models are printed beside what the law says of them, but not
-fitted, because they were trained in other ways; the picture shows both. Earlier runs had other stories, a half of them
-unlike the held-out ones: they count with one factor for all, which is fitted too. Intervals are of 1,000 samples of the
-points (bootstrap). With --write the constants go into the package, where `talewright plan` reads them.
+text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes with two
+budgets each are needed. The irreducible loss E is given, not fitted: only large published models determine it
+(docs/LOG.md). Published models are printed beside the law's predictions but not fitted, because they were trained in
+other ways; the picture shows both. Earlier runs had other stories, half of them unlike the held-out ones: one factor
+for all of them is fitted too. Intervals are from 1,000 bootstrap samples of the points. --write stores the constants in
+the package, where `talewright plan` reads them.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class Point(NamedTuple):
 
 
 def read_point(run: Path) -> Point:
-    """What a run came to. Raises UserError where its log does not say."""
+    """The point of a finished run. Raises UserError if its log is incomplete."""
     events = list(read_log(run / "log.jsonl"))
     begun = next((event for event in events if event.get("event") == "run"), None)
     scores = [event for event in events if event.get("event") == "evaluation"]
     trained = [event for event in events if event.get("event") == "step"]
     if begun is None or not scores or not trained:
-        raise UserError(f"{run} is no finished run: its log has no beginning, no step or no evaluation")
+        raise UserError(f"{run} is not a finished run: its log lacks the start, a step or an evaluation")
     data = begun["data"]
     parameters = count_parameters(load_recipe(run / "recipe.yaml").model).total
     seen = effective_bytes(trained[-1]["tokens"] * data["bytes"] / data["tokens"], data["bytes"])
@@ -140,12 +140,12 @@ def _best(points: Sequence[Point], alphas: np.ndarray, betas: np.ndarray, irredu
 
 
 def errors(law: Law, points: Sequence[Point]) -> list[float]:
-    """By how much of itself each point's bits per byte is missed."""
+    """The relative error of the law at each point."""
     return [law(point.parameters, point.story_bytes) / point.bits_per_byte - 1 for point in points]
 
 
 def forecasts(points: Sequence[Point]) -> list[tuple[Point, float]]:
-    """Of each run that is not an earlier one: the error of a law that has not seen it."""
+    """For each run that is not an earlier one, the error of a law fitted without it."""
     found = []
     for point in points:
         if not point.earlier:
@@ -167,17 +167,17 @@ def intervals(points: Sequence[Point], asked: Sequence[tuple[float, float]]) -> 
 
 
 def check(points: Sequence[Point]) -> None:
-    """Raise UserError where there is too little to fit four constants to."""
+    """Raise UserError if there are too few points to fit four constants."""
     sizes, budgets = {point.parameters for point in points}, {round(math.log2(point.story_bytes)) for point in points}
     if len(points) < 6 or len(sizes) < 3 or len(budgets) < 2:
         raise UserError(
-            f"{len(points)} runs of {len(sizes)} sizes are too few: a law of four constants wants six runs or more, of "
+            f"{len(points)} runs of {len(sizes)} sizes are too few: a law of four constants needs six runs or more, of "
             "three sizes and two budgets at least"
         )
 
 
 def draw(points: Sequence[Point], published: Sequence[Point], law: Law, file: Path) -> None:
-    """Bits per byte by training FLOPs: the runs, published models, and the best that the law expects of any size."""
+    """Bits per byte by training FLOPs: the runs, published models, and the law's best over all sizes."""
     import matplotlib.pyplot as plt
 
     def flops(parameters: float, story_bytes: float) -> float:
@@ -214,10 +214,10 @@ def main() -> None:
     for point, error in zip(points + published, errors(law, scale(points, factor) + published), strict=True):
         print(
             f"{point.parameters:>12,} parameters  {point.story_bytes / 1e6:>9,.2f} MB  {point.bits_per_byte:.4f} "
-            f"bits/byte  missed by {100 * error:+.2f} %  {point.run}"
+            f"bits/byte  error {100 * error:+.2f} %  {point.run}"
         )
     for point, error in forecasts(points):
-        print(f"forecast of a law without it: missed by {100 * error:+.2f} %  {point.run}")
+        print(f"forecast of a law without it: error {100 * error:+.2f} %  {point.run}")
     asked = [(1.09e6, 3e7), (2.7e6, 6e7), (5.07e6, 1.5e8), (5.07e6, 1e9), (2.3e7, 1.3e9)]
     for (size, story_bytes), (low, high) in zip(asked, intervals(scale(points, factor), asked), strict=True):
         print(f"{size / 1e6:.2f}M, {story_bytes / 1e6:,.0f} MB: {law(size, story_bytes):.3f} ({low:.3f} to {high:.3f})")

@@ -1,4 +1,4 @@
-"""The plain loop: the model as one writes it first, `F.cross_entropy` on all logits, torch's fused attention, AdamW."""
+"""The plain loop: a straightforward model, `F.cross_entropy` on all logits, torch's fused attention, AdamW."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What weights of fewer bits cost: bits per byte of a run's validation stories, or those of --data, by precision.
+"""What lower weight precision costs: bits per byte of a run's validation stories, or those of --data, by precision.
 
 python benchmarks/precision.py runs/mini-2m-1 --stories 500
 """

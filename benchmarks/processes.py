@@ -58,7 +58,7 @@ def main() -> None:
     fastest = medians[turns[0]]
     rows: dict[str, dict[str, float | str]] = {
         f"{processes}, {variant}": {
-            "ms a step": 1000 * median,
+            "ms/step": 1000 * median,
             "tokens/s": tokens / median,
             f"times the speed of {turns[0][0]}": fastest / median,
             "ms more than shared": 1000 * (median - medians[processes, SHARED]),
@@ -84,7 +84,7 @@ def tokens_per_step(name: str) -> int:
 
 
 def start(recipe: str, processes: int, precision: str) -> subprocess.Popen[str]:
-    """So many processes; their main one obeys `ask`."""
+    """Start that many processes; `ask` controls the main one."""
     command = [sys.executable, __file__, "--worker", str(processes), "--recipe", recipe, "--precision", precision]
     worker = subprocess.Popen(command, env=dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     ask(worker, SHARED, 1)
@@ -92,7 +92,7 @@ def start(recipe: str, processes: int, precision: str) -> subprocess.Popen[str]:
 
 
 def ask(worker: subprocess.Popen[str], variant: str, steps: int) -> float:
-    """Seconds of so many steps."""
+    """Seconds that the given number of steps takes."""
     assert worker.stdin is not None
     assert worker.stdout is not None
     print(variant, steps, sep=";", file=worker.stdin, flush=True)
@@ -100,7 +100,7 @@ def ask(worker: subprocess.Popen[str], variant: str, steps: int) -> float:
 
 
 def serve(name: str, processes: int, precision: str) -> None:
-    """Train as each line of the main process's standard input says, and print the seconds, until it ends."""
+    """Train as each line of the main process's standard input asks, and print the seconds, until it ends."""
     from typing import cast
 
     from talewright.config import load_recipe

@@ -1,4 +1,4 @@
-"""What speculative decoding buys: one stream of a run with its draft and without, in turn, at the default settings
+"""The speedup of speculative decoding: one stream of a run with its draft and without, in turn, at the default settings
 and greedy.
 
     OMP_NUM_THREADS=1 python benchmarks/speculation.py runs/story-1m-1 --cpu-time

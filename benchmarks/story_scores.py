@@ -1,4 +1,4 @@
-"""Scores of stories without a model, some of which nobody would want: do the figures order them like a reader would?
+"""Scores of good, bad and shuffled stories: do the figures order them as a reader would?
 
     python benchmarks/story_scores.py TRAIN VALID OUT [--stories 200] [--limit N] [--run NAME=RUN ...] [--untrained RUN]
     talewright evaluate compare RUN OUT/*

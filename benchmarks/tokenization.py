@@ -41,8 +41,8 @@ def main() -> None:
         rows[name] = {
             "seconds": seconds,
             "MB/s": size / seconds,
-            "MiB at most": peak / MIB,
-            "shards are faster by": seconds / first,
+            "peak MiB": peak / MIB,
+            "speedup of shards": seconds / first,
         }
     table(rows, args.json)
 

@@ -1,12 +1,12 @@
-"""A training step of ours beside the plain loop's, transformers' and litgpt's, in turn, on the same shape and tokens.
+"""Compare the training step with a plain loop, transformers and litgpt, in turn, on the same shape and tokens.
 
     python benchmarks/train.py --recipe mini-2m --batch 16
     python benchmarks/train.py --recipe mini-2m --batch 16 --dropout 0.1
     python benchmarks/train.py --recipe neo-41m --batch 8 --length 256 --rivals ours plain
     python benchmarks/train.py --recipe gpt2-124m --batch 8 --length 128 --rivals ours plain
 
-Ours is in bf16. "As it comes" is a loop on the heap that glibc gives it; the others keep theirs, as ours does. litgpt
-has rotary positions and no other: its model is of that shape but for them. `make bench` installs all rivals.
+Ours is in bf16. "Default heap" is glibc's; with "kept heap", freed memory stays in the process, as in ours. litgpt's
+model has rotary positions, whatever the recipe's. `make bench` installs all rivals.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def main() -> None:
     rivals = {"ours, compiled": Rival(ours, (*shape, True)), "ours, eager": Rival(ours, (*shape, False))}
     for name, make in (("plain", plain), ("transformers", theirs), ("litgpt", litgpts)):
         if name in chosen.rivals:
-            rivals[f"{name}, fp32, as it comes"] = Rival(make, (*shape, torch.float32, False))
-            rivals[f"{name}, bf16, as it comes"] = Rival(make, (*shape, torch.bfloat16, False))
-            rivals[f"{name}, bf16, heap kept"] = Rival(make, (*shape, torch.bfloat16, True))
+            rivals[f"{name}, fp32, default heap"] = Rival(make, (*shape, torch.float32, False))
+            rivals[f"{name}, bf16, default heap"] = Rival(make, (*shape, torch.bfloat16, False))
+            rivals[f"{name}, bf16, kept heap"] = Rival(make, (*shape, torch.bfloat16, True))
     if config.dropout:
         rivals["ours, compiled, without dropout"] = Rival(
             ours, (dataclasses.replace(config, dropout=0.0), *shape[1:], True)
@@ -63,11 +63,11 @@ def main() -> None:
     print(f"bf16 matrix products here: {peak / 1e9:,.0f} GFLOP/s; medians of {5 * chosen.rounds} steps\n")
     rows = {
         name: {
-            "ms a step": 1000 * seconds,
+            "ms/step": 1000 * seconds,
             "tokens/s": tokens / seconds,
             "% of peak": 100 * tokens * flops / seconds / peak,
-            "MiB beyond weights, gradients, moments": (memory - held) / MIB,
-            "compiled is faster by": seconds / first,
+            "MiB beyond weights, gradients, optimizer state": (memory - held) / MIB,
+            "speedup of compiled": seconds / first,
         }
         for name, (seconds, memory) in found.items()
     }

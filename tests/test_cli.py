@@ -185,7 +185,7 @@ def test_a_longer_budget_on_resume_is_a_new_schedule_with_a_message(capsys):
     main([*TRAIN, "--max-steps", "4"])
     main(["train", "--resume", "run", "--max-steps", "6"])
     printed = capsys.readouterr().err
-    assert "New budget, and with it a new schedule from here on: train.max_steps 6 (was train.max_steps 4)" in printed
+    assert "New budget: train.max_steps 6 (before: train.max_steps 4). The learning-rate schedule restarts" in printed
     assert len(losses(Path("run"))) == 6
     main(["train", "--resume", "run"])  # nothing left to do
     assert len(losses(Path("run"))) == 6

@@ -118,7 +118,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "broken manifest": (lambda f: (f / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "foreign manifest": (
         lambda f: (f / "manifest.json").write_text("[]"),
-        "damaged, or of another program",
+        "damaged or belongs to another program",
     ),
     "bare manifest": (lambda f: rewrite(f, lambda m: m.pop("splits")), "manifest.json is damaged: it lacks"),
     "odd manifest": (
@@ -129,7 +129,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: rewrite(f, lambda m: m["splits"]["train"]["files"][0].update(name="../../secret")),
         "manifest.json is damaged: it lacks",
     ),
-    "older format": (lambda f: rewrite(f, lambda m: m.update(version=0)), "is of format 0, and 1 is read here"),
+    "older format": (lambda f: rewrite(f, lambda m: m.update(version=0)), "has format 0; this version reads 1"),
     "missing shard": (lambda f: (f / "train-00000.bin").unlink(), "train-00000.bin is missing"),
     "short shard": (
         lambda f: (f / "valid-00000.bin").open("r+b").truncate(9),

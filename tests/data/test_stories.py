@@ -26,5 +26,5 @@ def test_of_a_source_with_validation_stories_only_these_are_read(tmp_path: Path,
     assert list(read_stories(DataConfig(source=str(tmp_path)))) == tales(3, seed=1)
     assert list(read_stories(DataConfig(source=str(tmp_path / "train.txt"), limit=4))) == tales(4)
     write_txt(tmp_path / "none.txt", ["x"])
-    with pytest.raises(UserError, match=r"none.txt gave no story of 20 characters or more"):
+    with pytest.raises(UserError, match=r"none.txt has no story of 20 characters or more"):
         tokenize_source(DataConfig(source=str(tmp_path / "none.txt")), small.tokenizer)

@@ -29,7 +29,7 @@ CODE = "for i in range(10):\n    print(i, end='')\nwhile x < y:\n    x += 1\n   
 def test_scripts_without_blanks_are_counted_by_character(text):
     found = language_of([text] * 5)
     assert found == Language(spaced=False, english=False)
-    assert "no blanks between words" in str(found.note)
+    assert "No spaces separate the words" in str(found.note)
 
 
 @pytest.mark.parametrize("text", [GERMAN, DUTCH, FRENCH, RUSSIAN, HINDI, KOREAN, CODE])

@@ -92,7 +92,7 @@ def test_scores_on_stories_whose_names_share_a_file_are_not_taken_for_each_other
 ) -> None:
     scores = VERSION_2 | {"held_out": VERSION_2["held_out"] | {"source": evaluated}}
     write_json(scores_path(tmp_path, asked), scores)  # the file that a system without case finds under both names
-    with pytest.raises(UserError, match=f"holds the scores on {evaluated}, not on {asked}; rename the stories' file"):
+    with pytest.raises(UserError, match=f"has the scores on {evaluated}, not on {asked}; rename the stories' file"):
         read_scores([tmp_path], f"folder/{asked}")
     write_json(scores_path(tmp_path, asked), VERSION_2 | {"held_out": VERSION_2["held_out"] | {"source": asked}})
     assert read_scores([tmp_path], f"folder/{asked}")[0]["held_out"]["source"] == asked

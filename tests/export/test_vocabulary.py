@@ -158,11 +158,11 @@ def read_texts(path: Path) -> list[bytes]:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda data: data[:-3], "or another model's: piece 419 of 420 is cut off, not text, or longer than 1,000"),
+        (lambda data: data[:-3], "another model: piece 419 of 420 is cut off, not text, or longer than 1,000"),
         (lambda data: data[:9], "piece 0 of 420 is cut off"),
         (lambda data: data[:8] + struct.pack("<i", -4) + data[12:], "piece 0 of 420 is cut off"),
         (lambda data: data.replace(b"<unk>", b"<\xff\xff\xff>"), "piece 0 of 420 is cut off, not text"),
-        (lambda data: data + bytes(9), "has more than the model's 420 pieces, so it is another model's"),
+        (lambda data: data + bytes(9), "has more than the model's 420 pieces, so it belongs to another model"),
         (lambda data: data.replace(b"<0x00>", b"<zero>"), "does not have the 256 single bytes <0x00> to <0xFF>"),
     ],
 )

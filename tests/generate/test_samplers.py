@@ -175,18 +175,18 @@ def test_the_smallest_temperature_that_is_not_greedy_draws_without_overflow():
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("top_p", 1.5, "--top-p is 1.5; it is a share of probability, above 0 and up to 1"),
-        ("top_p", 0.0, "--top-p is 0.0; it is a share"),
+        ("top_p", 1.5, "--top-p is 1.5; it is a probability and must be above 0 and at most 1"),
+        ("top_p", 0.0, "--top-p is 0.0; it is a probability"),
         ("top_p", math.nan, "--top-p is nan"),
-        ("temperature", -1.0, "--temperature is -1.0; it is 0"),
+        ("temperature", -1.0, "--temperature is -1.0; it must be 0"),
         ("temperature", math.inf, "--temperature is inf"),
-        ("top_k", 0, "--top-k is 0; it counts tokens"),
-        ("min_p", 1.1, "--min-p is 1.1; it is a share"),
-        ("repetition_penalty", 0.0, "--repetition-penalty is 0.0; it is from 0.001 to 1000"),
-        ("repetition_penalty", 1e-300, "--repetition-penalty is 1e-300; it is from 0.001 to 1000"),
-        ("repetition_penalty", math.inf, "--repetition-penalty is inf; it is from 0.001 to 1000"),
-        ("max_new_tokens", 0, "--max-new-tokens is 0; it counts tokens"),
-        ("seed", -1, "--seed is -1; it is a whole number"),
+        ("top_k", 0, "--top-k is 0; it must be 1 or more"),
+        ("min_p", 1.1, "--min-p is 1.1; a fraction"),
+        ("repetition_penalty", 0.0, "--repetition-penalty is 0.0; it must be from 0.001 to 1000"),
+        ("repetition_penalty", 1e-300, "--repetition-penalty is 1e-300; it must be from 0.001 to 1000"),
+        ("repetition_penalty", math.inf, "--repetition-penalty is inf; it must be from 0.001 to 1000"),
+        ("max_new_tokens", 0, "--max-new-tokens is 0; it must be 1 or more"),
+        ("seed", -1, "--seed is -1; it must be a whole number"),
     ],
 )
 def test_a_setting_out_of_range_is_named_with_what_would_be_right(option, value, message):

@@ -129,7 +129,7 @@ def test_a_resumed_run_starts_with_what_it_had_and_drops_what_it_rewinds(run, po
 @pytest.mark.parametrize(
     ("error", "state", "message"),
     [
-        (KeyboardInterrupt(), "stopped", "Stopped at step 1. To go on: talewright train --resume "),
+        (KeyboardInterrupt(), "stopped", "Stopped at step 1. To continue: talewright train --resume "),
         (SystemExit(143), "stopped", "Stopped at step 1."),
         (ValueError("the disk\x1b is full"), "failed", "Failed: the disk"),
     ],

@@ -133,8 +133,8 @@ def _activated(c: ModelConfig, h: Vector) -> Vector:
 def _norm(c: ModelConfig, w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:
     if c.norm == "rmsnorm":
         return x / math.sqrt((x * x).mean() + c.norm_eps) * w[f"{name}.weight"]
-    centred = x - x.mean()
-    return centred / math.sqrt((centred * centred).mean() + c.norm_eps) * w[f"{name}.weight"] + w[f"{name}.bias"]
+    centered = x - x.mean()
+    return centered / math.sqrt((centered * centered).mean() + c.norm_eps) * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
 def _linear(w: dict[str, np.ndarray], name: str, x: Vector) -> Vector:

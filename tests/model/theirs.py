@@ -115,7 +115,7 @@ def llama(model: GPT) -> LlamaForCausalLM:
 
 
 def qwen3(model: GPT) -> Qwen3ForCausalLM:
-    """transformers' Qwen3, which is a Llama with normalised queries and keys, with our model's weights."""
+    """transformers' Qwen3, which is a Llama with normalized queries and keys, with our model's weights."""
     c = model.config
     config = Qwen3Config(**_llama_settings(c), attention_bias="qkv" in c.bias)
     return _filled(Qwen3ForCausalLM(_eager(config)), llama_names(c, dict(model.state_dict())))

@@ -37,7 +37,7 @@ def test_the_fit_finds_the_factor_of_earlier_runs():
     assert max(map(abs, errors(law, points(0.0)))) < 0.01
 
 
-def test_a_run_left_out_is_foretold_from_the_others():
+def test_a_run_left_out_is_predicted_from_the_others():
     few = points(0.0)[:6]
     assert max(abs(error) for _, error in forecasts(few)) < 0.02
     strange = [few[0]._replace(bits_per_byte=2 * few[0].bits_per_byte), *few[1:]]
@@ -48,7 +48,7 @@ def test_a_run_left_out_is_foretold_from_the_others():
 def test_too_few_runs_are_refused(tmp_path):
     with pytest.raises(UserError, match="3 runs of 1 sizes are too few"):
         check(points(0.0)[:3])
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         read_point(tmp_path)
 
 

@@ -89,5 +89,5 @@ def test_the_rows_of_points_lie_inside_the_frame_with_the_base_and_intervals(dra
     assert bottom >= 2.5
     assert top <= -0.5
     labels = [str(line.get_label()) for line in axes.get_lines()]
-    assert "b: what all change" in labels
+    assert "b: the unchanged recipe" in labels
     assert sum(len(set(line.get_ydata())) == 1 and len(line.get_xdata()) == 2 for line in axes.get_lines()) == 2

@@ -57,7 +57,7 @@ def test_points_are_listed_with_what_each_changes(tmp_path):
     assert found.settings({"point": "adamw"}) == {"optimizer.kind": "adamw", "optimizer.matrix_learning_rate": "null"}
     with pytest.raises(UserError, match=r"matrix_learning_rate is Muon's"):
         read(tmp_path, text.replace(", optimizer.matrix-learning-rate: null", ""))
-    with pytest.raises(UserError, match="points are all that is tried"):
+    with pytest.raises(UserError, match="points cannot be combined with vary"):
         read(tmp_path, text + "vary: {model.n_layers: [1, 2]}\n")
     with pytest.raises(UserError, match=r"(?s)points\.base is 3.*no setting optimizer\.knd"):
         read(tmp_path, text.replace("base: {}", "base: 3").replace("adamw: {optimizer.kind", "adamw: {optimizer.knd"))

@@ -96,7 +96,7 @@ def test_a_full_queue_and_a_user_with_too_many_stories_are_refused(make_schedule
         except UserError as error:
             refused.append(str(error))
     assert len(refused) in (3, 4)  # one more if the first of Ada's had no slot yet
-    assert all(words.startswith("very many users") for words in refused)
+    assert all(words.startswith("too many users") for words in refused)
     for each in long:
         each.stop()
 

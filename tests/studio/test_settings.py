@@ -34,5 +34,5 @@ def test_an_empty_seed_is_new_each_time_and_a_given_one_is_used():
 def test_a_wrong_seed_is_an_error(typed):
     from talewright.studio.shared import sampling_of
 
-    with pytest.raises(UserError, match="whole number from 0 up, or empty"):
+    with pytest.raises(UserError, match="whole number, 0 or more, or empty"):
         sampling_of([0.8, 512, 0, 0.95, 1.0, typed])

@@ -93,7 +93,7 @@ def test_runs_that_cannot_teach_are_message_in_a_sentence(small, small_corpus, t
     assert teacher is not None
     assert teacher.source is not None
     message = complaint({**teacher.source, "sha256": "0" * 64})
-    assert message.endswith("is not the teacher that this run began with: its weights are others")
+    assert message.endswith("is not the teacher that this run began with: its weights differ")
     assert complaint({}).startswith("this run began without a teacher")
 
     other = write_stories(tmp_path / "other.txt", 90)

@@ -149,7 +149,9 @@ def test_an_evaluation_in_parts_is_that_of_the_whole(together, count):
 def test_only_a_lost_connection_is_called_one(tmp_path, error, lost):
     context = DistributedContext(cast(Any, SimpleNamespace(world_size=2)), "fp32")
     (tmp_path / "checkpoints" / "step-1200").mkdir(parents=True)
-    message = f"the newest checkpoint is step 1,200; the same command with --out {tmp_path} --resume auto goes on"
+    message = (
+        f"the newest checkpoint is step 1,200; to continue, give the same command with --out {tmp_path} --resume auto"
+    )
     expected = pytest.raises(LostProcessError, match=message) if lost else pytest.raises(RuntimeError, match="mat1")
     with expected, context.explain_lost_process(Path(tmp_path)):
         raise error

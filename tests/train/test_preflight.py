@@ -71,7 +71,7 @@ def distributed_on_cpu() -> Any:
 
 def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**20)
-    with pytest.raises(UserError, match=r"shorter context. --force trains nevertheless$"):
+    with pytest.raises(UserError, match=r"shorter context. --force trains anyway$"):
         preflight(MINI, distributed_on_cpu(), None)
     preflight(MINI, distributed_on_cpu(), None, force=True)
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -154,7 +154,7 @@ def test_when_a_process_is_killed_the_other_ends_with_a_sentence(start, killed):
     assert code == 1
     assert "Traceback" not in output
     assert re.search(r"talewright: lost the connection to another process; the newest checkpoint is step \d+;", output)
-    assert "--out run --resume auto goes on" in output
+    assert "to continue, give the same command with --out run --resume auto" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -66,7 +66,7 @@ def test_a_second_signal_leaves_at_once_and_loses_only_what_was_not_saved(
     found = stopped[phase, name, 2]
     assert found["code"] == code, found["said"]
     assert found["seconds"] < 0.5  # the save would have taken a second
-    assert f"{name}: stopping at the next safe point; once more stops at once" in found["said"]
+    assert f"{name}: stopping at the next safe point; a second signal stops at once" in found["said"]
     assert found["steps"] == [4]
     assert found["differs"] == []
 

@@ -32,8 +32,8 @@ def plan(
     Args:
         minutes: Minutes of training.
         size: Plan only this size: 300k, 1m, 3m, 5m, 15m, 40m or 125m.
-        ladder: `story` exports to every program. `storyx` learns more in the same time, but exports to `hf-remote`,
-            `onnx` and `web` alone; up to 15m.
+        ladder: `story` exports to transformers, llama.cpp, ONNX and the web. `storyx` learns more in the same time,
+            but exports to `hf-remote`, `onnx`, `web` and `space` only; up to 15m.
     """
     from talewright.scaling import plan as planning
 

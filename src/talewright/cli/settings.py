@@ -69,7 +69,8 @@ def settings_page() -> str:
             section = setting.section
             lines += [f"## {section or 'The recipe itself'}", ""]
         lines += [f"**`{_dotted(setting)}`** = `{_shown(setting.default)}`", ""]
-        lines += [*_wrap(f"{setting.meaning} *({setting.values})*", 120, 0, 0), ""]
+        text = f"{setting.meaning} *({setting.values})*".replace("\\", "\\\\")  # Markdown takes one of the two
+        lines += [*_wrap(text, 120, 0, 0), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -48,8 +48,9 @@ def train(
     Args:
         minutes: Minutes of training for which everything else is chosen. Without --data: on the bundled stories.
         recipe: A recipe's name (`talewright recipes` lists them), or a YAML file, in place of --minutes.
-        ladder: With --minutes, the recipes to choose from: `story` exports to every program (default). `storyx` learns
-            more in the same time, but exports to `hf-remote`, `onnx` and `web` alone.
+        ladder: With --minutes, the recipes to choose from: `story` (default) exports to transformers, llama.cpp,
+            ONNX and the web. `storyx` learns more in the same time, but exports to `hf-remote`, `onnx`, `web` and
+            `space` only.
         out: Folder of the run. Default: the next free runs/NAME-N.
         resume: Run folder to resume, bit-for-bit: the weights equal those of an uninterrupted run. `auto`: the folder
             of --out if it holds a run; if not, a new run begins there, so the same command begins and continues.

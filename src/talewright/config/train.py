@@ -66,7 +66,7 @@ class TrainConfig(Section, prefix="train."):
     """Precision of matrix products; weights stay in fp32. auto: bf16 where the hardware supports it."""
     compile: Literal["auto"] | bool = "auto"
     """Compile the model with torch.compile. auto: if the run is long enough to make up for the compile time. Where
-    compiling fails, training goes on without it, with a warning."""
+    compiling fails, training continues without it, with a warning."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Kind of device to train on."""
     devices: Count = 1

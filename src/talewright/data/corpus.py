@@ -94,9 +94,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a prepared corpus: {why}. `talewright data prepare` makes one")
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(f"{folder / MANIFEST} is damaged, or of another program{_PREPARE_AGAIN}")
+        raise UserError(f"{folder / MANIFEST} is damaged or belongs to another program{_PREPARE_AGAIN}")
     if manifest.get("version") != VERSION:
-        raise UserError(f"{folder} is of format {manifest.get('version')}, and {VERSION} is read here{_PREPARE_AGAIN}")
+        raise UserError(f"{folder} has format {manifest.get('version')}; this version reads {VERSION}{_PREPARE_AGAIN}")
     if not _is_complete(manifest):
         raise UserError(f"{folder / MANIFEST} is damaged: it lacks some of its values{_PREPARE_AGAIN}")
     return manifest

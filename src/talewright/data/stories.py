@@ -45,5 +45,5 @@ def tokenize_source(config: DataConfig, tokenizer: Tokenizer) -> tuple[list[np.n
         ends = np.cumsum(batch.lengths)
         stories += [batch.ids[end - length : end - 1] for end, length in zip(ends, batch.lengths, strict=True)]
     if not stories:
-        raise UserError(f"{config.source} gave no story of {config.min_chars} characters or more")
+        raise UserError(f"{config.source} has no story of {config.min_chars} characters or more")
     return stories, np.array(sizes, dtype=np.int64)

@@ -84,10 +84,10 @@ def no_stories(manifest: dict[str, Any], split: str) -> str:
     own = manifest["source"]["read"].get(split)
     if own:
         return (
-            f"{data[split] or data['source']} gave no {name} stories: {own['read']:,} read, {own['empty']:,} of them "
+            f"{data[split] or data['source']} has no {name} stories: {own['read']:,} read, {own['empty']:,} of them "
             f"empty, {own['short']:,} shorter than {data['min_chars']} characters (--data.min-chars), "
             + (f"{own['damaged']:,} damaged (--data.drop-damaged), " if own.get("damaged") else "")
-            + f"{own['duplicates']:,} copies of others"
+            + f"{own['duplicates']:,} duplicates"
         )
     named = f"{data['source']} has no {name} stories: it was read as {read_as(manifest)}"
     if data["splits"]:

@@ -1,4 +1,4 @@
-"""What figures make sense for some stories: whether blanks stand between their words, and whether they are English.
+"""What figures make sense for some stories: whether spaces separate their words, and whether they are English.
 
 Both are seen in the stories themselves. Where there are too few words to tell, they count as English.
 """
@@ -29,7 +29,7 @@ class Language:
     """What is known about the language of stories."""
 
     spaced: bool = True
-    """Whether blanks stand between words. Otherwise characters are counted in place of words."""
+    """Whether spaces separate words. Otherwise characters are counted in place of words."""
     english: bool = True
 
     @property
@@ -41,7 +41,7 @@ class Language:
         if self.spaced:
             return f"These stories are not in English: {left_out}."
         return (
-            "These stories have no blanks between words: characters are counted in place of words, in all figures, and "
+            "No spaces separate the words of these stories: characters are counted instead, in all figures, and "
             f"{left_out}."
         )
 

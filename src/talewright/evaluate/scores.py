@@ -80,7 +80,7 @@ def read_scores(folders: Sequence[Path], data: str | None = None) -> list[dict[s
 
 
 def described(folder: Path, scores: dict[str, Any]) -> dict[str, Any]:
-    """A run's scores as they stand in their file, with hashes of its settings without the seed (`settings`) and of its
+    """A run's scores as in their file, with hashes of its settings without the seed (`settings`) and of its
     `tokenizer`; None where the folder has none.
     """
     hashes = {"settings": _settings_hash(folder / "recipe.yaml"), "tokenizer": _hash(folder / "tokenizer")}
@@ -120,7 +120,7 @@ def _check_stories(path: Path, scores: dict[str, Any], data: str | None) -> None
     """Raise UserError if the scores are of other stories, whose file has the same name but for its case or signs."""
     found = scores.get("held_out", {}).get("source")
     if data is not None and found != last_name(data):
-        raise UserError(f"{path} holds the scores on {found}, not on {last_name(data)}; rename the stories' file")
+        raise UserError(f"{path} has the scores on {found}, not on {last_name(data)}; rename the stories' file")
 
 
 def _renamed(value: Any) -> Any:

@@ -16,7 +16,7 @@ from talewright.run.history import clearly_above
 NGRAM, MAX_TOKENS = "5-gram", 1_000_000
 """The n-gram model, and the training tokens that it counts, from the first story on: they take some seconds."""
 MANY_EPOCHS = 3.0
-"""After so many passes over a text that is too short, more of them rather memorize it (docs/LOG.md)."""
+"""After this many passes over a text that is too short, further ones mostly memorize (docs/LOG.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Export models to the formats of other programs, each checked by reading it back, and import models from them.
 
-A target (`target.py`) writes one format. `check_export` finds what stands against an export before a weight is read.
+A target (`target.py`) writes one format. `check_export` finds every problem before a weight is read.
 `export_model` lets the target write next to the destination, checks in a fresh process that the result computes the
 same (`parity.py`), and only then puts it in place (`folder.py`). Importing this package does not import torch.
 """

@@ -20,7 +20,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
     """Raise UserError if the folder contains something that may not be replaced."""
     if folder.is_file():
         raise UserError(f"{folder} is a file; name a folder to write")
-    if Path.cwd().is_relative_to(folder.resolve()):  # it would be replaced below whoever works in it
+    if Path.cwd().is_relative_to(folder.resolve()):  # it is the working folder of a process
         raise UserError(f"{folder} is the folder that this command runs in, or one above it; name another to write")
     if not folder.is_dir() or not any(folder.iterdir()):
         return

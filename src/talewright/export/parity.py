@@ -45,7 +45,7 @@ class ParityResult:
 
     def __str__(self) -> str:
         return (
-            f"largest logit difference {self.difference:.1e} of {self.largest:.3g} (allowed {self.bound:.1e}) over "
+            f"largest logit difference {self.difference:.1e} of {self.largest:.3g} (tolerance {self.bound:.1e}) on "
             f"{self.tokens:,} tokens"
         )
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 Draft = Callable[[Sequence[int], int], list[int]]
-"""From the ids of a text, and a number, to at most so many ids that may come next."""
+"""From the ids of a text and a number N to at most N ids that may come next."""
 DRAFTED = 2
 """Tokens that are proposed at once. For models of 1M parameters 4 are as good, for those above 5M fewer are better."""

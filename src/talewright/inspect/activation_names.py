@@ -35,7 +35,7 @@ IN_BLOCK = {
     "mlp_out": "(B, T, D): what the feed-forward layer adds to the stream",
     "resid_post": "(B, T, D): the residual stream after the block",
 }
-"""Each of them stands after `blocks.L.`, L being the layer, from 0."""
+"""Each follows `blocks.L.`, where L is the layer, from 0."""
 
 
 def activation_names(config: ModelConfig) -> list[str]:

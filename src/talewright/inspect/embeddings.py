@@ -19,7 +19,7 @@ def frequent_words(sequences: Sequence[np.ndarray], tokenizer: Tokenizer, number
 
 
 def token_word(tokenizer: Tokenizer, token: int) -> str:
-    """The word that a token stands for: the letters after its leading space; empty if it is no whole word."""
+    """The word of a token: the letters after its leading space; empty if it is no whole word."""
     text = tokenizer.token_bytes[token].decode("utf-8", "replace")
     return text[1:] if text[:1] == " " and text[1:].isalpha() else ""
 

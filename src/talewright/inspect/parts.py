@@ -34,7 +34,7 @@ def parse_part(name: str, config: ModelConfig) -> Part:
         part = Part(int(found[1])) if found[1] else Part(int(found[2]), int(found[3]))
         check_part(part, config)
         return part
-    raise UserError(f"{name!r} is no part of a model; a head is LAYER.HEAD, as in 1.2, and a feed-forward layer MLP 1")
+    raise UserError(f"{name!r} is not a part; a head is LAYER.HEAD, as in 1.2, and a feed-forward layer MLP 1")
 
 
 def check_part(part: Part, config: ModelConfig) -> None:

@@ -63,7 +63,7 @@ SAMPLE_TOKENS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class TimelinePoint:
-    """What a model could do after so many steps."""
+    """What a model could do after N steps."""
 
     step: int
     """0: untrained."""
@@ -116,7 +116,7 @@ class PointMeasures:
         self.prompt = next(iter(run.recipe.train.prompts), "")
 
     def measure(self, model: GPT, step: int, tokens: int | None, seconds: float | None) -> TimelinePoint:
-        """The point of a model after so many steps."""
+        """The point of a model after `step` steps."""
         with autocast(self.run.recipe.train.precision, self.device):
             scores = score_tokens(model, self.stories, self.tokenizer.separator)
             log_probs = choice_log_probs(model_scorer(model), self.encoded)

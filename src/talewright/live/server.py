@@ -103,7 +103,7 @@ class LivePage:
             return "Starting: the stories and the model are read."
         if state == "stopped":
             command = f"talewright train --resume {shell_word(str(self.run))}"
-            return f"Stopped at step {step:,}. To go on: {command}" if step else "Stopped before the first step."
+            return f"Stopped at step {step:,}. To continue: {command}" if step else "Stopped before the first step."
         messages: dict[State, str] = {
             "starting": "Before the first step: the untrained model is evaluated, or the model compiled.",
             "running": "Training.",

@@ -10,7 +10,7 @@ from talewright.config import ModelConfig
 
 
 class LayerNorm(nn.Module):
-    """Centre each vector, scale it to unit variance, then stretch and shift it: (x - mean) / sqrt(var + eps) * w + b.
+    """Center each vector, scale it to unit variance, then stretch and shift it: (x - mean) / sqrt(var + eps) * w + b.
 
     Ba, Kiros & Hinton 2016, arXiv:1607.06450. Input and output: (..., d). The formula is left to torch's own kernel,
     which reads x once.

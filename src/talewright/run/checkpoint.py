@@ -122,12 +122,12 @@ def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Read a checkpoint's weights into the model. Raises UserError if they do not fit it, or are not all numbers."""
+    """Read a checkpoint's weights into the model. Raises UserError if they do not fit it, or hold NaN or infinity."""
     path = folder / WEIGHTS
     tensors = _read(path)
     check_fit(path, tensors, dict(model.state_dict()))
     if faults := not_finite(tensors):
-        raise UserError(f"the weights in {path} are not all numbers: {faults}. Such a model computes nothing")
+        raise UserError(f"the weights in {path} hold NaN or infinity: {faults}. Such a model cannot generate")
     model.load_state_dict(tensors)
 
 

@@ -40,7 +40,7 @@ def lock_run(run: Path) -> Iterator[None]:
     """
     owner = f"process {os.getpid()} on {socket.gethostname()}"
     lock = refuse_if_locked(
-        run / ".lock", owner, lambda who: f"{who} is training in {run}; wait for it, or name another folder by --out"
+        run / ".lock", owner, lambda who: f"{who} is training in {run}; wait for it, or name another folder with --out"
     )
     try:
         run.mkdir(parents=True, exist_ok=True)

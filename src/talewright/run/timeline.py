@@ -63,7 +63,7 @@ def load_light(path: Path, model: nn.Module) -> None:
     tensors = _read(path)
     check_fit(path, tensors, dict(model.state_dict()))
     if faults := not_finite(tensors):
-        raise UserError(f"the weights in {path} are not all numbers: {faults}")
+        raise UserError(f"the weights in {path} hold NaN or infinity: {faults}")
     model.load_state_dict(tensors)
 
 

@@ -14,7 +14,7 @@ PORTS = range(7860, 7960)
 BACKLOG = 2048
 """Connections that wait for the server to take them."""
 EVERYWHERE = ("0.0.0.0", "::")
-"""Hosts that stand for all addresses of this machine."""
+"""Hosts that mean all addresses of this machine."""
 
 
 def choose_address(host: str, port: int | None) -> tuple[str, int]:

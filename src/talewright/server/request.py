@@ -83,7 +83,7 @@ class CompletionRequest(BaseModel):
         if len(self.stops) > 4:
             problems.append(f"stop: {len(self.stops)} texts; up to 4 are accepted")
         if "" in self.stops:
-            problems.append("stop holds an empty text; leave it out")
+            problems.append("stop contains an empty text; leave it out")
         if not self.prompts:
             problems.append("prompt is an empty list; give one prompt or more")
         if len(self.prompts) * self.n > MAX_CHOICES:

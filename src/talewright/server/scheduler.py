@@ -36,7 +36,7 @@ TIMEOUT = 15.0
 """Seconds without a poll after which a story is abandoned."""
 MAX_PROMPT = 80_000
 """Characters, or token ids, of a prompt: about 15,000 words."""
-INTERNAL_ERROR = "Something went wrong; the log of the program that answers has the details. Try again."
+INTERNAL_ERROR = "Something went wrong; the server's log has the details. Try again."
 State = Literal["waiting", "loading", "generating", "done"]
 
 
@@ -210,7 +210,7 @@ class GenerationScheduler:
             if len(own) + len(generations) > self.per_user:
                 raise UserError("your last story is still being generated; stop it first, or wait until it ends")
             if len(self._all()) + len(generations) > places:
-                raise BusyError("very many users are waiting for a story right now; try again in a minute")
+                raise BusyError("too many users are waiting for a story; try again in a minute")
             self._waiting.extend(generations)
             self._changed.notify()
 

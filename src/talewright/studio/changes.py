@@ -103,7 +103,7 @@ def begin_again(story: Generation) -> Generation:
 
 
 def generate_changed(loaded: LoadedModel, change: Change, generation: Generation) -> None:
-    """Generate with the changed model until the story ends, or is stopped; an error stands in the generation."""
+    """Generate with the changed model until the story ends, or is stopped; an error is kept in the generation."""
     decoder, tokenizer = codecs.getincrementaldecoder("utf-8")("replace"), loaded.tokenizer
     prompt = generation.prompt_tokens or []
     generation.state = "generating"

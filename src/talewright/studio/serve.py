@@ -54,7 +54,7 @@ def open_studio(
     if find_spec("gradio") is None:
         raise UserError('the studio needs Gradio: pip install "talewright[studio]"')
     choose_address(host, port)  # raises if there is none, before the slow imports
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # set before Gradio is imported: it reports to nobody
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # set before Gradio is imported: no telemetry
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from talewright.server.registry import ModelRegistry
     from talewright.server.scheduler import GenerationScheduler

@@ -74,10 +74,10 @@ def sampling_controls() -> list[Any]:
         0.1, 1.5, s.temperature, step=0.1, label="Temperature", info="Lower: more predictable.", **plain
     )
     with gr.Accordion("More settings", open=False, elem_classes="more"):
-        nucleus = "Only the most probable tokens that together have this share."
+        nucleus = "Only the most probable tokens that together reach this probability."
         top_p = gr.Slider(0.05, 1.0, s.top_p, step=0.05, label="Top-p", info=nucleus, **plain)
         top_k = gr.Slider(
-            0, 200, s.top_k or 0, step=1, label="Top-k", info="Only so many of the most probable; 0: all.", **plain
+            0, 200, s.top_k or 0, step=1, label="Top-k", info="Only this many of the most probable; 0: all.", **plain
         )
         repeat = "Above 1, the model repeats itself less."
         penalty = gr.Slider(1.0, 2.0, s.repetition_penalty, step=0.05, label="Repetition penalty", info=repeat, **plain)
@@ -111,7 +111,7 @@ def sampling_of(values: Sequence[Any], seed: int | None = None) -> Sampling:
     temperature, new_tokens, top_k, top_p, penalty = (value or 0 for value in values[:-1])
     typed = "" if values[-1] is None else str(values[-1]).strip()
     if typed and not typed.isdecimal():
-        raise UserError(f"the seed is {typed[:40]!r}; it is a whole number from 0 up, or empty for a new one")
+        raise UserError(f"the seed is {typed[:40]!r}; it must be a whole number, 0 or more, or empty for a new one")
     if typed:
         seed = int(typed)
     return Sampling(

@@ -79,7 +79,7 @@ def open_teacher(recipe: Recipe, corpus: Corpus, noted: Any = None) -> Teacher |
     model, checkpoint = run.load_model("best" if noted is None else _step(noted), torch.device("cpu"))
     source = {"checkpoint": checkpoint.name, "sha256": sha256_file(checkpoint / WEIGHTS)}
     if noted not in (None, source):
-        raise UserError(f"{checkpoint} is not the teacher that this run began with: its weights are others")
+        raise UserError(f"{checkpoint} is not the teacher that this run began with: its weights differ")
     return Teacher(model, recipe.train.teacher_weight, source)
 
 

@@ -318,4 +318,5 @@ def _is_first_to_report() -> bool:
 def _how_to_go_on(run: Path) -> str:
     newest = steps(run)[-1:]
     saved = f"the newest checkpoint is step {newest[0]:,}" if newest else "there is no checkpoint yet"
-    return f"lost the connection to another process; {saved}; the same command with --out {run} --resume auto goes on"
+    command = f"the same command with --out {run} --resume auto"
+    return f"lost the connection to another process; {saved}; to continue, give {command}"

@@ -45,7 +45,7 @@ def detect_launcher() -> Launched | None:
         return _started_by_slurm()
     if _number("SLURM_NTASKS", 1) > 1:
         tasks = os.environ["SLURM_NTASKS"]
-        logger.warning("SLURM gave this job %s tasks, and this process is one by itself; `srun` starts them all", tasks)
+        logger.warning("SLURM gave this job %s tasks, but this process runs alone; `srun` starts all of them", tasks)
     if "RANK" in os.environ or ("WORLD_SIZE" in os.environ and "NODE_RANK" not in os.environ):
         launched = _launched(KUBEFLOW, ("RANK",), "WORLD_SIZE", None)
         return launched if launched.world_size > 1 else None
@@ -82,7 +82,7 @@ def _started_by_slurm() -> Launched | None:
         _number(name, 0)
     if tasks % nodes:
         raise UserError(
-            f"SLURM started {tasks} tasks on {nodes} nodes; every node needs as many: set --ntasks-per-node"
+            f"SLURM started {tasks} tasks on {nodes} nodes; every node needs the same number: set --ntasks-per-node"
         )
     step = {"SLURM_NTASKS": tasks, "SLURM_NTASKS_PER_NODE": tasks // nodes, "SLURM_NNODES": nodes}
     os.environ.update({name: str(value) for name, value in step.items()})
@@ -103,7 +103,7 @@ def _launched(launcher: str, ranks: tuple[str, ...], world: str, local_world: st
         raise UserError(f"{ranks[0]} is {os.environ[ranks[0]]} of {world} {world_size}; it counts from 0")
     if world_size % per_node:
         raise UserError(
-            f"{launcher} started {per_node} of {world_size} processes on this node; every node needs as many"
+            f"{launcher} started {per_node} of {world_size} processes on this node; every node needs the same number"
         )
     return Launched(launcher, world_size, per_node)
 

@@ -161,7 +161,7 @@ class MetricsLogger:
                 f"{state.best_loss:.3f} at step {state.best_step:,}, whose checkpoint is the run's model"
             )
         elif self.enabled:
-            logger.warning(f"stopped at step {state.step:,}: no validation loss was a number")
+            logger.warning(f"stopped at step {state.step:,}: no validation loss was finite")
 
     def log_skipped(self, state: TrainState, reason: str, stories: list[int], figures: dict[str, float]) -> None:
         """Log a batch that was skipped."""
@@ -178,8 +178,8 @@ class MetricsLogger:
         self.log.write("overflow", step=state.step + 1, skipped=state.skipped, loss=figures["loss"])
         if self.overflows % 10 == 1:
             logger.info(
-                f"step {state.step + 1:,}: the gradient is too large for fp16, so this batch made no step; the loss is "
-                f"scaled down. This is usual now and then ({self.overflows:,} so far in this session)"
+                f"step {state.step + 1:,}: the gradient is too large for fp16, so this batch was skipped and the loss "
+                f"scale lowered. This is normal now and then ({self.overflows:,} so far in this session)"
             )
 
     def log_checkpoint(self, state: TrainState) -> None:

@@ -29,7 +29,7 @@ def preflight(recipe: Recipe, distributed: DistributedContext, teacher: Teacher 
             check_memory(need, available)
     except UserError as error:
         if not force:
-            raise UserError(f"{error}. --force trains nevertheless") from None
+            raise UserError(f"{error}. --force trains anyway") from None
         logger.warning("%s", error)
 
 
@@ -39,7 +39,7 @@ def check_disk(recipe: Recipe, run: Path) -> None:
     if needed > free:
         raise UserError(
             f"{run} needs {needed:,} bytes for its checkpoints and its log, and {free:,} are free there. Free some, "
-            f"keep fewer checkpoints by --train.keep, which is {recipe.train.keep}, or name another disk by --out"
+            f"keep fewer checkpoints with --train.keep (now {recipe.train.keep}), or choose another disk with --out"
         )
 
 
@@ -57,7 +57,7 @@ def check_memory(need: MemoryNeed, available: int) -> None:
     )
     smaller = need.smaller_batch(available)
     if smaller is None:
-        raise UserError(f"{problem}; a micro-batch of 1 needs more, too. Use a smaller model or a shorter context")
+        raise UserError(f"{problem}; even a micro-batch of 1 needs more. Use a smaller model or a shorter context")
     raise UserError(
         f"{problem}. --train.micro-batch {smaller.micro_batch} --train.accumulation {smaller.accumulation} makes the "
         f"same batches with {mebibytes(smaller.needed)}"

@@ -247,4 +247,4 @@ def _log_new_budget(old: Recipe, new: Recipe) -> None:
         for recipe in (old, new)
     )
     if before != after:
-        logger.warning("New budget, and with it a new schedule from here on: %s (was %s)", after, before)
+        logger.warning("New budget: %s (before: %s). The learning-rate schedule restarts from here", after, before)

@@ -91,6 +91,8 @@ class StopSignal:
         if not is_main_process():
             return
         cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
-        message = f"{cursor}\n{signal.Signals(number).name}: stopping at the next safe point; once more stops at once\n"
+        message = (
+            f"{cursor}\n{signal.Signals(number).name}: stopping at the next safe point; a second signal stops at once\n"
+        )
         with contextlib.suppress(OSError):
             os.write(2, message.encode())  # print is not reentrant

@@ -240,7 +240,9 @@ def test_staged_text_that_was_damaged_is_refused(tmp_path: Path, monkeypatch: py
             prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "made", progress=False)
     (text,) = (tmp_path / "made.partial").rglob("train.text")
     os.truncate(text, 100)
-    with pytest.raises(UserError, match=r"train.text is not as it was left\. Remove .*made.partial and prepare again"):
+    with pytest.raises(
+        UserError, match=r"train.text has changed since it was written\. Remove .*made.partial and prepare again"
+    ):
         prepare(DataConfig(source=str(source)), BPE, VOCAB, tmp_path / "made", progress=False)
 
 
@@ -307,9 +309,9 @@ def test_two_at_once_make_one(tmp_path: Path, caplog: pytest.LogCaptureFixture, 
 REFUSED = {
     "empty": (
         b"",
-        "no story to train on: 0 read, 0 of them empty, 0 shorter than 20 characters (--data.min-chars)",
+        "no training stories: 0 read, 0 of them empty, 0 shorter than 20 characters (--data.min-chars)",
     ),
-    "short": (b"Hi.\n<|endoftext|>\nHo.", "gave no story to train on: 2 read, 0 of them empty, 2 shorter than 20"),
+    "short": (b"Hi.\n<|endoftext|>\nHo.", "has no training stories: 2 read, 0 of them empty, 2 shorter than 20"),
     "not UTF-8": (b"Once upon a time\xff there was", "is not UTF-8: byte 0xFF at offset 16."),
     "all in validation": (as_bytes("txt", tales(5)), "5 read, 0 of them empty, 0 shorter than 20 "),
 }

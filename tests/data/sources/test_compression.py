@@ -122,7 +122,7 @@ def test_the_advice_for_an_archive_works(name: str, tmp_path: Path, monkeypatch:
         (b"%PDF-1.7\n%\xe2\xe3", "is a PDF; make a text file of it"),
         (b"{\\rtf1\\ansi Once upon a time}", "is in Rich Text Format"),
         (b"\n<!DOCTYPE html>\n<html><body>Not found", "is a web page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "get that by: git lfs pull"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "fetch the file: git lfs pull"),
         (b"7z\xbc\xaf\x27\x1c\0", "is a 7-Zip archive"),
         (b"Rar!\x1a\x07\0", "is a RAR archive"),
         (b"\x04\x22\x4d\x18\0", "is compressed by LZ4"),
@@ -140,7 +140,7 @@ def test_what_is_no_text_is_refused_by_what_it_is(data: bytes, message: str):
 def test_a_text_that_only_its_name_calls_compressed_is_refused_and_the_advice_works(tmp_path: Path):
     path = tmp_path / "some stories.jsonl.gz"
     path.write_bytes(as_bytes("jsonl", tales(3)))
-    with pytest.raises(UserError, match=r"is not compressed, or damaged at its beginning; .* rename it: mv ") as error:
+    with pytest.raises(UserError, match=r"or is damaged at the beginning; .* rename it: mv ") as error:
         open_source(str(path), DataConfig())
     subprocess.run(str(error.value).partition("rename it: ")[2], shell=True, check=True)
     assert len(list(open_source(str(path.with_suffix("")), DataConfig()).files["train"][0].read())) == 3

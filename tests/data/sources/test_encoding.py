@@ -197,7 +197,7 @@ def test_an_encoding_without_letters_of_ascii_is_found(encoding: str, text: str)
 
 
 def test_what_is_no_text_has_no_command_that_converts_it():
-    assert "it has control bytes, so it is no text" in refusal("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(200)))
+    assert "it has control bytes, so it is not plain text" in refusal("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(200)))
 
 
 def test_an_excerpt_has_no_escape_of_a_terminal():

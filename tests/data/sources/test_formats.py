@@ -124,7 +124,7 @@ def test_one_line_of_100_mb_is_one_story():
 
 
 NO_SEPARATOR = "in 8 million characters; name what separates its stories with --separator, or read it as plain text"
-LONG_LINE = "a line of more than 8 million characters, which is no story$"
+LONG_LINE = "a line of more than 8 million characters, which is not a story$"
 
 
 @pytest.mark.parametrize(
@@ -204,12 +204,12 @@ REFUSED = {
         "a.json line 1 holds a number, not text; write each story as a text or an object with a",
     ),
     "no Parquet": ("a.parquet", b"PAR1 no", "a.parquet cannot be read as Parquet: "),
-    "no gzip": ("a.txt.gz", b"Once upon a time", "a.txt.gz is not compressed, or damaged at its beginning"),
+    "no gzip": ("a.txt.gz", b"Once upon a time", "a.txt.gz is not compressed, or is damaged at the beginning"),
     "cut gzip": ("a.txt.gz", gzip.compress(b"Once upon a time" * 99)[:-9], "a.txt.gz is damaged or cut short ("),
-    "no zstd": ("a.txt.zst", b"Once upon a time", "a.txt.zst is not compressed, or damaged at its beginning"),
+    "no zstd": ("a.txt.zst", b"Once upon a time", "a.txt.zst is not compressed, or is damaged at the beginning"),
     "cut zstd": ("a.txt.zst", packed(".zst", as_bytes("txt", tales(50)))[:-5], "a.txt.zst is damaged or cut short ("),
     "endless line": ("a.csv", b'text\n"' + b"x\n" * 3000, "a.csv line"),
-    "unknown": ("a.bin", b"\1\2\3\4\0\0", "a.bin has an unknown format and is no text; .txt, .csv, .tsv, .json,"),
+    "unknown": ("a.bin", b"\1\2\3\4\0\0", "a.bin has an unknown format and is not text; .txt, .csv, .tsv, .json,"),
 }
 
 

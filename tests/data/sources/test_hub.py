@@ -133,7 +133,7 @@ def test_what_the_hub_does_not_have_is_named(prepared: Prepare, hub: Hub):
     assert f"{REPO} has no file V3*.txt on the hub; it has data/train-00000-of-00002.parquet, " in found[1]
     assert found[2] == f'UserError {REPO} has no "story"; it has "id", "text". Name the right one with --text-key'
     assert found[3] == f'UserError {REPO} column "id" holds int, not text; name the right one with --text-key'
-    assert "gave no story to train on" in found[4]
+    assert "has no training stories" in found[4]
     assert "Error" in found[5]
 
 

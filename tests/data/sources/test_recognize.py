@@ -228,7 +228,7 @@ def test_a_separator_that_the_file_lacks_is_said():
     )
     message, read = found("a.txt", b"One.%%Two.%%Three.", separator="%%")
     assert read == ["One.", "Two.", "Three."]
-    assert message == "a.txt: stories separated by %% within lines, as no line holds it alone"
+    assert message == "a.txt: stories separated by %% within lines, because no line holds it alone"
 
 
 def test_settings_that_contradict_each_other_are_refused():
@@ -240,7 +240,7 @@ def test_settings_that_contradict_each_other_are_refused():
     ):
         found("a.txt", b"One.", separator="---\n***")
     message, _ = found("a.csv", b"text\nOnce.\n", separator=";")
-    assert message == "a.csv: --separator is for text files, and changes nothing here"
+    assert message == "a.csv: --separator is for text files and has no effect here"
 
 
 def test_a_mark_that_stays_within_a_story_is_counted(caplog: pytest.LogCaptureFixture):
@@ -248,7 +248,7 @@ def test_a_mark_that_stays_within_a_story_is_counted(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING, "talewright"):
         assert len(found("a.txt", text.encode(), separator="***")[1]) == 3
     assert caplog.messages == [
-        f"a.txt: {EOT} stands within stories 2 times and does not separate them; leave --separator out if it should"
+        f"a.txt: {EOT} occurs inside stories 2 times and does not separate them; leave --separator out if it should"
     ]
 
 

@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
 def test_runs_tokenizers_and_notes_are_no_stories(glob: str, folder: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
         assert relative(f"{folder}{glob}", folder) == ["a.txt", "more/b.txt"]
-    (said,) = [record.getMessage() for record in caplog.records if "because no stories" in record.getMessage()]
+    (said,) = [record.getMessage() for record in caplog.records if "they are not stories" in record.getMessage()]
     assert said.count(", ") == 5  # five are named, and how many more there are
     assert " more" in said
 
@@ -72,9 +72,11 @@ def test_a_file_that_is_named_alone_is_read_whatever_its_name(folder: Path):
     for name in ("README.txt", "run/log.jsonl", "merges.txt", "**/merges.txt"):
         assert name.rpartition("/")[2] in relative(f"{folder}/{name}", folder)[0]
     for name in FOREIGN:
-        with pytest.raises(UserError, match=r"gives no stories; left out: .*\. A file is read if it alone is named"):
+        with pytest.raises(
+            UserError, match=r"has no stories; skipped: .*\. To read one of these files, name it directly"
+        ):
             find_files(str(folder / name))
-    with pytest.raises(UserError, match=r"left out: .*README\.txt"):
+    with pytest.raises(UserError, match=r"skipped: .*README\.txt"):
         find_files(f"{folder}/R*")
 
 
@@ -104,7 +106,7 @@ def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPa
         except UserError as error:
             said = str(error)
         assert f"{folder}/more (Permission denied)" in said
-    assert "lost.txt (a link that leads nowhere)" in Walk().folder(folder, lambda _: True).unreadable[0]
+    assert "lost.txt (a broken link)" in Walk().folder(folder, lambda _: True).unreadable[0]
 
 
 def test_a_file_that_vanishes_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -155,10 +157,10 @@ def test_names_of_no_file_are_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "lost.txt").symlink_to("nowhere")
     (tmp_path / "circle").symlink_to("circle")
     messages = {
-        "x" * 5000: r"x+\.\.\. \(5,000 characters\) is no name of a file",
-        "a\0b": "is no name of a file",
-        "lost.txt": "lost.txt is a link that leads nowhere: nowhere",
-        "circle": "circle is a link that leads nowhere",
+        "x" * 5000: r"x+\.\.\. \(5,000 characters\) is not a valid file name",
+        "a\0b": "is not a valid file name",
+        "lost.txt": "lost.txt is a broken link to nowhere",
+        "circle": "circle is a broken link",
         "~nobody/x": "no such file or folder: ~nobody/x",
     }
     for name, message in messages.items():

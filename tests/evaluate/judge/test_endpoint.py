@@ -195,7 +195,7 @@ def test_a_server_that_counts_no_tokens_is_fine():
 
 @pytest.mark.parametrize("url", ["localhost:8000", "file:///etc/passwd", "ftp://host/v1", ""])
 def test_an_address_without_a_scheme_of_http_is_refused(url):
-    with pytest.raises(UserError, match="begins with http"):
+    with pytest.raises(UserError, match="must begin with http"):
         endpoint(url)
 
 
@@ -222,12 +222,12 @@ WRONG_ADDRESSES = [
 
 @pytest.mark.parametrize("url", WRONG_ADDRESSES)
 def test_an_address_that_no_server_can_have_is_refused(url: str) -> None:
-    with pytest.raises(UserError, match="one looks like http://localhost:8000/v1"):
+    with pytest.raises(UserError, match="should look like http://localhost:8000/v1"):
         endpoint(url)
 
 
 def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
-    with pytest.raises(UserError, match="the key has a variable of its own") as error:
+    with pytest.raises(UserError, match="the key goes into an environment variable") as error:
         endpoint("http://me:secret@host/v1")
     assert "secret" not in str(error.value)
 

@@ -145,7 +145,7 @@ def test_a_mistake_is_one_message(run, words: list[str], message: str, capsys):
 def test_an_invalid_address_is_an_error(run, capsys):
     with pytest.raises(SystemExit):
         judge("localhost:8000")
-    assert "begins with http:// or https://" in capsys.readouterr().err
+    assert "must begin with http:// or https://" in capsys.readouterr().err
 
 
 def test_the_harness_command_writes_a_task(tmp_path, capsys):

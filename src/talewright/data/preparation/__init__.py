@@ -94,4 +94,4 @@ def _refuse_among_stories(target: Path, config: DataConfig) -> None:
     """A corpus written among the stories would be read as some of them."""
     for source in filter(None, (config.source, config.valid, config.test)):
         if Path(source).is_dir() and target.resolve().is_relative_to(Path(source).resolve()):
-            raise UserError(f"{target} is inside {source}, among the stories that it is made of; name another folder")
+            raise UserError(f"{target} is inside {source}, the folder of its stories; name another folder")

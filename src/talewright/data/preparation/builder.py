@@ -216,10 +216,10 @@ class CorpusBuilder:
         counts = self.counts["train"]
         shutil.rmtree(self.folder)
         raise UserError(
-            f"{self.request.data.source} gave no story to train on: {counts.read:,} read, {counts.empty:,} of them "
+            f"{self.request.data.source} has no training stories: {counts.read:,} read, {counts.empty:,} of them "
             f"empty, {counts.short:,} shorter than {self.request.data.min_chars} characters (--data.min-chars), "
             + f"{counts.damaged:,} damaged (--data.drop-damaged), " * bool(counts.damaged)
-            + f"{duplicates:,} copies of others or of evaluation stories; the rest fell to other splits"
+            + f"{duplicates:,} duplicates of other or evaluation stories; the rest went to other splits"
         )
 
     def _load_gpt2(self) -> Tokenizer | None:

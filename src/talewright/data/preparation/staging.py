@@ -142,4 +142,4 @@ def _map(path: Path, dtype: np.dtype) -> np.ndarray:
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is not as it was left. Remove {path.parents[1]} and prepare again")
+    return UserError(f"{path} has changed since it was written. Remove {path.parents[1]} and prepare again")

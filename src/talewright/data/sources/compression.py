@@ -42,8 +42,8 @@ def decompress(stream: ByteStream, name: str) -> ByteStream:
         if head and PurePosixPath(name.lower()).suffix in COMPRESSED and not _unpacker(head):
             without = shlex.quote(str(PurePosixPath(name).with_suffix("")))
             raise UserError(
-                f"{name} is not compressed, or damaged at its beginning; if it is a text that only its name calls "
-                f"compressed, rename it: mv {shlex.quote(name)} {without}"
+                f"{name} is not compressed, or is damaged at the beginning; if it is plain text despite its name, "
+                f"rename it: mv {shlex.quote(name)} {without}"
             )
         for _ in range(_MOST_LAYERS):
             unpack = _unpacker(head)
@@ -63,7 +63,7 @@ def damage_errors(name: str) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{name} is damaged or cut short ({error}); download or make it again") from None
     except MemoryError:
-        raise UserError(f"{name} needs more memory to be decompressed than there is; decompress it before") from None
+        raise UserError(f"{name} needs more memory for decompression than there is; decompress it first") from None
 
 
 def _unpacker(head: bytes) -> Callable[[ByteStream], ByteStream] | None:
@@ -91,8 +91,8 @@ _NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (rb"\x04\x22\x4d\x18", "compressed by LZ4; decompress it, and name the new file: lz4 -d {name} NEW_FILE"),
     (rb"%PDF-", "a PDF; make a text file of it, and name that: pdftotext {name} NEW_FILE.txt"),
     (rb"\{\\rtf", "in Rich Text Format; save it as plain text (.txt, UTF-8) with the program that made it"),
-    (rb"(?i)\s*(?:<!doctype\s+html|<html[\s>])", "a web page; save the text of it, or download the file itself again"),
-    (rb"version https://git-lfs\.github\.com/", "a pointer of Git LFS, not the file; get that by: git lfs pull"),
+    (rb"(?i)\s*(?:<!doctype\s+html|<html[\s>])", "a web page; save its text, or download the file itself again"),
+    (rb"version https://git-lfs\.github\.com/", "a Git LFS pointer, not the file; fetch the file: git lfs pull"),
 )
 
 

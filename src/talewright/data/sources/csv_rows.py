@@ -15,10 +15,10 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\n?", re.IGNORECASE)
 """A first line that names the delimiter for Excel."""
 _ADVICE = (
     'in a cell within quotation marks, those of the text are doubled (""), as spreadsheets and Python\'s csv module '
-    "write them; if every line is a story as it stands, read it with --format lines"
+    "write them; if every line is a complete story, read it with --format lines"
 )
 
-IN_DOUBT = "JSON Lines (.jsonl) has no such doubt; if every line is a story as it stands, use --format lines"
+IN_DOUBT = "JSON Lines (.jsonl) is unambiguous; if every line is a complete story, use --format lines"
 
 
 def separator_line(sample: str) -> str:

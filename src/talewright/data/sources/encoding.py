@@ -95,9 +95,7 @@ def not_utf8(name: str, place: Place, data: bytes, rest: ByteStream) -> UserErro
     if wide := _wide_by_line_ends(odd + found.sample):
         return UserError(f"{what}; it seems to be {wide.upper()}. Convert it: {conversion(name, wide)}")
     if len(_CONTROL.findall(found.sample)) > 0.01 * len(found.sample):
-        return UserError(
-            f"{what}; it has control bytes, so it is no text, or one in a format of its own: save it as text"
-        )
+        return UserError(f"{what}; it has control bytes, so it is not plain text: save it as text")
     leave_out = f"leave them out: {conversion(name, 'utf-8', '-c ')}"
     if found.ends_within:
         return UserError(f"{what}, where the file ends within a character. Get the whole file, or {leave_out}")

@@ -133,7 +133,7 @@ def find_files(name: str) -> tuple[list[Path], Path]:
     if not walk.files:
         if left_out := walk.unreadable + walk.foreign:
             raise UserError(
-                f"{name} gives no stories; left out: {_listed(left_out)}. A file is read if it alone is named"
+                f"{name} has no stories; skipped: {_listed(left_out)}. To read one of these files, name it directly"
             )
         raise UserError(message)
     _log_left_out(name, walk)
@@ -153,9 +153,9 @@ def named_path(name: str) -> Path:
         if isinstance(error, PermissionError):
             raise UserError(f"{name} cannot be read: {error_reason(error)}") from None
         if isinstance(error, ValueError) or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL):
-            raise UserError(f"{_shortened(name)} is no name of a file: {error_reason(error)}") from None
+            raise UserError(f"{_shortened(name)} is not a valid file name: {error_reason(error)}") from None
         if path.is_symlink():
-            raise UserError(f"{name} is a link that leads nowhere: {path.readlink()}") from None
+            raise UserError(f"{name} is a broken link to {path.readlink()}") from None
         mode = None
     once = mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
     if once or (name == "-" and mode is None) or _OPEN_FILE.match(str(path)):
@@ -180,9 +180,9 @@ def _log_left_out(name: str, walk: Walk) -> None:
     if key not in _logged:
         _logged.add(key)
         if walk.unreadable:
-            logger.warning("%s: left out, because unreadable: %s", name, _listed(walk.unreadable))
+            logger.warning("%s: skipped, because unreadable: %s", name, _listed(walk.unreadable))
         if walk.foreign:
-            logger.info("%s: left out, because no stories: %s", name, _listed(walk.foreign))
+            logger.info("%s: skipped, because they are not stories: %s", name, _listed(walk.foreign))
 
 
 def _listed(names: list[str]) -> str:

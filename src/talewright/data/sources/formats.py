@@ -23,7 +23,7 @@ from talewright.data.sources.text import read_lines, read_text
 from talewright.data.sources.text_stories import read_text_stories
 from talewright.errors import UserError
 
-_RAGGED = "a text that holds the delimiter stands in quotation marks, and an empty cell keeps its delimiter"
+_RAGGED = "text that contains the delimiter needs quotation marks, and an empty cell keeps its delimiter"
 
 
 _QUOTED = re.compile(r"'(?:[^']|'')*''(?:[^']|'')*'")

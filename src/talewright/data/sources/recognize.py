@@ -70,14 +70,14 @@ def recognize(
     refuse_wide(name, data)
     if kind is None and b"\0" in data:
         raise UserError(
-            f"{name} has an unknown format and is no text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
+            f"{name} has an unknown format and is not text; .txt, .csv, .tsv, .json, .jsonl and .parquet are read, "
             f"each also as {' or '.join(COMPRESSED)}; --format names the format of a file with another ending"
         )
     sample = io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode("utf-8-sig", "replace"), final=True)
     actual = _table_of_other_name(sample, kind, config)
     if actual:
         found = _recognize_table(name, sample, actual, config)
-        said = f"{name}: read as {'CSV' if actual == 'csv' else 'JSON'}, which it is"
+        said = f"{name}: read as {'CSV' if actual == 'csv' else 'JSON'}, because it contains that"
         return found._replace(message=said + found.message.removeprefix(name).replace(":", ";", 1))
     if kind in ("csv", "json", "jsonl"):
         return _with_unused_separator(name, config, _recognize_table(name, sample, kind, config))
@@ -108,7 +108,7 @@ def _recognize_table(name: str, sample: str, kind: str, config: DataConfig) -> R
 def _with_unused_separator(name: str, config: DataConfig, found: RecognizedFile) -> RecognizedFile:
     if config.separator in (None, EOT):  # which recipes of earlier versions have
         return found
-    unused = "--separator is for text files, and changes nothing here"
+    unused = "--separator is for text files and has no effect here"
     return found._replace(message=f"{found.message}; {unused}" if found.message else f"{name}: {unused}")
 
 
@@ -152,7 +152,7 @@ def _given_sentence(form: FileFormat, sample: str, complete: bool) -> str:
     if form.kind != "separator" or not sample.strip():
         return ""
     if form.inside:
-        return f"{form.describe()}, as no line holds it alone"
+        return f"{form.describe()}, because no line holds it alone"
     if separator_pattern(form).search(sample):
         return ""
     where = "the file" if complete else "its beginning"

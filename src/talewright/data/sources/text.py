@@ -51,7 +51,7 @@ def read_blocks(stream: ByteStream, name: str) -> Iterator[str]:
         rest.append(chunk[cut:])
         if len(rest) * CHUNK_BYTES > LONGEST_STORY and sum(map(len, rest)) > LONGEST_STORY:
             millions = LONGEST_STORY >> 20
-            raise UserError(f"{name} has a line of more than {millions} million characters, which is no story")
+            raise UserError(f"{name} has a line of more than {millions} million characters, which is not a story")
     yield "".join(rest)
 
 

@@ -67,7 +67,7 @@ def _read_separated(stream: ByteStream, name: str, form: FileFormat) -> Iterator
 def _say_what_stays(name: str, separator: str, count: int) -> None:
     if count:
         remedy = "put it on lines of its own" if separator == EOT else "leave --separator out"
-        message = "%s: %s stands within stories %s times and does not separate them; %s if it should"
+        message = "%s: %s occurs inside stories %s times and does not separate them; %s if it should"
         logger.warning(message, name, EOT, f"{count:,}", remedy)
 
 

@@ -85,7 +85,7 @@ class Walk:
             elif _is_file(entry):
                 yield path
             else:
-                reason = "a link that leads nowhere" if entry.is_symlink() else "neither a file nor a folder"
+                reason = "a broken link" if entry.is_symlink() else "neither a file nor a folder"
                 self.unreadable.append(f"{path} ({reason})")
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:

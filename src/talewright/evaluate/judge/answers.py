@@ -161,7 +161,7 @@ def _json_fields(text: str) -> Iterator[tuple[str, Any]]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as its pairs, so that no key that stands there twice is lost."""
+    """A JSON object as its pairs, so that no repeated key is lost."""
 
 
 def _pairs_of_grades(value: Any) -> Iterator[tuple[str, Any]]:

@@ -45,18 +45,20 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise UserError(f"the judge's address is {self.url}; one begins with http:// or https://")
+            raise UserError(f"the judge's address is {self.url}; it must begin with http:// or https://")
         try:
             parts = urlsplit(self.url)
             whole = bool(parts.hostname) and parts.port != 0 and self.url.isascii() and self.url.isprintable()
         except ValueError:  # a port beyond 65535, or a bracket that is not closed
             parts, whole = None, False
         if parts is None or not whole or " " in self.url:
-            raise UserError(f"the judge's address is {self.url}; one looks like http://localhost:8000/v1")
+            raise UserError(f"the judge's address is {self.url}; it should look like http://localhost:8000/v1")
         if "@" in parts.netloc:
-            raise UserError("the judge's address holds a user's name or password; the key has a variable of its own")
+            raise UserError(
+                "the judge's address has a user name or password; the key goes into an environment variable"
+            )
         if self.key and not (self.key.isascii() and self.key.isprintable()):
-            raise UserError("the server's key holds a character that cannot be sent, such as a line break; remove it")
+            raise UserError("the server's key has a character that cannot be sent, such as a line break; remove it")
 
     @property
     def on_this_machine(self) -> bool:

@@ -72,8 +72,8 @@ class GPT2Adapter(Adapter):
     )
 
     def stored_map(self, shapes: Mapping[str, tuple[int, ...]]) -> TensorMap:
-        """nanoGPT has the same names, but torch's matrices, (out, in). The fused queries, keys and values tell: theirs
-        is never square.
+        """nanoGPT has the same names, but torch's matrices, (out, in). The shape of the fused queries, keys and
+        values distinguishes them.
         """
         rows, columns = (*shapes.get("transformer.h.0.attn.c_attn.weight", ()), 0, 0)[:2]
         return NANOGPT_MAP if rows == 3 * columns else self.tensor_map
@@ -196,5 +196,5 @@ def _attention_kinds(json: ConfigJson, layers: int) -> Any:
     if len(kinds) != layers or not set(kinds) <= {"global", "local"}:
         raise json.error("attention_types", f'give {layers} of "global" and "local", one for each layer')
     if listed is not None and listed != kinds:
-        raise json.error("attention_layers", f"attention_types gives {kinds}; let both say the same")
+        raise json.error("attention_layers", f"attention_types gives {kinds}; both must agree")
     return shortest_period(kinds)

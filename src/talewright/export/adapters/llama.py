@@ -141,13 +141,13 @@ def _rotary_base(json: ConfigJson) -> float:
         values = json.values.get(place) or {}
         kind = values.get("rope_type", values.get("type", "default")) if isinstance(values, dict) else None
         if kind != "default" or any(isinstance(value, dict) for value in values.values()):
-            raise json.error(place, "our model does not scale its rotary positions, and has the same in each layer")
+            raise json.error(place, "scaled rotary positions, or different ones per layer, are not supported")
         if values.get("partial_rotary_factor") not in (None, 1.0):
-            raise json.error(place, "partial_rotary_factor is not 1: our model rotates all of each head")
+            raise json.error(place, "partial_rotary_factor is not 1: our model rotates whole heads")
         if "rope_theta" in values:
             bases.add(ConfigJson(values, f"{json.path}, {place}").number("rope_theta"))
     if json.values.get("partial_rotary_factor") not in (None, 1.0):
-        raise json.error("partial_rotary_factor", "our model rotates all of each head: 1.0")
+        raise json.error("partial_rotary_factor", "our model rotates whole heads: use 1.0")
     if json.values.get("rope_theta") is not None or not bases:
         bases.add(json.number("rope_theta", 10000.0))
     if len(bases) > 1:

@@ -56,7 +56,7 @@ def import_model(source: str, run: Path, tokenizer: str | None = None, overwrite
     stories = bundled_stories(imported.tokenizer, imported.config.context_length)
     rounding = _rounding(model, stories)
     if not math.isfinite(rounding):
-        raise UserError(f"the logits of {source} are not numbers (NaN or infinite): its weights are too large")
+        raise UserError(f"the logits of {source} are NaN or infinite: its weights are too large")
     proof = check_parity(model, reader, path, stories, max(BOUNDS["f32"], 10 * rounding)) if reader else None
     record = {
         "source": source,
@@ -96,7 +96,7 @@ def read_model(folder: Path, tokenizer: str | None = None) -> tuple[Adapter, Imp
     """The model in a folder with config.json and safetensors. Raises UserError as `import_model` does."""
     json = ConfigJson(read_config_json(folder), str(folder / "config.json"))
     if json.values.get("quantization_config"):
-        raise json.error("quantization_config", "import the model before its quantization")
+        raise json.error("quantization_config", "quantized models are not supported, so import the original one")
     adapter = _find_adapter(json)
     config = adapter.from_json(json)
     if problems := list(config.problems()):

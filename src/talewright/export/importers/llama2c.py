@@ -80,9 +80,11 @@ def read_tokenizer_bin(path: Path, vocab_size: int) -> Tokenizer:
             offset += 8 + length
     except (struct.error, UnicodeDecodeError):
         problem = f"piece {len(pieces)} of {vocab_size:,} is cut off, not text, or longer than {MAX_PIECE:,} bytes"
-        raise UserError(f"{path} is not SentencePiece's, or another model's: {problem}; {NAME_ONE}") from None
+        raise UserError(
+            f"{path} is not a SentencePiece tokenizer, or belongs to another model: {problem}; {NAME_ONE}"
+        ) from None
     if offset < len(data):
-        raise UserError(f"{path} has more than the model's {vocab_size:,} pieces, so it is another model's")
+        raise UserError(f"{path} has more than the model's {vocab_size:,} pieces, so it belongs to another model")
     if pieces[FIRST_BYTE:MIN_VOCAB] != list(BYTES):
         single = "the 256 single bytes <0x00> to <0xFF> after its first three pieces"
         raise UserError(f"{path} does not have {single}, as SentencePiece writes them; {NAME_ONE}")
@@ -132,7 +134,7 @@ def _read_model(path: Path) -> tuple[ModelConfig, Tensors]:
         size = math.prod(shapes[name])
         tensors[name], numbers = numbers[:size].view(shapes[name]), numbers[size:]
     if faults := not_finite({name: tensor for name, tensor in tensors.items() if name != ROTATIONS}):
-        raise UserError(f"the weights in {path} are not all numbers: {faults}. Such a model computes nothing")
+        raise UserError(f"the weights in {path} contain NaN or infinite values: {faults}")
     return config, import_llama(config, tensors)
 
 

@@ -1,4 +1,4 @@
-"""Pickled checkpoints: never read, since reading one can run code; but the way to convert one is said."""
+"""Pickled checkpoints are never read, because reading one can run code; the error says how to convert one."""
 
 from __future__ import annotations
 

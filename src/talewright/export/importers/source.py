@@ -49,7 +49,7 @@ def read_config_json(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a model: it has no config.json, but {names}")
     values = _read_json(path)
     if not isinstance(values, dict):
-        raise UserError(f"{path} is not a model's: its JSON is not an object")
+        raise UserError(f"{path} does not describe a model: its JSON is not an object")
     return values
 
 
@@ -61,9 +61,9 @@ def read_tensors(folder: Path) -> Tensors:
     for path, listed in _weight_files(folder).items():
         found = _load(path)
         if absent := sorted(listed - found.keys()):
-            raise UserError(f"{folder / INDEX} says that {absent[0]} is in {path.name}, where it is not")
+            raise UserError(f"{folder / INDEX} lists {absent[0]} in {path.name}, which does not contain it")
         if twice := sorted(found.keys() & tensors.keys()):
-            raise UserError(f"{path} has {twice[0]}, which another file of {folder / INDEX} has too")
+            raise UserError(f"{path} contains {twice[0]}, which is also in another file of {folder / INDEX}")
         tensors |= found
     return tensors
 
@@ -92,7 +92,7 @@ def _indexed_files(folder: Path) -> dict[Path, set[str]]:
     files: dict[Path, set[str]] = {}
     for tensor, name in sorted(names.items()):
         if not isinstance(name, str) or Path(name).name != name:
-            raise UserError(f"{folder / INDEX} names {json.dumps(name)[:80]} for {tensor}, which is no file's name")
+            raise UserError(f"{folder / INDEX} names {json.dumps(name)[:80]} for {tensor}, which is not a file name")
         files.setdefault(folder / name, set()).add(tensor)
     for path in files:
         if not path.is_file():
@@ -114,7 +114,7 @@ def _check_fetched(path: Path) -> None:
     """Raise UserError if Git LFS has not put the file in its place yet."""
     with path.open("rb") as file:
         if file.read(len(LFS)) == LFS:
-            raise UserError(f"{path} is a pointer of Git LFS, not the file itself: run `git lfs pull` in {path.parent}")
+            raise UserError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in {path.parent}")
 
 
 def _read_json(path: Path) -> Any:
@@ -147,6 +147,6 @@ def _download(name: str) -> Path:
     if not any(folder.glob("*.safetensors")):
         raise UserError(
             f"{name} has no safetensors on the hub, and its pytorch_model.bin is not downloaded: {PICKLED_RISK}. If "
-            f"you trust it, run `hf download {name} --local-dir FOLDER`, import FOLDER, and follow what that says"
+            f"you trust it, run `hf download {name} --local-dir FOLDER`, import FOLDER, and follow the message"
         )
     return folder

@@ -31,7 +31,7 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     else:
         tokenizer = _from_folder(folder, vocab_size)
         if tokenizer is None and vocab_size in GPT2_SIZES:
-            logger.info("%s has no tokenizer; GPT-2's is taken, as its vocabulary of %d says", folder, vocab_size)
+            logger.info("%s has no tokenizer; using GPT-2's, because the model has %d tokens", folder, vocab_size)
             tokenizer = _from_name("openai-community/gpt2")
     if tokenizer is None:
         raise UserError(
@@ -41,7 +41,7 @@ def read_tokenizer(folder: Path, other: str | None, vocab_size: int) -> Tokenize
     if tokenizer.vocab_size > vocab_size:
         raise UserError(
             f"the tokenizer of {other or folder} has {tokenizer.vocab_size:,} ids, but the model's vocabulary has "
-            f"{vocab_size:,}; it is another model's"
+            f"{vocab_size:,}; it belongs to another model"
         )
     return tokenizer
 
@@ -59,7 +59,9 @@ def _from_folder(folder: Path, rows: int) -> Tokenizer | None:
     if (folder / FILE).is_file():
         tokenizer = read_foreign(folder, rows)
         if beyond := left_out(folder, rows):
-            logger.warning("left out of the tokenizer, because the model has no row for it: %s", ", ".join(beyond))
+            logger.warning(
+                "removed from the tokenizer, because the model has no embedding for them: %s", ", ".join(beyond)
+            )
         return tokenizer
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         return Tokenizer.from_merges(load_gpt2(str(folder)))

@@ -50,7 +50,7 @@ def convert(
     _check_tensors(folder, tensor_map.shapes(config), foreign)
     foreign = {name: tensor.float() for name, tensor in foreign.items()}
     if faults := not_finite(foreign):
-        raise UserError(f"the weights in {folder} are not all numbers: {faults}. Such a model computes nothing")
+        raise UserError(f"the weights in {folder} contain NaN or infinite values: {faults}")
     plain = tensor_map is adapter.tensor_map and names_kept
     return config, tensor_map.import_tensors(config, foreign), plain
 

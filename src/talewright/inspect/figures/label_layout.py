@@ -96,6 +96,6 @@ def _meets_any(box: Box, others: Iterable[Box]) -> bool:
 
 
 def _pixels(points: np.ndarray, width: float) -> np.ndarray:
-    """The points (N, 2) in an area so many pixels wide."""
+    """The points (N, 2) in an area of this width, in pixels."""
     (left, right), (low, high) = map_bounds(points[:, 0]), map_bounds(points[:, 1])
     return np.stack([(points[:, 0] - left) / (right - left) * width, (high - points[:, 1]) / (high - low) * HEIGHT], 1)

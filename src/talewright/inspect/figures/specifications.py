@@ -17,7 +17,7 @@ SEVERAL_HEIGHT = 340
 
 
 def rounded(value: float, digits: int = 4) -> float:
-    """To so many significant digits: more do not show."""
+    """To a few significant digits: more do not show."""
     return float(f"{float(value):.{digits}g}")
 
 

@@ -15,7 +15,7 @@ LONGEST_NAME = 100
 
 def describe(point: Mapping[str, str]) -> str:
     """A point in one line, by its name or by its settings without their sections."""
-    return ", ".join(_words(point, " ")) or "the recipe as it is"
+    return ", ".join(_words(point, " ")) or "the unchanged recipe"
 
 
 def trial_label(point: Mapping[str, str], seed: int) -> str:

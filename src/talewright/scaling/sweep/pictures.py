@@ -107,7 +107,7 @@ def _points(runs: Runs, rows: Sequence[PointResult], base: str | None) -> Callab
         named = [i for i, row in enumerate(rows) if base is not None and describe(row.point) == base]
         for i in named:
             axes.axvline(
-                rows[i].mean or 0, color=ORANGE, linestyle="--", linewidth=1.2, label=f"{base}: what all change"
+                rows[i].mean or 0, color=ORANGE, linestyle="--", linewidth=1.2, label=f"{base}: the unchanged recipe"
             )
         names = [f"{describe(row.point)}{' (tied)' if row.tied else ''}" for row in rows]
         axes.set_yticks(range(len(rows)), names)

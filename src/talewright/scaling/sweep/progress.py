@@ -146,7 +146,7 @@ def _cells(trial: Trial, progress: TrialProgress | None) -> tuple[str, str, str,
     state = STATES.get(trial.state, trial.state)
     if progress is None:
         bits = trial.attributes.get("bits_per_byte")
-        state = "interrupted, or another worker's" if trial.state == "running" else state
+        state = "interrupted, or run by another worker" if trial.state == "running" else state
         return trial.label, state, "", "" if bits is None else f"{bits:.3f}", "", ""
     budget, speed = progress.budget(trial.run), progress.tokens_per_second
     used = budget.progress(progress.step, progress.seconds)

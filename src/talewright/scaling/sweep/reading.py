@@ -85,7 +85,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep from YAML. Raises UserError, naming every problem at once."""
     values = read_yaml(path)
     if not isinstance(values, dict):
-        raise UserError(f"{path} is no sweep: it needs settings such as `recipe: mini-2m` and `vary: {{...}}`")
+        raise UserError(f"{path} is not a sweep: it needs settings such as `recipe: mini-2m` and `vary: {{...}}`")
     if "search" in values:  # what `sampler` was called
         values.setdefault("sampler", values.pop("search"))
     problems: list[str] = []
@@ -195,7 +195,7 @@ def _conflicts(sweep: Sweep, values: Mapping[str, Any]) -> Iterator[str]:
     if not sweep.vary and len(sweep.seeds) == 1:
         yield "nothing varies; vary holds settings and their values, such as {train.learning_rate: [1e-3, 3e-3]}"
     if sweep.points and (values.get("vary") or sweep.sampler != "grid"):
-        yield "points are all that is tried; use either points, or vary with a sampler"
+        yield "points cannot be combined with vary or a sampler; use either points, or vary with a sampler"
     sections: dict[str, Mapping[str, Any]] = {"set": sweep.set, "vary": {} if sweep.points else sweep.vary}
     sections |= {f"points.{name}": point for name, point in sweep.points.items()}
     for section, name in [(section, name) for section, settings in sections.items() for name in settings]:

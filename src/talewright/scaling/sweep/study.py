@@ -37,7 +37,7 @@ def open_study(sweep: Sweep, folder: Path, storage: str | None = None) -> optuna
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # heartbeats, constant_liar
     names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
     if names and not names & {BASE, JOURNAL}:
-        raise UserError(f"{folder} holds something else; name another folder by --out")
+        raise UserError(f"{folder} holds something else; name another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with wait_for_lock(folder / "study", on_wait=lambda: None):
@@ -186,11 +186,13 @@ def _check_same(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
         noted.setdefault("sampler", noted.get("search"))  # its name in OLD_PLAN
         for key in now:
             if noted.get(key, {}) != now[key]:
-                raise UserError(f"{folder} holds a sweep with another `{key}`; name another folder by --out")
+                raise UserError(f"{folder} holds a sweep with another `{key}`; name another folder with --out")
     elif study.get_trials(deepcopy=False):
-        raise UserError(f"{folder / OLD_PLAN} is missing or damaged; name another folder by --out")
+        raise UserError(f"{folder / OLD_PLAN} is missing or damaged; name another folder with --out")
     elif any(folder.glob("runs/*")):
-        raise UserError(f"the runs in {folder} belong to another storage; name that by --storage, or another --out")
+        raise UserError(
+            f"the runs in {folder} belong to another storage; name that with --storage, or another folder with --out"
+        )
     if "sweep" not in study.user_attrs:
         study.set_user_attr("sweep", now)
         study.set_metric_names(["bits per byte"])

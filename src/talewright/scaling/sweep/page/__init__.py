@@ -132,7 +132,7 @@ def _failures(trials: Sequence[Trial]) -> list[dict[str, str]]:
     return [
         {
             "name": visible(trial.label),
-            "reason": visible(trial.reason or "no reason is known"),
+            "reason": visible(trial.reason or "reason unknown"),
             "output": f"runs/{output_of(trial.run).name}",
         }
         for trial in trials
