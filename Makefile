@@ -37,7 +37,7 @@ SMOKE := tests/config tests/model tests/cli/test_common.py tests/test_files.py t
 GPU_SETUP = $(if $(filter .venv/bin,$(BIN)),$(DEV))
 ON_DEVICE = PYTHONPATH="$(CURDIR)/src:$(CURDIR)" $(if $(filter cpu,$(DEVICE)),CUDA_VISIBLE_DEVICES=) $(BIN)/python
 FOLDERS = $(if $(TINYSTORIES),--tinystories "$(TINYSTORIES)") $(if $(GPT2),--gpt2 "$(GPT2)")
-CODE := $(wildcard src tests benchmarks website tools)
+CODE := $(wildcard src tests benchmarks tools website)
 PROSE := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs)
 
 .DEFAULT_GOAL := help

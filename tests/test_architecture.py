@@ -192,7 +192,7 @@ def words_of(file: Path) -> set[str]:
     return {word.lower() for part in parts for word in re.findall(r"(?<![nN\d)]-)(?<!\d)[A-Z]?[a-z]+|[A-Z]+", part)}
 
 
-@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "website"])
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "tools", "website"])
 def test_the_code_uses_the_fields_words(folder: str) -> None:
     names = {file: str(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*.py")}
     found = {(name, word) for file, name in names.items() for word in words_of(file) & PRIVATE_WORDS}

@@ -28,6 +28,7 @@ from talewright.machine import autocast, choose_device, gpu_memory_errors, keep_
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.folder import new_run_path
+from talewright.run.included import INCLUDED
 from talewright.tokenizer import Tokenizer
 from talewright.train.hooks import Callbacks
 
@@ -43,13 +44,14 @@ class Run(RunFolder):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path = INCLUDED,
         checkpoint: str = "best",
         precision: WeightPrecision = "fp32",
         device: str | torch.device | None = None,
     ) -> None:
-        """Open a run at a checkpoint: `best`, `last` or a step. `precision` is that of the weights for generation.
-        `device` is where to compute: `cpu`, `cuda`, `cuda:N` or `mps`, by default this machine's best.
+        """Open a run, by default the included model, at a checkpoint: `best`, `last` or a step. `precision` is that of
+        the weights for generation. `device` is where to compute: `cpu`, `cuda`, `cuda:N` or `mps`, by default this
+        machine's best.
 
         Raises UserError if there is no such run, checkpoint or device.
         """
@@ -103,36 +105,40 @@ class Run(RunFolder):
         dtype: str | None = None,
         overwrite: bool = False,
         push: str | None = None,
+        license: str | None = None,
     ) -> dict[str, Any]:
         """Write the model in another program's format, verify that it computes the same, and return the record.
 
         Where the packages that verify it are not installed, it is written, and the record has `verified` False. With
-        `push`, upload the folder to that repository on the hub. Raises UserError, with nothing written, if the format
-        cannot hold the model or the folder holds something else.
+        `push`, upload the folder to that repository on the hub. `license` is that of the weights, by the hub's name for
+        it, such as "cc-by-4.0". Raises UserError, with nothing written, if the format cannot hold the model or the
+        folder holds something else.
         """
-        from talewright.export import ExportSource, check_export, export_model
+        from talewright.export import ExportSource, check_export, check_license, export_model
         from talewright.inspect.curves import draw_curves
 
-        check_export(self.path, self.recipe.model, to, Path(folder), dtype, overwrite)
-        with suppress(UserError):  # an imported run has no curves
-            draw_curves(self.path)
+        check_export(Path(self.label), self.recipe.model, to, Path(folder), dtype, overwrite)
+        if not self.included:  # whose folder is left as it is
+            with suppress(UserError):  # an imported run has no curves
+                draw_curves(self.path)
         source = ExportSource(
             recipe=self.recipe,
             model=copy.deepcopy(self.model).cpu().float(),
             tokenizer=self.tokenizer,
             run=self.path,
             checkpoint=self.loaded_checkpoint.name,
+            license=license and check_license(license),
         )
         return export_model(source, to, Path(folder), dtype, overwrite, push)
 
 
 def load(
-    path: str | Path,
+    path: str | Path = INCLUDED,
     checkpoint: str = "best",
     precision: WeightPrecision = "fp32",
     device: str | torch.device | None = None,
 ) -> Run:
-    """Open a run folder; the values are those of `Run`."""
+    """Open a run folder, by default the model that comes with Talewright; the values are those of `Run`."""
     return Run(path, checkpoint, precision, device)
 
 

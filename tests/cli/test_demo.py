@@ -46,6 +46,10 @@ def run_demo(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[str, st
 
 def test_a_demo_scores_generates_and_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = run_demo(capsys)
+    goal, _, rest = err.partition("Now yours, from scratch")
+    assert "The model that comes with Talewright learned from TinyStories for" in goal
+    assert rest
+    assert len(out.split("How it learned")[0].split()) > 40  # its story
     assert {"untrained", "trained"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
     assert all(f"\n{prompt}" in out for prompt in ("Once upon a time", "One day, a small dog found"))
     assert "scoring 100 held-out stories" in err
@@ -65,6 +69,7 @@ def test_a_second_demo_uses_the_first_ones_model_unless_another_is_wanted(capsys
     log = Path("runs/demo-1/log.jsonl").read_bytes()
     _, err = run_demo(capsys)
     assert "runs/demo-1 is the model of an earlier demo. To train another: " in err
+    assert "comes with Talewright" not in err
     assert "demo --again\n" in err
     assert Path("runs/demo-1/log.jsonl").read_bytes() == log
     run_demo(capsys, "--again")

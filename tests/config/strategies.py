@@ -77,7 +77,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
             patience=draw(MAYBE),
             prompts=tuple(draw(st.lists(TEXTS, max_size=3))),
             compile=draw(st.sampled_from(["auto", True, False])),
-            tensorboard=draw(st.booleans()),
+            loggers=tuple(draw(st.lists(st.sampled_from(["tensorboard", "wandb", "trackio", "mlflow"]), unique=True))),
             **{budget: draw(budgets[budget]) for budget in chosen},
         ),
     )

@@ -150,6 +150,16 @@ def test_a_removed_setting_that_was_turned_off_still_loads(setting: str, value: 
     assert recipe_from_dict(nested({setting: value})) == recipe_from_dict(nested({}))
 
 
+def test_the_switch_for_tensorboard_of_an_earlier_version_is_read_as_a_logger(caplog: pytest.LogCaptureFixture) -> None:
+    assert recipe_from_dict(nested({"train.tensorboard": False})).train.loggers == ()
+    assert not caplog.messages
+    assert recipe_from_dict(nested({"train.tensorboard": True}), "mine.yaml").train.loggers == ("tensorboard",)
+    assert caplog.messages == ["mine.yaml: train.tensorboard is now train.loggers: [tensorboard]"]
+    assert load_recipe("mini-2m", {"train.loggers": "wandb"}).train.loggers == ("wandb",)
+    with pytest.raises(UserError, match="it is one of tensorboard, wandb, trackio, mlflow"):
+        load_recipe("mini-2m", {"train.loggers": "[wandb, comet]"})
+
+
 def test_suggested_numbers_of_heads_fit() -> None:
     with pytest.raises(UserError) as caught:
         load_recipe("mini-2m", {"model.n_heads": "7", "model.d_model": "96"})

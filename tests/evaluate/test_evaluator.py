@@ -238,7 +238,6 @@ def test_stories_of_another_language_have_the_figures_that_fit_and_a_sentence(te
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evaluate"], "needs a run folder"),
         (["evaluate", "RUN", "nowhere"], "nowhere is not a run folder"),
         (["evaluate", "RUN", "--only", "tolld"], "--only tolld: no such task; there are likelihood"),
         (["evaluate", "RUN", "--told", "0"], "--samples is 0"),

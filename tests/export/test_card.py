@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from talewright.config import ModelConfig, load_recipe
 from talewright.errors import UserError
-from talewright.export import TARGETS, export_model
+from talewright.export import TARGETS, check_license, export_model
 from talewright.export.card import METRICS, front_matter, write_card
 from tests.export.sources import source_of
 from tests.train.conftest import write_stories
@@ -54,9 +54,9 @@ def test_the_card_has_what_the_run_logged_and_no_path_of_this_machine(trained, t
     card = (folder / "README.md").read_text()
     front = yaml.safe_load(card.split("---")[1])
     assert front["pipeline_tag"] == "text-generation"
-    assert (front["license"], front["library_name"]) == ("unknown", "transformers")
+    assert front["library_name"] == "transformers"
     assert "No license is stated" in card
-    assert not {"language", "datasets"} & front.keys()
+    assert not {"license", "language", "datasets"} & front.keys()
     assert "a byte-level BPE trained on the training stories" in card
     assert "openai-community/gpt2" not in card
     assert (folder / "training_curves.png").read_bytes() == b"curve"
@@ -157,18 +157,18 @@ def test_a_missing_token_of_the_hub_is_reported_without_asking_the_hub(make_sour
         (
             "hub:roneneldan/TinyStories",
             5,
-            {"license": "unknown", "language": "en", "datasets": ["roneneldan/TinyStories"]},
+            {"language": "en", "datasets": ["roneneldan/TinyStories"]},
         ),
-        ("hub:ada/tales", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
-        ("hub:ada/tales/data/*.txt", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
-        ("hub:ada/tales:small", 5, {"license": "unknown", "datasets": ["ada/tales"]}),
+        ("hub:ada/tales", 5, {"datasets": ["ada/tales"]}),
+        ("hub:ada/tales/data/*.txt", 5, {"datasets": ["ada/tales"]}),
+        ("hub:ada/tales:small", 5, {"datasets": ["ada/tales"]}),
         (
             "hub:roneneldan/TinyStories/TinyStories-train.txt",
             5,
-            {"license": "unknown", "language": "en", "datasets": ["roneneldan/TinyStories"]},
+            {"language": "en", "datasets": ["roneneldan/TinyStories"]},
         ),
-        ("stories.txt", 5, {"license": "unknown"}),
-        ("bundled", 0, {"license": "unknown"}),  # imported: nobody knows what it was trained on
+        ("stories.txt", 5, {}),
+        ("bundled", 0, {}),  # imported: nobody knows what it was trained on
     ],
 )
 def test_the_card_says_of_the_data_what_is_known(source, step, expected, make_source, tmp_path):
@@ -179,6 +179,16 @@ def test_the_card_says_of_the_data_what_is_known(source, step, expected, make_so
     front = yaml.safe_load((tmp_path / "README.md").read_text().split("---")[1])
     assert {name: front[name] for name in ("license", "language", "datasets") if name in front} == expected
     assert "library_name" not in front
+
+
+def test_a_given_license_is_that_of_the_card(make_source, tmp_path):
+    made = dataclasses.replace(make_source(), license=check_license("CC-BY-4.0"))
+    write_card(tmp_path, made, RECORD, TARGETS["hf"], "ada/tales")
+    card = (tmp_path / "README.md").read_text()
+    assert yaml.safe_load(card.split("---")[1])["license"] == "cc-by-4.0"
+    assert "No license is stated" not in card
+    with pytest.raises(UserError, match=r"^--license my own is not the hub's name of a license, such as apache-2\.0"):
+        check_license("my own")
 
 
 NAMES = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="/\\"), min_size=1)
@@ -198,10 +208,11 @@ FIGURES = st.floats() | st.none() | st.just(1.5)
     sources=st.tuples(SOURCES, SOURCES | st.none()),
     figures=st.fixed_dictionaries(dict.fromkeys(("loss", "perplexity", "bits_per_byte", "token_accuracy"), FIGURES)),
     begun=st.sampled_from([None, "imported", "gone"]),
+    given=st.sampled_from([None, "cc-by-4.0"]),
     to=st.sampled_from(["hf", "onnx", "gguf", "llama2c", "space"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figures, begun, to, tokenizer):
+def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figures, begun, given, to, tokenizer):
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         run.mkdir()
@@ -212,11 +223,13 @@ def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figure
         data = dataclasses.replace(recipe.data, source=sources[0], valid=sources[1])
         train = dataclasses.replace(recipe.train, init_from=begun and str(run.parent / begun))
         recipe = dataclasses.replace(recipe, name=name, data=data, train=train)
-        source: Any = SimpleNamespace(recipe=recipe, run=run, step=5)
+        source: Any = SimpleNamespace(recipe=recipe, run=run, step=5, license=given)
         front = TARGETS[to].front_matter(source) or front_matter(source, TARGETS[to])
     text = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {name}\n"
+    known = "apache-2.0" if sources[0].startswith("bundled") and begun is None else None
     if to == "space":
-        assert SpaceCard(text).data.to_dict()["title"] == f"Stories by {name}"
+        space = SpaceCard(text).data.to_dict()
+        assert (space["title"], space.get("license")) == (f"Stories by {name}", given or known)
         return
     card = ModelCard(text).data
     assert yaml.safe_load(card.to_yaml()) == front  # what it reads is what stands there
@@ -227,7 +240,7 @@ def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figure
         assert sources[0].startswith(f"hub:{repository}")
     assert (card.datasets is not None) == (sources[0].startswith("hub:") and begun is None)
     assert card.base_model == ("ada/base" if begun == "imported" else None)
-    assert card.license in ("apache-2.0", "unknown")
+    assert card.license == (given or known)
     assert card.language in (None, "en")
     finite = {key for key, value in figures.items() if value is not None and math.isfinite(value)}
     assert {result.metric_type for result in card.eval_results or []} == {METRICS[key] for key in finite}

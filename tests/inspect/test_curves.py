@@ -17,7 +17,7 @@ from talewright.run.log import RunLog
 
 
 def write_log(run: Path, steps: int, evaluations: int) -> None:
-    log = RunLog(run, tensorboard=False)
+    log = RunLog(run)
     for step in range(1, steps + 1):
         figures = {"loss": 5.0 / step, "learning_rate": 1e-3, "tokens_per_second": 1000.0, "gradient_norm": 1.0}
         log.write("step", step=step, tokens=64 * step, seconds=0.1 * step, **figures)
@@ -66,7 +66,7 @@ def test_evaluations_are_drawn_at_their_steps(tmp_path):
 
 def write_run(run: Path, losses: Sequence[tuple[int, float]], steps: int, training: float = 3.0) -> None:
     """A log of so many steps at a training loss, and of evaluations (step, loss)."""
-    log = RunLog(run, tensorboard=False)
+    log = RunLog(run)
     evaluations = dict(losses)
     for step in range(steps + 1):
         if step:
@@ -148,7 +148,7 @@ def test_runs_are_compared_in_bits_per_byte_not_in_nats_of_their_own_tokens(tmp_
     """The run with the lower loss per token has shorter tokens, and is worse."""
     for name, loss, bits in (("short", 2.0, 1.5), ("long", 3.0, 1.2)):
         (tmp_path / name).mkdir()
-        log = RunLog(tmp_path / name, tensorboard=False)
+        log = RunLog(tmp_path / name)
         log.write("step", step=1, tokens=64, seconds=0.1, loss=loss)
         log.write("evaluation", step=1, loss=loss, perplexity=2.7**loss, bits_per_byte=bits)
         log.close()
@@ -157,7 +157,7 @@ def test_runs_are_compared_in_bits_per_byte_not_in_nats_of_their_own_tokens(tmp_
 
 
 def test_the_loss_of_a_student_is_drawn_without_the_teachers_part(tmp_path):
-    log = RunLog(tmp_path, tensorboard=False)
+    log = RunLog(tmp_path)
     for step in (1, 2):
         log.write("step", step=step, tokens=64 * step, seconds=0.1, loss=1.0, plain_loss=2.5)
     log.close()

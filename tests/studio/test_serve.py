@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from talewright.cli import main
 from talewright.errors import UserError
 from talewright.studio import find_runs, open_studio, serve
 
@@ -23,22 +22,17 @@ def make_runs(*names: str) -> None:
         os.utime(folder / "recipe.yaml", (10_000 - age, 10_000 - age))
 
 
-def test_without_a_name_the_newest_run_is_offered(tmp_path, monkeypatch):
+def test_without_a_name_the_newest_run_is_offered_and_the_included_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_runs("zebra", "ant", "mole")
     (tmp_path / "runs" / "no-run").mkdir()
-    assert find_runs([]) == [Path("runs/mole")]
+    assert find_runs([]) == [Path("runs/mole"), Path("included")]
     assert find_runs(["runs/ant", "runs/zebra"]) == [Path("runs/ant"), Path("runs/zebra")]
 
 
-def test_without_any_run_the_error_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+def test_without_any_run_the_included_model_is_offered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        main(["studio"])
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert "`talewright demo` makes one in three minutes" in error
-    assert "Traceback" not in error
+    assert find_runs([]) == [Path("included")]
 
 
 def test_without_gradio_the_error_names_the_extra(run, monkeypatch):

@@ -15,6 +15,7 @@ from talewright.cli import main
 from talewright.run.checkpoint import UnsavedError, check
 from talewright.run.log import LineFile, RunLog
 from talewright.run.retention import checkpoint_folder, steps
+from talewright.run.trackers import Trackers
 from talewright.train.preflight import state_bytes
 from tests.disk import fill, mounted
 from tests.train.conftest import train_small, write_stories
@@ -102,7 +103,7 @@ def test_checkpoints_that_cannot_be_written_for_a_while(small, small_corpus, tmp
 
 def test_lines_that_a_full_disk_does_not_take_are_kept_and_none_is_torn(tmp_path, caplog):
     with mounted(tmp_path / "disk", "size=64k") as disk:
-        log = RunLog(disk, tensorboard=False)
+        log = RunLog(disk)
         filler = fill(disk)
         for step in range(3000):
             log.write("step", step=step, loss=0.5)
@@ -124,7 +125,7 @@ def test_lines_that_a_full_disk_does_not_take_are_kept_and_none_is_torn(tmp_path
 
 def test_lines_that_never_fit_the_disk_are_counted_at_the_end(tmp_path, caplog):
     with mounted(tmp_path / "disk", "size=16k") as disk:
-        log = RunLog(disk, tensorboard=False)
+        log = RunLog(disk)
         fill(disk)
         for step in range(100):
             log.write("step", step=step, text="x" * 100)
@@ -138,15 +139,15 @@ def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path, caplog):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     with mounted(tmp_path / "disk", "size=128k") as disk:
         (disk / "tensorboard").mkdir()
-        log = RunLog(disk, tensorboard=True)
+        log = RunLog(disk, Trackers(["tensorboard"], disk))
         for step in range(400):
             if step == 10:
                 fill(disk)
             log.write("step", step=step, loss=0.5)
-            if log.board is not None and step % 50 == 0:
-                log._tensorboard("flush")
+            if step % 50 == 0:
+                log.sync()
         log.close()
-    assert sum("TensorBoard gets no more metrics" in message for message in caplog.messages) == 1
+    assert sum("tensorboard gets no more metrics" in message for message in caplog.messages) == 1
 
 
 def test_a_file_is_never_shortened_below_what_was_there(tmp_path):

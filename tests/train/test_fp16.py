@@ -164,7 +164,7 @@ def test_older_checkpoints_have_no_scale(tmp_path):
 
 
 def test_numbers_that_json_lacks_are_null_in_the_log(tmp_path):
-    log = RunLog(tmp_path, tensorboard=False)
+    log = RunLog(tmp_path)
     log.write("step", step=1, loss=math.nan, gradient_norm=math.inf, tokens=3)
     log.close()
     (line,) = (tmp_path / "log.jsonl").read_text().splitlines()

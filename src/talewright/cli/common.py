@@ -31,12 +31,19 @@ logger = logging.getLogger("talewright.cli")
 """The messages of all commands."""
 
 RunArgument = Annotated[str, Positional, arg(name="run", metavar="RUN", help="Run folder.")]
+OptionalRun = Annotated[
+    str,
+    Positional,
+    arg(name="run", metavar="[RUN]", help="Run folder; `included` is the model that comes with Talewright."),
+]
 RunsArgument = Annotated[tuple[str, ...], Positional, arg(metavar="[RUN ...]", help="Run folders.")]
 Checkpoint = Annotated[str, arg(help="`best`, `last` or a step.")]
 Device = Annotated[str | None, arg(help="cpu, cuda, cuda:1 or mps. Default: the GPU, if there is one.")]
 Seed = Annotated[int, arg(help="The same seed generates the same stories; another one, others.")]
 Json = Annotated[bool, arg(help="Print JSON.")]
 
+INCLUDED = "included"
+"""The name of the included model, as in `run.included`, which imports more than a command's help needs."""
 Overrides = Mapping[str, str]
 """The recipe settings of a command line, by `section.key`."""
 

@@ -21,9 +21,12 @@ LEARNED = 0.25
 """A model that has not come down to this fraction of the untrained model's bits per byte writes no sense: some hundred
 steps on the bundled stories."""
 
-START = """A small GPT learns to write stories, from scratch, on this machine.
-It prepares the bundled stories, trains for {minutes:g} minutes, and then writes three
-stories: a few minutes in all. At first it writes nonsense; watch it learn.
+GOAL = """The model that comes with Talewright learned from TinyStories for {minutes:,.0f} minutes. It writes:
+"""
+START = """
+Now yours, from scratch, on this machine. Talewright prepares the bundled stories,
+trains a smaller model for {minutes:g} minutes, and then writes three stories: a few
+minutes in all. At first it writes nonsense; watch it learn.
 """
 NOT_LEARNED = """
 This model has not learned enough: it made {steps:,} steps, and the stories below
@@ -42,7 +45,8 @@ What to try next:
 
 
 def demo(minutes: float | None = None, out: str | None = None, again: bool = False) -> None:
-    """Train a first model on the bundled stories, show how it learns, and print three stories that it generates.
+    """Show a story of the included model, train a first model on the bundled stories, show how it learns, and print
+    three stories that it generates.
 
     A second demo uses the model of the first one, or finishes its training.
 
@@ -108,9 +112,21 @@ def _train(recipe: Recipe, folder: Path, resume: bool) -> None:
             logger.info("%s was stopped; its training continues", folder)
             outcome = resume_run(folder, {}, CALLBACKS)
         else:
+            _show_goal()
             logger.info("%s", START.format(minutes=recipe.train.max_minutes))
             outcome = start_run(recipe, folder, CALLBACKS)
     exit_if_stopped(outcome, folder)
+
+
+def _show_goal() -> None:
+    """Print a story of the included model."""
+    from talewright import api
+    from talewright.generate.sampling import Sampling
+    from talewright.run.checkpoint import read_state
+
+    included = api.load()
+    logger.info("%s", GOAL.format(minutes=read_state(included.loaded_checkpoint).seconds / 60))
+    print_story(included, PROMPT, Sampling())
 
 
 def _show_samples(run: Run, moments: int = 4) -> None:

@@ -6,13 +6,23 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from talewright.cli.common import Checkpoint, Device, FileOptions, Json, RunsArgument, Seed, read_prompts, to_json
+from talewright.cli.common import (
+    INCLUDED,
+    Checkpoint,
+    Device,
+    FileOptions,
+    Json,
+    RunsArgument,
+    Seed,
+    read_prompts,
+    to_json,
+)
 from talewright.cli.words import show
 from talewright.errors import UserError
 
 
 def evaluate(
-    runs: RunsArgument,
+    runs: RunsArgument = (),
     data: str | None = None,
     file: OmitArgPrefixes[FileOptions] = FileOptions(),  # noqa: B008  (it is immutable)
     checkpoint: Checkpoint = "best",
@@ -31,7 +41,9 @@ def evaluate(
     `talewright evaluate compare` makes a page of several runs.
 
     Args:
-        data: Stories to evaluate on, all of them. Default: each run's own validation stories.
+        runs: Run folders. Default: the included model.
+        data: Stories to evaluate on, all of them. Default: each run's own validation stories; for the included model,
+            500 bundled ones.
         only: Tasks of the evaluation, separated by commas. Default: all.
         samples: Number of stories that each run generates for the evaluation (--told is the old name).
         prompts: File with a prompt on each line, used in turn. Default: generate without a prompt.
@@ -45,9 +57,7 @@ def evaluate(
     from talewright.evaluate.tables import side_by_side
     from talewright.evaluate.text_table import terminal_width
 
-    tasks = selected_tasks(only)
-    if not runs:
-        raise UserError("evaluate needs a run folder, as in: talewright evaluate runs/mini-2m-1")
+    tasks, runs = selected_tasks(only), runs or (INCLUDED,)
     for value, name in ((samples, "samples"), (limit, "limit")):
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be 1 or more")

@@ -4,19 +4,20 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from talewright.cli.common import Checkpoint, Json, RunArgument, logger, to_json
+from talewright.cli.common import INCLUDED, Checkpoint, Json, OptionalRun, logger, to_json
 from talewright.cli.words import show
 from talewright.errors import UserError
 
 
 def export(
-    run: RunArgument,
+    run: OptionalRun = INCLUDED,
     folder: Positional[str | None] = None,
     to: str | None = None,
     dtype: str | None = None,
     checkpoint: Checkpoint = "best",
     overwrite: bool = False,
     push: str | None = None,
+    license: str | None = None,
     runtime: str | None = None,
     json: Json = False,
 ) -> None:
@@ -33,10 +34,12 @@ def export(
             both, and the visitor chooses.
         overwrite: Replace an earlier export in that folder.
         push: Also upload the folder to this repository on the hub, such as ada/my-stories (created if missing).
+        license: License of the weights for the model card, by the hub's name for it, such as cc-by-4.0. Unset: that of
+            the bundled stories for models of them, and none otherwise.
         runtime: For web: a local .tgz of the npm package onnxruntime-web, if npm cannot fetch it. It is kept for later
             exports.
     """
-    from talewright.export import check_export
+    from talewright.export import check_export, check_license
     from talewright.run import RunFolder
 
     if runtime is not None:
@@ -45,18 +48,20 @@ def export(
         if to != "web":
             raise UserError(f"--runtime is for --to web, and this export is --to {to}")
         keep_runtime(Path(runtime))
+    if license is not None:
+        check_license(license)
     to = to or ("hf" if folder else None)
     # All that can be checked without torch, which takes seconds to import
     opened, place = RunFolder(run), None if folder is None else Path(folder)
     if place is not None and RunFolder.is_run(place):
         raise UserError(f"{place} is a run too; export takes one run, and another folder to write")
     opened.find_checkpoint(checkpoint)
-    target = check_export(opened.path, opened.recipe.model, to, place, dtype, overwrite, push)
+    target = check_export(Path(opened.label), opened.recipe.model, to, place, dtype, overwrite, push)
     from talewright import api
 
     assert to is not None  # check_export refuses
     assert place is not None
-    record = api.load(run, checkpoint, device="cpu").export(place, to, dtype, overwrite, push)
+    record = api.load(run, checkpoint, device="cpu").export(place, to, dtype, overwrite, push, license)
     logger.info("%s", record["proof"])
     show(to_json({"folder": folder, **record}) if json else folder, flush=True)
     lines = [f"  {name}: {command}" for name, command in target.commands(place).items()]

@@ -1,11 +1,13 @@
 """The command `generate`."""
 
+from pathlib import Path
 from typing import Literal
 
 from talewright.cli.common import (
+    INCLUDED,
     Checkpoint,
     Device,
-    RunArgument,
+    OptionalRun,
     Seed,
     logger,
     print_story,
@@ -15,11 +17,12 @@ from talewright.cli.common import (
 )
 from talewright.cli.words import print_pieces, show
 from talewright.errors import UserError
+from talewright.files import shell_word
 from talewright.generate.sampling import Sampling
 
 
 def generate(
-    run: RunArgument,
+    run: OptionalRun = INCLUDED,
     prompt: str | None = None,
     prompts: str | None = None,
     samples: int = 1,
@@ -36,7 +39,7 @@ def generate(
     device: Device = None,
     json: bool = False,
 ) -> None:
-    """Generate stories with a trained run, and print them word by word.
+    """Generate stories with a trained run, or with the included model, and print them word by word.
 
     Args:
         prompt: Text that the story begins with. Default: none, the model begins.
@@ -56,6 +59,8 @@ def generate(
         raise UserError(f"--samples is {samples}; it must be 1 or more")
     if prompt is not None and prompts is not None:
         raise UserError("give --prompt or --prompts, not both")
+    if " " in run and not Path(run).exists():
+        raise UserError(f"{run} is not a run folder. A prompt goes behind --prompt, as in --prompt {shell_word(run)}")
     texts = read_prompts(prompts) if prompts is not None else [typed_text("--prompt", prompt or "")]
     sampling = Sampling(
         temperature=0.0 if greedy else temperature,
@@ -71,7 +76,7 @@ def generate(
 
     opened = api.load(run, checkpoint, precision, device)
     step = opened.loaded_checkpoint.name.removeprefix("step-")
-    logger.info("%s, checkpoint %s (step %s)", opened.path, checkpoint, step)
+    logger.info("%s, checkpoint %s (step %s)", opened.label, checkpoint, step)
     if not json and len(texts) * samples == 1:
         print_story(opened, texts[0], sampling)
         return

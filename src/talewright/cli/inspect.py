@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes
 
-from talewright.cli.common import Checkpoint, Device, FileOptions, RunArgument, typed_text
+from talewright.cli.common import INCLUDED, Checkpoint, Device, FileOptions, OptionalRun, typed_text
 from talewright.cli.tables import text_table
 from talewright.cli.words import show
 from talewright.errors import UserError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    run: RunArgument,
+    run: OptionalRun = INCLUDED,
     text: str | None = None,
     only: tuple[Literal["curves", "predictions", "attention", "weights", "neurons", "timeline"], ...] = (),
     against: str | None = None,
@@ -45,9 +45,9 @@ def inspect(
             held-out story, such as valid:12. Without --only or --circuits, no report is written.
         circuits: Find which parts of the model answer each kind of question (minutes), as sentences here and graphs in
             the report.
-        data: Stories to measure on. Default: the run's own validation stories.
+        data: Stories to measure on. Default: the run's own validation stories, or bundled ones if they are not there.
         neurons: Neurons to show, as LAYER.NUMBER separated by commas. Default: those with the clearest pattern.
-        out: Folder for the report and the figures. Default: the run's own.
+        out: Folder for the report and the figures. Default: the run's own; included-results for the included model.
     """
     from talewright.inspect.influence.query import find_influence
     from talewright.inspect.session import PARTS, InspectionOptions, inspect_circuits, inspect_run

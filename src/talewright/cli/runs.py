@@ -38,7 +38,11 @@ def runs(folders: Folders = (), json: Json = False) -> None:
     if json:
         show(to_json([asdict(run) for run in found]))
     elif not found:
-        logger.info("no runs in %s. `talewright demo` makes a first one", ", ".join(folders) or "runs/ and sweeps/")
+        logger.info(
+            "no runs in %s. `talewright demo` makes a first one; `talewright generate` without a run uses the model "
+            "that comes with Talewright",
+            ", ".join(folders) or "runs/ and sweeps/",
+        )
     else:
         show(runs_table(found, time.time(), shutil.get_terminal_size().columns))
 

@@ -18,7 +18,7 @@ def serve(
     """Serve runs to OpenAI's clients: /v1/completions and /v1/models, /health, and /metrics for Prometheus.
 
     Args:
-        runs: Run folders. Default: the newest under runs/.
+        runs: Run folders. Default: the newest under runs/, and the included model.
         host: Address to listen at. Default: only this machine can connect (0.0.0.0: every machine that reaches it).
         port: Port to listen at.
         api_key: Key that clients must send. Default: the environment variable TALEWRIGHT_API_KEY; none if it is unset.

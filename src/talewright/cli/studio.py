@@ -8,7 +8,7 @@ def studio(runs: RunsArgument = (), host: str = "127.0.0.1", port: int | None = 
     them, and watches one train.
 
     Args:
-        runs: Run folders. Default: the newest under runs/.
+        runs: Run folders. Default: the newest under runs/, and the included model.
         host: Address to listen at. Default: only this machine can connect (0.0.0.0: every machine that reaches it).
         port: Port to listen at. Default: the first free one from 7860 on.
     """

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from talewright.config.strict_yaml import YamlError, parse_yaml, read_yaml, writ
 from talewright.config.train import BUDGETS
 from talewright.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 REMOVED: dict[str, tuple[Any, ...]] = {
     "model.residual_scalars": (False,),
     "model.logit_cap": (None,),
@@ -26,6 +29,7 @@ REMOVED: dict[str, tuple[Any, ...]] = {
     "train.ramp_steps": (0,),
     "train.short_steps": (0,),
     "train.short_length": (None,),
+    "train.tensorboard": (False,),
 }
 """Settings of earlier versions, with the values that turned them off: recipes of older runs still load."""
 
@@ -82,7 +86,7 @@ def recipe_from_dict(
     given = {_key(name.replace("-", "_")): _scalar(text) for name, text in (overrides or {}).items()}
     if any(_dotted(key) in BUDGETS for key in given):  # a given budget replaces the recipe's own, of whatever kind
         settings = {key: value for key, value in settings.items() if _dotted(key) not in BUDGETS}
-    recipe = _build({**settings, **given}, findings)
+    recipe = _build(_renamed({**settings, **given}, where), findings)
     problems = findings.problems + [problem for problem in recipe.problems() if not findings.caused(problem)]
     if len(problems) > 1:
         raise UserError("\n  - ".join([f"{where} has {len(problems)} problems:", *problems]))
@@ -151,6 +155,15 @@ def _flatten(values: Mapping[Any, Any], findings: _Findings) -> dict[Key, Any]:
         elif value is not None:
             findings.add(f"{name} is {kind_of(value)}; it is a section of settings", name)
     return found
+
+
+def _renamed(settings: dict[Key, Any], where: str) -> dict[Key, Any]:
+    """The settings with those that had another name in version 0.1 under their own."""
+    if settings.get(("train", "tensorboard")) is not True:
+        return settings
+    logger.warning("%s: train.tensorboard is now train.loggers: [tensorboard]", where)
+    del settings["train", "tensorboard"]
+    return {("train", "loggers"): ["tensorboard"], **settings}
 
 
 def _build(settings: Mapping[Key, Any], findings: _Findings) -> Recipe:

@@ -73,8 +73,9 @@ class TrainConfig(Section, prefix="train."):
     """Number of processes per node, each with one device."""
     nodes: Count = 1
     """Number of machines."""
-    tensorboard: bool = False
-    """Write TensorBoard event files in addition to log.jsonl."""
+    loggers: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    """Experiment trackers that also get the metrics, the recipe and the samples, such as [wandb]. Each is an extra of
+    the same name, and is set up by its own environment variables. log.jsonl is always written."""
 
     def conflicts(self) -> Iterator[str]:
         if all(getattr(self, budget.removeprefix("train.")) is None for budget in BUDGETS):

@@ -25,6 +25,14 @@ from talewright.run import RunFolder
 
 logger = logging.getLogger(__name__)
 
+SUBSTITUTE = "bundled:500"
+"""What the included model is evaluated on if no stories are named."""
+SUBSTITUTED = (
+    "The included model learned from TinyStories, which do not come with Talewright. These are its scores on bundled "
+    "stories, which are of another kind; name others by --data."
+)
+"""What is said of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
@@ -70,18 +78,25 @@ class EvaluationContext:
         self.run, self.generation, self.tokenizer = run, options.generation, run.tokenizer
         self.tasks = options.tasks
         self.device = choose_device(options.device)
-        if options.data is None:
+        self.substituted = run.included and options.data is None
+        data = SUBSTITUTE if self.substituted else options.data
+        if data is None:
             stories, sizes = self.corpus.split("valid").first_stories()
         else:
-            stories, sizes = run.stories(options.data, options.reading)
+            stories, sizes = run.stories(data, options.reading)
         self.stories, self.story_bytes = stories[: options.limit], sizes[: options.limit]
-        named = options.data or run.recipe.data.valid
+        named = data or run.recipe.data.valid
         self.source = last_name(named) if named else f"validation stories of {last_name(run.recipe.data.source)}"
         self.model, self.checkpoint = run.load_model(options.checkpoint, self.device)
 
     def log(self, activity: str) -> None:
         """Report progress."""
-        logger.info("%s: %s", self.run.path, activity)
+        logger.info("%s: %s", self.run.label, activity)
+
+    @property
+    def note(self) -> str | None:
+        """What a reader must know about the held-out stories, as sentences; None if there is nothing."""
+        return " ".join(filter(None, (SUBSTITUTED if self.substituted else None, self.language.note))) or None
 
     @cached_property
     def untrained(self) -> GPT:

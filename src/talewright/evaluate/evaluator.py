@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,13 @@ def evaluate_run(run: RunFolder, options: EvaluationOptions) -> Figures:
         "held_out": held_out_facts(context.source, context.texts),
         "generation_options": asdict(options.generation),
     }
-    if context.language.note is not None:
-        scores["note"] = context.language.note
-    path = scores_path(run.path, options.data)
+    if context.note is not None:
+        scores["note"] = context.note
+    path = scores_path(run.results, options.data)
+    if run.included:
+        with suppress(OSError):  # `add_task` warns
+            path.parent.mkdir(exist_ok=True)
+        logger.info("The scores go into %s", path)
     scores["tasks"] = reusable_tasks(path, scores)
     for name in options.tasks:  # each is written before the next starts, so an interruption loses only one
         context.log(name)

@@ -31,6 +31,7 @@ from talewright.files import (
     wait_for_lock,
     write_json,
 )
+from talewright.run.included import results_path, run_path
 
 logger = logging.getLogger(__name__)
 FORMAT, VERSION = "talewright scores", 3
@@ -83,6 +84,7 @@ def described(folder: Path, scores: dict[str, Any]) -> dict[str, Any]:
     """A run's scores as in their file, with hashes of its settings without the seed (`settings`) and of its
     `tokenizer`; None where the folder has none.
     """
+    folder = run_path(folder)
     hashes = {"settings": _settings_hash(folder / "recipe.yaml"), "tokenizer": _hash(folder / "tokenizer")}
     return {**json.loads(json_text(scores)), **hashes}
 
@@ -104,7 +106,9 @@ def _hash(tokenizer: Path) -> str | None:
 
 
 def _read(folder: Path, data: str | None) -> dict[str, Any]:
-    path = scores_path(folder, data)
+    run = run_path(folder)
+    path = scores_path(results_path(run), data)
+    path = path if path.exists() else scores_path(run, data)  # the included model may come with scores
     scores = read_json(path)
     if isinstance(scores, dict) and scores.get("format") == FORMAT:
         scores = _renamed(scores) if scores.get("version") == 2 else scores

@@ -14,7 +14,7 @@ from typing import Any
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
-from talewright.export.card import write_card
+from talewright.export.card import check_license, write_card
 from talewright.export.folder import RECORD, check_free, new_folder
 from talewright.export.gguf import GGUF
 from talewright.export.hf import HuggingFace
@@ -28,7 +28,7 @@ from talewright.export.target import ExportSource, ExportTarget, fitted, missing
 from talewright.export.web import Web
 from talewright.files import folder_size, write_json
 
-__all__ = ["TARGETS", "ExportSource", "check_export", "export_model", "supported_targets"]
+__all__ = ["TARGETS", "ExportSource", "check_export", "check_license", "export_model", "supported_targets"]
 
 TARGETS: dict[str, ExportTarget] = {
     target.name: target for target in (HuggingFace(), HuggingFaceRemote(), GGUF(), ONNX(), Llama2C(), Web(), Space())

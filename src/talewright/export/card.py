@@ -16,6 +16,7 @@ import yaml
 from talewright.config import HUB_TINYSTORIES, Recipe
 from talewright.config.loading import recipe_to_dict, write_yaml
 from talewright.data.sources import HUB, is_bundled
+from talewright.errors import UserError
 from talewright.export.folder import RECORD
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.files import read_json, shell_word
@@ -39,8 +40,8 @@ OWN_SHAPE = (
 )
 LICENSE_NOTE = """
 
-No license is stated: choose one that fits the training data before you publish the model, and write it into the first
-lines of this file."""
+No license is stated: choose one that fits the training data before you publish the model, and name it with
+`talewright export --license`, or in the first lines of this file."""
 TEMPLATE = Path(__file__).with_name("card.md")
 
 
@@ -65,7 +66,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
         own=OWN_SHAPE if config.short_convolution or config.value_residual else "",
-        license=LICENSE_NOTE if front.get("license") == "unknown" else "",
+        license="" if "license" in front else LICENSE_NOTE,
         sampling=Sampling(),
         samples=_samples(source),
         record=record,
@@ -76,9 +77,9 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
 
 def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
     """What the hub reads. Weights that come from another model have unknown data, so nothing is said of it."""
-    data = source.recipe.data.source if source.step and source.recipe.train.init_from is None else ""
+    data = known_data(source)
     dataset, base_model = hub_dataset(data), _base_model(source)
-    values: dict[str, Any] = {"license": "apache-2.0" if is_bundled(data) else "unknown"}
+    values: dict[str, Any] = license_entry(source)
     if dataset == hub_dataset(HUB_TINYSTORIES) or is_bundled(data):
         values["language"] = "en"
     if target.library is not None:
@@ -91,6 +92,26 @@ def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
     if results := _results(source):
         values["model-index"] = [{"name": source.recipe.name, "results": results}]
     return values
+
+
+def known_data(source: ExportSource) -> str:
+    """The source of all the stories that the weights come from; empty if they come from another model."""
+    return source.recipe.data.source if source.step and source.recipe.train.init_from is None else ""
+
+
+def license_entry(source: ExportSource) -> dict[str, Any]:
+    """The license for a front matter: the one that was given, or that of the bundled stories; empty if not known."""
+    own = "apache-2.0" if is_bundled(known_data(source)) else None
+    return {"license": source.license or own} if source.license or own else {}
+
+
+def check_license(name: str) -> str:
+    """The license by the hub's name for it. Raises UserError if it cannot be one."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name.lower()):
+        raise UserError(
+            f"--license {name} is not the hub's name of a license, such as apache-2.0, mit, cc-by-4.0 or other"
+        )
+    return name.lower()
 
 
 def hub_dataset(source: str) -> str | None:

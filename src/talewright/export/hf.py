@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from talewright.config import ModelConfig
-from talewright.export.adapters import adapt, choose_adapter
+from talewright.export.adapters import adapt, choose_adapter, folded_config
 from talewright.export.pretrained import (
     BOUNDS,
     EXTRA,
@@ -15,6 +17,7 @@ from talewright.export.pretrained import (
     write_tokenizer,
     write_weights,
 )
+from talewright.export.programs import program_commands
 from talewright.export.target import ExportSource, ExportTarget
 
 
@@ -39,8 +42,19 @@ print(generator("Once upon a time")[0]["generated_text"])
             return None
         return f"no class of transformers computes the same: {reason}. --to hf-remote takes any model"
 
+    def usage(self, place: str, config: ModelConfig) -> str:
+        lines = [
+            line
+            for name, commands in program_commands(_settings(config), place).items()
+            for line in (f"# {name}", *commands)
+        ]
+        others = "\nOther programs that have this class:\n\n```sh\n" + "\n".join(lines) + "\n```\n" if lines else ""
+        return super().usage(place, config) + others
+
     def commands(self, folder: Path) -> dict[str, str]:
-        return {"transformers": pipeline_command(folder)}
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        others = program_commands(config, str(folder)).items()
+        return {"transformers": pipeline_command(folder)} | {name: " && ".join(commands) for name, commands in others}
 
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         adapter, reason = choose_adapter(source.recipe.model)
@@ -51,3 +65,12 @@ print(generator("Once upon a time")[0]["generated_text"])
         write_config(folder, classes | adapter.to_json(config), config, source.tokenizer, dtype)
         write_weights(folder, tensors, dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
+
+
+def _settings(config: ModelConfig) -> dict[str, Any]:
+    """What config.json says of the class of a model of that shape."""
+    adapter, _ = choose_adapter(config)
+    if adapter is None:
+        return {"architectures": [""]}
+    shape = folded_config(config)
+    return {**adapter.to_json(shape), "architectures": [adapter.architecture], "tie_word_embeddings": shape.tied}

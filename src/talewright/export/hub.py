@@ -7,6 +7,14 @@ from pathlib import Path
 from talewright.errors import UserError
 
 TIMEOUT = 5.0  # seconds to wait for the hub's first answer
+LOGIN = "Run `hf auth login`, or set HF_TOKEN"
+REFUSALS = {
+    401: f"the hub does not accept the token. {LOGIN}",
+    403: "the token may not write there. Name a repository of your own, and use a token that writes",
+    404: "there is no repository of that name and type, or the token does not see it; perhaps the name is taken by one "
+    "of another type. Choose another name",
+}
+"""What an answer of the hub means, by its status."""
 
 
 def reach_hub() -> None:
@@ -26,17 +34,18 @@ def check_hub(repo: str) -> None:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise UserError(f"--push {repo} is not a repository name, such as ada/my-stories: {error}") from None
-    login = "Run `hf auth login`, or set HF_TOKEN"
     if get_token() is None:
-        raise UserError(f"--push {repo}: not logged in to the hub. {login}")
+        raise UserError(f"--push {repo}: not logged in to the hub. {LOGIN}")
     try:
         reach_hub()
     except Exception as error:
         raise UserError(f"--push {repo}: cannot reach {constants.ENDPOINT} ({short_reason(error)})") from None
     try:
-        HfApi().whoami()
+        user = HfApi().whoami() or {}
     except Exception as error:
-        raise UserError(f"--push {repo}: not logged in to the hub ({short_reason(error)}). {login}") from None
+        raise UserError(f"--push {repo}: not logged in to the hub ({short_reason(error)}). {LOGIN}") from None
+    if user.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise UserError(f"--push {repo}: the token only reads. {LOGIN} to a token that writes")
 
 
 def push_folder(folder: Path, repo: str, repo_type: str = "model") -> str:
@@ -53,7 +62,9 @@ def push_folder(folder: Path, repo: str, repo_type: str = "model") -> str:
         message = "Upload with talewright export"
         api.upload_folder(folder_path=folder, repo_id=url.repo_id, repo_type=repo_type, commit_message=message)
     except Exception as error:
-        raise UserError(f"{folder} is written, but could not be pushed to {repo}: {short_reason(error)}") from None
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        reason = REFUSALS.get(status, short_reason(error))
+        raise UserError(f"{folder} is written, but could not be pushed to {repo}: {reason}") from None
     return str(url)
 
 

@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
 
-from talewright.export.card import public_recipe
+from talewright.export.card import license_entry, public_recipe
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.files import portable_name
 
@@ -60,7 +60,7 @@ python app.py          # http://127.0.0.1:7860
         run = f"run/{portable_name(recipe.name)}"
         write_run(folder / run, recipe, source.model, source.tokenizer, source.step)
         with as_file(files("talewright")) as package:
-            shutil.copytree(package, folder / "talewright", ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(package, folder / "talewright", ignore=shutil.ignore_patterns("__pycache__", "included"))
         (folder / "app.py").write_text(APP.format(run=run), encoding="utf-8", newline="\n")
         required = [each for each in requires("talewright") or [] if "extra ==" not in each]
         lines = [*required, f"gradio=={version('gradio')}"]
@@ -77,5 +77,6 @@ python app.py          # http://127.0.0.1:7860
             "app_file": "app.py",
             "pinned": False,
             "short_description": "Stories by a small GPT, trained from scratch",
+            **license_entry(source),
             "tags": ["talewright", "story-generation"],
         }

@@ -30,6 +30,10 @@ class ExportSource:
     run: Path
     checkpoint: str
     """Name of the checkpoint folder, such as step-500."""
+    license: str | None = None
+    """Of the weights, by the hub's name for it, such as cc-by-4.0. None: that of the bundled stories if it was trained
+    on them, and otherwise not stated.
+    """
 
     @property
     def step(self) -> int:

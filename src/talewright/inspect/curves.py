@@ -15,6 +15,7 @@ from talewright.inspect.figures.style import FAINT, GREY, ORANGE, SERIES, Panel,
 from talewright.inspect.figures.texts import legend_label
 from talewright.inspect.headlines import HEADLINES, Series, comparison_headline, loss_headline, series
 from talewright.run.history import History, read_history
+from talewright.run.included import results_path, run_path
 
 SMOOTHED = "Smoothed: the mean over 2 % of the run around each step."
 EVALUATED = "Measured on whole validation stories, each token once."
@@ -38,10 +39,11 @@ def draw_curves(run: Path) -> Path:
 
     Raises UserError if the run has logged no step yet.
     """
+    run = run_path(run)
     history = read_history(run)
     if not history.steps:
         raise UserError(f"{run / 'log.jsonl'} has no step yet; let the run train first")
-    return save_curves([history], run / "plots" / "training_curves.png")
+    return save_curves([history], results_path(run) / "plots" / "training_curves.png")
 
 
 def save_curves(histories: Sequence[History], path: Path) -> Path:

@@ -38,6 +38,7 @@ from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
 from talewright.run.history import write_history
+from talewright.run.included import run_path
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     other = None if options.against is None else _open_other(run, options, notes, device)
     inspection = Inspection(model=inspected, other=other, notes=notes)
     inspection.influence, inspection.circuits = options.influence, options.circuits
-    target = Path(out or run.path)
+    target = Path(out or run.results)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:
@@ -138,7 +139,7 @@ def inspect_circuits(
         heads, _ = Inspector(inspected, _stories(run, options, [])).heads()
         roles = {Part(head.layer, head.head): head.role for head in heads}
         found = find_circuits(inspected.model, run.tokenizer, roles, inspected.step)
-    write_circuits(found, Path(out or run.path) / RESULT)
+    write_circuits(found, Path(out or run.results) / RESULT)
     return found
 
 
@@ -174,7 +175,7 @@ def _open_log(run: RunFolder, notes: list[str]) -> InspectedModel:
 def _open_other(run: RunFolder, options: InspectionOptions, notes: list[str], device: torch.device) -> InspectedModel:
     against = str(options.against)
     of_same_run = against in ("best", "last") or against.isdigit()
-    if not of_same_run and not Path(against).exists():
+    if not of_same_run and not run_path(against).exists():
         raise UserError(f"--against is {against}, which is neither a run folder nor a checkpoint (best, last, a step)")
     other = run if of_same_run else RunFolder(against)
     if options.log_alone:

@@ -17,7 +17,7 @@ from talewright.machine.limits import memory_available, total_memory
 from talewright.machine.peak import known_peaks
 from talewright.machine.precision import choose_precision
 
-EXTRAS = ("datasets", "pyarrow", "zstandard", "tensorboard", "lightning", "transformers")
+EXTRAS = ("datasets", "pyarrow", "zstandard", "tensorboard", "wandb", "trackio", "mlflow", "lightning", "transformers")
 """Optional packages to look for."""
 
 

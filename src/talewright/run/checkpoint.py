@@ -1,7 +1,8 @@
 """A checkpoint: a folder that is whole or absent.
 
 `checkpoints/step-N/` holds `model.safetensors`, `optimizer.safetensors`, `state.json` and `manifest.json` (the size and
-SHA-256 of each).
+SHA-256 of each). A matrix may be stored in 8 bits: its whole numbers, and beside them under `NAME.scale` a scale for
+each row.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE)
+SCALE = ".scale"
+"""Behind the name of a matrix in 8 bits: the scales of its rows."""
 TRAINED = "trained."
 """Prefix of the weights being trained, when the run's model is their moving average."""
 ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -87,15 +90,17 @@ def save_checkpoint(
             for name, contents in tensors.items():
                 save_file(contents, partial / name)
             write_json(partial / STATE, asdict(state))
-            manifest = {
-                name: {"bytes": (partial / name).stat().st_size, "sha256": sha256_file(partial / name)}
-                for name in FILES
-            }
-            write_json(partial / "manifest.json", manifest)
+            write_manifest(partial)
     except (OSError, SafetensorError) as error:
         size = sum(tensor.nbytes for contents in tensors.values() for tensor in contents.values())
         raise UnsavedError(f"cannot save {folder}: {error_reason(error)}{_space_left(run, size)}") from None
     return folder
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the size and the hash of each file of a checkpoint."""
+    facts = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in FILES}
+    write_json(folder / "manifest.json", facts)
 
 
 def checkpoint_folder(run: Path, step: int) -> Path:
@@ -124,7 +129,7 @@ def check(folder: Path, names: tuple[str, ...] = FILES) -> str | None:
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Read a checkpoint's weights into the model. Raises UserError if they do not fit it, or hold NaN or infinity."""
     path = folder / WEIGHTS
-    tensors = _read(path)
+    tensors = _dequantized(_read(path))
     check_fit(path, tensors, dict(model.state_dict()))
     if faults := not_finite(tensors):
         raise UserError(f"the weights in {path} hold NaN or infinity: {faults}. Such a model cannot generate")
@@ -218,6 +223,19 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read: {error_reason(error)}") from None
+
+
+def _dequantized(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with each matrix that is stored in 8 bits, (N, K), as the product with its scales, (N,)."""
+    import torch
+
+    whole = dict(tensors)
+    for name, levels in tensors.items():
+        scales = tensors.get(name + SCALE)
+        if levels.dtype == torch.int8 and levels.ndim == 2 and scales is not None and scales.shape == levels.shape[:1]:
+            whole[name] = levels * scales[:, None]
+            del whole[name + SCALE]
+    return whole
 
 
 def _space_left(run: Path, size: int) -> str:

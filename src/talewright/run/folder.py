@@ -41,6 +41,7 @@ from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.draft import DRAFT, NgramDraft, read_draft, write_draft
 from talewright.run.history import History, read_history
+from talewright.run.included import INCLUDED, is_included, results_path, run_path
 from talewright.tokenizer import Tokenizer
 from talewright.version import __version__
 
@@ -56,8 +57,10 @@ class RunFolder:
     """A run folder on disk. A checkpoint is named `best`, `last` or by its step."""
 
     def __init__(self, path: str | Path, overrides: Mapping[str, str] | None = None) -> None:
-        """Raises UserError if the folder is not a run, or its recipe cannot be read."""
-        self.path = Path(path)
+        """`included` is the included model (see `included.py`). Raises UserError if the folder is not a run, or its
+        recipe cannot be read.
+        """
+        self.path = run_path(path)
         self.recipe = self._read_recipe(overrides)
 
     @classmethod
@@ -67,6 +70,21 @@ class RunFolder:
     @cached_property
     def name(self) -> str:
         return self.path.resolve().name
+
+    @property
+    def label(self) -> str:
+        """What a command calls it: its path, or `included`."""
+        return INCLUDED if self.included else str(self.path)
+
+    @property
+    def included(self) -> bool:
+        """Whether it is the included model."""
+        return is_included(self.path)
+
+    @property
+    def results(self) -> Path:
+        """Where commands write what they find about it: its own folder, unless it is the included model."""
+        return results_path(self.path)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -126,8 +144,12 @@ class RunFolder:
 
     @property
     def imported(self) -> bool:
-        """Whether its model was trained elsewhere: it has a checkpoint, and neither a log nor data.json."""
-        return bool(self.steps) and not any((self.path / name).exists() for name in ("log.jsonl", METADATA))
+        """Whether its model was trained elsewhere: it has a checkpoint, and neither a log nor data.json; or it is the
+        included model.
+        """
+        return self.included or (
+            bool(self.steps) and not any((self.path / name).exists() for name in ("log.jsonl", METADATA))
+        )
 
     def history(self) -> History:
         """The metrics of its log; empty if it has none."""
@@ -139,6 +161,8 @@ class RunFolder:
 
     def corpus(self) -> Corpus:
         """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""
+        if self.included:
+            raise UserError("the training stories of the included model do not come with it; name stories by --data")
         if self.imported:
             raise UserError(f"{self.path} was imported, and its training stories are unknown; name stories by --data")
         corpus = open_corpus(self.recipe)
@@ -181,13 +205,14 @@ class RunFolder:
 
     def _read_recipe(self, overrides: Mapping[str, str] | None) -> Recipe:
         if not self.is_run(self.path):
-            why = (
-                f"it has no {RECIPE}"
-                if self.path.is_dir()
-                else ("it is a file" if self.path.is_file() else "there is no such folder")
+            other = "it is a file" if self.path.is_file() else "there is no such folder"
+            why = f"it has no {RECIPE}" if self.path.is_dir() else other
+            raise UserError(
+                f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/; `{INCLUDED}` is "
+                "the model that comes with Talewright"
             )
-            raise UserError(f"{self.path} is not a run folder: {why}. `talewright train` makes one, under runs/")
-        reject_outside_links(self.path)
+        if not self.included:  # some installers make links of a package's files
+            reject_outside_links(self.path)
         try:
             recipe = load_recipe(self.path / RECIPE)
         except UserError as error:  # not the overrides, but the file itself
@@ -285,9 +310,15 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     if expand_home(tokenizer.source).is_dir():  # otherwise a name on the hub
         tokenizer = dataclasses.replace(tokenizer, source=from_anywhere(tokenizer.source))
     runs = {name: getattr(recipe.train, name) for name in ("init_from", "teacher")}
-    runs = {name: run and str(expand_home(run).absolute()) for name, run in runs.items()}
+    runs = {name: run and _absolute_run(run) for name, run in runs.items()}
     train = dataclasses.replace(recipe.train, **runs)
     return dataclasses.replace(recipe, data=data, tokenizer=tokenizer, train=train)
+
+
+def _absolute_run(run: str) -> str:
+    """The absolute path of a run; `included` stays a name, because the package may move."""
+    path = expand_home(run)
+    return INCLUDED if is_included(run_path(path)) else str(path.absolute())
 
 
 def _initial_weights(recipe: Recipe, tokenizer: Tokenizer) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The log of a run: `log.jsonl`, `samples.jsonl` and, if wanted, TensorBoard's event files."""
+"""The log of a run: `log.jsonl`, `samples.jsonl` and, if wanted, experiment trackers (trackers.py)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from talewright.errors import UserError
 from talewright.files import error_reason, json_text, write_text_atomic
+from talewright.run.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
@@ -56,35 +57,37 @@ class LineFile:
 class RunLog:
     """Writes events to `log.jsonl`, one JSON object per line with its kind under `event`; samples to `samples.jsonl`.
 
-    A full disk or a TensorBoard that fails is logged once as a warning, and stops nothing.
+    The trackers get the numbers of each event and the samples. A full disk is logged once as a warning, and stops
+    nothing.
     """
 
-    def __init__(self, run: Path, tensorboard: bool, after: int = 0) -> None:
-        """`after` is the step that a resumed run continues from. Raises UserError if the folder cannot be written."""
+    def __init__(self, run: Path, trackers: Trackers | None = None) -> None:
+        """Raises UserError if the folder cannot be written."""
         self.failing = False
         try:
             self.events, self.samples = LineFile(run / "log.jsonl"), LineFile(run / "samples.jsonl")
         except OSError as error:
             raise UserError(f"cannot write the log in {run}: {error.strerror}") from None
-        self.board = _open_tensorboard(run, after) if tensorboard else None
+        self.trackers = trackers or Trackers()
 
     def write(self, event: str, **values: Any) -> None:
         """Log an event. A number that is not finite becomes null and is named in `not_finite`."""
         self.events.append({"event": event, **values})
         self._each_file(LineFile.flush)
-        if self.board is not None and "step" in values:
-            for name, value in values.items():
-                if isinstance(value, (int, float)) and name != "step":
-                    self._tensorboard("add_scalar", f"{event}/{name}", value, values["step"])
+        if "step" in values:
+            numbers = {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
+            del numbers["step"]
+            self.trackers.log_metrics({f"{event}/{name}": value for name, value in numbers.items()}, values["step"])
 
     def sample(self, step: int, prompt: str, text: str) -> None:
         self.samples.append({"step": step, "prompt": prompt, "text": text}, ensure_ascii=False)
         self._each_file(LineFile.flush)
-        self._tensorboard("add_text", "sample", text, step)
+        self.trackers.log_text(text, step)
 
     def sync(self) -> None:
         """Bring everything to the disk, before a checkpoint that a resumed run continues from."""
         self._each_file(LineFile.sync)
+        self.trackers.flush()
 
     def close(self) -> None:
         self.sync()
@@ -92,7 +95,7 @@ class RunLog:
             if file.pending:
                 logger.warning(f"the last {file.pending.count(10):,} lines of {file.path} could not be written")
             file.close()
-        self._tensorboard("close")
+        self.trackers.close()
 
     def _each_file(self, action: Callable[[LineFile], None]) -> None:
         try:
@@ -104,15 +107,6 @@ class RunLog:
             self.failing = True
         else:
             self.failing = False
-
-    def _tensorboard(self, method: str, *values: Any) -> None:
-        if self.board is None:
-            return
-        try:
-            getattr(self.board, method)(*values)
-        except Exception as error:  # a tracker must not end a run, whatever it raises
-            self.board = None
-            logger.warning(f"TensorBoard gets no more metrics: {error}. Training continues")
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
@@ -182,11 +176,3 @@ def _is_before(event: dict[str, Any], step: int, skipped: int) -> bool:
     key, limit = ("skipped", skipped) if event.get("event") in ("skipped", "overflow") else ("step", step)
     value = event.get(key, 0)
     return not isinstance(value, (int, float)) or value <= limit
-
-
-def _open_tensorboard(run: Path, after: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError('train.tensorboard needs TensorBoard: pip install "talewright[tensorboard]"') from None
-    return SummaryWriter(str(run / "tensorboard"), purge_step=after + 1 if after else None)

@@ -34,6 +34,7 @@ def verify(path: Path, score: Callable[[RunFolder], float]) -> Iterator[Finding]
     `train.evaluate_stories` validation stories. Raises UserError if the folder is not a run, or has no checkpoint.
     """
     run = RunFolder(path)
+    path = run.path
     run.find_checkpoint("last")
     yield _check("tokenizer", lambda: f"{run.tokenizer.vocab_size:,} tokens")
     for step in run.steps:
@@ -45,9 +46,8 @@ def verify(path: Path, score: Callable[[RunFolder], float]) -> Iterator[Finding]
         yield _check("timeline", lambda: _timeline(path))
     yield from (_check(f"checkpoints/{name}", lambda name=name: _pointer(run, name)) for name in ("best", "last"))
     if run.imported:
-        yield Finding(
-            "stories, evaluation", None, "unknown, because the run was imported; its files alone are verified"
-        )
+        reason = "they do not come with the included model" if run.included else "unknown, because the run was imported"
+        yield Finding("stories, evaluation", None, f"{reason}; its files alone are verified")
         return
     yield _check("stories", lambda: _stories(run))
     yield _check("evaluation", lambda: _evaluation(run, score))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
+from talewright.run.included import INCLUDED
 from talewright.server.address import choose_address, in_url, url
 
 logger = logging.getLogger(__name__)
@@ -23,16 +24,11 @@ MAX_SESSIONS = 200
 
 
 def find_runs(names: Sequence[str]) -> list[Path]:
-    """The named folders, or else the newest run under runs/. Raises UserError if there is none."""
+    """The named folders, or else the newest run under runs/, if there is one, and the included model."""
     if names:
         return [Path(name) for name in names]
     recipes = sorted(Path("runs").glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
-    if not recipes:
-        raise UserError(
-            "there is no run under runs/ yet. `talewright demo` makes one in three minutes; then this "
-            "command opens it. Or name a run folder after this command"
-        )
-    return [recipes[-1].parent]
+    return [*(recipe.parent for recipe in recipes[-1:]), Path(INCLUDED)]
 
 
 def serve(folders: Sequence[Path], host: str = "127.0.0.1", port: int | None = None, device: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from talewright.model.gpt import GPT
 from talewright.model.loss import RealTargets, cross_entropy, product_dtype, without_padding
 from talewright.run.checkpoint import WEIGHTS
 from talewright.run.folder import RunFolder
+from talewright.run.included import run_path
 
 
 class TeacherOutput(NamedTuple):
@@ -87,7 +87,7 @@ def teacher_shape(recipe: Recipe) -> ModelConfig | None:
     """The shape of the recipe's teacher, or None. Raises UserError if such a model cannot teach the recipe's."""
     if recipe.train.teacher is None:
         return None
-    folder, ours = Path(recipe.train.teacher), recipe.model
+    folder, ours = run_path(recipe.train.teacher), recipe.model
     if not RunFolder.is_run(folder):
         why = "it has no recipe.yaml" if folder.is_dir() else "there is no such folder"
         raise UserError(f"train.teacher is {folder}, which is not a run folder: {why}")

@@ -1,4 +1,4 @@
-"""The metrics of a run: written to log.jsonl and TensorBoard, and shown. Only the main process writes and shows."""
+"""The metrics of a run: written to log.jsonl and trackers, and shown. Only the main process writes and shows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from talewright.model.cost import count_parameters, training_flops
 from talewright.run.checkpoint import TrainState
 from talewright.run.history import read_history
 from talewright.run.log import RunLog, rewind
+from talewright.run.trackers import Trackers
 from talewright.train.overfitting import OverfittingMonitor
 from talewright.train.pace import PaceMonitor
 from talewright.train.speed import usual_speed
@@ -67,8 +68,9 @@ class MetricsLogger:
         self.split = split = batches.split
         self.pace = PaceMonitor(budget, self.recipe.schedule.warmup_steps, self._usual_steps(budget, compiled))
         rewind(self.run, state.step if resumed else -1, state.skipped)
-        self.log = RunLog(self.run, self.recipe.train.tensorboard, state.step)
         parameters, train = count_parameters(self.recipe.model).total, self.recipe.train
+        config = {**recipe_to_dict(self.recipe), "parameters": parameters}
+        self.log = RunLog(self.run, Trackers(train.loggers, self.run, config, state.step))
         logger.info(
             f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · "
             f"{split.n_tokens / 1e6:.2f}M tokens in the training set, "

@@ -21,6 +21,7 @@ from talewright.files import LockedError, shell_word
 from talewright.run.folder import RunFolder, create_run, discard_begun, is_unused, with_absolute_paths
 from talewright.run.lock import lock_run
 from talewright.run.retention import newest_state
+from talewright.run.trackers import check_trackers
 from talewright.train.distillation import Teacher, open_teacher
 from talewright.train.distributed import DistributedContext, attempt, launch
 from talewright.train.hooks import Callbacks
@@ -55,6 +56,7 @@ def start_run(
 
     With `force`, even if its memory is estimated not to suffice.
     """
+    check_trackers(recipe.train.loggers)
     prepared = attempt(lambda: open_corpus(recipe))  # may take long, and has a lock of its own
     distributed = launch(recipe)  # before the folder is made, so that every process finds it free
     with ExitStack() as stack:
@@ -95,6 +97,7 @@ def resume_run(
         )
     recipe = run.recipe
     refuse_changes(path, own, with_absolute_paths(recipe) if overrides else recipe, FIXED, MOVABLE)
+    check_trackers(recipe.train.loggers)
     prepared = attempt(lambda: open_corpus(recipe))
     distributed = launch(recipe)
     with ExitStack() as stack:
@@ -194,10 +197,11 @@ def recipe_from_run(run: str | Path, recipe: str | None, overrides: Mapping[str,
     """The recipe of a new run that trains a run's model further: that run's model and tokenizer, and the rest from
     `recipe`, by default that run's own.
     """
-    own = RunFolder(run).recipe
+    begun = RunFolder(run)
+    own = begun.recipe
     values = recipe_to_dict(load_recipe(recipe) if recipe else own)
     values["model"] = recipe_to_dict(own)["model"]
-    values["tokenizer"] = {"kind": "saved", "source": str((Path(run) / "tokenizer").resolve())}
+    values["tokenizer"] = {"kind": "saved", "source": str((begun.path / "tokenizer").resolve())}
     values["train"]["init_from"] = str(run)
     return recipe_from_dict(values, f"{recipe or run}", overrides)
 

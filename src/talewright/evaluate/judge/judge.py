@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,11 @@ def judge_run(folder: Path, endpoint: Endpoint, options: JudgeOptions) -> dict[s
 
     Raises UserError if it would take more requests than allowed, or if nothing was graded.
     """
-    exercises = _exercises(RunFolder(folder), options)
+    run = RunFolder(folder)
+    exercises, folder = _exercises(run, options), run.results
+    if run.included:
+        with suppress(OSError):  # the first grade that cannot be written is an error
+            folder.mkdir(exist_ok=True)
     file = GradeFile(folder / GRADES)
     expected = _with_cost(estimate(exercises, options.gradings, endpoint, file), options.prices)
     _log_estimate(expected)

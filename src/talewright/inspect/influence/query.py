@@ -104,7 +104,7 @@ def find_influence(
     model, path = run.load_model(checkpoint, chosen)
     with gpu_memory_errors(chosen):
         found = InfluenceSearch(run, model, path).find(query)
-    target = Path(out or run.path) / RESULT
+    target = Path(out or run.results) / RESULT
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_json(target, found.to_json())
@@ -119,8 +119,8 @@ class InfluenceSearch:
     def __init__(self, run: RunFolder, model: GPT, checkpoint: Path) -> None:
         """Raises UserError if the training stories are not available."""
         if run.imported:
-            raise UserError(f"{run.path} was imported: the stories that it was trained on are unknown, so --influence "
-                            "has none to search")  # fmt: skip
+            raise UserError(f"{run.label} was trained elsewhere: the stories that it was trained on are not here, so "
+                            "--influence has none to search")  # fmt: skip
         self.run, self.model, self.checkpoint = run, model, checkpoint
         self.corpus: Corpus = open_corpus(run.recipe)
         run.check_same_stories(self.corpus, "train again: --influence compares the stories of the training")
