@@ -165,11 +165,11 @@ def test_what_cannot_be_done_is_one_clear_error(
 def test_inspect_and_evaluate_write_here_and_say_what_they_measured_on(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.main(["inspect", "--only", "curves", "--device", "cpu"])
+    cli.main(["inspect", "--only", "predictions", "--device", "cpu"])
     printed = capsys.readouterr()
     assert printed.out.strip() == str(Path("included-results/report.html"))
     assert "bundled stories are used instead" in printed.err
-    assert (here / "included-results" / "plots" / "training_curves.png").is_file()
+    assert (here / "included-results" / "report.html").is_file()
     cli.main(["evaluate", "--only", "likelihood", "--limit", "5", "--device", "cpu"])
     printed = capsys.readouterr()
     assert "learned from TinyStories, which do not come with Talewright" in printed.out.replace("\n", " ")

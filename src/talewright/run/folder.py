@@ -237,7 +237,7 @@ def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
     if path.is_file():
         raise UserError(f"{path} is a file; --out names a folder for the run")
     if (path / RECIPE).exists():
-        raise UserError(f"{path} holds a run already; resume it with --resume {path}, or name another folder with --out")
+        raise UserError(f"{path} holds a run already; resume it with --resume {path}, or use another --out")
     return path
 
 
