@@ -28,6 +28,7 @@ SIZE := $(if $(filter Linux,$(shell uname -s)),$(if $(PIP_EXTRA_INDEX_URL),,$(CU
 BASE := .venv/.installed
 ALL := .venv/.installed-all
 DEV := .venv/.installed-dev
+RELEASE := .venv/.installed-release
 PEERS := .venv-bench/.installed
 LISTS := pyproject.toml constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
@@ -40,10 +41,10 @@ CODE := $(wildcard src tests benchmarks tools website)
 PROSE := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup train smoke test test-all test-gpu lint docs bench bench-gpu clean
+.PHONY: help demo setup train smoke test test-all test-gpu lint docs bench bench-gpu release-check clean
 
 help: ## list what there is
-	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(BASE) ## train a first model on bundled stories, in a few minutes, and read its stories
 	@$(BIN)/talewright demo
@@ -83,6 +84,9 @@ bench: $(PEERS) ## ours beside transformers, litgpt, llama.cpp, tokenizers: make
 bench-gpu: $(GPU_SETUP) ## the speed of an NVIDIA GPU, in under four minutes; or FULL=1: results in build/gpu
 	$(ON_DEVICE) -m benchmarks.gpu --device $(DEVICE) --out "$(OUT)" $(if $(FULL),--full $(FOLDERS))
 
+release-check: $(RELEASE) ## the wheel with old and new dependencies on each Python here: results in build/release.md
+	$(BIN)/python tools/release.py $(ARGS)
+
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name .venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
@@ -101,6 +105,11 @@ $(DEV): $(LISTS) | $(BIN)/pip
 	@echo "Installing Talewright and what its tests need into .venv: once, some minutes. $(SIZE)" | fold -s
 	@$(INSTALL) ".[dev]"
 	@touch $(BASE) $(ALL) $@
+
+$(RELEASE): $(LISTS) | $(BIN)/pip
+	@echo "Installing Talewright and what its releases need into .venv: once, some minutes. $(SIZE)" | fold -s
+	@$(INSTALL) ".[release]"
+	@touch $(BASE) $@
 
 # The peers have an environment of their own: what they pin is not what we pin.
 $(PEERS): $(LISTS) benchmarks/requirements.txt

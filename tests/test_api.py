@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import talewright
@@ -9,6 +12,13 @@ from talewright.config import ModelConfig, recipe_from_dict
 from talewright.errors import UserError
 from talewright.run import RunFolder
 from tests.train.conftest import write_stories
+
+
+def test_an_import_of_the_package_loads_nothing_beside_the_standard_library():
+    code = "import sys; before = set(sys.modules); import talewright\n"
+    code += "print({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'talewright'}"
 
 
 def test_a_run_in_six_lines(tmp_path, monkeypatch):

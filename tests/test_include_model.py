@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tools import include_model
 
 from talewright import api
 from talewright.config import DataConfig
@@ -15,6 +14,7 @@ from talewright.files import write_json
 from talewright.run import RunFolder
 from talewright.run.log import read_log
 from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
+from tools import include_model
 
 
 @pytest.fixture

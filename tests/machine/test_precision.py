@@ -25,8 +25,20 @@ CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
 def test_auto_is_bf16_only_where_the_cpu_has_it(
     monkeypatch: pytest.MonkeyPatch, device: torch.device, capabilities: dict[str, Any], expected: str
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision("auto", device) == expected
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "amx", "expected"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")]
+)
+def test_auto_asks_an_older_torch_in_its_own_way(
+    monkeypatch: pytest.MonkeyPatch, avx512_bf16: bool, amx: bool, expected: str
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert choose_precision("auto", CPU) == expected
 
 
 @pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp16")])
@@ -57,7 +69,7 @@ def test_autocast_sets_the_precision_of_matrix_products(precision: Any) -> None:
 
 
 def test_autocast_to_fp16_off_a_gpu_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {}, raising=False)
     a = torch.ones(4, 4)
     with autocast("fp16", CPU):
         assert (a @ a).dtype == torch.float32
