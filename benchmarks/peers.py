@@ -26,6 +26,8 @@ from pathlib import Path
 import numpy as np
 
 SEPARATOR = "<|endoftext|>"
+PROBE_STEPS = 12
+"""Iterations that measure the speed."""
 VOCABULARY = 4096
 """Tokens of nanochat's tokenizer; its own 32,768 would be nine tenths of a model that trains in minutes."""
 
@@ -47,8 +49,9 @@ PEERS = {
     "nanogpt": Peer(
         "nanoGPT",
         (
-            "train.py config/train_shakespeare_char.py --dataset=stories --device=cpu --compile=False --eval_iters=200 "
-            "--log_interval=10 --block_size=64 --batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --dropout=0.0 "
+            "train.py config/train_shakespeare_char.py --dataset=stories --device=cpu --compile=False "
+            "--eval_iters={batches} "
+            "--log_interval=1 --block_size=64 --batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --dropout=0.0 "
             "--eval_interval={steps} --max_iters={steps} --lr_decay_iters={steps} --out_dir=out"
         ),
         r"time ([\d.]+)ms",
@@ -60,7 +63,7 @@ PEERS = {
         (
             "train.py --out_dir=outmini --batch_size=16 --max_seq_len=512 --gradient_accumulation_steps=1 "
             "--vocab_source=custom --vocab_size=512 --dim=64 --n_layers=5 --n_heads=8 --n_kv_heads=4 --multiple_of=4 "
-            "--learning_rate=1e-3 --dropout=0.05 --weight_decay=0.01 --beta2=0.99 --eval_iters=20 --device=cpu "
+            "--learning_rate=1e-3 --dropout=0.05 --weight_decay=0.01 --beta2=0.99 --eval_iters={batches} --device=cpu "
             "--dtype=float32 --compile=False --warmup_iters={warmup} --max_iters={steps} --eval_interval={steps}"
         ),
         r"([\d.]+)ms",
@@ -71,7 +74,7 @@ PEERS = {
         "nanochat",
         (
             "-m scripts.base_train --depth=4 --head-dim=64 --window-pattern=L --max-seq-len=512 "
-            "--device-batch-size=16 --total-batch-size=8192 --eval-every={steps} --eval-tokens=524288 "
+            "--device-batch-size=16 --total-batch-size=8192 --eval-every={steps} --eval-tokens={tokens} "
             "--core-metric-every=-1 --sample-every=-1 --save-every=-1 --num-iterations={steps} --run=dummy"
         ),
         r"dt: ([\d.]+)ms",
@@ -105,7 +108,7 @@ def main() -> None:
         times: dict[str, list[float]] = {name: [] for name in options.only}
         for _ in range(options.rounds):
             for name in options.only:
-                times[name] += _times(PEERS[name], _run(options.peers, PEERS[name], 16))
+                times[name] += _times(PEERS[name], _run(options.peers, PEERS[name], PROBE_STEPS, batches=1))
         for name, found in times.items():
             known[name]["ms per step"] = statistics.median(found)
     else:
@@ -131,9 +134,9 @@ def _environment(peers: Path) -> dict[str, str]:
     return {**os.environ, "NANOCHAT_BASE_DIR": str(peers / "nanochat-data"), "WANDB_MODE": "disabled"}
 
 
-def _run(peers: Path, peer: Peer, steps: int) -> str:
-    """The output of `steps` iterations of a peer's own training."""
-    words = peer.command.format(steps=steps, warmup=max(steps // 10, 1)).split()
+def _run(peers: Path, peer: Peer, steps: int, batches: int = 20) -> str:
+    """The output of `steps` iterations of a peer's own training, which evaluates on so many batches."""
+    words = peer.command.format(steps=steps, warmup=max(steps // 10, 1), batches=batches, tokens=batches * 8192).split()
     done = subprocess.run(
         [sys.executable, "-u", *words],
         cwd=peers / peer.folder,
