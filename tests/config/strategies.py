@@ -26,6 +26,7 @@ SECTIONS = ["tokenizer", "data", "model", "optimizer", "schedule", "train"]
 TEXTS = st.text(max_size=30)
 POSITIVE = st.floats(1e-12, 1e12)
 SHARES = st.floats(0, 1)
+LOGGERS: list[Any] = ["tensorboard", "wandb", "trackio", "mlflow"]
 SPLITS = st.lists(st.floats(0.1, 100), min_size=2, max_size=3).map(tuple)
 
 
@@ -77,7 +78,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
             patience=draw(MAYBE),
             prompts=tuple(draw(st.lists(TEXTS, max_size=3))),
             compile=draw(st.sampled_from(["auto", True, False])),
-            loggers=tuple(draw(st.lists(st.sampled_from(["tensorboard", "wandb", "trackio", "mlflow"]), unique=True))),
+            loggers=tuple(draw(st.lists(st.sampled_from(LOGGERS), unique=True))),
             **{budget: draw(budgets[budget]) for budget in chosen},
         ),
     )
