@@ -177,7 +177,7 @@ def test_a_damaged_tokenizer_bin_is_reported(change, error, processor, tmp_path)
 def test_any_other_bytes_are_refused(data, size, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"any\.bin (is not SentencePiece's|has more|does not have)"):
+    with pytest.raises(UserError, match=r"any\.bin (is not a SentencePiece tokenizer|has more|does not have)"):
         read_tokenizer_bin(path, size)
 
 

@@ -165,4 +165,4 @@ def test_an_imported_run_has_no_training_stories(run: Path, tmp_path: Path, caps
     with pytest.raises(SystemExit) as stopped:
         main(["inspect", str(other), "--influence", "Tom"])
     assert stopped.value.code == 2
-    assert "was imported" in capsys.readouterr().err
+    assert "was trained elsewhere" in capsys.readouterr().err
