@@ -254,7 +254,7 @@ def test_commands_say_that_a_run_computes_no_numbers(value, gpt2, tmp_path, monk
         assert exit_.value.code == 2, command
         error = capsys.readouterr().err
         assert "not numbers" in error or "hold NaN or infinity: norm.weight" in error, command
-    with pytest.raises(UserError, match="not numbers|NaN"):
+    with pytest.raises(UserError, match=r"not numbers|NaN"):
         api.load("run", device="cpu").evaluate("bundled:20")
 
 
