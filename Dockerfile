@@ -40,11 +40,11 @@ ENV PATH=/opt/talewright/bin:$PATH \
     HOME=/data USER=talewright \
     TALEWRIGHT_CACHE=/data/cache HF_HOME=/data/huggingface
 RUN useradd --no-create-home --home-dir /data --uid 10001 talewright \
-    && mkdir -p /data /work/runs \
-    && chown -R talewright /data /work
+    && mkdir -p /data /app/runs \
+    && chown -R talewright /data /app
 USER 10001
-WORKDIR /work
-VOLUME ["/data", "/work/runs"]
+WORKDIR /app
+VOLUME ["/data", "/app/runs"]
 ENTRYPOINT ["talewright"]
 
 FROM base AS serve
