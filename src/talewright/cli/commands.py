@@ -40,7 +40,7 @@ GROUPS = {
 COMMANDS = {
     "demo": Command("train a first model in two minutes, and read its stories", "demo"),
     "train": Command("train on your own stories, or resume a run", "train --data stories.txt --minutes 20"),
-    "generate": Command("generate stories with a trained run", 'generate runs/demo-1 --prompt "One day, a dragon"'),
+    "generate": Command("write stories with a run, or the included model", 'generate --prompt "One day, a dragon"'),
     "runs": Command("list your runs, the newest first", "runs"),
     "data": Command("prepare stories; train or show a tokenizer", "data prepare --data stories.txt", alone=False),
     "data prepare": Command(
