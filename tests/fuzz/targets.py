@@ -74,6 +74,7 @@ WORK = (
     "talewright.api.load",
     "talewright.data.prepare",
     "talewright.evaluate.evaluator.evaluate_runs",
+    "talewright.evaluate.multiple_choice.harness.write_task",
     "talewright.inspect.session.inspect_run",
     "talewright.inspect.session.inspect_circuits",
     "talewright.inspect.influence.query.find_influence",
