@@ -308,7 +308,7 @@ def _bytes_of_tokens(backend: tokenizers.Tokenizer, ids: dict[str, int], data: d
         if table[token_id] not in (b"", content) and not token.special:
             raise UserError(f"the tokenizer's added token {token.content!r} is also its token of other bytes")
         table[token_id] = b"" if token.special else content
-    for token in data.get("added_tokens") or []:  # the library numbers those anew that do not follow the vocabulary
+    for token in data.get("added_tokens") or []:  # the library renumbers those that do not follow the vocabulary
         if ids.get(token["content"]) != token["id"]:
             raise UserError(
                 f"the tokenizer gives its added token {token['content']!r} the id {token['id']}, where the tokenizers "
