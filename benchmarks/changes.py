@@ -144,6 +144,57 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
     return change
 
 
+def hashed_bigrams(rows: int = 1 << 14) -> Callable[[Recipe], None]:
+    """A vector for each pair of neighboring tokens, many pairs to a row, added to the embedding and trained like it
+    (modded-nanogpt's record 62; Huang et al. 2025, arXiv:2501.16975).
+    """
+
+    def change(recipe: Recipe) -> None:
+        init, embed = gpt.GPT.__init__, gpt.GPT.embed
+
+        def build(self: Any, config: Any) -> None:
+            init(self, config)
+            self.bigrams = nn.Embedding(rows, config.d_model)
+            nn.init.zeros_(self.bigrams.weight)
+
+        def embed_pairs(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
+            before = F.pad(tokens, (1, 0))[:, :-1]
+            pairs = (before * 36313 ^ tokens * 27191) % rows  # primes near those of modded-nanogpt
+            return embed(self, tokens, metadata) + self.bigrams(pairs)
+
+        gpt.GPT.__init__, gpt.GPT.embed = build, embed_pairs
+
+    return change
+
+
+def ema_nesterov(size: float = 0.6, memory: float = 0.98) -> Callable[[Recipe], None]:
+    """From a sixth to three quarters of the steps, the gradient is that of the weights moved on along the average of
+    their last changes (arXiv:2605.25395).
+    """
+
+    def change(recipe: Recipe) -> None:
+        launch, steps = Trainer._launch, recipe.train.max_steps or 1
+        averages: list[Tensor] = []
+
+        @torch.no_grad()
+        def ahead(self: Any, started: float, interruptible: Any, signal: int | None) -> None:
+            parameters = list(self.model.parameters())
+            if not averages:
+                averages.extend(torch.zeros_like(p) for p in parameters)
+            before = [p.clone() for p in parameters]
+            if steps / 6 <= self.step < steps * 0.76:
+                for p, average in zip(parameters, averages, strict=True):
+                    p.add_(average, alpha=size * self._learning_rate_multiplier())
+            with torch.enable_grad():
+                launch(self, started, interruptible, signal)
+            for p, old, average in zip(parameters, before, averages, strict=True):
+                average.lerp_(p - old, 1 - memory)
+
+        Trainer._launch = ahead
+
+    return change
+
+
 def sampled_softmax(frequent: int = 1024, drawn: int = 256, until: float = 0.85) -> Callable[[Recipe], None]:
     """Until 85 % of the steps, a softmax over the most frequent tokens, those of the batch and some drawn ones, with
     the logarithm of how probable it was that each is among them subtracted (Bengio & Senecal 2008; Jean et al. 2015).
@@ -388,6 +439,10 @@ IDEAS = {
     "residual-scalars": Idea("the embedding added before each block", change=residual_scalars),
     "attention-gate": Idea("a gate for each head", change=attention_gate),
     "bigram-table": Idea("a vector for each frequent pair of tokens", change=bigram_table()),
+    "hashed-bigrams": Idea("a vector for each hash of a pair of tokens, 16,384 rows", change=hashed_bigrams()),
+    "hashed-bigrams-64k": Idea("65,536 rows", change=hashed_bigrams(1 << 16)),
+    "ema-nesterov": Idea("gradients further along the average change", change=ema_nesterov()),
+    "beta2-0.99": Idea("AdamW's second moments remember longer", {"optimizer.betas": "[0.9, 0.99]"}),
     "svd-embedding": Idea("the embedding begins as singular vectors of cooccurrence", change=svd_embedding),
     "sampled-softmax": Idea("a sampled softmax for 85 % of the steps", change=sampled_softmax()),
     "parallel": Idea("attention and feed-forward side by side", change=parallel_block),

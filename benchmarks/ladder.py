@@ -6,9 +6,9 @@ The points are those of `ladder_points.json` and of each run folder: parameters,
 text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes with two
 budgets each are needed. The irreducible loss E is given, not fitted: only large published models determine it
 (docs/LOG.md). Published models are printed beside the law's predictions but not fitted, because they were trained in
-other ways; the picture shows both. Earlier runs had other stories, half of them unlike the held-out ones: one factor
-for all of them is fitted too. Intervals are from 1,000 bootstrap samples of the points. --write stores the constants in
-the package, where `talewright plan` reads them.
+other ways; nor is the storyx ladder, which learns more per byte. The picture shows all. Earlier runs had other stories,
+half of them unlike the held-out ones: one factor for all of them is fitted too. Intervals are from 1,000 bootstrap
+samples of the points. --write stores the constants in the package, where `talewright plan` reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ EXPONENTS = np.linspace(0.02, 0.8, 79)
 FACTORS = np.linspace(0.9, 1.1, 81)
 """Tried of the bits per byte of earlier runs, for what they would be on today's stories."""
 SAMPLES = 1000
+PUBLISHED = "published, on GPUs"
 BYTES_PER_TOKEN = 3.97
 """Of TinyStories, with 4,096 tokens."""
 
@@ -68,11 +69,11 @@ def read_point(run: Path) -> Point:
     return Point(str(run), parameters, seen, scores[-1]["bits_per_byte"])
 
 
-def known_points() -> tuple[list[Point], list[Point]]:
-    """The project's own points and the published ones of `ladder_points.json`."""
+def known_points() -> dict[str, list[Point]]:
+    """The points of `ladder_points.json`, by kind: earlier, own, storyx, published."""
     values = json.loads(POINTS.read_text(encoding="utf-8"))
-    earlier, own, published = (
-        [
+    return {
+        kind: [
             Point(
                 point["run"],
                 point["parameters"],
@@ -82,9 +83,8 @@ def known_points() -> tuple[list[Point], list[Point]]:
             )
             for point in values[kind]
         ]
-        for kind in ("earlier", "own", "published")
-    )
-    return earlier + own, published
+        for kind in values
+    }
 
 
 def effective_bytes(seen: float, text: float) -> float:
@@ -176,17 +176,17 @@ def check(points: Sequence[Point]) -> None:
         )
 
 
-def draw(points: Sequence[Point], published: Sequence[Point], law: Law, file: Path) -> None:
-    """Bits per byte by training FLOPs: the runs, published models, and the law's best over all sizes."""
+def draw(points: Mapping[str, Sequence[Point]], law: Law, file: Path) -> None:
+    """Bits per byte by training FLOPs: the points of each label, and the law's best over all sizes."""
     import matplotlib.pyplot as plt
 
     def flops(parameters: float, story_bytes: float) -> float:
         return 6 * parameters * story_bytes / BYTES_PER_TOKEN
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for some, label, style in ((points, "Talewright, two CPU cores", "o"), (published, "published, on GPUs", "s")):
+    for (label, some), style in zip(points.items(), "oDs", strict=True):
         axes.plot([flops(*p[1:3]) for p in some], [p.bits_per_byte for p in some], style, label=label)
-    for number, point in enumerate(published):
+    for number, point in enumerate(points[PUBLISHED]):
         place, offset = (flops(*point[1:3]), point.bits_per_byte), (6, 4 if number else -12)
         axes.annotate(point.run, place, offset, textcoords="offset points", fontsize=8)
     budgets, sizes = np.geomspace(1e13, 1e18, 60), np.geomspace(2e5, 2e8, 200)
@@ -205,13 +205,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
     parser.add_argument("--picture", type=Path, help="draw the points and the law")
     options = parser.parse_args()
-    own, published = known_points()
-    points = own + [read_point(run) for run in options.runs]
+    known = known_points()
+    points = known["earlier"] + known["own"] + [read_point(run) for run in options.runs]
+    others = known["storyx"] + known["published"]
     check(points)
     law, factor = fit(points)
     print(f"earlier runs times {factor:.4f}")
     print(f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f} bits per byte")
-    for point, error in zip(points + published, errors(law, scale(points, factor) + published), strict=True):
+    for point, error in zip(points + others, errors(law, scale(points, factor) + others), strict=True):
         print(
             f"{point.parameters:>12,} parameters  {point.story_bytes / 1e6:>9,.2f} MB  {point.bits_per_byte:.4f} "
             f"bits/byte  error {100 * error:+.2f} %  {point.run}"
@@ -222,7 +223,12 @@ def main() -> None:
     for (size, story_bytes), (low, high) in zip(asked, intervals(scale(points, factor), asked), strict=True):
         print(f"{size / 1e6:.2f}M, {story_bytes / 1e6:,.0f} MB: {law(size, story_bytes):.3f} ({low:.3f} to {high:.3f})")
     if options.picture:
-        draw(points, published, law, options.picture)
+        labels = {
+            "story, two CPU cores": points,
+            "storyx, two CPU cores": known["storyx"],
+            PUBLISHED: known["published"],
+        }
+        draw(labels, law, options.picture)
     if options.write:
         sizes = [point.parameters for point in points]
         facts = {"law": dataclasses.asdict(law), "runs": len(points), "parameters": [min(sizes), max(sizes)]}
