@@ -49,7 +49,7 @@ def evaluate_judge(
         stories: Number of stories to grade.
         gradings: Number of times to grade each story. With 2, the judge's agreement with itself is reported
             (weighted kappa).
-        human: Also grade the original continuations of the held-out stories, for comparison.
+        human: Grade the original continuations of the held-out stories instead, for comparison.
         prompts: File with a prompt on each line, instead of held-out stories.
         data: Stories to take prompts from. Default: the run's own validation stories.
         concurrency: Number of requests at a time.
