@@ -8,12 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmarks.optimizer_changes import (
+    cautious_decay,
+    ema_nesterov,
+    hyperball,
+    muon_squared,
+    newton_schulz_steps,
+    normuon,
+    power_decay,
+)
 from benchmarks.story_changes import finish_on_v2, new_epochs, training_tokens
 from torch import Tensor, nn
 
 from talewright.config import Recipe
 from talewright.model import gpt, loss
-from talewright.train import muon, objective
+from talewright.train import objective
 from talewright.train.trainer import Trainer
 
 
@@ -167,34 +176,6 @@ def hashed_bigrams(rows: int = 1 << 14) -> Callable[[Recipe], None]:
     return change
 
 
-def ema_nesterov(size: float = 0.6, memory: float = 0.98) -> Callable[[Recipe], None]:
-    """From a sixth to three quarters of the steps, the gradient is that of the weights moved on along the average of
-    their last changes (arXiv:2605.25395).
-    """
-
-    def change(recipe: Recipe) -> None:
-        launch, steps = Trainer._launch, recipe.train.max_steps or 1
-        averages: list[Tensor] = []
-
-        @torch.no_grad()
-        def ahead(self: Any, started: float, interruptible: Any, signal: int | None) -> None:
-            parameters = list(self.model.parameters())
-            if not averages:
-                averages.extend(torch.zeros_like(p) for p in parameters)
-            before = [p.clone() for p in parameters]
-            if steps / 6 <= self.step < steps * 0.76:
-                for p, average in zip(parameters, averages, strict=True):
-                    p.add_(average, alpha=size * self._learning_rate_multiplier())
-            with torch.enable_grad():
-                launch(self, started, interruptible, signal)
-            for p, old, average in zip(parameters, before, averages, strict=True):
-                average.lerp_(p - old, 1 - memory)
-
-        Trainer._launch = ahead
-
-    return change
-
-
 def sampled_softmax(frequent: int = 1024, drawn: int = 256, until: float = 0.85) -> Callable[[Recipe], None]:
     """Until 85 % of the steps, a softmax over the most frequent tokens, those of the batch and some drawn ones, with
     the logarithm of how probable it was that each is among them subtracted (Bengio & Senecal 2008; Jean et al. 2015).
@@ -247,31 +228,6 @@ class _Sampled(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> Any:
         d_hidden, d_weight = ctx.saved_tensors
         return d_hidden * upstream[0], d_weight * upstream[0], None, None, None
-
-
-def newton_schulz_steps(steps: int) -> Callable[[Recipe], None]:
-    def change(recipe: Recipe) -> None:
-        muon.STEPS = steps
-
-    return change
-
-
-def normuon(recipe: Recipe) -> None:
-    """NorMuon (Li et al. 2025, arXiv:2510.05491): the rows of an update are brought to one size by a running mean of
-    their squares, and the whole to the size it had.
-    """
-    plain = muon.newton_schulz
-    means: dict[torch.Size, Tensor] = {}
-
-    def normalized(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-        x = plain(matrices, dtype).float()
-        square = x.square().mean(2, keepdim=True)
-        mean = means.setdefault(x.shape, square.clone())
-        mean.lerp_(square, 0.05)
-        y = x / (mean.sqrt() + 1e-8)
-        return y * (x.norm(dim=(1, 2), keepdim=True) / y.norm(dim=(1, 2), keepdim=True))
-
-    muon.newton_schulz = normalized
 
 
 def residual_scalars(recipe: Recipe) -> None:
@@ -399,23 +355,6 @@ def late_dropout(rate: float = 0.1, begin: float = 0.5) -> Callable[[Recipe], No
     return change
 
 
-def cautious_decay(recipe: Recipe) -> None:
-    """Muon's weight decay only where the update, too, makes the weight smaller (arXiv:2510.12402)."""
-    update = muon.Muon.update
-
-    def cautious(self: Any, skipped: Any) -> None:
-        group = self.param_groups[0]
-        decay, group["weight_decay"] = group["weight_decay"], 0.0
-        before = [p.detach().clone() for p in group["params"]]
-        update(self, skipped)
-        with torch.no_grad():
-            for p, old in zip(group["params"], before, strict=True):
-                p -= group["lr"] * decay * old * ((p - old) * old < 0)
-        group["weight_decay"] = decay
-
-    muon.Muon.update = cautious
-
-
 IDEAS = {
     "base": Idea("the recipe as it is"),
     "key-shift": Idea("a quarter of each key from the position before", change=key_shift),
@@ -442,7 +381,15 @@ IDEAS = {
     "hashed-bigrams": Idea("a vector for each hash of a pair of tokens, 16,384 rows", change=hashed_bigrams()),
     "hashed-bigrams-64k": Idea("65,536 rows", change=hashed_bigrams(1 << 16)),
     "ema-nesterov": Idea("gradients further along the average change", change=ema_nesterov()),
+    "hyperball": Idea("projections keep their norm and turn by an angle", change=hyperball()),
+    "hyperball-slow": Idea("by a smaller angle", change=hyperball(0.012)),
+    "hyperball-fast": Idea("by a larger angle", change=hyperball(0.03)),
+    "muon-squared": Idea("gradients divided by their running size first", change=muon_squared),
+    "root-decay": Idea("the learning rate falls as a root", change=power_decay(0.5)),
     "beta2-0.99": Idea("AdamW's second moments remember longer", {"optimizer.betas": "[0.9, 0.99]"}),
+    "beta2-0.995": Idea("longer still", {"optimizer.betas": "[0.9, 0.995]"}),
+    "beta2-0.999": Idea("longer still", {"optimizer.betas": "[0.9, 0.999]"}),
+    "betas-0.8-0.99": Idea("and first moments shorter", {"optimizer.betas": "[0.8, 0.99]"}),
     "svd-embedding": Idea("the embedding begins as singular vectors of cooccurrence", change=svd_embedding),
     "sampled-softmax": Idea("a sampled softmax for 85 % of the steps", change=sampled_softmax()),
     "parallel": Idea("attention and feed-forward side by side", change=parallel_block),
@@ -455,12 +402,10 @@ IDEAS = {
     "context-256": Idea("windows of 256", {"model.context_length": "256", "train.micro_batch": "8"}),
     "decay-x4": Idea("weight decay four times as large", {"optimizer.weight_decay": "0.4"}),
     "decay-x16": Idea("sixteen times", {"optimizer.weight_decay": "1.6"}),
-    "rate-x1.5": Idea(
-        "rates 1.5 times as large", {"train.learning_rate": "0.033", "optimizer.matrix_learning_rate": "0.0054"}
-    ),
-    "rate-x0.67": Idea(
-        "rates two thirds as large", {"train.learning_rate": "0.0147", "optimizer.matrix_learning_rate": "0.0024"}
-    ),
+    "embedding-rate-x1.5": Idea("AdamW's rate 1.5 times as large", {"train.learning_rate": "0.036"}),
+    "embedding-rate-x0.67": Idea("two thirds as large", {"train.learning_rate": "0.016"}),
+    "matrix-rate-x1.5": Idea("Muon's rate 1.5 times as large", {"optimizer.matrix_learning_rate": "0.006"}),
+    "matrix-rate-x0.67": Idea("two thirds as large", {"optimizer.matrix_learning_rate": "0.0027"}),
     "momentum-0.9": Idea("Muon's momentum", {"optimizer.momentum": "0.9"}),
     "layers-4": Idea("four layers", {"model.n_layers": "4"}),
     "untied": Idea("an output layer of its own", {"model.tied": "false"}),
