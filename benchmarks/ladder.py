@@ -6,9 +6,9 @@ The points are those of `ladder_points.json` and of each run folder: parameters,
 text counts less, see `effective_size`), and bits per byte at the end of the schedule. At least three sizes with two
 budgets each are needed. The irreducible loss E is given, not fitted: only large published models determine it
 (docs/LOG.md). Published models are printed beside the law's predictions but not fitted, because they were trained in
-other ways; nor is the storyx ladder, which learns more per byte. The picture shows all. Earlier runs had other stories,
-half of them unlike the held-out ones: one factor for all of them is fitted too. Intervals are from 1,000 bootstrap
-samples of the points. --write stores the constants in the package, where `talewright plan` reads them.
+other ways; nor is the storyx ladder, which learns more per byte. The picture shows all. Earlier runs had other stories
+or another recipe: one factor for each such kind is fitted too. Intervals are from 1,000 bootstrap samples of the
+points. --write stores the constants in the package, where `talewright plan` reads them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ IRREDUCIBLE = 0.3
 """E, in bits per byte: models of up to 124M parameters have 0.29 to 0.31 (docs/LOG.md)."""
 EXPONENTS = np.linspace(0.02, 0.8, 79)
 """Hoffmann et al. find 0.34 and 0.28."""
-FACTORS = np.linspace(0.9, 1.1, 81)
-"""Tried of the bits per byte of earlier runs, for what they would be on today's stories."""
+EARLIER = ("train.txt alone", "beta2 0.95")
+"""Kinds of runs made before the stories or the recipe were what they are."""
+ROUNDS = 40
+"""In which the law and the factors of earlier runs are fitted in turn."""
 SAMPLES = 1000
 PUBLISHED = "published, on GPUs"
 BYTES_PER_TOKEN = 3.97
@@ -51,8 +53,8 @@ class Point(NamedTuple):
     story_bytes: float
     """Bytes of stories without repetition that teach as much."""
     bits_per_byte: float
-    earlier: bool = False
-    """Whether it was trained on other stories than those that the law is for."""
+    kind: str = "own"
+    """Earlier kinds of runs were trained on other stories or in another way than those that the law is for."""
 
 
 def read_point(run: Path) -> Point:
@@ -70,7 +72,7 @@ def read_point(run: Path) -> Point:
 
 
 def known_points() -> dict[str, list[Point]]:
-    """The points of `ladder_points.json`, by kind: earlier, own, storyx, published."""
+    """The points of `ladder_points.json`, by kind."""
     values = json.loads(POINTS.read_text(encoding="utf-8"))
     return {
         kind: [
@@ -79,7 +81,7 @@ def known_points() -> dict[str, list[Point]]:
                 point["parameters"],
                 effective_bytes(1e6 * point["megabytes"], 1e6 * point.get("text_megabytes", math.inf)),
                 point["bits_per_byte"],
-                kind == "earlier",
+                kind,
             )
             for point in values[kind]
         ]
@@ -92,21 +94,20 @@ def effective_bytes(seen: float, text: float) -> float:
     return seen if seen <= text else effective_size(text, seen / text)
 
 
-def fit(points: Sequence[Point]) -> tuple[Law, float]:
-    """The law, and the factor of earlier runs, of least squared error."""
-    factors = FACTORS if len({point.earlier for point in points}) > 1 else [1.0]
-    found = []
-    for factor in factors:
-        scaled = scale(points, factor)
-        law = _best(scaled, EXPONENTS, EXPONENTS, IRREDUCIBLE)
-        found.append((sum(error**2 for error in errors(law, scaled)), factor))
-    factor = min(found)[1]
-    return fit_law(scale(points, factor)), float(factor)
+def fit(points: Sequence[Point]) -> tuple[Law, dict[str, float]]:
+    """The law of least squared error, and by which factor each earlier kind of runs differs from today's."""
+    factors = {point.kind: 1.0 for point in points if point.kind in EARLIER}
+    for _ in range(ROUNDS if factors else 0):
+        law = _best(scale(points, factors), EXPONENTS, EXPONENTS, IRREDUCIBLE)
+        for kind in factors:
+            members = [point for point in points if point.kind == kind]
+            factors[kind] = float(np.exp(np.mean(np.log1p(errors(law, members)))))
+    return fit_law(scale(points, factors)), factors
 
 
-def scale(points: Sequence[Point], factor: float) -> list[Point]:
-    """The points, with the bits per byte of earlier runs as they would be on today's stories."""
-    return [point._replace(bits_per_byte=point.bits_per_byte * factor) if point.earlier else point for point in points]
+def scale(points: Sequence[Point], factors: Mapping[str, float]) -> list[Point]:
+    """The points, with the bits per byte of earlier kinds as they would be today."""
+    return [point._replace(bits_per_byte=point.bits_per_byte * factors.get(point.kind, 1.0)) for point in points]
 
 
 def fit_law(points: Sequence[Point], irreducible: float = IRREDUCIBLE) -> Law:
@@ -148,7 +149,7 @@ def forecasts(points: Sequence[Point]) -> list[tuple[Point, float]]:
     """For each run that is not an earlier one, the error of a law fitted without it."""
     found = []
     for point in points:
-        if not point.earlier:
+        if point.kind not in EARLIER:
             law, _ = fit([each for each in points if each != point])
             found.append((point, errors(law, [point])[0]))
     return found
@@ -206,13 +207,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the points and the law")
     options = parser.parse_args()
     known = known_points()
-    points = known["earlier"] + known["own"] + [read_point(run) for run in options.runs]
+    points = [point for kind in (*EARLIER, "own") for point in known[kind]] + [read_point(run) for run in options.runs]
     others = known["storyx"] + known["published"]
     check(points)
-    law, factor = fit(points)
-    print(f"earlier runs times {factor:.4f}")
+    law, factors = fit(points)
+    for kind, factor in factors.items():
+        print(f"runs with {kind} times {factor:.4f}")
     print(f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f} bits per byte")
-    for point, error in zip(points + others, errors(law, scale(points, factor) + others), strict=True):
+    for point, error in zip(points + others, errors(law, scale(points, factors) + others), strict=True):
         print(
             f"{point.parameters:>12,} parameters  {point.story_bytes / 1e6:>9,.2f} MB  {point.bits_per_byte:.4f} "
             f"bits/byte  error {100 * error:+.2f} %  {point.run}"
@@ -220,7 +222,7 @@ def main() -> None:
     for point, error in forecasts(points):
         print(f"forecast of a law without it: error {100 * error:+.2f} %  {point.run}")
     asked = [(1.09e6, 3e7), (2.7e6, 6e7), (5.07e6, 1.5e8), (5.07e6, 1e9), (2.3e7, 1.3e9)]
-    for (size, story_bytes), (low, high) in zip(asked, intervals(scale(points, factor), asked), strict=True):
+    for (size, story_bytes), (low, high) in zip(asked, intervals(scale(points, factors), asked), strict=True):
         print(f"{size / 1e6:.2f}M, {story_bytes / 1e6:,.0f} MB: {law(size, story_bytes):.3f} ({low:.3f} to {high:.3f})")
     if options.picture:
         labels = {

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from benchmarks.ladder import LADDER, Point, check, errors, fit, forecasts, read_point, scale
+from benchmarks.ladder import EARLIER, LADDER, Point, check, errors, fit, forecasts, read_point, scale
 
 from talewright.errors import UserError
 from talewright.scaling.law import Law, best_batch, best_learning_rate, fitted_law
@@ -23,17 +23,19 @@ def points(noise: float, law: Law = TRUE) -> list[Point]:
 
 
 def test_the_fit_finds_the_law_that_made_the_points():
-    law, factor = fit(points(0.0))
-    assert factor == 1
+    law, factors = fit(points(0.0))
+    assert factors == {}
     assert max(map(abs, errors(law, points(0.0)))) < 1e-3
     noisy, _ = fit(points(0.01))
     assert max(map(abs, errors(noisy, points(0.0)))) < 0.03
 
 
-def test_the_fit_finds_the_factor_of_earlier_runs():
-    earlier = [point._replace(earlier=i % 2 == 0) for i, point in enumerate(points(0.0))]
-    law, factor = fit(scale(earlier, 1 / 0.95))
-    assert factor == pytest.approx(0.95, abs=0.005)
+def test_the_fit_finds_the_factors_of_earlier_kinds_of_runs():
+    kinds = ["own", *EARLIER]
+    mixed = [point._replace(kind=kinds[i % 3]) for i, point in enumerate(points(0.0))]
+    made = dict(zip(EARLIER, (0.95, 1.04), strict=True))
+    law, factors = fit(scale(mixed, {kind: 1 / factor for kind, factor in made.items()}))
+    assert factors == pytest.approx(made, abs=0.005)
     assert max(map(abs, errors(law, points(0.0)))) < 0.01
 
 
@@ -42,7 +44,7 @@ def test_a_run_left_out_is_predicted_from_the_others():
     assert max(abs(error) for _, error in forecasts(few)) < 0.02
     strange = [few[0]._replace(bits_per_byte=2 * few[0].bits_per_byte), *few[1:]]
     assert abs(forecasts(strange)[0][1]) > 0.3
-    assert [point for point, _ in forecasts([few[0]._replace(earlier=True), *few[1:]])] == few[1:]
+    assert [point for point, _ in forecasts([few[0]._replace(kind=EARLIER[0]), *few[1:]])] == few[1:]
 
 
 def test_too_few_runs_are_refused(tmp_path):
