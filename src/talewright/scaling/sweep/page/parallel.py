@@ -10,6 +10,7 @@ from typing import Any
 from talewright.config import load_recipe, recipe_to_dict
 from talewright.errors import visible
 from talewright.files import json_text
+from talewright.look import HOVER
 from talewright.scaling.sweep.names import describe
 from talewright.scaling.sweep.reading import Sweep
 from talewright.scaling.sweep.results import PointResult
@@ -107,7 +108,7 @@ def _rules(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _lines() -> list[dict[str, Any]]:
-    hover = {"type": "point", "fields": ["point"], "nearest": True, "on": "pointermove", "clear": "pointerout"}
+    hover = HOVER | {"fields": ["point"]}
     tooltip = [{"field": "point"}, {"field": "axis", "title": "setting"}, {"field": "value"}]
     bits = {"field": "bits", "type": "quantitative", "format": ".4f", "title": BITS}
     scale = {"range": ["@blue", "@grey"], "zero": False, "nice": False}
