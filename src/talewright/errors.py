@@ -1,6 +1,7 @@
 """What a user is meant to read: errors, and any text with what a terminal would obey made visible."""
 
 import re
+from collections.abc import Sequence
 
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -13,6 +14,11 @@ def visible(text: str) -> str:
 def _sign(match: re.Match[str]) -> str:
     code = ord(match[0])
     return chr(0x2400 + code) if code < 0x20 else f"\\u{code:04x}"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """The first names, and how many more there are: "a, b and 3 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 class UserError(ValueError):

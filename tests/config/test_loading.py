@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from talewright.config import (
     Recipe,
+    flat,
     load_recipe,
     recipe_from_dict,
     recipe_names,
@@ -156,3 +157,7 @@ def test_reading_a_recipe_and_counting_its_cost_loads_nothing_heavy() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_recipe_is_flattened_to_dotted_names():
+    assert dict(flat({"a": 1, "b": {"c": [1], "d": {"e": None}}})) == {"a": 1, "b.c": [1], "b.d.e": None}

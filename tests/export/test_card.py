@@ -209,7 +209,7 @@ FIGURES = st.floats() | st.none() | st.just(1.5)
     figures=st.fixed_dictionaries(dict.fromkeys(("loss", "perplexity", "bits_per_byte", "token_accuracy"), FIGURES)),
     begun=st.sampled_from([None, "imported", "gone"]),
     given=st.sampled_from([None, "cc-by-4.0"]),
-    to=st.sampled_from(["hf", "onnx", "gguf", "llama2c", "space"]),
+    to=st.sampled_from(["hf", "onnx", "gguf", "llama2c", "web", "space"]),
 )
 @settings(max_examples=40, deadline=None)
 def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figures, begun, given, to, tokenizer):
@@ -224,12 +224,14 @@ def test_the_front_matter_is_valid_by_the_hubs_own_classes(name, sources, figure
         train = dataclasses.replace(recipe.train, init_from=begun and str(run.parent / begun))
         recipe = dataclasses.replace(recipe, name=name, data=data, train=train)
         source: Any = SimpleNamespace(recipe=recipe, run=run, step=5, license=given)
-        front = TARGETS[to].front_matter(source) or front_matter(source, TARGETS[to])
+        front = front_matter(source, TARGETS[to])
     text = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {name}\n"
     known = "apache-2.0" if sources[0].startswith("bundled") and begun is None else None
-    if to == "space":
+    if to in ("web", "space"):
         space = SpaceCard(text).data.to_dict()
         assert (space["title"], space.get("license")) == (f"Stories by {name}", given or known)
+        assert space["sdk"] == {"web": "static", "space": "gradio"}[to]
+        assert len(space["short_description"]) <= 60  # the hub refuses more
         return
     card = ModelCard(text).data
     assert yaml.safe_load(card.to_yaml()) == front  # what it reads is what stands there
@@ -310,7 +312,7 @@ def test_the_card_of_a_repository_names_no_file_that_is_not_here_yet(to):
     usage = TARGETS[to].usage("ada/tales", ModelConfig())
     reads_files = to in ("gguf", "llama2c", "web", "space")
     assert ("hf download ada/tales" in usage) == reads_files
-    assert ("--repo-type space" in usage) == (to == "space")
+    assert ("--repo-type space" in usage) == (to in ("web", "space"))
     after = usage.split("\n\n", 1)[1] if reads_files else usage
     assert ("ada/tales" in after, "./tales" in after) == (not reads_files, reads_files)
     assert "hf download" not in TARGETS[to].usage("./tales", ModelConfig())

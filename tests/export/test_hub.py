@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from talewright.errors import UserError
-from talewright.export import check_export, export_model
+from talewright.export import TARGETS, check_export, export_model
 from talewright.export.hub import check_hub, push_folder
 from tests.export.hub import Hub, local_hub
 
@@ -45,10 +45,12 @@ def test_an_export_arrives_at_the_hub_file_by_file(make_source, tmp_path, hub, n
     assert {"README.md", "config.json", "model.safetensors"} <= hub.repositories["models/ada/tales"].keys()
 
 
-def test_a_space_becomes_a_space_with_its_sdk(folder, hub):
-    assert push_folder(folder, "ada/tales", "space") == f"{hub.address}/spaces/ada/tales"
+@pytest.mark.parametrize("to", ["web", "space"])
+def test_a_page_becomes_a_space_with_its_sdk(to, folder, hub):
+    sdk = TARGETS[to].space_sdk
+    assert push_folder(folder, "ada/tales", sdk) == f"{hub.address}/spaces/ada/tales"
     assert hub.repositories == {"spaces/ada/tales": contents(folder)}
-    assert hub.sdks == {"spaces/ada/tales": "gradio"}
+    assert hub.sdks == {"spaces/ada/tales": {"web": "static", "space": "gradio"}[to]}
 
 
 def test_a_repository_that_is_there_gets_the_new_files(folder, hub):

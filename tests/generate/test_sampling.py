@@ -15,6 +15,7 @@ from talewright.config import ModelConfig
 from talewright.evaluate.context import GenerationOptions
 from talewright.evaluate.judge import judge
 from talewright.export import card
+from talewright.export.adapters import NativeAdapter
 from talewright.export.pretrained import write_config
 from talewright.export.web import sampling_settings
 from talewright.generate import engine as engine_module
@@ -64,7 +65,7 @@ def test_samples_of_training_are_only_shorter(used):
 
 
 def test_exported_files_hold_the_defaults(tmp_path):
-    write_config(tmp_path, {}, SOURCE.recipe.model, SOURCE.tokenizer, "f32")
+    write_config(tmp_path, NativeAdapter(), SOURCE.recipe.model, SOURCE.tokenizer, "f32")
     values = json.loads((tmp_path / "generation_config.json").read_text())
     assert (values["temperature"], values["top_p"]) == (DEFAULT.temperature, DEFAULT.top_p)
     assert values["top_k"] == (DEFAULT.top_k or 0)

@@ -12,7 +12,7 @@ import pytest
 
 from talewright.errors import UserError
 from talewright.run.log import RunLog
-from talewright.run.trackers import Trackers, check_trackers, flat
+from talewright.run.trackers import Trackers, check_trackers
 
 
 class FakeWandb:
@@ -162,7 +162,3 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     with pytest.raises(UserError) as caught:
         check_trackers(["wandb", "trackio", "mlflow"])
     assert str(caught.value) == 'train.loggers needs wandb, mlflow: pip install "talewright[wandb,mlflow]"'
-
-
-def test_a_recipe_is_flattened_to_dotted_names():
-    assert dict(flat({"a": 1, "b": {"c": [1], "d": {"e": None}}})) == {"a": 1, "b.c": [1], "b.d.e": None}

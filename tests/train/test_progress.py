@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,41 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then():
     assert out.getvalue().splitlines() == [
         "step 1  10 %  loss 2.500  validation 2.700  lr 1.0e-03  norm 0.50  38,100 tok/s"
     ]
+
+
+def test_in_a_notebook_one_output_holds_the_messages_once_and_the_newest_step(monkeypatch):
+    shown: list[str] = []
+
+    class Output:
+        def update(self, data, raw):
+            assert raw
+            shown.append(data["text/plain"])
+
+    def display(data, raw, display_id):
+        assert (raw, display_id, shown) == (True, True, [])
+        return Output()
+
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    stream = io.StringIO()
+    progress = TrainingProgress(Console(file=stream, force_jupyter=True, width=80))
+    with progress:
+        logging.getLogger("talewright.train.metrics").info("step 0 [bold] loss \x1b[2J8.3")
+        for step in range(1, 101):
+            progress.update(step, 100, step / 100, 3.0, **FIGURES)
+        progress.show_evaluations([8.3, 2.8, 2.4], "Once upon a time there was a dog. " * 20)
+        drawn = len(shown)
+        progress.finish()
+    assert drawn < 20  # not for every step
+    message, sample, losses, bar = shown[drawn - 1].splitlines()
+    assert message == "step 0 [bold] loss ␛[2J8.3"
+    assert sample.startswith('"Once upon a time')
+    assert len(sample) == 80
+    assert losses == "validation ██▁ 2.400 at best"
+    assert bar.startswith("step 100/100 ━━")
+    assert bar.rstrip().endswith("100 % loss 2.500  38,100 tok/s  0:03 left")
+    assert shown[-1].splitlines()[0] == message
+    assert len(shown[-1].splitlines()) == 2  # the last drawing is what a saved notebook keeps
+    assert stream.getvalue() == ""
 
 
 def test_a_clock_says_minutes_then_hours():

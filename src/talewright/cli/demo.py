@@ -131,12 +131,13 @@ def _show_goal() -> None:
 
 def _show_samples(run: Run, moments: int = 4) -> None:
     """Print how the model continued the same prompt at some moments of its training, from the first one to the last."""
+    from talewright.live.progress import spread
+
     samples = run.history().samples
     if len(samples) < 2:
         return
     show("\nHow it learned:")
-    last = len(samples) - 1
-    for index in sorted({round(last * (moment / (moments - 1)) ** 2) for moment in range(moments)}):
+    for index in spread(len(samples), moments):
         step, text = samples[index]["step"], " ".join(str(samples[index]["text"]).split())
         show()
         print_pieces([f"after {step:,} steps: " if step else "untrained: ", text[:200], " ..." * (len(text) > 200)])

@@ -23,6 +23,8 @@ MONTH = 30 * 86_400
 
 def recipe_facts(recipe: Recipe) -> dict[str, Any]:
     """What a recipe costs, and all its settings, as plain values."""
+    from talewright.export import supported_targets
+
     parameters = count_parameters(recipe.model)
     tokens = training_tokens(recipe)
     per_token = training_flops(recipe.model, recipe.sequence_length)
@@ -33,16 +35,9 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
         "tokens": tokens,
         "flops_per_token": per_token,
         "flops": None if tokens is None else tokens * per_token,
-        "exports": export_targets(recipe),
+        "exports": supported_targets(recipe.model),
         "recipe": recipe_to_dict(recipe),
     }
-
-
-def export_targets(recipe: Recipe) -> list[str]:
-    """The formats that `talewright export` can write the recipe's model in."""
-    from talewright.export import TARGETS
-
-    return [name for name, target in TARGETS.items() if target.unsupported_reason(recipe.model) is None]
 
 
 def training_tokens(recipe: Recipe) -> int | None:
@@ -105,8 +100,9 @@ def print_recipes(recipes: Sequence[Recipe], every: bool = False) -> None:
 
 def seconds_here(recipe: Recipe, peak: float) -> float | None:
     """How long a recipe trains at that peak, roughly; None if its number of tokens is unknown."""
-    flops, minutes = recipe_facts(recipe)["flops"], recipe.train.max_minutes
-    times = [] if flops is None else [flops / (PEAK_FRACTION * peak)]
+    tokens, minutes = training_tokens(recipe), recipe.train.max_minutes
+    flops_per_token = training_flops(recipe.model, recipe.sequence_length)
+    times = [] if tokens is None else [tokens * flops_per_token / (PEAK_FRACTION * peak)]
     times += [] if minutes is None else [60 * minutes]
     return min(times, default=None)
 

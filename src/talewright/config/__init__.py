@@ -4,6 +4,7 @@ checked as a whole, and written into the run folder, from which alone the run ca
 
 from talewright.config.data import HUB_TINYSTORIES, DataConfig
 from talewright.config.loading import (
+    flat,
     load_recipe,
     recipe_from_dict,
     recipe_names,
@@ -31,6 +32,7 @@ __all__ = [
     "ScheduleConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "flat",
     "load_recipe",
     "read_yaml",
     "recipe_from_dict",

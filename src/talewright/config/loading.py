@@ -5,7 +5,7 @@ import difflib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -98,6 +98,15 @@ def recipe_from_dict(
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values (tuples become lists)."""
     return cast("dict[str, Any]", _plain(dataclasses.asdict(recipe)))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values by their dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

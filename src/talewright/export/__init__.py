@@ -108,7 +108,7 @@ def export_model(
         for path in partial.rglob("*.safetensors"):  # safetensors writes files that only their owner can read
             shutil.copymode(partial / RECORD, path)
     if push is not None:
-        record["pushed"] = push_folder(folder, push, target.repo_type)
+        record["pushed"] = push_folder(folder, push, target.space_sdk)
     return record
 
 

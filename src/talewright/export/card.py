@@ -26,6 +26,8 @@ from talewright.model.cost import count_parameters
 from talewright.run.log import read_log
 
 MAX_SAMPLES = 3
+TAGS = ["talewright", "story-generation"]
+"""What a card is found by on the hub."""
 METRICS = {
     "loss": "loss",
     "perplexity": "perplexity",
@@ -50,7 +52,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
     config = source.recipe.model
     grouped = f" ({config.kv_heads} for keys and values)" if config.kv_heads != config.n_heads else ""
     kinds = "/".join(config.attention)
-    front = target.front_matter(source) or front_matter(source, target)
+    front = front_matter(source, target)
     card = TEMPLATE.read_text(encoding="utf-8").format(
         front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         name=as_line(source.recipe.name),
@@ -77,6 +79,8 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
 
 def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
     """What the hub reads. Weights that come from another model have unknown data, so nothing is said of it."""
+    if target.space_sdk is not None:
+        return {**_space(source, target), **license_entry(source), "tags": TAGS}
     data = known_data(source)
     dataset, base_model = hub_dataset(data), _base_model(source)
     values: dict[str, Any] = license_entry(source)
@@ -84,7 +88,7 @@ def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
         values["language"] = "en"
     if target.library is not None:
         values["library_name"] = target.library
-    values |= {"pipeline_tag": "text-generation", "tags": ["talewright", "story-generation"]}
+    values |= {"pipeline_tag": "text-generation", "tags": TAGS}
     if dataset is not None:
         values["datasets"] = [dataset]
     if base_model is not None:
@@ -92,6 +96,19 @@ def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
     if results := _results(source):
         values["model-index"] = [{"name": source.recipe.name, "results": results}]
     return values
+
+
+def _space(source: ExportSource, target: ExportTarget) -> dict[str, Any]:
+    return {
+        "title": f"Stories by {source.recipe.name}",
+        "emoji": "📖",
+        "colorFrom": "green",
+        "colorTo": "yellow",
+        "sdk": target.space_sdk,
+        **target.space_settings(),
+        "pinned": False,
+        "short_description": "Stories by a small GPT, trained from scratch",
+    }
 
 
 def known_data(source: ExportSource) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -57,8 +56,7 @@ ollama create NAME -f {{shell}}/{MODELFILE}
 """
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
-        shape = dataclasses.replace(folded_config(config), attention_scaled=True)  # the scale is folded too
-        reason = _choose_architecture(shape)[1]
+        reason = _choose_architecture(folded_config(config, attention_scaled=True))[1]
         return reason and f"no model of llama.cpp computes the same: {reason}. --to hf-remote takes any model"
 
     def commands(self, folder: Path) -> dict[str, str]:

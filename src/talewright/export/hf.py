@@ -61,8 +61,7 @@ print(generator("Once upon a time")[0]["generated_text"])
         if adapter is None:
             raise ValueError(reason)
         config, tensors = adapt(source.model, adapter)
-        classes = {"architectures": [adapter.architecture], "model_type": adapter.model_type}
-        write_config(folder, classes | adapter.to_json(config), config, source.tokenizer, dtype)
+        write_config(folder, adapter, config, source.tokenizer, dtype)
         write_weights(folder, tensors, dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
 
@@ -72,5 +71,5 @@ def _settings(config: ModelConfig) -> dict[str, Any]:
     adapter, _ = choose_adapter(config)
     if adapter is None:
         return {"architectures": [""]}
-    shape = folded_config(config)
+    shape = folded_config(config, config.attention_scaled)
     return {**adapter.to_json(shape), "architectures": [adapter.architecture], "tie_word_embeddings": shape.tied}

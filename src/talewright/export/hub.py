@@ -48,17 +48,16 @@ def check_hub(repo: str) -> None:
         raise UserError(f"--push {repo}: the token only reads. {LOGIN} to a token that writes")
 
 
-def push_folder(folder: Path, repo: str, repo_type: str = "model") -> str:
-    """Upload the folder to a repository of that type (model or space) and return its URL.
+def push_folder(folder: Path, repo: str, space_sdk: str | None = None) -> str:
+    """Upload the folder to a model's repository, or to a Space of that SDK (gradio or static), and return its URL.
 
     Raises UserError with the hub's reason; the folder stays.
     """
     from huggingface_hub import HfApi
 
-    api = HfApi()
+    api, repo_type = HfApi(), "space" if space_sdk else "model"
     try:
-        sdk = "gradio" if repo_type == "space" else None
-        url = api.create_repo(repo, exist_ok=True, repo_type=repo_type, space_sdk=sdk)
+        url = api.create_repo(repo, exist_ok=True, repo_type=repo_type, space_sdk=space_sdk)
         message = "Upload with talewright export"
         api.upload_folder(folder_path=folder, repo_id=url.repo_id, repo_type=repo_type, commit_message=message)
     except Exception as error:

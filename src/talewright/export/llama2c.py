@@ -6,7 +6,6 @@ the ids are renumbered. `ids.json` holds the new number of each of our ids.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 import struct
@@ -64,7 +63,7 @@ make a token. Most prompts, but not all, become the tokens that the model was tr
 """
 
     def unsupported_reason(self, config: ModelConfig) -> str | None:
-        shape = dataclasses.replace(folded_config(config), attention_scaled=True)
+        shape = folded_config(config, attention_scaled=True)
         reason = LlamaAdapter().unsupported_reason(shape) or difference(config, CONSTANTS)
         if reason is None and config.vocab_size < MIN_VOCAB:
             reason = f"its model.vocab_size is {config.vocab_size}, below the {MIN_VOCAB} tokens that it needs"

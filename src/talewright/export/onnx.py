@@ -64,9 +64,7 @@ console.log(await generator("Once upon a time", {{ max_new_tokens, do_sample: tr
         config = source.recipe.model
         # Readers of the graph take only the shape of its cache from config.json; a Llama's has heads of any number.
         adapter = NativeAdapter() if config.short_convolution else LlamaAdapter()
-        settings = {"architectures": [adapter.architecture], "model_type": adapter.model_type}
-        settings |= adapter.to_json(config)
-        write_config(folder, settings, config, source.tokenizer, dtype)
+        write_config(folder, adapter, config, source.tokenizer, dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / "onnx").mkdir()
         write_graph(source.model, folder / "onnx" / "model.onnx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from talewright.tokenizer.pad_token import PAD, pad_token, renamed, with_pad_tok
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from talewright.export.adapters import Adapter
+
 EXTRA = "hf"
 READER_PACKAGES = ("transformers",)
 BOUNDS = {"f32": 2e-5, "bf16": 5e-2, "f16": 5e-3}
@@ -24,8 +27,15 @@ DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 """Names of the precisions in torch and in config.json."""
 
 
-def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> None:
-    """config.json, of a class's own settings and those that all classes have, and generation_config.json."""
+def write_config(
+    folder: Path,
+    adapter: Adapter,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    dtype: str,
+    own: Mapping[str, Any] | None = None,
+) -> None:
+    """config.json of a model of that class, with settings of the format's own, and generation_config.json."""
     name = DTYPES[dtype]
     _, pad = pad_token(tokenizer)
     tokens = {"bos_token_id": tokenizer.begin_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": pad}
@@ -39,7 +49,8 @@ def write_config(folder: Path, settings: dict[str, Any], config: ModelConfig, to
         "top_p": Sampling.top_p,
         "max_length": config.context_length,
     }
-    write_json(folder / "config.json", {**settings, **common, **tokens})
+    kind = {"architectures": [adapter.architecture], "model_type": adapter.model_type}
+    write_json(folder / "config.json", {**kind, **(own or {}), **adapter.to_json(config), **common, **tokens})
     if pad != tokenizer.eos_id:
         no_tokens.add(pad)
     if no_tokens:  # a model may have more ids than its tokenizer, which are never generated

@@ -55,13 +55,8 @@ print(generator("Once upon a time")[0]["generated_text"])
     def write(self, source: ExportSource, folder: Path, dtype: str) -> None:
         config, adapter = source.model.config, NativeAdapter()
         classes = {"AutoConfig": "TalewrightConfig", "AutoModelForCausalLM": adapter.architecture}
-        settings = {
-            "architectures": [adapter.architecture],
-            "model_type": adapter.model_type,
-            "auto_map": {auto: f"{FILE}.{name}" for auto, name in classes.items()},
-            **adapter.to_json(config),
-        }
-        write_config(folder, settings, config, source.tokenizer, dtype)
+        code = {"auto_map": {auto: f"{FILE}.{name}" for auto, name in classes.items()}}
+        write_config(folder, adapter, config, source.tokenizer, dtype, code)
         write_weights(folder, adapter.export_tensors(config, source.model.state_dict()), dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / f"{FILE}.py").write_text(one_file(), encoding="utf-8", newline="\n")

@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
 
-from talewright.export.card import license_entry, public_recipe
+from talewright.export.card import public_recipe
 from talewright.export.target import ExportSource, ExportTarget
 from talewright.files import portable_name
 
@@ -36,7 +36,7 @@ class Space(ExportTarget):
     packages = ("gradio",)
     bounds: ClassVar[Mapping[str, float]] = {"f32": 1e-5}
     reader = "space"
-    repo_type = "space"
+    space_sdk = "gradio"
     reads_files = True
     usage_template = """This folder is a Hugging Face Space: push it, and it runs there. To run it on your own machine:
 
@@ -66,17 +66,5 @@ python app.py          # http://127.0.0.1:7860
         lines = [*required, f"gradio=={version('gradio')}"]
         (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
-    def front_matter(self, source: ExportSource) -> dict[str, Any]:
-        return {
-            "title": f"Stories by {source.recipe.name}",
-            "emoji": "📖",
-            "colorFrom": "green",
-            "colorTo": "yellow",
-            "sdk": "gradio",
-            "sdk_version": version("gradio"),
-            "app_file": "app.py",
-            "pinned": False,
-            "short_description": "Stories by a small GPT, trained from scratch",
-            **license_entry(source),
-            "tags": ["talewright", "story-generation"],
-        }
+    def space_settings(self) -> dict[str, Any]:
+        return {"sdk_version": version("gradio"), "app_file": "app.py"}

@@ -73,8 +73,8 @@ class ExportTarget(ABC):
     """What pip installs for the parity check, if the extra does not."""
     library: ClassVar[str | None] = None
     """The library that reads the format, by the hub's name for it."""
-    repo_type: ClassVar[Literal["model", "space"]] = "model"
-    """Type of the hub repository that holds the format."""
+    space_sdk: ClassVar[Literal["gradio", "static"] | None] = None
+    """What runs the folder as a Space on the hub; None if its repository there is a model."""
     reads_files: ClassVar[bool] = False
     """Whether what `usage_template` names are files on this machine, so that a repository must be downloaded first."""
     usage_template: ClassVar[str]
@@ -110,15 +110,15 @@ class ExportTarget(ABC):
         """
         return None
 
-    def front_matter(self, source: ExportSource) -> dict[str, Any] | None:
-        """The front matter of the card, if it is not that of a model."""
-        return None
+    def space_settings(self) -> dict[str, Any]:
+        """What a Space's front matter says beyond its SDK, by the hub's names."""
+        return {}
 
     def usage(self, place: str, config: ModelConfig) -> str:
         """How to load a model of that shape from a folder or repository: Markdown."""
         before = ""
         if self.reads_files and not place.startswith("./"):
-            kind = " --repo-type space" if self.repo_type == "space" else ""
+            kind = " --repo-type space" if self.space_sdk else ""
             repository, place = place, f"./{place.rpartition('/')[2]}"
             before = f"Download the files first: `hf download {repository}{kind} --local-dir {place}`.\n\n"
         quoted = json.dumps(place, ensure_ascii=False)[1:-1]

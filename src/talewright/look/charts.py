@@ -15,6 +15,14 @@ from typing import Any
 from talewright.look.palette import DARK, LIGHT, SERIES
 
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
+ZOOM = {
+    "type": "interval",
+    "zoom": "wheel![event.ctrlKey || event.metaKey]",
+    "translate": "[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
+}
+"""A selection that moves and zooms a chart. The wheel alone, and a finger, scroll the page."""
+HOVER = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"}
+"""A selection of what is nearest to the pointer."""
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif'
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from talewright.errors import UserError
+from talewright.errors import UserError, listed
 from talewright.files import atomic_folder, error_reason, sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str:
     """The names of some tensors with NaN or infinite values, as text; empty if all values are finite."""
     ends = ((name, tensor.aminmax()) for name, tensor in tensors.items() if tensor.numel())  # NaN if one value is
     names = [name for name, (low, high) in ends if not (math.isfinite(low) and math.isfinite(high))]
-    return ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
+    return listed(names)
 
 
 def check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

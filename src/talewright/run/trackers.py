@@ -14,12 +14,13 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from talewright.config import flat
 from talewright.errors import UserError
 from talewright.files import read_json, write_json
 
@@ -211,12 +212,3 @@ def check_trackers(names: Sequence[str]) -> None:
     if missing := [name for name in names if find_spec(name) is None]:
         extras = ",".join(missing)
         raise UserError(f'train.loggers needs {", ".join(missing)}: pip install "talewright[{extras}]"')
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values by their dotted names."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -19,7 +19,7 @@ from talewright.inspect.sequences import display_token, make_sequence
 from talewright.model.gpt import GPT
 from talewright.server.registry import LoadedModel
 from talewright.server.scheduler import Generation, user_message
-from talewright.studio.word_probabilities import predict_long
+from talewright.studio.word_probabilities import predict_long, read_tokens
 from talewright.tokenizer import Tokenizer
 
 AVERAGED = 40
@@ -71,8 +71,7 @@ def changed_model(loaded: LoadedModel, change: Change) -> Iterator[GPT]:
 def predicted(loaded: LoadedModel, story: Generation, change: Change) -> list[dict[str, Any]]:
     """For each token of the story, its losses and the most probable tokens, `before` and `after` the change."""
     tokenizer = loaded.tokenizer
-    end = [tokenizer.eos_id] if story.finished else []
-    tokens = np.array([tokenizer.begin_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
+    tokens = read_tokens(story, tokenizer)
     if len(tokens) < 2:
         return []
     before = predict_long(loaded.model, tokens)

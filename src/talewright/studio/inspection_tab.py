@@ -28,6 +28,7 @@ from talewright.server.scheduler import Generation
 from talewright.studio import rendering
 from talewright.studio.session import StudioSession
 from talewright.studio.shared import Studio, error_sentence, html, model_summary
+from talewright.studio.word_probabilities import read_tokens
 
 EMPTY = "Generate a story first, under Generate; then see here how well the model predicted it, and where it attended."
 VIEWS = ("predictions", "attention")
@@ -83,10 +84,8 @@ def views_of(inspection: Inspection) -> dict[str, Any]:
 
 def inspect_story(loaded: LoadedModel, run: RunFolder, story: Generation) -> Inspection:
     """Inspect the newest tokens of the story, as many as the context holds."""
-    model, tokenizer, config = loaded.model, loaded.tokenizer, loaded.model.config
-    end = [tokenizer.eos_id] if story.finished else []
-    whole = np.array([tokenizer.begin_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
-    tokens = whole[-(config.context_length + 1) :]
+    model = loaded.model
+    tokens = read_tokens(story, loaded.tokenizer)[-(model.config.context_length + 1) :]
     predictions = PredictionInspection(
         tokens=predict_tokens(model, tokens),
         lens=logit_lens(model, tokens),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from talewright.look import chart
+from talewright.look import HOVER, chart
 from talewright.run.history import History
 
 MAX_POINTS = 1200
@@ -57,7 +57,7 @@ def _line(names: Sequence[str], **mark: Any) -> dict[str, Any]:
 
 def _points() -> dict[str, Any]:
     """The evaluations as points, and the point that is nearest to the pointer, with its values."""
-    hover = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"}
+
     shown = [{"param": "hover", "empty": False, "value": 1}, {"test": f"datum.line === '{VALIDATION}'", "value": 1}]
     tooltip = [
         {"field": "line", "title": "loss"},
@@ -66,7 +66,7 @@ def _points() -> dict[str, Any]:
     ]
     return {
         "mark": {"type": "point", "filled": True, "size": 45, "clip": True},
-        "params": [{"name": "hover", "select": hover}],
+        "params": [{"name": "hover", "select": HOVER}],
         "encoding": {"opacity": {"condition": shown, "value": 0}, "tooltip": tooltip},
         "transform": [_only([SMOOTHED, VALIDATION])],
     }

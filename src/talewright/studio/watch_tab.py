@@ -17,6 +17,7 @@ from talewright.run.history import EVALUATION, History, HistoryFollower
 from talewright.studio import rendering
 from talewright.studio.loss_chart import loss_chart, loss_rows
 from talewright.studio.shared import CHARTS, DRAW, QUIET, Studio, error_sentence, html, read_asset
+from talewright.train.progress import clock
 
 INTERVAL = 3.0
 """Seconds between two checks of the log."""
@@ -85,7 +86,7 @@ def _other_curves(history: History) -> str:
     figures = []
     for key, label in OTHERS.items():
         columns = history.evaluations if key in EVALUATION else history.training
-        pairs = [(s, v) for s, v in zip(columns["step"], columns[key], strict=True) if v is not None]
+        pairs = _known(columns, key)
         if len(pairs) < 2:
             continue
         stride = -(-len(pairs) // 300)
@@ -108,23 +109,23 @@ def _other_curves(history: History) -> str:
 def _tiles(history: History, train: TrainConfig, alive: bool) -> str:
     """The figures of the run, each with its name."""
     steps = f"{history.steps:,}" + (f" of {train.max_steps:,}" if train.max_steps else "")
-    known = [step for step, loss in _evaluated(history, "loss")]
+    known = _known(history.evaluations, "loss")
     facts = {"step": steps if history.steps else "", "tokens per second": _speed(history)}
-    if alive:
-        facts["time left"] = _clock(_seconds_left(history, train))
+    left = _seconds_left(history, train) if alive else None
+    facts["time left"] = "" if left is None else clock(left)
     losses = [loss for loss in history.training["loss"] if loss is not None]
     facts["training loss"] = f"{losses[-1]:.3f}" if losses else ""
     if known:
-        step, loss = min(_evaluated(history, "loss"), key=lambda pair: pair[1])
+        step, loss = min(known, key=lambda pair: pair[1])
         facts["best validation loss"] = f"{loss:.3f} at step {step:,}"
-        facts["bits per byte there"] = f"{dict(_evaluated(history, 'bits_per_byte')).get(step, math.nan):.3f}"
+        facts["bits per byte there"] = f"{dict(_known(history.evaluations, 'bits_per_byte')).get(step, math.nan):.3f}"
     facts["tokens read"] = f"{history.training['tokens'][-1] or 0:,}" if history.steps else ""
     tiles = [f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in facts.items() if words not in ("", "nan")]
     return f'<dl class="tiles">{"".join(tiles)}</dl>' if tiles else ""
 
 
-def _evaluated(history: History, key: str) -> list[tuple[int, float]]:
-    columns = history.evaluations
+def _known(columns: dict[str, list[Any]], key: str) -> list[tuple[int, float]]:
+    """The steps with that figure, each with its value."""
     return [(s, v) for s, v in zip(columns["step"], columns[key], strict=True) if v is not None]
 
 
@@ -132,15 +133,6 @@ def _speed(history: History) -> str:
     """The median of the newest steps."""
     values = [value for value in history.training["tokens_per_second"][-50:] if value is not None]
     return f"{statistics.median(values):,.0f}" if values else ""
-
-
-def _clock(seconds: float | None) -> str:
-    """Hours, minutes and seconds: 1:02:03 or 2:10."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _stat(path: Path) -> tuple[int, float]:

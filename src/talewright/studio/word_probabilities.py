@@ -11,6 +11,8 @@ import numpy as np
 from talewright.inspect.predictions import TokenPredictions, predict_tokens
 from talewright.model.gpt import GPT
 from talewright.server.registry import LoadedModel
+from talewright.server.scheduler import Generation
+from talewright.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,12 @@ def word_probabilities(loaded: LoadedModel, prompt: Sequence[int], tokens: Seque
             words.append(WordProbability(start=start, text=text, probability=probability, alternatives=alternatives))
             start, text, probability = number + 1, "", 1.0
     return words
+
+
+def read_tokens(story: Generation, tokenizer: Tokenizer) -> np.ndarray:
+    """The story as the model reads it, (T,): the token that begins a text, prompt, story, and its end if it came."""
+    end = [tokenizer.eos_id] if story.finished else []
+    return np.array([tokenizer.begin_id, *(story.prompt_tokens or []), *story.tokens, *end], dtype=np.int64)
 
 
 def predict_long(model: GPT, tokens: np.ndarray) -> TokenPredictions:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from talewright.data import Corpus
-from talewright.errors import UserError
+from talewright.errors import UserError, listed
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
 from talewright.run.lock import refuse_if_moved
@@ -189,7 +189,8 @@ class Hooks:
         stories = self.trainer.batches.stories(result.first_sample, train.micro_batch * train.accumulation)
         reason = (
             f"the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']} at step "
-            f"{state.step + 1:,}; no update was made. The batch has {_list_stories(stories)}"
+            f"{state.step + 1:,}; no update was made. The batch has the training stories "
+            f"{listed([f'{number:,}' for number in stories], 20)}"
         )
         if not train.skip_bad_batches or self.skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
             self.save_checkpoint(final=True)
@@ -203,9 +204,3 @@ class Hooks:
             )
         self.skipped_in_a_row += 1
         self.metrics.log_skipped(state, reason, stories, figures)
-
-
-def _list_stories(stories: list[int], most: int = 20) -> str:
-    """The numbers of the training stories, the first ones of many."""
-    shown = ", ".join(f"{number:,}" for number in stories[:most])
-    return f"the training stories {shown}{f' and {len(stories) - most:,} more' if len(stories) > most else ''}"

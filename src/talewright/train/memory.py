@@ -72,6 +72,11 @@ class MemoryNeed:
         """Bytes that are free for it now; None if the system does not say."""
         return device_memory(self.device, self._sharing())
 
+    @property
+    def where(self) -> str:
+        """Which memory it is, for a message."""
+        return "memory" if self.device.type == "cpu" else "the GPU's memory"
+
     def _sharing(self) -> int:
         """Processes of this node that share the memory; a GPU's is one process's."""
         return self.per_node if self.device.type == "cpu" else 1

@@ -55,9 +55,9 @@ def _message(need: MemoryNeed, available: int | None, run: Path) -> str:
     """The error's message. If the estimate was below what was free when training began, and that did not suffice, all
     estimates are scaled up by their quotient: a smaller micro-batch then fits if its estimate is below this one's.
     """
-    train, where = need.recipe.train, "memory" if need.device.type == "cpu" else "the GPU's memory"
     had = "" if available is None else f" of {mebibytes(available)}"
-    problem = f"training {need.recipe.name} ran out of {where}{had} with a micro-batch of {train.micro_batch}"
+    batch = need.recipe.train.micro_batch
+    problem = f"training {need.recipe.name} ran out of {need.where}{had} with a micro-batch of {batch}"
     needed = need.needed()
     smaller = need.smaller_batch(MARGIN * min(needed, needed if available is None else available))
     saved = f"The newest checkpoint is step {steps(run)[-1]:,}" if steps(run) else "Nothing is saved yet"

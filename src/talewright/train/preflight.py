@@ -51,10 +51,8 @@ def check_memory(need: MemoryNeed, available: int) -> None:
     needed = need.needed()
     if needed <= available:
         return
-    where = "memory" if need.device.type == "cpu" else "the GPU's memory"
-    problem = (
-        f"training {need.recipe.name} needs about {mebibytes(needed)} of {where}, and {mebibytes(available)} are free"
-    )
+    wanted, free = f"{mebibytes(needed)} of {need.where}", mebibytes(available)
+    problem = f"training {need.recipe.name} needs about {wanted}, and {free} are free"
     smaller = need.smaller_batch(available)
     if smaller is None:
         raise UserError(f"{problem}; even a micro-batch of 1 needs more. Use a smaller model or a shorter context")

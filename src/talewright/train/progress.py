@@ -1,12 +1,16 @@
-"""What a person sees while a model trains, on standard error: one live line in a terminal, plain lines elsewhere."""
+"""What a person sees while a model trains: one live line in a terminal or a notebook, else plain lines on standard
+error.
+"""
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -20,6 +24,8 @@ PLAIN_SECONDS = 15.0
 """Seconds between two plain lines where there is no terminal."""
 SAMPLE_WIDTH = 74
 """Columns of a sample where there is no terminal: a line of 80."""
+NOTEBOOK_SECONDS = 0.5
+"""Seconds between two drawings in a notebook."""
 BARS = "▁▂▃▄▅▆▇█"
 MOST_BARS_FOR_FIRST = 2
 """With more values than this, the first one, which is an untrained model's, does not set the scale of a sparkline."""
@@ -38,14 +44,49 @@ class LiveLines(Progress):
         yield from super().get_renderables()
 
 
+class NotebookLines(LiveLines):
+    """The live lines, and above them the messages that stay, as one output of a notebook's cell that is drawn anew.
+
+    Rich's own output there needs ipywidgets, and adds an output for each message.
+    """
+
+    kept: tuple[str, ...] = ()
+    output: Any = None
+    drawn = 0.0
+
+    def start(self) -> None:
+        display = import_module("IPython.display").display
+        self.output = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def stop(self) -> None:
+        self.refresh()
+
+    def update(self, *task: Any, **values: Any) -> None:
+        super().update(*task, **values)
+        if time.monotonic() - self.drawn >= NOTEBOOK_SECONDS:
+            self.refresh()
+
+    def refresh(self) -> None:
+        if self.output is not None:
+            self.drawn = time.monotonic()
+            self.output.update({"text/plain": self.text()}, raw=True)
+
+    def text(self) -> str:
+        """The output as plain text."""
+        page = Console(file=io.StringIO(), width=self.console.width, color_system=None, force_jupyter=False)
+        with page.capture() as captured:
+            page.print(*map(Text, self.kept), self.get_renderable(), sep="\n")
+        return captured.get()
+
+
 class TrainingProgress(logging.Handler):
     """Shows the steps and, while entered, Talewright's log messages, above the live lines."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(logging.INFO)
         self.console = console or Console(stderr=True, highlight=False)
-        self.live = self.console.is_terminal
-        self.progress = LiveLines(
+        self.live = self.console.is_terminal or self.console.is_jupyter
+        self.progress = (NotebookLines if self.console.is_jupyter else LiveLines)(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TaskProgressColumn("{task.percentage:>3.0f} %"),
@@ -84,8 +125,8 @@ class TrainingProgress(logging.Handler):
             self.print(activity)
 
     def show_evaluations(self, losses: Sequence[float], sample: str | None) -> None:
-        """Show the validation losses so far, and a sample of the model: in a terminal above the live line, until the
-        next ones; elsewhere the sample is a line.
+        """Show the validation losses so far, and a sample of the model: above the live line, until the next ones;
+        without one the sample is a line.
         """
         if self.live:
             lines = [f"validation {sparkline(losses)} {min(losses):.3f} at best"] if losses else []
@@ -102,7 +143,11 @@ class TrainingProgress(logging.Handler):
 
     def print(self, text: str) -> None:
         """Print a line that stays, above the live one."""
-        self.console.print(escape(visible(text)), soft_wrap=not self.live)
+        if isinstance(self.progress, NotebookLines):
+            self.progress.kept += (visible(text),)
+            self.progress.refresh()
+        else:
+            self.console.print(escape(visible(text)), soft_wrap=not self.live)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

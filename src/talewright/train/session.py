@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from talewright.config import BUDGETS, Recipe, load_recipe, recipe_from_dict, recipe_to_dict
+from talewright.config import BUDGETS, Recipe, flat, load_recipe, recipe_from_dict, recipe_to_dict
 from talewright.data import Batches, Corpus, open_corpus
 from talewright.data.summary import summary_line
 from talewright.errors import UserError
@@ -184,10 +184,7 @@ def _shown(value: Any) -> str:
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """Every setting by its dotted name. A saved tokenizer is the run's own copy, wherever it came from."""
-    values: dict[str, Any] = {}
-    for section, inside in recipe_to_dict(recipe).items():
-        named = {f"{section}.{name}": value for name, value in inside.items()} if isinstance(inside, dict) else {}
-        values |= named or {section: inside}
+    values = dict(flat(recipe_to_dict(recipe)))
     if recipe.tokenizer.kind == "saved":
         del values["tokenizer.source"]
     return values

@@ -19,7 +19,7 @@ from talewright.data import prepare
 from talewright.data.sources import files as files_module
 from talewright.data.sources import identify, open_source
 from talewright.data.sources.files import find_files
-from talewright.data.sources.walk import Walk
+from talewright.data.sources.walk import _FOREIGN, Walk
 from talewright.errors import UserError
 from tests.data.cases import BPE, VOCAB, tales, write_txt
 
@@ -32,11 +32,13 @@ FOREIGN = {
     "cached": {"CACHEDIR.TAG": "", "a.txt": "x"},
 }
 """Folders that hold no stories."""
+MARKS = {name for _, sets in _FOREIGN for names in sets for name in names}
+"""Names by which a whole folder is known to hold something other than stories."""
 NAMES = st.text(
     st.characters(exclude_characters="/\0", codec="utf-8") | st.sampled_from("[]*?!\n .~'\"\udcff"),
     min_size=1,
     max_size=12,
-).filter(lambda name: name not in (".", "..") and len(name.encode("utf-8", "surrogateescape")) < 60)
+).filter(lambda name: name not in (".", "..", *MARKS) and len(name.encode("utf-8", "surrogateescape")) < 60)
 
 
 def relative(name: str, folder: Path) -> list[str]:

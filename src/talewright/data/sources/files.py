@@ -24,7 +24,7 @@ from talewright.data.sources.file_format import KEYED, FileFormat, RecognizedFil
 from talewright.data.sources.formats import read_records
 from talewright.data.sources.recognize import ENDINGS, OPTIONS, SAMPLE_BYTES, TEXT, ending_of, is_story_file, recognize
 from talewright.data.sources.walk import Walk, literal
-from talewright.errors import UserError
+from talewright.errors import UserError, listed
 from talewright.files import error_reason, expand_home, shell_word
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _log_text(name: str, paths: list[str], settings: DataConfig) -> None:
     others = [path for path in paths if ENDINGS.get(ending_of(path), TEXT) != TEXT]
     if settings.format not in ("auto", *KEYED) and others:
         logger.info(
-            "%s: read as text (--format %s), whatever its name says: %s", name, settings.format, _listed(others)
+            "%s: read as text (--format %s), whatever its name says: %s", name, settings.format, listed(others, 5)
         )
 
 
@@ -133,7 +133,7 @@ def find_files(name: str) -> tuple[list[Path], Path]:
     if not walk.files:
         if left_out := walk.unreadable + walk.foreign:
             raise UserError(
-                f"{name} has no stories; skipped: {_listed(left_out)}. To read one of these files, name it directly"
+                f"{name} has no stories; skipped: {listed(left_out, 5)}. To read one of these files, name it directly"
             )
         raise UserError(message)
     _log_left_out(name, walk)
@@ -180,14 +180,9 @@ def _log_left_out(name: str, walk: Walk) -> None:
     if key not in _logged:
         _logged.add(key)
         if walk.unreadable:
-            logger.warning("%s: skipped, because unreadable: %s", name, _listed(walk.unreadable))
+            logger.warning("%s: skipped, because unreadable: %s", name, listed(walk.unreadable, 5))
         if walk.foreign:
-            logger.info("%s: skipped, because they are not stories: %s", name, _listed(walk.foreign))
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+            logger.info("%s: skipped, because they are not stories: %s", name, listed(walk.foreign, 5))
 
 
 def glob_root(pattern: Path) -> Path:

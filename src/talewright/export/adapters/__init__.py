@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from talewright.config import ModelConfig
@@ -27,18 +26,16 @@ def choose_adapter(config: ModelConfig) -> tuple[Adapter | None, str]:
 
     A class that scales the attention scores as the model does comes before one that needs the scale folded in.
     """
-    shape = folded_config(config)
     for scaled in (config.attention_scaled, not config.attention_scaled):
-        shape = dataclasses.replace(shape, attention_scaled=scaled)
         for adapter in PUBLISHED:
-            if adapter.unsupported_reason(shape) is None:
+            if adapter.unsupported_reason(folded_config(config, scaled)) is None:
                 return adapter, ""
     nearest = GPT2Adapter() if config.norm == "layernorm" else Qwen3Adapter() if config.qk_norm else LlamaAdapter()
-    return None, str(nearest.unsupported_reason(dataclasses.replace(shape, attention_scaled=True)))
+    return None, str(nearest.unsupported_reason(folded_config(config, attention_scaled=True)))
 
 
 def adapt(model: GPT, adapter: Adapter) -> tuple[ModelConfig, Tensors]:
     """Our model as that class holds it: its shape after folding, and the tensors by the class's names."""
-    shape = dataclasses.replace(folded_config(model.config), attention_scaled=True)
-    config, tensors = fold(model, attention_scaled=adapter.unsupported_reason(shape) is None)
+    scaled = folded_config(model.config, attention_scaled=True)
+    config, tensors = fold(model, attention_scaled=adapter.unsupported_reason(scaled) is None)
     return config, adapter.export_tensors(config, tensors)

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from talewright.model.gpt import GPT
 
 
-def folded_config(config: ModelConfig) -> ModelConfig:
-    """The shape with learned positions for sinusoidal ones and without a scaled embedding.
+def folded_config(config: ModelConfig, attention_scaled: bool) -> ModelConfig:
+    """The shape with learned positions for sinusoidal ones, without a scaled embedding, and with attention scores
+    divided by sqrt(head_dim) or not.
 
-    The scale goes into the embedding's weights. A tied output layer is not scaled, so it gets weights of its own.
+    The embedding's scale goes into its weights. A tied output layer is not scaled, so it gets weights of its own.
     """
+    config = dataclasses.replace(config, attention_scaled=attention_scaled)
     if config.positions == "sinusoidal":
         config = dataclasses.replace(config, positions="learned")
     if config.embedding_scaled:
@@ -29,7 +31,7 @@ def folded_config(config: ModelConfig) -> ModelConfig:
 
 
 def fold(model: GPT, attention_scaled: bool) -> tuple[ModelConfig, Tensors]:
-    """The model in the shape of `folded_config`, with attention scores divided by sqrt(head_dim) or not."""
+    """The model in the shape of `folded_config`."""
     config, tensors = model.config, dict(model.state_dict())
     if config.positions == "sinusoidal":
         tensors["positions.weight"] = model.table
@@ -38,7 +40,7 @@ def fold(model: GPT, attention_scaled: bool) -> tuple[ModelConfig, Tensors]:
         tensors["embedding.weight"] = tensors["embedding.weight"] * config.d_model**0.5
     if config.attention_scaled != attention_scaled:
         _scale_queries(config, tensors, config.head_dim ** (0.5 if attention_scaled else -0.5))
-    return dataclasses.replace(folded_config(config), attention_scaled=attention_scaled), tensors
+    return folded_config(config, attention_scaled), tensors
 
 
 def _scale_queries(config: ModelConfig, tensors: Tensors, factor: float) -> None:

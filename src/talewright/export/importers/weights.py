@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from talewright.config import ModelConfig
-from talewright.errors import UserError
+from talewright.errors import UserError, listed
 from talewright.export.adapters import Adapter, Tensors
 from talewright.export.adapters.gpt import NANOGPT_MAP
 from talewright.export.importers.source import MERGE
@@ -105,10 +105,6 @@ def _check_tensors(folder: Path, shapes: Mapping[str, tuple[int, ...]], tensors:
         ],
         "not floats": [f"{name} is {tensors[name].dtype}" for name in both if not tensors[name].is_floating_point()],
     }
-    lists = [f"{what}: {', '.join(names[:4])}{_more(names)}" for what, names in problems.items() if names]
+    lists = [f"{what}: {listed(names)}" for what, names in problems.items() if names]
     if lists:
         raise UserError(f"the weights in {folder} do not fit its config.json; " + "; ".join(lists))
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 4:,} more" if len(names) > 4 else ""

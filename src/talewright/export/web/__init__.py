@@ -42,8 +42,10 @@ class Web(ExportTarget):
     reader_packages = ("onnxruntime",)
     bounds: ClassVar[Mapping[str, float]] = {"both": TOLERANCES["f32"], **TOLERANCES}
     reader = "onnx"
+    space_sdk = "static"
     reads_files = True
-    usage_template = """The folder is a web page that any file server can serve. It loads nothing from other servers:
+    usage_template = """The folder is a web page that any file server can serve, the hub too, as a static Space. It
+loads nothing from other servers:
 
 ```sh
 python -m http.server --directory {shell} 8000   # then open http://localhost:8000

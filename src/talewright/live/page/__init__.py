@@ -7,12 +7,8 @@ from string import Template
 from typing import Any
 
 from talewright.live.progress import TRAINING, VALIDATION
-from talewright.look import chart, chart_script, page_style
+from talewright.look import HOVER, ZOOM, chart, chart_script, page_style
 
-ZOOM = "wheel![event.ctrlKey || event.metaKey]"
-"""The wheel alone scrolls the page."""
-DRAG = "[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!"
-"""A finger scrolls the page, too."""
 LABEL = "Training loss, smoothed, and validation loss against the optimizer step, with the losses of n-gram models"
 
 
@@ -42,12 +38,12 @@ def loss_chart() -> dict[str, Any]:
 
 def _lines() -> dict[str, Any]:
     """The two losses. A click on a name of the legend shows its line alone; the chart can be moved and zoomed."""
-    zoom = {"type": "interval", "zoom": ZOOM, "translate": DRAG}
+
     return {
         "mark": {"type": "line", "clip": True, "point": False},
         "params": [
             {"name": "shown", "select": {"type": "point", "fields": ["series"]}, "bind": "legend"},
-            {"name": "zoom", "select": zoom, "bind": "scales"},
+            {"name": "zoom", "select": ZOOM, "bind": "scales"},
         ],
         "encoding": _of_series({"opacity": {"condition": {"param": "shown", "value": 1}, "value": 0.1}}),
     }
@@ -55,7 +51,7 @@ def _lines() -> dict[str, Any]:
 
 def _values() -> dict[str, Any]:
     """A point at each evaluation, and at the value under the pointer."""
-    hover = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"}
+
     opacity = {
         "condition": [
             {"param": "hover", "empty": False, "value": 1},
@@ -70,7 +66,7 @@ def _values() -> dict[str, Any]:
     ]
     return {
         "mark": {"type": "point", "filled": True, "size": 45, "clip": True},
-        "params": [{"name": "hover", "select": hover}],
+        "params": [{"name": "hover", "select": HOVER}],
         "encoding": _of_series({"opacity": opacity, "tooltip": tooltip}),
     }
 

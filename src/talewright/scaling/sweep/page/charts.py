@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from talewright.errors import visible
-from talewright.look import SERIES
+from talewright.look import HOVER, SERIES, ZOOM
 from talewright.scaling.sweep.names import describe
 from talewright.scaling.sweep.results import PointResult, Trial, curve_of
 
@@ -17,12 +17,6 @@ OTHERS = "other points"
 MOST_POINTS = 40
 """Points side by side: the best ones."""
 ROW_HEIGHT = 26
-ZOOM = {
-    "type": "interval",
-    "zoom": "wheel![event.ctrlKey || event.metaKey]",
-    "translate": "[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
-}
-"""The wheel alone, and a finger, scroll the page."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ def curves_chart(rows: Sequence[dict[str, Any]], cost: Cost) -> dict[str, Any]:
     """Learning curves of all runs against a cost. Hovering names the point and the seed, and thickens its line."""
     width = {"condition": {"param": "hover", "empty": False, "value": 4}, "value": 1.6}
     opacity = {"condition": {"param": "shown", "value": 0.9}, "value": 0.08}
-    hover = {"type": "point", "fields": ["run"], "nearest": True, "on": "pointermove", "clear": "pointerout"}
+
     dashes = {
         "field": "state",
         "type": "nominal",
@@ -92,7 +86,7 @@ def curves_chart(rows: Sequence[dict[str, Any]], cost: Cost) -> dict[str, Any]:
     }
     values = {
         "mark": {"type": "point", "filled": True, "size": 30, "clip": True},
-        "params": [{"name": "hover", "select": hover}],
+        "params": [{"name": "hover", "select": HOVER | {"fields": ["run"]}}],
         "encoding": {"opacity": opacity, "tooltip": _tooltip()},
     }
     return {"data": {"values": list(rows)}, "encoding": _against_cost(rows, cost), "layer": [lines, values]}

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from talewright.config import load_recipe, recipe_to_dict
+from talewright.config import flat, load_recipe, recipe_to_dict
 from talewright.errors import visible
 from talewright.files import json_text
+from talewright.look import HOVER
 from talewright.scaling.sweep.names import describe
 from talewright.scaling.sweep.reading import Sweep
 from talewright.scaling.sweep.results import PointResult
@@ -34,8 +35,8 @@ class Dimension:
 def dimensions(sweep: Sweep, rows: Sequence[PointResult]) -> list[Dimension]:
     """The settings in which the points differ, as their recipes resolve them."""
     names = list(dict.fromkeys(name for row in rows for name in sweep.settings(row.point)))
-    recipes = [recipe_to_dict(load_recipe(sweep.recipe, sweep.overrides(row.point))) for row in rows]
-    columns = {name: [_value(recipe, name) for recipe in recipes] for name in names}
+    recipes = [dict(flat(recipe_to_dict(load_recipe(sweep.recipe, sweep.overrides(row.point))))) for row in rows]
+    columns = {name: [recipe.get(name) for recipe in recipes] for name in names}
     varied = {name: values for name, values in columns.items() if len({json_text(value) for value in values}) > 1}
     short = [name.rpartition(".")[2] for name in varied]
     return [
@@ -107,7 +108,7 @@ def _rules(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _lines() -> list[dict[str, Any]]:
-    hover = {"type": "point", "fields": ["point"], "nearest": True, "on": "pointermove", "clear": "pointerout"}
+    hover = HOVER | {"fields": ["point"]}
     tooltip = [{"field": "point"}, {"field": "axis", "title": "setting"}, {"field": "value"}]
     bits = {"field": "bits", "type": "quantitative", "format": ".4f", "title": BITS}
     scale = {"range": ["@blue", "@grey"], "zero": False, "nice": False}
@@ -139,14 +140,6 @@ def _bits_axis(values: Sequence[float]) -> Dimension:
     fractions = [0, 0.25, 0.5, 0.75, 1] if high > low else [0]
     ticks = {f"{low + fraction * span:.3f}": float(fraction) for fraction in fractions}
     return Dimension(BITS, [(value - low) / span for value in values], [f"{value:.4f}" for value in values], ticks)
-
-
-def _value(recipe: Mapping[str, Any], name: str) -> Any:
-    """A setting of a recipe by its dotted name."""
-    value: Any = recipe
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def _text(value: Any) -> str:
