@@ -36,7 +36,15 @@ from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
-from talewright.files import expand_home, portable_name, read_json, reject_outside_links, write_json, write_text_atomic
+from talewright.files import (
+    expand_home,
+    portable_name,
+    read_json,
+    reject_outside_links,
+    shell_word,
+    write_json,
+    write_text_atomic,
+)
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.draft import DRAFT, NgramDraft, read_draft, write_draft
@@ -51,6 +59,8 @@ if TYPE_CHECKING:
     from talewright.model.gpt import GPT
 
 RECIPE, METADATA, INITIAL = "recipe.yaml", "data.json", "initial"
+FIRST_FOLDERS, FIRST_FILES = ("tokenizer", INITIAL), (DRAFT, "log.jsonl", "samples.jsonl", METADATA)
+"""What a run writes before its first step, besides its recipe."""
 
 
 class RunFolder:
@@ -227,18 +237,37 @@ class RunFolder:
         return recipe
 
 
+class TakenError(UserError):
+    """The folder of a new run belongs to something else, and stays as it is."""
+
+
 def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
-    """The path of a new run: `out`, or the next free runs/NAME-N. Raises UserError if it holds a run already."""
+    """The path of a new run: `out`, or the next free runs/NAME-N. Raises TakenError if it holds a run already, or
+    what a run would overwrite.
+    """
     if out is None:
         name = portable_name(recipe.name)
         return next(path for n in count(1) if not (path := Path("runs") / f"{name}-{n}").exists())
     path = Path(out)
     check_readable(path)
-    if path.is_file():
-        raise UserError(f"{path} is a file; --out names a folder for the run")
+    nearest = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{nearest} is a file; --out names a folder for the run")
     if (path / RECIPE).exists():
-        raise UserError(f"{path} holds a run already; resume it with --resume {path}, or use another --out")
+        raise TakenError(
+            f"{path} holds a run already; resume it with --resume {shell_word(str(path))}, or use another --out"
+        )
+    if taken := _names_in_the_way(path):
+        raise TakenError(f"{path} holds {', '.join(taken)}, where a run has its own; name another folder with --out")
     return path
+
+
+def _names_in_the_way(path: Path) -> list[str]:
+    """What a folder holds under the names of a run's files, unless a run that was stopped while it began left it."""
+    metadata = read_json(path / METADATA)
+    if isinstance(metadata, dict) and "fingerprint" in metadata and not retention.steps(path):
+        return []
+    return [name for name in (*FIRST_FILES, *FIRST_FOLDERS, "checkpoints", "timeline") if (path / name).exists()]
 
 
 def check_readable(path: Path) -> None:
@@ -252,11 +281,12 @@ def check_readable(path: Path) -> None:
 
 
 def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, str] | None = None) -> Recipe:
-    """Write a new run folder, and return the recipe that stands in it. Raises UserError if it holds a run already, or
-    the weights of `train.init_from` do not fit.
+    """Write a new run folder, and return the recipe that stands in it. Raises TakenError as `new_run_path`, or
+    UserError if the weights of `train.init_from` do not fit.
 
-    The recipe comes last: it makes the folder a run. Initial weights of another run are copied, because that run may
-    change. `teacher` is the teacher's checkpoint and the hash of its weights.
+    Its data.json comes first, as the mark of a run that begins, and the recipe last: it makes the folder a run. Initial
+    weights of another run are copied, because that run may change. `teacher` is the teacher's checkpoint and the hash
+    of its weights.
     """
     new_run_path(recipe, path)  # another process may have started a run here
     recipe = with_absolute_paths(recipe)
@@ -266,12 +296,13 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
     if teacher is not None:
         metadata["teacher"] = teacher
     with _write_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / METADATA, metadata)
         corpus.tokenizer.save(path / "tokenizer")
         write_draft(path, corpus.split("train"), corpus.tokenizer.vocab_size)
         if initial is not None:
             (path / INITIAL).mkdir(exist_ok=True)
             (path / INITIAL / WEIGHTS).write_bytes(initial)
-        write_json(path / METADATA, metadata)
         write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
     return recipe
 
@@ -283,11 +314,14 @@ def is_unused(path: Path) -> bool:
 
 def discard_begun(path: Path, unused: bool) -> None:
     """Remove what a run wrote before its first step, so that the corrected command may use the folder: all of it, if
-    the folder was `unused` before, else what makes it a run. A run that made a step is kept.
+    the folder was `unused` before. A run that made a step is kept.
     """
     if retention.steps(path) or read_history(path).steps:
         return
-    for name in (RECIPE, METADATA, DRAFT, "log.jsonl", "samples.jsonl"):  # the recipe first: it makes the folder a run
+    (path / RECIPE).unlink(missing_ok=True)  # first: it makes the folder a run
+    for name in FIRST_FOLDERS:
+        shutil.rmtree(path / name, ignore_errors=True)
+    for name in FIRST_FILES:
         (path / name).unlink(missing_ok=True)
     if unused:
         shutil.rmtree(path, ignore_errors=True)
