@@ -10,6 +10,7 @@ from talewright.config.loading import (
     recipe_to_dict,
     recipe_to_yaml,
     setting_names,
+    takes_whole_numbers,
 )
 from talewright.config.model import ModelConfig
 from talewright.config.optimizer import OptimizerConfig
@@ -38,4 +39,5 @@ __all__ = [
     "recipe_to_dict",
     "recipe_to_yaml",
     "setting_names",
+    "takes_whole_numbers",
 ]
