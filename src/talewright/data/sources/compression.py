@@ -96,7 +96,7 @@ _NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (rb"Rar!\x1a\x07", "a RAR archive; unpack it into a folder, and name the folder: unrar x {name} NEW_FOLDER/"),
     (rb"\x04\x22\x4d\x18", "compressed by LZ4; decompress it, and name the new file: lz4 -d {name} NEW_FILE"),
     (rb"\x1f\x9d", "compressed by compress; decompress it, and name the new file: gzip -dc {name} > NEW_FILE"),
-    (rb"\x5d\0\0.{9}", "compressed by LZMA; decompress it, and name the new file: xz -dc {name} > NEW_FILE"),
+    (rb"(?s)\x5d\0\0.{9}", "compressed by LZMA; decompress it, and name the new file: xz -dc {name} > NEW_FILE"),
     (rb"%PDF-", "a PDF; make a text file of it, and name that: pdftotext {name} NEW_FILE.txt"),
     (rb"\{\\rtf", "in Rich Text Format; save it as plain text (.txt, UTF-8) with the program that made it"),
     (rb"(?i)\s*(?:<!doctype\s+html|<html[\s>])", "a web page; save its text, or download the file itself again"),
