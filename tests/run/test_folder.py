@@ -22,7 +22,8 @@ from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run import folder as folder_module
 from talewright.run.checkpoint import TrainState, load_training, save_checkpoint
-from talewright.run.folder import TakenError, create_run, new_run_path
+from talewright.run.folder import create_run
+from talewright.run.new_folder import TakenError, new_run_path
 from talewright.run.retention import apply_retention
 from talewright.tokenizer import Tokenizer
 from talewright.train.optimizer import make_optimizer

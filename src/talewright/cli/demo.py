@@ -65,7 +65,7 @@ def demo(minutes: float | None = None, out: str | None = None, again: bool = Fal
     from talewright.cli.tables import score_table
     from talewright.generate.sampling import Sampling
     from talewright.inspect.curves import draw_curves
-    from talewright.run.folder import new_run_path
+    from talewright.run.new_folder import new_run_path
 
     earlier = None if again else _earlier_run(out, minutes)
     folder = earlier or new_run_path(recipe, out)

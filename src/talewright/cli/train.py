@@ -83,7 +83,7 @@ def train(
     elif not resume and not init_from:
         chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
 
-    from talewright.run.folder import new_run_path
+    from talewright.run.new_folder import new_run_path
     from talewright.train.session import recipe_from_run
 
     if init_from:

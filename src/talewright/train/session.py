@@ -18,8 +18,9 @@ from talewright.data import Batches, Corpus, open_corpus
 from talewright.data.summary import summary_line
 from talewright.errors import UserError
 from talewright.files import LockedError, shell_word
-from talewright.run.folder import RunFolder, TakenError, create_run, discard_begun, is_unused, with_absolute_paths
+from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
+from talewright.run.new_folder import TakenError, discard_begun, is_unused
 from talewright.run.retention import newest_state
 from talewright.run.trackers import check_trackers
 from talewright.train.distillation import Teacher, open_teacher
