@@ -124,6 +124,17 @@ WRONG = [
     (["generate", "run", "--samples", "0"], "--samples is 0"),
     (["generate", "run", "--prompts", "absent.txt"], "absent.txt"),
     (["doctor", "bench", "train", "--seconds", "0"], "--seconds is 0"),
+    (["doctor", "bench", "train", "--seconds", "nan"], "--seconds is nan; it must be above 0, and finite"),
+    (["generate", "run", "--samples", "10000000"], "--samples is 10000000; it must be from 1 to 1,000,000"),
+    (["generate", "run", "--temperature", "inf"], "--temperature is inf; it must be finite"),
+    (["generate", "run", "--greedy", "--top-k", "5"], "--greedy takes the most likely token, which --top-k cannot"),
+    (["recipes", "quickstart", "--explain", "--json"], "leave --json out, or --explain"),
+    (["plan", "--minutes", "inf"], "--minutes is inf; it must be above 0, and finite"),
+    (["plan", "--minutes", "1", "--data", "empty.txt"], "empty.txt is empty"),
+    (
+        ["evaluate", "judge", "run", "--url", "x", "--model", "x", "--price-in=nan", "--price-out=1"],
+        "--price-in is nan",
+    ),
     (["evaluate", "run", "--samples", "0"], "--samples is 0"),
     (["evaluate", "run", "--told", "0"], "--samples is 0"),  # the old name
     (["generate", "run", "--model.n-layers", "2"], "Unrecognized options: --model.n-layers"),

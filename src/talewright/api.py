@@ -27,8 +27,8 @@ from talewright.generate.sampling import Sampling
 from talewright.machine import autocast, choose_device, gpu_memory_errors, keep_heap
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
-from talewright.run.folder import new_run_path
 from talewright.run.included import INCLUDED
+from talewright.run.new_folder import new_run_path
 from talewright.tokenizer import Tokenizer
 from talewright.train.hooks import Callbacks
 

@@ -84,3 +84,12 @@ def test_an_export_into_a_run_is_refused(
     with pytest.raises(SystemExit):
         main(["export", "run", "run", "--overwrite"])
     assert "run is a run too; export takes one run, and another folder to write" in capsys.readouterr().err
+
+
+def test_files_that_are_values_of_options_are_no_pattern(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    with pytest.raises(SystemExit):
+        main(["train", "--data", "a.txt", "--out", "run", "--nope", "3"])
+    assert ADVICE not in capsys.readouterr().err

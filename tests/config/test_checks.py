@@ -126,7 +126,7 @@ def test_a_name_like_no_other_lists_those_of_its_section() -> None:
             "model.logit_cap is 30, but this setting was removed in version 0.2; version 0.1 has it",
         ),
         ("train.devices", "3", "train.devices x train.nodes is 3, which divides neither"),
-        ("seed", "-1", "seed is -1; it is a whole number from 0 up"),
+        ("seed", "-1", "seed is -1; it is a whole number from 0 to 9223372036854775807"),
         ("name", "../elsewhere", "name is '../elsewhere'; the run's folder gets this name"),
     ],
 )

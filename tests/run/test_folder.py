@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run import folder as folder_module
 from talewright.run.checkpoint import TrainState, load_training, save_checkpoint
-from talewright.run.folder import create_run, new_run_path
+from talewright.run.folder import create_run
+from talewright.run.new_folder import TakenError, new_run_path
 from talewright.run.retention import apply_retention
 from talewright.tokenizer import Tokenizer
 from talewright.train.optimizer import make_optimizer
@@ -222,6 +224,30 @@ def test_a_new_run_needs_a_folder_without_one(run: Path, tmp_path: Path, monkeyp
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file is a file; --out names a folder for the run"):
         new_run_path(RECIPE, tmp_path / "file")
+    with pytest.raises(UserError, match="file is a file; --out names a folder for the run"):
+        new_run_path(RECIPE, tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("name", ["data.json", "log.jsonl", "samples.jsonl", "tokenizer", "checkpoints"])
+def test_what_a_run_would_overwrite_is_refused_and_kept(name: str, run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / name).mkdir(parents=True)
+    with pytest.raises(TakenError, match=f"holds {name}, where a run has its own; name another folder with --out"):
+        create_run(mine, RECIPE, corpus_of(RunFolder(run).tokenizer))
+    assert [path.name for path in mine.iterdir()] == [name]
+
+
+def test_a_run_that_was_killed_while_it_began_may_begin_again(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = corpus_of(RunFolder(run).tokenizer)
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_module, "recipe_to_yaml", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            create_run(tmp_path / "new", RECIPE, corpus)
+    assert not RunFolder.is_run(tmp_path / "new")
+    create_run(tmp_path / "new", RECIPE, corpus)
+    assert RunFolder.is_run(tmp_path / "new")
 
 
 def test_a_run_where_no_weights_could_be_read_is_refused_before_training() -> None:

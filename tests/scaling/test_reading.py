@@ -75,6 +75,28 @@ def test_a_pruner_is_a_name_or_a_section(tmp_path):
             read(tmp_path, text + wrong + "\n")
 
 
+def test_a_range_is_of_whole_numbers_where_the_setting_is(tmp_path):
+    ranges = "{optimizer.weight_decay: {from: 0, to: 1}, model.d_ff: {from: 64, to: 1e3, log: true}}"
+    found = read(tmp_path, f"recipe: mini-2m\nsampler: random\ntrials: 4\nvary: {ranges}\n")
+    assert found.vary == {"optimizer.weight_decay": Range(0, 1), "model.d_ff": Range(64, 1000, log=True, whole=True)}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"vary: {{train.learning_rate: {{from: 1, to: 1{'0' * 400}}}}}", r"vary\.train\.learning_rate is .*; it is a"),
+        ("vary: {train.max_steps: [2001-01-01]}", r"train\.max_steps is 2001-01-01; it is a whole number"),
+        ("vary: {train.max_steps: [{2001-01-01: 1}]}", r"train\.max_steps is .*; it is a whole number"),
+        ("vary: {train.max_steps: &a [*a]}", r"train\.max_steps is .*; it is a whole number"),
+        ("vary: {train.max-steps: [1], train.max_steps: [2]}", r"vary\.train\.max_steps is given twice"),
+        ("seeds: [0, 9223372036854775808]", r"seeds is \[0, 9223372036854775808\]; .* from 0 to 9223372036854775807"),
+    ],
+)
+def test_odd_values_are_refused_by_name(tmp_path, line, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, f"recipe: mini-2m\n{line}\n")
+
+
 WRONG = """
 recpie: mini-2m
 set: {train.max_steps: 30, model.n_layer: 3}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import math
+import random
 
 import pytest
 
@@ -52,6 +54,19 @@ def test_text_like_tinystories_is_recognized_compressed_too(tmp_path):
     (tmp_path / "other.txt").write_text("Call me Ishmael. Some years ago, once upon a time, " * 5 + "I sailed. " * 1000)
     tiny, other = (text_size(DataConfig(source=str(tmp_path / name))) for name in ("tiny.txt.gz", "other.txt"))
     assert (tiny.is_tinystories, other.is_tinystories) == (True, False)
+
+
+def test_an_empty_file_is_named(tmp_path):
+    (tmp_path / "none.txt").touch()
+    with pytest.raises(UserError, match=r"none\.txt is empty; training needs stories"):
+        text_size(DataConfig(source=str(tmp_path / "none.txt")))
+
+
+def test_a_damaged_file_has_a_size(tmp_path):
+    packed = bytearray(lzma.compress(random.Random(0).randbytes(100_000).hex().encode()))
+    packed[50_000:50_008] = b"\xff" * 8
+    (tmp_path / "damaged.txt.xz").write_bytes(packed)
+    assert text_size(DataConfig(source=str(tmp_path / "damaged.txt.xz"))).bytes == 0.95 * len(packed)
 
 
 def test_a_missing_file_is_named():

@@ -266,6 +266,13 @@ def test_a_prompt_longer_than_the_context_is_said(client, stream):
     assert client.completions.create(model="tales", prompt="dog", max_tokens=3).model_extra.get("warnings") is None
 
 
+def test_a_body_that_is_no_json_is_refused_with_the_place(address):
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    answer = httpx.post(f"{address}/v1/completions", content='{"model": tales}', headers=headers)
+    message = "the body is no JSON: Expecting value, at character 11"
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+
+
 def test_a_body_of_another_type_is_refused_with_the_header(address):
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "text/plain"}
     answer = httpx.post(f"{address}/v1/completions", content='{"model": "tales"}', headers=headers)

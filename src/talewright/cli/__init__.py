@@ -19,6 +19,7 @@ from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.dashes import join_dashed_values
 from talewright.cli.help import description, overview, with_plain_hints, words_help, wrapped_output
 from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
+from talewright.cli.refusals import refuse_empty_words, refuse_settings_without_section
 from talewright.cli.words import flushed_output, print_message, replace_unknown_characters
 from talewright.errors import LostProcessError, UserError
 from talewright.files import error_reason
@@ -92,7 +93,9 @@ def _call_function(name: str, words: list[str]) -> None:
     words = join_dashed_values(words, command)
     if "overrides" in signature(command).parameters:
         words, overrides = parse_overrides(words)
+        refuse_settings_without_section(words, command)
         command = partial(command, overrides)
+    refuse_empty_words(words)
     refuse_expanded_patterns(words)
     with wrapped_output() if _asks_for_help(words) else nullcontext(), hint_on_expanded_patterns(words):
         tyro.cli(

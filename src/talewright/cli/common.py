@@ -159,7 +159,7 @@ def hint_on_stop(folder: Path | None = None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if folder is not None and (folder / "recipe.yaml").exists():
-            logger.info("nothing more was trained. To continue: talewright train --resume %s", folder)
+            logger.info("nothing more was trained. To continue: talewright train --resume %s", shell_word(str(folder)))
         else:
             logger.info("stopped before training. To continue, give the same command again")
         raise
@@ -170,7 +170,10 @@ def exit_if_stopped(outcome: Outcome, folder: Path) -> None:
     if outcome.signal is not None and outcome.main_process:
         saved = ", and saved" if outcome.state.step else ""
         logger.info(
-            "stopped at step %s%s. To continue: talewright train --resume %s", f"{outcome.state.step:,}", saved, folder
+            "stopped at step %s%s. To continue: talewright train --resume %s",
+            f"{outcome.state.step:,}",
+            saved,
+            shell_word(str(folder)),
         )
     if outcome.signal is not None:
         sys.exit(128 + outcome.signal)

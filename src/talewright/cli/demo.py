@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from talewright.cli.common import exit_if_stopped, hint_on_stop, logger, print_story, program
 from talewright.cli.words import print_pieces, show
 from talewright.config import PROMPTS, Recipe, load_recipe
+from talewright.files import shell_word
 
 if TYPE_CHECKING:
     from talewright.api import Run
@@ -64,7 +65,7 @@ def demo(minutes: float | None = None, out: str | None = None, again: bool = Fal
     from talewright.cli.tables import score_table
     from talewright.generate.sampling import Sampling
     from talewright.inspect.curves import draw_curves
-    from talewright.run.folder import new_run_path
+    from talewright.run.new_folder import new_run_path
 
     earlier = None if again else _earlier_run(out, minutes)
     folder = earlier or new_run_path(recipe, out)
@@ -80,7 +81,7 @@ def demo(minutes: float | None = None, out: str | None = None, again: bool = Fal
     for seed, prompt in enumerate(PROMPTS[:3]):
         show()
         print_story(run, prompt, Sampling(seed=seed))
-    logger.info("%s", NEXT_STEPS.format(curves=draw_curves(folder), folder=folder, program=program()))
+    logger.info("%s", NEXT_STEPS.format(curves=draw_curves(folder), folder=shell_word(str(folder)), program=program()))
 
 
 def _earlier_run(out: str | None, minutes: float | None) -> Path | None:

@@ -1,5 +1,6 @@
 """The command `doctor bench`."""
 
+import math
 from typing import Any, Literal
 
 from tyro.conf import Positional
@@ -29,8 +30,10 @@ def doctor_bench(
         batch: With generate: number of stories in a batch.
         precision: With generate: precision of the weights.
     """
-    if seconds <= 0 or batch < 1:
-        raise UserError(f"--seconds is {seconds} and --batch {batch}; both must be above 0")
+    if not 0 < seconds < math.inf:
+        raise UserError(f"--seconds is {seconds}; it must be above 0, and finite")
+    if batch < 1:
+        raise UserError(f"--batch is {batch}; it must be 1 or more")
     chosen = load_recipe(recipe, overrides)
     if what == "machine":
         from talewright.machine.peak import known_peaks

@@ -63,7 +63,7 @@ def evaluate(
             raise UserError(f"--{name} is {value}; it must be 1 or more")
     sampling = replace(GenerationOptions.sampling, seed=seed)
     generation = GenerationOptions(
-        stories=samples, prompts=tuple(read_prompts(prompts) if prompts else [""]), sampling=sampling
+        stories=samples, prompts=tuple(read_prompts(prompts) if prompts is not None else [""]), sampling=sampling
     )
     options = EvaluationOptions(
         tasks=tasks,

@@ -1,5 +1,6 @@
 """The command `evaluate judge`."""
 
+import math
 import os
 from pathlib import Path
 
@@ -67,6 +68,9 @@ def evaluate_judge(
         raise UserError(f"--timeout is {timeout}; it is in seconds and must be above 0, and at most {DAY:,}")
     if (price_in is None) != (price_out is None):
         raise UserError("give --price-in and --price-out together")
+    for name, price in (("price-in", price_in), ("price-out", price_out)):
+        if price is not None and not 0 <= price < math.inf:
+            raise UserError(f"--{name} is {price}; it must be 0 or more, and finite")
     if human and prompts is not None:
         raise UserError("--human grades whole held-out stories, but --prompts has only prompts; give one of them")
     from talewright.evaluate.judge.endpoint import Endpoint

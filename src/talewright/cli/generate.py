@@ -20,6 +20,9 @@ from talewright.errors import UserError
 from talewright.files import shell_word
 from talewright.generate.sampling import Sampling
 
+MOST_SAMPLES = 1_000_000
+"""Stories of a prompt at most: all are kept until the last one is finished."""
+
 
 def generate(
     run: OptionalRun = INCLUDED,
@@ -55,10 +58,16 @@ def generate(
         precision: Precision of the weights. Fewer bits are faster; int8 is the fastest for one story on a CPU.
         json: Print a JSON list of prompt, text, new_tokens and finished.
     """
-    if samples < 1:
-        raise UserError(f"--samples is {samples}; it must be 1 or more")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise UserError(f"--samples is {samples}; it must be from 1 to {MOST_SAMPLES:,}")
     if prompt is not None and prompts is not None:
         raise UserError("give --prompt or --prompts, not both")
+    given = {"--top-k": top_k, "--min-p": min_p, "--temperature": temperature, "--top-p": top_p}
+    unused = [name for name, value in given.items() if value not in (None, 0, 1, Sampling.temperature, Sampling.top_p)]
+    if greedy and unused:
+        raise UserError(
+            f"--greedy takes the most likely token, which {' and '.join(unused)} cannot change; leave one out"
+        )
     if " " in run and not Path(run).exists():
         raise UserError(f"{run} is not a run folder. A prompt goes behind --prompt, as in --prompt {shell_word(run)}")
     texts = read_prompts(prompts) if prompts is not None else [typed_text("--prompt", prompt or "")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from talewright.cli.words import print_message
@@ -25,11 +26,11 @@ def refuse_expanded_patterns(words: Sequence[str]) -> None:
 
 @contextmanager
 def hint_on_expanded_patterns(words: Sequence[str]) -> Iterator[None]:
-    """Within: a command that refuses its words, some of which are files or folders, also says to quote patterns."""
+    """Within: a command that refuses its words, with files or folders side by side, also says to quote patterns."""
     try:
         yield
     except SystemExit as stopped:
-        if stopped.code == 2 and sum(path_exists(word) for word in words) > 1:
+        if stopped.code == 2 and any(path_exists(one) and path_exists(next_) for one, next_ in pairwise(words)):
             print_message(f"talewright: {ADVICE}")
         raise
 

@@ -28,6 +28,8 @@ def recipes(
 
     if explain and name is None:
         raise UserError("--explain needs a recipe, as in: talewright recipes quickstart --explain")
+    if explain and json:
+        raise UserError("--explain is a text for readers; leave --json out, or --explain")
     if name is not None:
         recipe = load_recipe(name, overrides)
         if explain:

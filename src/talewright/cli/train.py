@@ -63,9 +63,6 @@ def train(
         force: Train even if the memory is estimated not to suffice.
         open: Show the losses, the time left and the samples in the browser while it trains.
     """
-    for name, folder in (("out", out), ("resume", resume), ("init-from", init_from)):
-        if folder is not None and not folder.strip():
-            raise UserError(f"--{name} is empty; it names a run folder")
     named = {"train.max_steps": max_steps, "train.max_minutes": max_minutes, "seed": seed}
     given = {key: str(value) for key, value in named.items() if value is not None}
     overrides = {**data.added_to(overrides, moved=resume not in (None, "auto")), **given}
@@ -86,7 +83,7 @@ def train(
     elif not resume and not init_from:
         chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
 
-    from talewright.run.folder import new_run_path
+    from talewright.run.new_folder import new_run_path
     from talewright.train.session import recipe_from_run
 
     if init_from:

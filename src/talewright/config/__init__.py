@@ -11,6 +11,7 @@ from talewright.config.loading import (
     recipe_to_dict,
     recipe_to_yaml,
     setting_names,
+    takes_whole_numbers,
 )
 from talewright.config.model import ModelConfig
 from talewright.config.optimizer import OptimizerConfig
@@ -40,4 +41,5 @@ __all__ = [
     "recipe_to_dict",
     "recipe_to_yaml",
     "setting_names",
+    "takes_whole_numbers",
 ]

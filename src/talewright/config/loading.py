@@ -56,6 +56,15 @@ def setting_names() -> list[str]:
     return [_dotted(key) for key in _settings()]
 
 
+def takes_whole_numbers(name: str) -> bool:
+    """Whether a setting has no values between the whole numbers."""
+    try:
+        convert(_settings()[_key(name)], 0.5)
+    except ValueError:
+        return True
+    return False
+
+
 def recipe_names() -> list[str]:
     """Names of the packaged recipes, in alphabetical order."""
     folder = resources.files("talewright") / "recipes"

@@ -27,7 +27,7 @@ class Recipe(Section):
     """Name of the run."""
     about: str = ""
     """What the recipe is for, in one line."""
-    seed: Annotated[int, Check(lambda value: 0 <= value < 2**63, "it is a whole number from 0 up")] = 0
+    seed: Annotated[int, Check(lambda value: 0 <= value < 2**63, f"it is a whole number from 0 to {2**63 - 1}")] = 0
     """Seed of the weights, the data order, dropout and the samples."""
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     data: DataConfig = field(default_factory=DataConfig)

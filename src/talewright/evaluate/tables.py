@@ -258,7 +258,8 @@ def _merged(figures: Sequence[Any], statistic: Callable[[list[float]], float | N
 
 def _scored_on(own: Scores) -> str:
     held_out = own["held_out"]
-    return f"Scored on {held_out['stories']:,} stories, {held_out['bytes']:,} bytes: {held_out['source']}"
+    stories = f"{held_out['stories']:,} {'story' if held_out['stories'] == 1 else 'stories'}"
+    return f"Scored on {stories}, {held_out['bytes']:,} bytes: {held_out['source']}"
 
 
 def _run_cells(group: Sequence[Scores]) -> list[list[str]]:

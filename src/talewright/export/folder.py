@@ -9,7 +9,7 @@ from pathlib import Path
 
 from talewright.errors import UserError
 from talewright.files import atomic_folder, error_reason, wait_for_lock
-from talewright.run.folder import check_readable
+from talewright.run.new_folder import check_readable
 
 logger = logging.getLogger(__name__)
 RECORD = "talewright.json"

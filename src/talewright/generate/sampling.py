@@ -41,7 +41,7 @@ class Sampling:
 
     def problems(self) -> Iterator[str]:
         if not 0 <= self.temperature < math.inf:
-            yield f"--temperature is {self.temperature}; it must be 0 (always the most likely token) or more"
+            yield f"--temperature is {self.temperature}; it must be finite, and 0 (the most likely token) or more"
         if self.top_k is not None and self.top_k < 1:
             yield f"--top-k is {self.top_k}; it must be 1 or more"
         if self.top_p is not None and not 0 < self.top_p <= 1:

@@ -22,11 +22,9 @@ One set of rules holds for runs that are damaged or still training:
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +34,19 @@ from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
-from talewright.files import expand_home, portable_name, read_json, reject_outside_links, write_json, write_text_atomic
+from talewright.files import (
+    expand_home,
+    read_json,
+    reject_outside_links,
+    write_json,
+    write_text_atomic,
+)
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
-from talewright.run.draft import DRAFT, NgramDraft, read_draft, write_draft
+from talewright.run.draft import NgramDraft, read_draft, write_draft
 from talewright.run.history import History, read_history
 from talewright.run.included import INCLUDED, is_included, results_path, run_path
+from talewright.run.new_folder import INITIAL, METADATA, RECIPE, new_run_path
 from talewright.tokenizer import Tokenizer
 from talewright.version import __version__
 
@@ -49,8 +54,6 @@ if TYPE_CHECKING:
     import torch
 
     from talewright.model.gpt import GPT
-
-RECIPE, METADATA, INITIAL = "recipe.yaml", "data.json", "initial"
 
 
 class RunFolder:
@@ -227,36 +230,13 @@ class RunFolder:
         return recipe
 
 
-def new_run_path(recipe: Recipe, out: str | Path | None = None) -> Path:
-    """The path of a new run: `out`, or the next free runs/NAME-N. Raises UserError if it holds a run already."""
-    if out is None:
-        name = portable_name(recipe.name)
-        return next(path for n in count(1) if not (path := Path("runs") / f"{name}-{n}").exists())
-    path = Path(out)
-    check_readable(path)
-    if path.is_file():
-        raise UserError(f"{path} is a file; --out names a folder for the run")
-    if (path / RECIPE).exists():
-        raise UserError(f"{path} holds a run already; resume it with --resume {path}, or use another --out")
-    return path
-
-
-def check_readable(path: Path) -> None:
-    """Raise UserError if safetensors, which reads weights by their path, could not read any there."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"the name {path} is not UTF-8, and no weights could be read there; give the folder a name in UTF-8"
-        ) from None
-
-
 def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, str] | None = None) -> Recipe:
-    """Write a new run folder, and return the recipe that stands in it. Raises UserError if it holds a run already, or
-    the weights of `train.init_from` do not fit.
+    """Write a new run folder, and return the recipe that stands in it. Raises TakenError as `new_run_path`, or
+    UserError if the weights of `train.init_from` do not fit.
 
-    The recipe comes last: it makes the folder a run. Initial weights of another run are copied, because that run may
-    change. `teacher` is the teacher's checkpoint and the hash of its weights.
+    Its data.json comes first, as the mark of a run that begins, and the recipe last: it makes the folder a run. Initial
+    weights of another run are copied, because that run may change. `teacher` is the teacher's checkpoint and the hash
+    of its weights.
     """
     new_run_path(recipe, path)  # another process may have started a run here
     recipe = with_absolute_paths(recipe)
@@ -266,31 +246,15 @@ def create_run(path: Path, recipe: Recipe, corpus: Corpus, teacher: dict[str, st
     if teacher is not None:
         metadata["teacher"] = teacher
     with _write_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / METADATA, metadata)
         corpus.tokenizer.save(path / "tokenizer")
         write_draft(path, corpus.split("train"), corpus.tokenizer.vocab_size)
         if initial is not None:
             (path / INITIAL).mkdir(exist_ok=True)
             (path / INITIAL / WEIGHTS).write_bytes(initial)
-        write_json(path / METADATA, metadata)
         write_text_atomic(path / RECIPE, recipe_to_yaml(recipe))
     return recipe
-
-
-def is_unused(path: Path) -> bool:
-    """Whether a folder is missing or empty, but for the lock of a run that never began."""
-    return not path.exists() or (path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir()))
-
-
-def discard_begun(path: Path, unused: bool) -> None:
-    """Remove what a run wrote before its first step, so that the corrected command may use the folder: all of it, if
-    the folder was `unused` before, else what makes it a run. A run that made a step is kept.
-    """
-    if retention.steps(path) or read_history(path).steps:
-        return
-    for name in (RECIPE, METADATA, DRAFT, "log.jsonl", "samples.jsonl"):  # the recipe first: it makes the folder a run
-        (path / name).unlink(missing_ok=True)
-    if unused:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _moved(model: GPT, device: torch.device | None) -> GPT:

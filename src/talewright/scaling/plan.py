@@ -116,7 +116,7 @@ def goal_of(minutes: float, overrides: Mapping[str, str], ladder: str = "story")
     if ladder not in LADDERS:
         raise UserError(f"no ladder {ladder}; there are {' and '.join(LADDERS)}")
     if not 0 < minutes < math.inf:
-        raise UserError(f"--minutes is {minutes:g}; it must be above 0")
+        raise UserError(f"--minutes is {minutes:g}; it must be above 0, and finite")
     given = {name.replace("-", "_"): value for name, value in overrides.items()}
     if "train.max_minutes" in given:
         raise UserError("give --minutes, or --recipe with --max-minutes, not both")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zlib
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from talewright.config import HUB_TINYSTORIES, DataConfig
 from talewright.data.corpus import Corpus
 from talewright.data.preparation.request import is_prepared
 from talewright.data.sources import BUNDLED_STORIES, HUB, SplitInput, is_bundled, open_splits
-from talewright.data.sources.compression import decompress
+from talewright.data.sources.compression import damage_errors, decompress
 from talewright.data.sources.files import file_stat
 from talewright.errors import UserError
 
@@ -50,6 +49,8 @@ def text_size(data: DataConfig) -> TextSize:
         return TextSize(share * min(_bundled_bytes(inputs["train"], data.source), limit), False)
     paths = [file.path for file in inputs["train"].files if file.path is not None]
     total = sum(file_stat(path).st_size * EXPANSION.get(path.suffix.lower(), 1.0) for path in paths)
+    if not total:
+        raise UserError(f"{data.source} is empty; training needs stories")
     return TextSize(share * min(total, limit), bool(paths) and _is_like_tinystories(paths[0]))
 
 
@@ -63,9 +64,9 @@ def _bundled_bytes(stories: SplitInput, name: str) -> float:
 def _is_like_tinystories(path: Path) -> bool:
     """By the openings of the stories in the beginning of the file."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, damage_errors(path.name):
             stream = decompress(file, path.name)
             text = stream.read(1 << 18)
-    except (OSError, EOFError, zlib.error, UserError):
+    except (OSError, UserError):
         return False
     return sum(text.count(opening) for opening in OPENINGS) >= OPENINGS_PER_KIB * len(text) / 1024 > 0

@@ -310,6 +310,8 @@ def _problems(errors: Sequence[Any]) -> str:
     """pydantic's errors, each with the key that is wrong; an alternative of a union is named once."""
     found: dict[str, str] = {}
     for error in errors:
+        if error["type"] == "json_invalid":  # FastAPI's, whose place is a character of the body
+            return f"the body is no JSON: {error['ctx']['error']}, at character {error['loc'][-1] + 1:,}"
         place = [str(part) for part in error["loc"] if part != "body"]
         name = place[0] if place else "the body"
         found.setdefault(name, FORMS.get(name) or error["msg"][:1].lower() + error["msg"][1:])

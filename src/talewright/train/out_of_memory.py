@@ -11,6 +11,7 @@ import torch
 
 from talewright.config import Recipe
 from talewright.errors import UserError
+from talewright.files import shell_word
 from talewright.machine.gpu_memory import SIGNS
 from talewright.run.retention import steps
 from talewright.train.distillation import Teacher
@@ -63,7 +64,7 @@ def _message(need: MemoryNeed, available: int | None, run: Path) -> str:
     saved = f"The newest checkpoint is step {steps(run)[-1]:,}" if steps(run) else "Nothing is saved yet"
     if smaller is None:
         return f"{problem}, and a smaller one would not fit. {saved}. Use a smaller model or a shorter context"
-    again = f"--resume {run} " if (run / "recipe.yaml").is_file() else ""
+    again = f"--resume {shell_word(str(run))} " if (run / "recipe.yaml").is_file() else ""
     return (
         f"{problem}. {saved}. {again}--train.micro-batch {smaller.micro_batch} --train.accumulation "
         f"{smaller.accumulation} makes the same batches with less"

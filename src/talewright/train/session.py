@@ -18,8 +18,9 @@ from talewright.data import Batches, Corpus, open_corpus
 from talewright.data.summary import summary_line
 from talewright.errors import UserError
 from talewright.files import LockedError, shell_word
-from talewright.run.folder import RunFolder, create_run, discard_begun, is_unused, with_absolute_paths
+from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
+from talewright.run.new_folder import TakenError, discard_begun, is_unused
 from talewright.run.retention import newest_state
 from talewright.run.trackers import check_trackers
 from talewright.train.distillation import Teacher, open_teacher
@@ -219,7 +220,8 @@ def _discard_if_refused(path: Path, unused: bool) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if not isinstance(error, LockedError) and not isinstance(error.__cause__, RuntimeError | MemoryError | OSError):
+        others = isinstance(error, LockedError | TakenError)
+        if not others and not isinstance(error.__cause__, RuntimeError | MemoryError | OSError):
             discard_begun(path, unused)
         raise
 

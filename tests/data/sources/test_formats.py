@@ -3,12 +3,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from talewright.data.sources.recognize import recognize
 from talewright.errors import UserError
 from tests.data.cases import as_bytes, packed, tales
 
+DICTIONARY = zstandard.train_dictionary(1000, [tale.encode() for tale in tales(300)])
 KINDS = ("txt", "jsonl", "json", "csv", "parquet")
 line = st.text(alphabet=st.sampled_from("ab é😀\u2028\x0b,\"\\{}[]:'"), max_size=8)
 
@@ -208,6 +211,22 @@ REFUSED = {
     "cut gzip": ("a.txt.gz", gzip.compress(b"Once upon a time" * 99)[:-9], "a.txt.gz is damaged or cut short ("),
     "no zstd": ("a.txt.zst", b"Once upon a time", "a.txt.zst is not compressed, or is damaged at the beginning"),
     "cut zstd": ("a.txt.zst", packed(".zst", as_bytes("txt", tales(50)))[:-5], "a.txt.zst is damaged or cut short ("),
+    "zstd dictionary": (
+        "a.txt.zst",
+        zstandard.ZstdCompressor(dict_data=DICTIONARY).compress(b"Once"),
+        "a.txt.zst was compressed with a dictionary; decompress it with zstd -d -D DICTIONARY",
+    ),
+    "compress": ("a.txt.Z", b"\x1f\x9d\x90O\xdc", "a.txt.Z is compressed by compress; decompress it"),
+    "old lzma": (
+        "a.txt.lzma",
+        lzma.compress(b"Once", lzma.FORMAT_ALONE),
+        "a.txt.lzma is compressed by LZMA; decompress it, and name the new file: xz -dc a.txt.lzma > NEW_FILE",
+    ),
+    "object of texts": (
+        "a.json",
+        json.dumps({str(n): tale for n, tale in enumerate(tales(20))}).encode(),
+        'a.json: its object holds 20 texts; write them as a list: ["...", "..."]',
+    ),
     "endless line": ("a.csv", b'text\n"' + b"x\n" * 3000, "a.csv line"),
     "unknown": ("a.bin", b"\1\2\3\4\0\0", "a.bin has an unknown format and is not text; .txt, .csv, .tsv, .json,"),
 }

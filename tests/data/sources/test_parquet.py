@@ -54,7 +54,8 @@ def test_a_struct_that_is_missing_is_no_story_and_the_only_text_is_found():
         ({"text": [{"a": 1}]}, {}, r'column "text" holds struct<.*>, not text; name the right one with --text-key$'),
         ({"a": [{"b": "x", "c": "y"}]}, {}, r'has no "text"; it has "a\.b", "a\.c"\. Name the right one'),
         ({"a": [{"b": 1}]}, {"text_key": "a.b"}, r'column "a\.b" holds int64, not text'),
-        ({"text": [b"\xff"]}, {}, r'column "text" holds text that is not UTF-8'),
+        ({"text": [b"\xff"]}, {}, r'column "text": a text in rows 1 to 1 is not UTF-8 \(.*: byte 0xFF\)'),
+        ({"text": [b"x"] * 300 + [b"\xff"]}, {}, r"a text in rows 257 to 301 is not UTF-8"),
     ],
 )
 def test_other_columns_are_refused(columns: dict[str, Any], settings: dict[str, Any], message: str):

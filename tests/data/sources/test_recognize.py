@@ -56,6 +56,7 @@ BETWEEN = {
     "</s>": "\n</s>\n",
     "<|im_end|>": "<|im_end|>\n",
     "<|end_of_text|> within": "<|end_of_text|>",
+    "<|ENDOFTEXT|>": "\n<|ENDOFTEXT|>\n",
     "[EOS]": " [EOS] ",
     "<END>": "\n<END>\n",
     "===": "\n===\n",
@@ -250,6 +251,17 @@ def test_a_mark_that_stays_within_a_story_is_counted(caplog: pytest.LogCaptureFi
     assert caplog.messages == [
         f"a.txt: {EOT} occurs inside stories 2 times and does not separate them; leave --separator out if it should"
     ]
+
+
+@pytest.mark.parametrize("kind", ["text", "lines", "blank-lines"])
+def test_a_mark_after_the_examined_beginning_is_counted_and_the_advice_works(kind, caplog: pytest.LogCaptureFixture):
+    text = f"One.\n{EOT}\nTwo.\n{EOT}\nThree."
+    with caplog.at_level(logging.WARNING, "talewright"):
+        found("a.txt", text.encode(), format=kind)
+    assert caplog.messages == [
+        f"a.txt: {EOT} occurs inside stories 2 times and does not separate them; add --format separator if it should"
+    ]
+    assert len(found("a.txt", text.encode(), format="separator")[1]) == 3
 
 
 def test_the_reading_of_a_few_stories_between_rules_is_named_and_the_advice_works():

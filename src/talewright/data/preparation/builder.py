@@ -215,6 +215,8 @@ class CorpusBuilder:
     def _refuse_empty(self, duplicates: int) -> None:
         counts = self.counts["train"]
         shutil.rmtree(self.folder)
+        if not counts.read:
+            raise UserError(f"{self.request.data.source} is empty; training needs stories")
         raise UserError(
             f"{self.request.data.source} has no training stories: {counts.read:,} read, {counts.empty:,} of them "
             f"empty, {counts.short:,} shorter than {self.request.data.min_chars} characters (--data.min-chars), "

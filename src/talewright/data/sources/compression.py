@@ -25,6 +25,10 @@ _LARGEST_WINDOW = 1 << 31
 _MOST_LAYERS = 4
 
 
+class _UnsupportedError(Exception):
+    """A file that is whole, but cannot be decompressed here. The message follows the file's name."""
+
+
 class ByteStream(Protocol):
     """`read(n)` returns at most n bytes, none at the end. Only Parquet needs `seek` as well."""
 
@@ -60,6 +64,8 @@ def damage_errors(name: str) -> Iterator[None]:
     """Turn an error of decompression into a UserError that names the file."""
     try:
         yield
+    except _UnsupportedError as error:
+        raise UserError(f"{name} {error}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{name} is damaged or cut short ({error}); download or make it again") from None
     except MemoryError:
@@ -89,6 +95,8 @@ _NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it into a folder, and name the folder: 7z x {name} -oNEW_FOLDER"),
     (rb"Rar!\x1a\x07", "a RAR archive; unpack it into a folder, and name the folder: unrar x {name} NEW_FOLDER/"),
     (rb"\x04\x22\x4d\x18", "compressed by LZ4; decompress it, and name the new file: lz4 -d {name} NEW_FILE"),
+    (rb"\x1f\x9d", "compressed by compress; decompress it, and name the new file: gzip -dc {name} > NEW_FILE"),
+    (rb"(?s)\x5d\0\0.{9}", "compressed by LZMA; decompress it, and name the new file: xz -dc {name} > NEW_FILE"),
     (rb"%PDF-", "a PDF; make a text file of it, and name that: pdftotext {name} NEW_FILE.txt"),
     (rb"\{\\rtf", "in Rich Text Format; save it as plain text (.txt, UTF-8) with the program that made it"),
     (rb"(?i)\s*(?:<!doctype\s+html|<html[\s>])", "a web page; save its text, or download the file itself again"),
@@ -187,7 +195,7 @@ def _zstandard_error(reason: str) -> Exception:
     if "llocation" in reason:
         return MemoryError(reason)
     if "too much memory" in reason:
-        return UserError("a .zst file needs a window of more than 2 GiB; compress it again with zstd --long=31 at most")
+        return _UnsupportedError("needs a window of more than 2 GiB; compress it again with zstd --long=31 at most")
     if "ictionary" in reason:
-        return UserError("a .zst file was compressed with a dictionary, without which it cannot be read")
+        return _UnsupportedError("was compressed with a dictionary; decompress it with zstd -d -D DICTIONARY")
     return EOFError(reason)

@@ -15,6 +15,8 @@ from talewright.errors import UserError
 
 _TEXTS = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "null")
 """Kinds of columns that hold texts; older programs write texts as binary."""
+_ROWS = 256
+"""Rows read at once."""
 
 
 @contextmanager
@@ -34,14 +36,20 @@ def read_parquet(stream: ByteStream, name: str, key: str) -> Iterator[str]:
     """The stories in the column `key`; `outer.inner` is a field of a column of structs."""
     with open_parquet(stream, name) as table:
         column, path = _column(table.schema_arrow, key, name)
+        row = 0
         try:
-            for batch in table.iter_batches(batch_size=256, columns=[".".join((column, *path))]):
+            for batch in table.iter_batches(batch_size=_ROWS, columns=[".".join((column, *path))]):
                 for value in batch.column(0).to_pylist():
                     for field in path:
                         value = value and value[field]
                     yield value.decode() if isinstance(value, bytes) else value or ""
+                row += len(batch)
         except UnicodeDecodeError as error:
-            raise UserError(f'{name} column "{key}" holds text that is not UTF-8: {error}') from None
+            last = min(row + _ROWS, table.metadata.num_rows)
+            raise UserError(
+                f'{name} column "{key}": a text in rows {row + 1:,} to {last:,} is not UTF-8 ({error.reason}: byte '
+                f"0x{error.object[error.start]:02X}); write the column as UTF-8"
+            ) from None
 
 
 def column_names(schema: Any) -> list[str]:

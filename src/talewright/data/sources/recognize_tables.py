@@ -22,6 +22,7 @@ from talewright.data.sources.parquet import column_names, open_parquet
 from talewright.errors import UserError
 
 _ROWS = 100
+_MOST_TEXTS = 10  # of one story: the story itself, a summary and the like
 _LONG = 50  # characters: shorter texts are titles, names or labels
 
 
@@ -84,6 +85,8 @@ def _with_field(name: str, form: FileFormat, fields: dict[str, Any]) -> Recogniz
     lists = {each: some for each, some in every.items() if _has_objects(some)}
     with_key = [each for each, some in lists.items() if any(has_key(item, key) for item in some[:_ROWS])]
     texts = [value for value in fields.values() if isinstance(value, str) and _is_story(value)]
+    if len(texts) == len(fields) > _MOST_TEXTS:
+        raise UserError(f'{name}: its object holds {len(texts):,} texts; write them as a list: ["...", "..."]')
     chosen = with_key or ([] if texts else list(lists))
     if len(chosen) > 1:
         choice = ", ".join(f'"{each}"' for each in chosen)

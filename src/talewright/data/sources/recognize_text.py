@@ -20,7 +20,7 @@ from talewright.data.sources.text_stories import cut_documents, separator_patter
 MARKS = (EOT, "</s>")
 """Texts that mark the end of a story in collections for language models."""
 _OTHER_MARKS = re.compile(
-    r"<\|(?!endoftext\|)[a-z_]*(?:end|eo[stdf]|sep)[a-z_]*\|>|<(?:end|eo[std]|sep|/story)>|\[(?:end|eo[std]|sep)\]",
+    r"<\|(?!(?-i:endoftext)\|)[a-z_]*(?:end|eo[stdf]|sep)[a-z_]*\|>|<(?:end|eo[std]|sep|/story)>|\[(?:end|eo[std]|sep)\]",
     re.IGNORECASE,
 )
 """Further such texts; a single one is no evidence."""

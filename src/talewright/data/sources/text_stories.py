@@ -22,7 +22,24 @@ _ENDS = [re.compile(pattern) for pattern in (r"\n[ \t]*\n", r"\n", r"[.!?][\"'â€
 
 
 def read_text_stories(stream: ByteStream, name: str, form: FileFormat) -> Iterator[str]:
-    """The stories of a text file. Raises UserError if one is longer than any story."""
+    """The stories of a text file. Raises UserError if one is longer than any story.
+
+    Warns of end-of-text marks that separate nothing: they may come after what the file was recognized by.
+    """
+    within = 0
+    for story in _read_stories(stream, name, form):
+        within += story.count(EOT)
+        yield story
+    if within:
+        if form.kind == "separator":
+            remedy = "put it on lines of its own" if form.separator == EOT else "leave --separator out"
+        else:
+            remedy = "add --format separator"
+        message = "%s: %s occurs inside stories %s times and does not separate them; %s if it should"
+        logger.warning(message, name, EOT, f"{within:,}", remedy)
+
+
+def _read_stories(stream: ByteStream, name: str, form: FileFormat) -> Iterator[str]:
     if form.kind == "lines":
         yield from (line for line in read_lines(stream, name) if line.strip())
     elif form.kind == "text":
@@ -46,14 +63,12 @@ def _read_separated(stream: ByteStream, name: str, form: FileFormat) -> Iterator
     """Stories between separators, blank ones too; what follows the last separator only if it is not blank."""
     separator = separator_pattern(form)
     story: list[str] = []  # the pieces read so far
-    size = within = 0
+    size = 0
     for block in read_blocks(stream, name):
         *ended, rest = separator.split(block)
         for end in ended:
             story.append(end)
-            whole = "".join(story)
-            within += whole.count(EOT)
-            yield whole
+            yield "".join(story)
             story, size = [], 0
         story.append(rest)
         size += len(rest)
@@ -61,14 +76,6 @@ def _read_separated(stream: ByteStream, name: str, form: FileFormat) -> Iterator
     last = "".join(story)
     if last.strip():
         yield last
-    _say_what_stays(name, form.separator, within + last.count(EOT))
-
-
-def _say_what_stays(name: str, separator: str, count: int) -> None:
-    if count:
-        remedy = "put it on lines of its own" if separator == EOT else "leave --separator out"
-        message = "%s: %s occurs inside stories %s times and does not separate them; %s if it should"
-        logger.warning(message, name, EOT, f"{count:,}", remedy)
 
 
 def _read_between_blank_lines(stream: ByteStream, name: str, blank_lines: int) -> Iterator[str]:

@@ -21,6 +21,8 @@ COMMON = 100
 """Number of the most common words of the real stories, and of pairs, whose frequencies are features."""
 FOLDS, RIDGE, CLIP = 5, 100.0, 5.0
 """Folds of the cross-validation, weight of the L2 penalty, largest absolute value of a feature."""
+FEWEST = 10
+"""Stories of each kind. From fewer, a classifier learns nothing, which would look like stories as good as real ones."""
 _TOKEN = re.compile(rf"{WORD}|[^\w\s]")
 _PUNCTUATION = ".,!?\"'-:;“”’\n。！？，、：；「」"
 _SENTENCE_ENDS = ".!?。！？"
@@ -62,18 +64,20 @@ def _most_common(counts: Counter[Any]) -> list[Any]:
     return [item for item, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:COMMON]]
 
 
-def classifier_accuracy(generated: Sequence[str], real: RealStyle) -> float:
+def classifier_accuracy(generated: Sequence[str], real: RealStyle) -> float | None:
     """Accuracy of a linear classifier of generated against real texts: 0.5 if they cannot be distinguished, 1 if they
     always can (a classifier two-sample test, Lopez-Paz & Oquab 2017, arXiv:1610.06545; ridge regression, 5-fold
-    cross-validation). As many of each are used as there are of the fewer.
+    cross-validation). As many of each are used as there are of the fewer; None if these are too few to learn from.
     """
     count = min(len(generated), len(real.features))
+    if count < FEWEST:
+        return None
     points = np.concatenate((real.features_of(generated[:count]), real.features[:count])).clip(-CLIP, CLIP)
     labels, fold = np.repeat((1.0, -1.0), count), np.tile(np.arange(count) % FOLDS, 2)
     correct = 0
     for number in range(FOLDS):
         train, test = fold != number, fold == number
-        mean = points[train].mean(0) if train.any() else 0
+        mean = points[train].mean(0)
         x, y = points[train] - mean, labels[train]
         weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
         correct += int((((points[test] - mean) @ weights > 0) == (labels[test] > 0)).sum())

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talewright.config import Recipe, load_recipe, read_yaml, setting_names
+from talewright.config import Recipe, load_recipe, read_yaml, setting_names, takes_whole_numbers
+from talewright.config.convert import show
 from talewright.config.data import NEW_SOURCE
 from talewright.errors import UserError
 
@@ -123,8 +124,8 @@ def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
     if not isinstance(points, dict):
         problems.append(f"points is {points!r}; it names points and their settings, such as {{base: {{}}, deep: ...}}")
         points = {}
-    if not isinstance(seeds, list) or not seeds or not all(_is_count(seed, 0) for seed in seeds):
-        problems.append(f"seeds is {seeds!r}; it is a list of integers from 0 up, such as [0, 1, 2]")
+    if not isinstance(seeds, list) or not seeds or not all(_is_count(seed, 0) and seed < 2**63 for seed in seeds):
+        problems.append(f"seeds is {show(seeds)}; it is a list of integers from 0 to {2**63 - 1}, such as [0, 1, 2]")
         seeds = [0]
     vary = {name: _varied(name, v, problems) for name, v in _settings("vary", values.get("vary"), problems).items()}
     return Sweep(
@@ -142,7 +143,13 @@ def _parse(values: Mapping[Any, Any], problems: list[str]) -> Sweep:
 def _settings(key: str, section: Any, problems: list[str]) -> dict[str, Any]:
     if section is not None and not isinstance(section, dict):
         problems.append(f"{key} is {section!r}; it is a section of settings, such as {{train.max_steps: 300}}")
-    return {str(name).replace("-", "_"): value for name, value in section.items()} if isinstance(section, dict) else {}
+    found: dict[str, Any] = {}
+    for name, value in section.items() if isinstance(section, dict) else ():
+        known = str(name).replace("-", "_")
+        if known in found:
+            problems.append(f"{key}.{known} is given twice; keep one of them")
+        found[known] = value
+    return found
 
 
 def _arguments(key: str, section: Any, problems: list[str]) -> dict[str, str]:
@@ -154,7 +161,10 @@ def _argument(value: Any) -> str:
     """A YAML value as command-line text that reads back as the same value."""
     if isinstance(value, str) and not value.lstrip().startswith(("[", "{", "'", '"')):
         return json.dumps(value) if value.strip() in ("", "null", "true", "false") else value
-    return json.dumps(value)
+    try:
+        return json.dumps(value, default=str)  # YAML has dates
+    except (TypeError, ValueError):  # a date as a key, or a list within itself: no setting's value
+        return show(value)
 
 
 def _varied(name: str, value: Any, problems: list[str]) -> tuple[str, ...] | Range:
@@ -163,10 +173,10 @@ def _varied(name: str, value: Any, problems: list[str]) -> tuple[str, ...] | Ran
     if isinstance(value, dict) and {"from", "to"} <= value.keys() <= {"from", "to", "log"}:
         low, high, log = _number(value["from"]), _number(value["to"]), value.get("log", False)
         if low < high and isinstance(log, bool) and (low > 0 or not log):
-            return Range(low, high, log, all(_is_count(value[end], -math.inf) for end in ("from", "to")))
+            return Range(low, high, log, name in setting_names() and takes_whole_numbers(name))
     problems.append(
-        f"vary.{name} is {value!r}; it is a list of values, or a range such as {{from: 1e-4, to: 1e-2, log: true}}, "
-        "with `to` above `from`, and `from` above 0 if it is logarithmic"
+        f"vary.{name} is {show(value)}; it is a list of values, or a range such as {{from: 1e-4, to: 1e-2, log: true}}"
+        ", with `to` above `from`, and `from` above 0 if it is logarithmic"
     )
     return ("null",)
 
@@ -175,7 +185,7 @@ def _number(value: Any) -> float:
     """The number, or NaN where it is none; YAML 1.1 reads 1e-4 as text."""
     try:
         return float(value) if math.isfinite(float(value)) and not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
