@@ -281,7 +281,7 @@ def test_a_checkpoint_that_training_has_deleted_is_looked_up_by_its_name_again(c
 
 
 @pytest.mark.parametrize("notes", [False, True])
-def test_a_mistake_before_the_first_step_leaves_no_run_and_the_corrected_command_works(small, tmp_path, notes, cache):
+def test_a_mistake_before_the_first_step_leaves_no_run_and_the_corrected_command_works(small, tmp_path, notes):
     write_stories(tmp_path / "stories.txt", 30)
     (tmp_path / "one.txt").write_text("Once upon a time there was a girl who lived in a house. " * 20)
     path = tmp_path / "run"
