@@ -178,7 +178,7 @@ def test_the_smallest_temperature_that_is_not_greedy_draws_without_overflow():
         ("top_p", 1.5, "--top-p is 1.5; it is a probability and must be above 0 and at most 1"),
         ("top_p", 0.0, "--top-p is 0.0; it is a probability"),
         ("top_p", math.nan, "--top-p is nan"),
-        ("temperature", -1.0, "--temperature is -1.0; it must be 0"),
+        ("temperature", -1.0, "--temperature is -1.0; it must be finite, and 0"),
         ("temperature", math.inf, "--temperature is inf"),
         ("top_k", 0, "--top-k is 0; it must be 1 or more"),
         ("min_p", 1.1, "--min-p is 1.1; a fraction"),
