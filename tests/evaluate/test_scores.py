@@ -79,6 +79,11 @@ def test_version_2_is_read_with_todays_names(tmp_path: Path, capsys: pytest.Capt
     assert "| mini-2m-1 | 27 |" in page
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match=r"there is no folder .*gone"):
+        read_scores([tmp_path / "gone"])
+
+
 @pytest.mark.parametrize("scores", [{"format": "other"}, {"format": "talewright scores", "version": 1}, [], 3])
 def test_a_damaged_file_is_an_error(tmp_path: Path, scores):
     write_json(tmp_path / "scores.json", scores)

@@ -107,6 +107,8 @@ def _hash(tokenizer: Path) -> str | None:
 
 def _read(folder: Path, data: str | None) -> dict[str, Any]:
     run = run_path(folder)
+    if not run.is_dir():
+        raise UserError(f"there is no folder {folder}; `talewright runs` lists the runs")
     path = scores_path(results_path(run), data)
     path = path if path.exists() else scores_path(run, data)  # the included model may come with scores
     scores = read_json(path)

@@ -199,7 +199,7 @@ REFUSED = {
     "goes on": (
         "a.json",
         b'["x"]\n["y"]',
-        "a.json line 2 is not JSON as it should be: it goes on after the end of its list",
+        "a.json line 2 is not JSON as it should be: it holds one list after another",
     ),
     "no list": (
         "a.json",

@@ -132,7 +132,8 @@ def test_of_several_lists_one_is_to_be_named():
             "a.json item 1 holds a list, not text; write each story as a text or",
         ),
         ("a.json", '{"0": {"text": "x"}, "1": {"text": "y"}}', 'several objects with "text"; write them as a list'),
-        ("a.json", "[]\n[]", "a.json line 2 is not JSON as it should be: it goes on after the end of its list"),
+        ("a.json", "[]\n[]", "a.json line 2 is not JSON as it should be: it holds one list after another"),
+        ("a.json", "[]\n{}", "a.json line 2 is not JSON as it should be: it goes on after the end of its list"),
     ],
 )
 def test_what_is_not_clear_is_refused(name: str, data: str, message: str):

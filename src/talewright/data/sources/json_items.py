@@ -21,6 +21,8 @@ def json_items(chunks: Iterator[str], name: str, key: str, field: str = "", only
     parser = _JsonParser(chunks, name, key)
     if parser.peek() == "[":
         yield from parser.items()
+        if parser.peek() == "[":
+            raise parser.error("it holds one list after another; a line of JSON Lines is an object or a string")
         if parser.peek():
             raise parser.error("it goes on after the end of its list")
     elif field:
