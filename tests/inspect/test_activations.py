@@ -51,6 +51,17 @@ def test_the_pass_that_is_looked_at_is_the_models_own(config: ModelConfig, seed:
     torch.testing.assert_close(found["logits"], model(tokens), atol=1e-8, rtol=1e-6)
 
 
+def test_logits_are_computed_only_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[torch.Size] = []
+    logits = GPT.logits
+    monkeypatch.setattr(GPT, "logits", lambda model, h: computed.append(h.shape) or logits(model, h))
+    model, tokens = lively_model(SMALL, 0), token_batch(SMALL, 0)
+    record(model, tokens, ["embedding", "blocks.*.attn.pattern", "norm"])
+    assert computed == []
+    record(model, tokens, ["logits"])
+    assert len(computed) == 1
+
+
 @settings(max_examples=40)
 @given(config=model_configs(), seed=SEEDS)
 def test_each_activation_is_what_torchs_own_hooks_see(config: ModelConfig, seed: int) -> None:

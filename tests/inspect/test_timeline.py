@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 
 from talewright.cli import main
 from talewright.errors import UserError
+from talewright.evaluate.baselines import kneser_ney
+from talewright.inspect import opening
 from talewright.inspect.heads import find_names, measure_heads
 from talewright.inspect.session import inspect_run
 from talewright.inspect.timeline import (
@@ -220,6 +223,22 @@ def test_inspect_writes_it_into_the_report_and_beside_it(run: Path) -> None:
     assert '<section id="timeline">' in page
     assert all(f"<li>{finding.split('%')[0].strip()}" in page for finding in timeline.findings)
     assert timeline.findings
+
+
+@pytest.mark.parametrize("limit", [opening.COUNTED, 100], ids=["all tokens", "fewer than the timeline"])
+def test_the_verdict_reuses_ngrams_that_count_the_same(run: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    counted: list[int] = []
+    count = kneser_ney.count_ngrams
+    monkeypatch.setattr(kneser_ney, "count_ngrams", lambda *given: counted.append(given[-1]) or count(*given))
+    monkeypatch.setattr(opening, "COUNTED", limit)
+    verdicts = []
+    for parts in (["predictions"], ["predictions", "timeline"]):
+        main(["inspect", str(without_full(run)), "--only", *parts])
+        page = (run / "report.html").read_text(encoding="utf-8")
+        verdicts += re.findall(r"5-gram of .*? bits per byte \([^)]*\)", page)[:1]
+    assert len(counted) == (2 if limit > 100 else 3)
+    assert len(verdicts) == 2
+    assert verdicts[0] == verdicts[1]
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(run: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from talewright.look import DARK, LIGHT, SERIES, chart, chart_script, page_style
+from talewright.look import DARK, LIGHT, SERIES, chart, chart_script, legend_columns, page_style
 
 
 def luminance(color: str) -> float:
@@ -40,6 +40,17 @@ def test_a_chart_keeps_its_data_and_its_label() -> None:
     assert specification["data"]["values"] == [{"word": '"a" & <b>'}]
     assert specification["height"] == 99
     assert html.unescape(found[2]) == 'the "first" chart'
+
+
+def test_a_legend_has_the_columns_that_fit() -> None:
+    def columns(names: list[str], width: int) -> int:
+        expression = legend_columns(names)["expr"].replace("width", str(width))
+        return int(eval(expression, {"max": max, "floor": int}))
+
+    names = ["each training batch", "training, smoothed", "validation"]
+    assert [columns(names, width) for width in (280, 600, 1100)] == [1, 3, 6]
+    assert columns(["x" * 90], 270) == 1
+    assert columns(["x" * 90, "y"], 600) == 2
 
 
 def test_a_value_that_is_not_a_number_is_refused() -> None:

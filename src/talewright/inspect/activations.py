@@ -63,8 +63,10 @@ def observe(
         return value
 
     _check(model, tokens)
+    touched = {*wanted, *changes}
+    tapped = _tapped(model, tap, touched)
     with torch.no_grad():
-        _tapped(model, tap, {*wanted, *changes})(tokens)
+        (tapped if "logits" in touched else tapped.hidden)(tokens)
 
 
 def patch(model: GPT, tokens: Tensor, patches: Mapping[str, Patch]) -> Tensor:

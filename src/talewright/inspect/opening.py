@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from talewright.data import Split
 from talewright.errors import UserError
-from talewright.evaluate.baselines.kneser_ney import train_ngram_models
+from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.inspect.curves import smooth
@@ -74,14 +74,18 @@ def last_sample(history: History) -> WrittenStory | None:
 
 
 def compare_with_ngrams(
-    stats: PredictionStats, sequences: Sequence[np.ndarray], train: Split, tokenizer: Tokenizer
+    stats: PredictionStats,
+    sequences: Sequence[np.ndarray],
+    train: Split,
+    tokenizer: Tokenizer,
+    known: tuple[Mapping[str, KneserNey], int] | None = None,
 ) -> NgramComparison | None:
     """Bits per byte of the model and of a 5-gram with modified Kneser-Ney smoothing, on the tokens of `stats`.
 
     sequences: those of `stats`, each after its separator. The bytes are those of the tokens that are scored, the end of
-    text has none. None if they have no byte.
+    text has none. known: what `train_ngram_models` would return, where it has. None if they have no byte.
     """
-    models, counted = train_ngram_models(train, tokenizer, COUNTED, NGRAM)
+    models, counted = known or train_ngram_models(train, tokenizer, COUNTED, NGRAM)
     nats, size = 0.0, 0
     for sequence in sequences:
         targets = sequence[1:]

@@ -24,7 +24,6 @@ from talewright.inspect.inspection import (
     InspectedModel,
     Inspection,
     Inspector,
-    PredictionInspection,
     inspect_attention,
     inspect_neurons,
     inspect_predictions,
@@ -112,7 +111,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
         with gpu_memory_errors(device):
             _inspect_model(inspection, inspector, options, target / "plots")
             inspection.story = write_story(inspected.model, run.tokenizer)
-        inspection.ngrams = _ngrams(run, inspection.predictions, options)
+        inspection.ngrams = _ngrams(run, inspection, options)
     inspection.story = inspection.story or last_sample(inspected.history)
     inspection.verdict = verdict(inspected.history, inspected.step, inspection.ngrams)
     for note in notes:
@@ -210,18 +209,20 @@ def _inspect_curves(inspected: InspectedModel, other: InspectedModel | None, plo
     return curve_panels(histories)
 
 
-def _ngrams(
-    run: RunFolder, predictions: PredictionInspection | None, options: InspectionOptions
-) -> NgramComparison | None:
+def _ngrams(run: RunFolder, inspection: Inspection, options: InspectionOptions) -> NgramComparison | None:
     """The model beside an n-gram model of its training stories, if they and its predictions are there."""
+    predictions, timeline, known = inspection.predictions, inspection.timeline, None
     if predictions is None or options.data is not None:
         return None
-    logger.info("Counting n-grams ...")
+    if timeline is not None and timeline.ngrams:
+        known = timeline.ngrams, timeline.counted_tokens
+    else:
+        logger.info("Counting n-grams ...")
     try:
         train = run.corpus().split("train")
     except UserError:  # `_stories` has noted why
         return None
-    return compare_with_ngrams(predictions.stats, predictions.sequences, train, run.tokenizer)
+    return compare_with_ngrams(predictions.stats, predictions.sequences, train, run.tokenizer, known)
 
 
 def _inspect_model(inspection: Inspection, inspector: Inspector, options: InspectionOptions, plots: Path) -> None:

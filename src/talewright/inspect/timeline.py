@@ -17,7 +17,7 @@ import torch
 
 from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
-from talewright.evaluate.baselines.kneser_ney import train_ngram_models
+from talewright.evaluate.baselines.kneser_ney import KneserNey, train_ngram_models
 from talewright.evaluate.language import language_of
 from talewright.evaluate.likelihood import score_tokens
 from talewright.evaluate.multiple_choice.cloze import cloze_questions
@@ -33,6 +33,7 @@ from talewright.evaluate.multiple_choice.understanding import understanding_ques
 from talewright.files import error_reason, write_json
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
+from talewright.inspect import opening
 from talewright.inspect.heads import Head, find_names, measure_heads
 from talewright.inspect.sequences import select_sequences
 from talewright.machine import autocast
@@ -58,6 +59,8 @@ POINT_FLOPS = 6e11
 """FLOPs that a point may cost on a CPU: some seconds. A GPU measures all."""
 POINT_TOKENS = 32_000
 """Tokens that a point takes if it measures all."""
+BATCH_TOKENS = 2048
+"""Positions in a batch: on one CPU thread, questions take two thirds of the time of batches of 8192."""
 SAMPLE_TOKENS = 100
 
 
@@ -97,6 +100,8 @@ class Timeline:
     prompt: str
     findings: list[str] = field(default_factory=list)
     """What the series show, a sentence each."""
+    ngrams: Mapping[str, KneserNey] = field(default_factory=dict, repr=False, compare=False)
+    """The n-gram models of `baselines`, if the verdict would count the same tokens."""
 
 
 class PointMeasures:
@@ -118,8 +123,8 @@ class PointMeasures:
     def measure(self, model: GPT, step: int, tokens: int | None, seconds: float | None) -> TimelinePoint:
         """The point of a model after `step` steps."""
         with autocast(self.run.recipe.train.precision, self.device):
-            scores = score_tokens(model, self.stories, self.tokenizer.separator)
-            log_probs = choice_log_probs(model_scorer(model), self.encoded)
+            scores = score_tokens(model, self.stories, self.tokenizer.separator, BATCH_TOKENS)
+            log_probs = choice_log_probs(model_scorer(model, BATCH_TOKENS), self.encoded)
         loss = float(scores.losses.mean(dtype=np.float64))
         if not np.isfinite(loss):
             raise UserError(f"the model of step {step:,} computes no number")
@@ -131,14 +136,11 @@ class PointMeasures:
             step=step, tokens=tokens, seconds=seconds, loss=loss, heads=heads, kinds=kinds, sample=sample.text
         )
 
-    def baselines(self) -> tuple[dict[str, float], int]:
-        """The loss of each n-gram model of the run's own training stories, and the tokens that they counted. Raises
-        UserError if the training stories are not available.
+    def ngrams(self) -> tuple[dict[str, KneserNey], int]:
+        """N-gram models of the run's own training stories, and the tokens that they counted. Raises UserError if the
+        training stories are not available.
         """
-        train = self.run.corpus().split("train")
-        models, counted = train_ngram_models(train, self.tokenizer, COUNTED_TOKENS, ORDERS)
-        losses = {name: model.score(self.stories).losses for name, model in models.items()}
-        return {name: float(each.mean(dtype=np.float64)) for name, each in losses.items()}, counted
+        return train_ngram_models(self.run.corpus().split("train"), self.tokenizer, COUNTED_TOKENS, ORDERS)
 
     def _questions(self, texts: Sequence[str]) -> list[Question]:
         """Pairs of understanding questions, evenly taken from those of each kind, and cloze questions."""
@@ -180,10 +182,12 @@ def inspect_timeline(
     if sum(point.step > 0 for point in points) < MIN_POINTS:
         return None
     try:
-        baselines, counted = measures.baselines()
+        ngrams, counted = measures.ngrams()
     except UserError as error:
         notes.append(f"The timeline has no n-gram models, as the training stories are not available ({error}).")
-        baselines, counted = {}, 0
+        ngrams, counted = {}, 0
+    losses = {name: model.score(measures.stories).losses for name, model in ngrams.items()}
+    baselines = {name: float(each.mean(dtype=np.float64)) for name, each in losses.items()}
     tokens = sum(len(story) + 1 for story in measures.stories)
     return Timeline(
         points=points,
@@ -193,6 +197,7 @@ def inspect_timeline(
         story_tokens=tokens,
         prompt=measures.prompt,
         findings=timeline_findings(points, baselines),
+        ngrams=ngrams if counted < opening.COUNTED else {},  # then both count all training tokens
     )
 
 

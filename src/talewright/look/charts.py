@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from talewright.look.palette import DARK, LIGHT, SERIES
 
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
+LABEL_LIMIT = 240
+"""Pixels of a legend's name, at most."""
 ZOOM = {
     "type": "interval",
     "zoom": "wheel![event.ctrlKey || event.metaKey]",
@@ -39,6 +41,12 @@ def chart(specification: Mapping[str, Any], label: str, height: int = 260) -> st
     return (
         f'<figure class="chart" data-chart="{html.escape(text)}" aria-label="{html.escape(label)}"><div></div></figure>'
     )
+
+
+def legend_columns(names: Sequence[str]) -> dict[str, str]:
+    """Columns of a legend with these names: as many as the chart's width holds, which on a phone is one or two."""
+    column = min(7 * max(map(len, names)), LABEL_LIMIT) + 40  # a letter takes 7 pixels at most, the symbol 40
+    return {"expr": f"max(1, floor(width / {column}))"}
 
 
 def chart_script() -> str:
@@ -69,7 +77,7 @@ def theme(colors: Mapping[str, str]) -> dict[str, Any]:
         "background": "transparent",
         "font": FONT,
         "axis": axis,
-        "legend": legend | {"orient": "top", "labelLimit": 240, "symbolStrokeWidth": 2},
+        "legend": legend | {"orient": "top", "labelLimit": LABEL_LIMIT, "symbolStrokeWidth": 2},
         "title": {"fontSize": 14, "color": colors["ink"], "anchor": "start"},
         "text": {"fontSize": 12, "color": colors["ink"]},
         "header": {"labelFontSize": 12, "titleFontSize": 12, "labelColor": colors["ink"], "titleColor": colors["ink"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from talewright.look import HOVER, chart
+from talewright.look import HOVER, chart, legend_columns
 from talewright.run.history import History
 
 MAX_POINTS = 1200
@@ -29,7 +29,8 @@ def loss_chart() -> str:
     y = {"field": "loss", "type": "quantitative", "title": "loss, nats per token", "scale": {"zero": False}}
     domain = [SMOOTHED, VALIDATION, TRAINING]
     colors = {"domain": domain, "range": ["@blue", "@orange", "@grey"]}
-    line = {"field": "line", "type": "nominal", "title": None, "scale": colors, "legend": {"symbolType": "stroke"}}
+    legend = {"symbolType": "stroke", "columns": legend_columns(domain)}
+    line = {"field": "line", "type": "nominal", "title": None, "scale": colors, "legend": legend}
     specification = {
         "datasets": {"losses": []},
         "data": {"name": "losses"},

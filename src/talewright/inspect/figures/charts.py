@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from talewright.look import legend_columns
+
 ZOOM = "Drag to move, pinch or hold Ctrl and scroll to zoom, double-click to reset."
 """How a reader zooms in a chart of `line_chart`: for the page that shows it."""
 X_AXIS = {"grid": False, "tickCount": 6}
@@ -38,7 +40,8 @@ def line_chart(lines: Sequence[Line], y: str, titles: Mapping[str, str]) -> dict
     names, several = [line.name for line in lines], len(lines) > 1
     rows = [{"line": line.name, **_rounded(point)} for line in lines for point in line.points]
     color = _by_line(names, [f"@{line.color}" for line in lines])
-    color["legend"] = {"symbolType": "stroke", "symbolOpacity": 1} if several else None
+    legend = {"symbolType": "stroke", "symbolOpacity": 1, "columns": legend_columns(names)}
+    color["legend"] = legend if several else None
     encoding = {
         "x": {"field": "step", "type": "quantitative", "title": titles["step"], "axis": X_AXIS},
         "y": {"field": y, "type": "quantitative", "title": titles[y], "scale": {"zero": False}},

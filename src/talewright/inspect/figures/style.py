@@ -113,6 +113,9 @@ def save_figure(figure: Any, path: Path, dpi: int = 120) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_powers_plainly(figure)
         find_fonts(figure)
+        if layout := figure.get_layout_engine():  # once: with an engine, savefig draws twice
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(path, dpi=dpi, pil_kwargs={"compress_level": 4})
     except OSError as error:
         raise UserError(f"cannot write {path}: {error_reason(error)}") from None

@@ -7,7 +7,7 @@ from string import Template
 from typing import Any
 
 from talewright.live.progress import TRAINING, VALIDATION
-from talewright.look import HOVER, ZOOM, chart, chart_script, page_style
+from talewright.look import HOVER, ZOOM, chart, chart_script, legend_columns, page_style
 
 LABEL = "Training loss, smoothed, and validation loss against the optimizer step, with the losses of n-gram models"
 
@@ -80,7 +80,13 @@ def _of_series(more: dict[str, Any]) -> dict[str, Any]:
             "title": "optimizer step",
             "axis": {"format": ",d", "grid": False},
         },
-        "color": {"field": "series", "type": "nominal", "title": None, "scale": {"domain": domain}},
+        "color": {
+            "field": "series",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": domain},
+            "legend": {"columns": legend_columns(domain)},
+        },
     } | more
 
 
