@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -79,13 +78,14 @@ def count_ngrams(stories: Sequence[np.ndarray], eos_id: int, vocab_size: int, or
 class KneserNey:
     """An n-gram model from the counts of `count_ngrams`, of their order or a lower one."""
 
-    def __init__(
-        self, levels: Sequence[NgramCounts], order: int, eos_id: int, lower: Sequence[OrderEstimates] | None = None
-    ) -> None:
-        """lower: the `lower_orders` of these levels, where several models have them in common."""
+    def __init__(self, levels: Sequence[NgramCounts], order: int, eos_id: int) -> None:
         self.levels, self.eos_id, self.vocab_size = levels[:order], eos_id, len(levels[0].counts)
-        shared = list((lower_orders(self.levels) if lower is None else lower)[: order - 1])
-        self.orders = [*shared, _estimates(levels, order, levels[order - 1].counts, shared)]
+        counts = levels[0].counts if order == 1 else _continuation_counts(levels[0], levels[1])
+        self.orders = [_lowest_order(counts)]
+        for n in range(2, order + 1):
+            level = levels[n - 1]
+            counts = level.counts if n == order else _continuation_counts(level, levels[n])
+            self.orders.append(_higher_order(level, counts, levels[n - 2].suffix, self.orders[-1], self.vocab_size))
 
     def distribution(self, story: Sequence[int]) -> np.ndarray:
         """Probability of each next token after the start of a story: (V,)."""
@@ -131,14 +131,6 @@ class KneserNey:
         return TokenScores(losses=-np.log(probability).astype(np.float32), correct=best == targets, lengths=lengths)
 
 
-def lower_orders(levels: Sequence[NgramCounts]) -> list[OrderEstimates]:
-    """The estimates of all orders but the highest: those below the highest of any model, from continuation counts."""
-    lower: list[OrderEstimates] = []
-    for n, (level, longer) in enumerate(pairwise(levels), 1):
-        lower.append(_estimates(levels, n, _continuation_counts(level, longer), lower))
-    return lower
-
-
 def train_ngram_models(
     train: Split, tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS, orders: Mapping[str, int] = ORDERS
 ) -> tuple[dict[str, KneserNey], int]:
@@ -153,8 +145,7 @@ def train_ngram_models(
         if tokens >= max_tokens:
             break
     levels = count_ngrams(stories, tokenizer.eos_id, tokenizer.vocab_size, max(orders.values()))
-    lower = lower_orders(levels)
-    return {name: KneserNey(levels, order, tokenizer.eos_id, lower) for name, order in orders.items()}, tokens
+    return {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in orders.items()}, tokens
 
 
 def ngram_scorer(model: KneserNey) -> Scorer:
@@ -166,15 +157,6 @@ def ngram_scorer(model: KneserNey) -> Scorer:
         return np.array([-own[choice.start - 1 : -1].sum() for choice, own in zip(choices, losses, strict=True)])
 
     return score
-
-
-def _estimates(
-    levels: Sequence[NgramCounts], n: int, counts: np.ndarray, lower: Sequence[OrderEstimates]
-) -> OrderEstimates:
-    """The estimates of order n from its counts and the orders below it."""
-    if n == 1:
-        return _lowest_order(counts)
-    return _higher_order(levels[n - 1], counts, levels[n - 2].suffix, lower[n - 2], len(levels[0].counts))
 
 
 def _lowest_order(counts: np.ndarray) -> OrderEstimates:
