@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
+from talewright.inspect.figures import style
 from talewright.inspect.figures.attention import (
     FILE_TOKENS,
     distance_panel,
@@ -17,7 +22,7 @@ from talewright.inspect.figures.attention import (
     save_heatmaps,
 )
 from talewright.inspect.figures.predictions import lens_panel, losses_panel, position_panel
-from talewright.inspect.figures.style import BLUE, VARIABLES, Panel, label_apart, to_svg
+from talewright.inspect.figures.style import BLUE, VARIABLES, Panel, label_apart, save_png, to_svg
 from talewright.inspect.figures.weights import comparison_panel, embedding_panel
 from talewright.inspect.heads import Head
 from talewright.inspect.weights import MatrixStats
@@ -38,6 +43,22 @@ def test_an_svg_keeps_its_text_and_takes_its_colors_from_the_page() -> None:
     assert not re.search(r'<svg[^>]* (width|height)="', svg)
     assert svg.startswith("<svg ")
     assert not re.search(r"https?://(?!www\.w3\.org)", svg)
+
+
+def test_the_title_of_a_png_is_above_a_legend_above_the_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(axes: Any) -> None:
+        for number in range(7):
+            axes.plot([0, 1], label=f"line {number}")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: drawn.append(figure))
+    save_png([Panel(title="the finding", draw=draw, how="h")], tmp_path / "a.png")
+    drawn[0].canvas.draw()
+    axes = drawn[0].axes[0]
+    [title] = [text for text in axes.findobj(Text) if text.get_text() == "the finding"]
+    assert title.get_window_extent().y0 > axes.get_legend().get_window_extent().y1
+    plt.close(drawn[0])
 
 
 def head(number: int, rise: float, previous: float) -> Head:

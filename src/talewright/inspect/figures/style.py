@@ -79,9 +79,17 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 2, title: str =
             for place, (panel, text) in enumerate(zip(row, titles, strict=True)):
                 axes = figure.add_subplot(grid[number, place * span : (place + 1) * span])
                 panel.draw(axes)
-                axes.set_title(text)
+                axes.set_title(text, pad=6 + _legend_height(axes))
         figure.suptitle(title)
         return save_figure(figure, path)
+
+
+def _legend_height(axes: Any) -> float:
+    """Points that a legend takes above the axes."""
+    legend = axes.get_legend()
+    with quiet_glyphs():  # fonts are found later
+        pixels = legend.get_window_extent().y1 - axes.get_window_extent().y1 if legend else 0
+    return max(0.0, 72 * pixels / axes.figure.dpi)
 
 
 def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
