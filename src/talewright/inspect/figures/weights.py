@@ -194,7 +194,7 @@ def change_panel(changes: dict[int, dict[str, float]]) -> Panel:
         for i, kind in enumerate(kinds):
             axes.plot(steps, [mean(step, kind) for step in steps], label=kind, **_line(i))
         axes.set(xlabel="optimizer step of the checkpoint", ylabel="distance / initial norm")
-        axes.set_ylim(0, 1.06 * max(getattr(m, measure) for m in inside))  # no marker is cut
+        axes.set_ylim(bottom=0)
         _legend_above(axes)
 
     kinds = sorted({_kind(name) for name in changes[last]})
