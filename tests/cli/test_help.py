@@ -43,7 +43,7 @@ def test_every_command_is_the_function_of_the_module_with_its_name() -> None:
     for name, function in functions.items():
         assert function.__module__ == f"talewright.cli.{function.__name__}"
         assert function.__name__.rstrip("_") == name.replace(" ", "_")
-    shared = "__init__ arguments commands common completion dashes help patterns settings tables words"
+    shared = "__init__ arguments commands common completion dashes help patterns refusals settings tables words"
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert modules == {*shared.split(), *(function.__name__ for function in functions.values())}
 

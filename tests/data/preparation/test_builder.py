@@ -309,7 +309,7 @@ def test_two_at_once_make_one(tmp_path: Path, caplog: pytest.LogCaptureFixture, 
 REFUSED = {
     "empty": (
         b"",
-        "no training stories: 0 read, 0 of them empty, 0 shorter than 20 characters (--data.min-chars)",
+        "a.txt is empty; training needs stories",
     ),
     "short": (b"Hi.\n<|endoftext|>\nHo.", "has no training stories: 2 read, 0 of them empty, 2 shorter than 20"),
     "not UTF-8": (b"Once upon a time\xff there was", "is not UTF-8: byte 0xFF at offset 16."),
