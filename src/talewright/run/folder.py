@@ -34,13 +34,7 @@ from talewright.config import Recipe, load_recipe, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
-from talewright.files import (
-    expand_home,
-    read_json,
-    reject_outside_links,
-    write_json,
-    write_text_atomic,
-)
+from talewright.files import expand_home, read_json, reject_outside_links, write_json, write_text_atomic
 from talewright.run import retention
 from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.draft import NgramDraft, read_draft, write_draft
