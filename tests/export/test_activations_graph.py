@@ -35,6 +35,7 @@ STORYX = ModelConfig(
     qk_norm=True,
     value_residual=True,
     short_convolution=True,
+    bigrams=70,
     attention=("global", "local"),
     window=5,
 )

@@ -277,7 +277,7 @@ def test_a_card_says_which_exports_a_shape_of_our_own_gives_up(tokenizer, tmp_pa
     source = source_of(own, tokenizer)
     write_card(tmp_path, source, RECORD, TARGETS["onnx"], "ada/tales")
     card = (tmp_path / "README.md").read_text()
-    assert "it fits\n`hf-remote`, `onnx`, `web` and `space` alone" in card
+    assert "exports it fits `hf-remote`, `onnx`, `web` and `space` alone" in card
     assert "transformers.js cannot open this model" in card
     code = card.split("```python\n")[1].split("\n")[0]
     assert json.loads(code.split("InferenceSession(")[1].split(");")[0]) == "ada/tales/onnx/model.onnx"

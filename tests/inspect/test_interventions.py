@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -109,8 +109,8 @@ def test_a_direction_is_the_difference_of_the_means_of_texts() -> None:
 
 
 @pytest.mark.parametrize("speculative", [False, True])
-@pytest.mark.parametrize("architecture", [{}, {"short_convolution": True, "value_residual": True}])
-def test_generation_is_that_of_the_changed_model(speculative: bool, architecture: dict[str, bool]) -> None:
+@pytest.mark.parametrize("architecture", [{}, {"short_convolution": True, "value_residual": True, "bigrams": 60}])
+def test_generation_is_that_of_the_changed_model(speculative: bool, architecture: dict[str, Any]) -> None:
     """Prompts of unequal lengths: each token is the argmax of the changed model's logits."""
     config = ModelConfig(**{**vars(BYTES), **architecture})
     model, tokenizer = lively_model(config, 1), byte_tokenizer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -21,6 +22,10 @@ def plain_logits(model: GPT, tokens: Tensor) -> np.ndarray:
 
 def _row(c: ModelConfig, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
     stream = [_embed(c, w, token, position) for position, token in enumerate(tokens)]
+    if c.bigrams:
+        factor, ids = round(0.6180339887498949 * c.bigrams), [0, *(token + 1 for token in tokens)]
+        pairs = [before * factor + token for before, token in pairwise(ids)]
+        stream = [x + w["bigrams.weight"][pair % c.bigrams] for x, pair in zip(stream, pairs, strict=True)]
     seen = [_norm(c, w, "blocks.0.norm1", x) for x in stream] if c.norm_placement == "pre" else stream
     first = [_values(c, w, 0, x) for x in seen]
     for layer in range(c.n_layers):

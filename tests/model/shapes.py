@@ -37,6 +37,7 @@ def model_configs(draw: st.DrawFn, **fixed: Any) -> ModelConfig:
         # no class of other programs, whose settings are fixed, has these
         "value_residual": "qk_norm" not in fixed and draw(st.booleans()),
         "short_convolution": "qk_norm" not in fixed and draw(st.booleans()),
+        "bigrams": draw(st.sampled_from([0, 1, 7, 64])) if "qk_norm" not in fixed else 0,
         "positions": positions,
         "rotary_base": draw(st.sampled_from([100.0, 10000.0])),
         "embedding_scaled": draw(st.booleans()),

@@ -21,13 +21,14 @@ from tests.model.shapes import model_configs, token_batch
 @settings(max_examples=80)
 @given(config=model_configs())
 def test_parameters_counted_are_those_of_the_model_by_component(config: ModelConfig) -> None:
-    sizes = {"embeddings": 0, "blocks": 0, "output": 0}
+    sizes = {"embeddings": 0, "bigrams": 0, "blocks": 0, "output": 0}
     for name, parameter in GPT(config).named_parameters():
-        component = {"embedding": "embeddings", "positions": "embeddings", "blocks": "blocks"}.get(name.split(".")[0])
-        sizes[component or "output"] += parameter.numel()
+        first = name.split(".")[0]
+        component = "embeddings" if first in ("embedding", "positions") else first
+        sizes[component if component in sizes else "output"] += parameter.numel()
     found = count_parameters(config)
-    assert {"embeddings": found.embeddings, "blocks": found.blocks, "output": found.output} == sizes
-    assert found.total == sum(sizes.values())
+    assert dataclasses.asdict(found) == sizes
+    assert (found.total, found.dense) == (sum(sizes.values()), sum(sizes.values()) - sizes["bigrams"])
 
 
 def counted_flops(config: ModelConfig, T: int, backward: bool) -> int:

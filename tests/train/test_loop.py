@@ -103,7 +103,10 @@ RESUMED = {
         "optimizer": {"kind": "muon"},
         "schedule": {"kind": "wsd"},
     },
-    "mixed values, convolutions": {"model": {"value_residual": True, "short_convolution": True}},
+    "mixed values, convolutions, bigrams": {
+        "model": {"value_residual": True, "short_convolution": True, "bigrams": 50},
+        "optimizer": {"kind": "muon"},
+    },
 }
 
 

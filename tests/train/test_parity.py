@@ -26,6 +26,7 @@ EXTRAS: dict[str, dict[str, dict[str, Any]]] = {
     "average": {"train": {"average": 0.9}},
     "teacher": {"train": {"teacher": "filled in"}},
     "dropout": {"model": {"dropout": 0.1}},
+    "bigrams": {"model": {"bigrams": 40}},
 }
 Changes = dict[str, dict[str, Any]]
 MakeRecipe = Callable[..., Recipe]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from talewright.config.checks import Check, Count, Positive, Probability, Section
+from talewright.config.checks import Check, Count, CountOrZero, Positive, Probability, Section
 
 REACH = 3
 """Positions before its own that a short convolution reads."""
@@ -43,6 +43,9 @@ class ModelConfig(Section, prefix="model."):
     short_convolution: bool = False
     """Add to what attention, the MLP and its hidden layer read a learned part of the three positions before (Canon
     layers, Allen-Zhu 2025). Learns faster; no class of other programs has it."""
+    bigrams: CountOrZero = 0
+    """Rows of a table of vectors for pairs of neighboring tokens, added to the embedding; pairs share rows by a hash
+    (Huang et al. 2025). Learns faster; no class of other programs has it. 0: no table."""
     positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
     """How the model encodes token positions."""
     rotary_base: Positive = 10000.0
@@ -87,6 +90,11 @@ class ModelConfig(Section, prefix="model."):
         """Channels of a layer's short convolutions: before attention, before the MLP, in its hidden layer."""
         hidden = self.d_ff * (2 if self.activation == "swiglu" else 1)
         return (self.d_model, self.d_model, hidden) if self.short_convolution else ()
+
+    @property
+    def keeps_inputs(self) -> bool:
+        """Whether a cache holds more than keys and values."""
+        return self.short_convolution or self.bigrams > 0
 
     def layer_window(self, layer: int) -> int | None:
         """Tokens that layer `layer` sees, or None if it sees all previous ones."""

@@ -37,8 +37,8 @@ METRICS = {
 """The figures of an evaluation that a card names, and their types on the hub."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 OWN_SHAPE = (
-    " No class of other programs has its short convolutions or its value residual: of Talewright's exports it fits\n"
-    "`hf-remote`, `onnx`, `web` and `space` alone."
+    " No class of other programs has its short convolutions, value residual or bigram embedding: of Talewright's\n"
+    "exports it fits `hf-remote`, `onnx`, `web` and `space` alone."
 )
 LICENSE_NOTE = """
 
@@ -67,7 +67,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         run=json.dumps(source.run.name, ensure_ascii=False),
         training=_training(source, folder),
         tokenizer=_tokenizer(source.recipe),
-        own=OWN_SHAPE if config.short_convolution or config.value_residual else "",
+        own=OWN_SHAPE if config.short_convolution or config.value_residual or config.bigrams else "",
         license="" if "license" in front else LICENSE_NOTE,
         sampling=Sampling(),
         samples=_samples(source),

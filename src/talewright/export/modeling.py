@@ -60,19 +60,19 @@ class TalewrightConfig(PretrainedConfig):
 class TransformersLayerCache(LayerCache):
     """One layer of transformers' cache, in the form in which our model writes to it.
 
-    The inputs of short convolutions are further layers of that cache, keys without values, after the `n_layers`.
+    Inputs that are kept, those of short convolutions and the ids of a bigram embedding, are further layers of that
+    cache, keys without values; `inputs` is the number of the first one.
     """
 
-    def __init__(self, cache: Any, layer: int, n_layers: int) -> None:
-        self.cache, self.layer, self.n_layers = cache, layer, n_layers
+    def __init__(self, cache: Any, layer: int, inputs: int) -> None:
+        self.cache, self.layer, self.inputs = cache, layer, inputs
 
     def append(self, k: Tensor, v: Tensor, positions: Tensor, stop: int) -> tuple[Tensor, Tensor]:
         k, v = self.cache.update(k, v, self.layer)
         return k[:, :, :stop], v[:, :, :stop]
 
-    def extend(self, site: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
-        number = self.n_layers + 3 * self.layer + site
-        stored = self.cache.update(x[:, None], x[:, None, :, :0], number)[0][:, 0]
+    def extend(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        stored = self.cache.update(x[:, None], x[:, None, :, :0], self.inputs + number)[0][:, 0]
         return F.pad(stored, (0, 0, REACH, 0))[:, -(REACH + x.shape[1]) :]
 
 
@@ -112,8 +112,10 @@ class TalewrightForCausalLM(PreTrainedModel, GenerationMixin):
             past_key_values = DynamicCache()
         past = None
         if past_key_values is not None:
-            n_layers = self.gpt.config.n_layers
-            layers = [TransformersLayerCache(past_key_values, i, n_layers) for i in range(n_layers)]
+            n_layers, inputs = self.gpt.config.n_layers, len(self.gpt.config.convolution_widths)
+            layers = [TransformersLayerCache(past_key_values, i, n_layers + inputs * i - 2) for i in range(n_layers)]
+            if self.gpt.bigrams is not None:
+                layers.append(TransformersLayerCache(past_key_values, n_layers, n_layers + inputs * n_layers))
             length = int(past_key_values.get_seq_length())
             past = KVCache(layers, input_ids.new_full(input_ids.shape[:1], length), length)
             if length and output_attentions:

@@ -37,10 +37,11 @@ console.log(await generator("Once upon a time", {{ max_new_tokens, do_sample: tr
 """
 
     def usage(self, place: str, config: ModelConfig) -> str:
-        if not config.short_convolution:
+        if not config.keeps_inputs:
             return super().usage(place, config)
-        text = "transformers.js cannot open this model: besides keys and values, its cache holds the inputs of short "
-        text += "convolutions. onnxruntime can; give each `past_key_values.*` what the last call gave as `present.*`:"
+        text = "transformers.js cannot open this model: besides keys and values, its cache holds what short "
+        text += "convolutions and bigrams read. onnxruntime can; give each `past_key_values.*` what the last call gave "
+        text += "as `present.*`:"
         return f"{text}\n\n```python\n{_session(place)}\n```"
 
     def commands(self, folder: Path) -> dict[str, str]:
@@ -63,7 +64,7 @@ console.log(await generator("Once upon a time", {{ max_new_tokens, do_sample: tr
 
         config = source.recipe.model
         # Readers of the graph take only the shape of its cache from config.json; a Llama's has heads of any number.
-        adapter = NativeAdapter() if config.short_convolution else LlamaAdapter()
+        adapter = NativeAdapter() if config.keeps_inputs else LlamaAdapter()
         write_config(folder, adapter, config, source.tokenizer, dtype)
         write_tokenizer(folder, source.tokenizer, config.context_length)
         (folder / "onnx").mkdir()

@@ -27,7 +27,7 @@ class GraphModel(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: list[Tensor]) -> Any:
         """Logits (B, T, V), then what each layer's cache keeps: keys and values (B, n_kv_heads, P + T, head_dim), and
-        the inputs of short convolutions (B, 1, P + T, W).
+        the inputs of short convolutions (B, 1, P + T, W); last the ids of a bigram embedding (B, 1, P + T, 1).
 
         input_ids and position_ids are (B, T); attention_mask is (B, P + T), 0 at padding; past are the caches of P
         tokens, layer by layer.
@@ -44,8 +44,8 @@ class GraphModel(nn.Module):
 class GraphLayerCache(LayerCache):
     """One layer's cache; storing makes new tensors, as a graph needs."""
 
-    def extend(self, site: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
-        stored = F.pad(self._store(2 + site, x[:, None], positions, stop)[:, 0], (0, 0, REACH, 0))
+    def extend(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        stored = F.pad(self._store(number, x[:, None], positions, stop)[:, 0], (0, 0, REACH, 0))
         return stored[:, stored.shape[1] - x.shape[1] - REACH :]
 
     def _store(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
@@ -62,6 +62,9 @@ def write_graph(model: GPT, path: Path) -> None:
     sizes |= {f"input{site}": (1, width) for site, width in enumerate(config.convolution_widths)}
     layers = [f"{i}.{kind}" for i in range(config.n_layers) for kind in sizes]
     past = [torch.zeros(B, heads, P, width) for _ in range(config.n_layers) for heads, width in sizes.values()]
+    if config.bigrams:
+        layers.append("ids")
+        past.append(torch.zeros(B, 1, P, 1))
     ids, mask, positions = torch.zeros(B, T).long(), torch.ones(B, P + T).long(), torch.zeros(B, T).long()
     # transformers.js makes the first cache by these names
     names = ("batch_size", "sequence_length", "past_sequence_length", "total_sequence_length")

@@ -69,9 +69,9 @@ class Decoder:
         (B, D). Raises ValueError if it does not fit.
         """
         metadata = self._metadata(cache)
-        x = self._embed(tokens, metadata)
+        x = self._embed(tokens, metadata, cache)
         metadata = metadata._replace(first_values=self.first_values(x))
-        for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
+        for layer, layer_cache in zip(self.layers, cache.layers, strict=False):
             x = layer(x, metadata, layer_cache)
         cache.advance(1)
         return self.norm(x)
@@ -81,9 +81,9 @@ class Decoder:
         (T, D). Raises ValueError if they do not fit.
         """
         metadata = self.model.metadata(tokens[None], cache)
-        x = self.model.embed(tokens[None], metadata)[0]
+        x = self.model.embed(tokens[None], metadata, cache)[0]
         metadata = metadata._replace(first_values=self.first_values(x))
-        for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
+        for layer, layer_cache in zip(self.layers, cache.layers, strict=False):
             x = layer(x, metadata, layer_cache)
         cache.advance(len(tokens))
         return self.norm(x)
@@ -100,7 +100,7 @@ class Decoder:
         held = keys <= positions[:, None, None, None]
         return DecodeMetadata(stop, positions, table[:, positions, None] if rotary else None, held)
 
-    def _embed(self, tokens: Tensor, metadata: DecodeMetadata) -> Tensor:
+    def _embed(self, tokens: Tensor, metadata: DecodeMetadata, cache: KVCache) -> Tensor:
         """The residual stream as the first block reads it: (B, D)."""
         model, position = (
             self.model,
@@ -109,6 +109,9 @@ class Decoder:
         x = F.embedding(tokens, model.embedding.weight)
         if model.config.embedding_scaled:
             x = x * model.config.d_model**0.5
+        if model.bigrams is not None:
+            at = _slots(tokens, metadata)
+            x = x + model.bigrams.cached(tokens[:, None] + 1, cache.layers[-1], at, metadata.stop)[:, 0]
         if model.positions is not None:
             return x + model.positions.weight[position]
         return x + model.table[position] if model.config.positions == "sinusoidal" else x
@@ -216,10 +219,15 @@ def _convolve(
     def convolve(x: Tensor, metadata: DecodeMetadata | AttentionMetadata, cache: LayerCache) -> Tensor:
         if isinstance(metadata, AttentionMetadata):
             return convolution(x[None], metadata, cache)[0]
-        at = x.new_empty(1) if metadata.positions is None else metadata.positions[:, None]  # (1,) or (B, 1)
-        return x + (cache.extend(site, x[:, None], at, metadata.stop) * weight).sum(1)
+        seen = cache.extend(2 + site, x[:, None], _slots(x, metadata), metadata.stop)
+        return x + (seen * weight).sum(1)
 
     return convolve
+
+
+def _slots(x: Tensor, metadata: DecodeMetadata) -> Tensor:
+    """Where a cache stores one token of each row: (B, 1), or (1,), its value unused, where all rows are even."""
+    return x.new_empty(1) if metadata.positions is None else metadata.positions[:, None]
 
 
 def _first_values(block: Block, product: Product) -> Callable[[Tensor], Tensor | None]:

@@ -28,7 +28,7 @@ class ShortConvolution(nn.Module):
         if cache is None:
             seen = F.pad(x, (0, 0, REACH, 0))
         else:
-            seen = cache.extend(self.site, x, metadata.positions, metadata.stop)
+            seen = cache.extend(2 + self.site, x, metadata.positions, metadata.stop)
         weight = self.weight.to(x.dtype)
         return x + sum(seen[:, i : i + x.shape[1]] * weight[i] for i in range(REACH + 1))
 

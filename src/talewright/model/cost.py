@@ -19,12 +19,18 @@ class Parameters:
     """Trained values by component. Tied weights count once, under `embeddings`."""
 
     embeddings: int
+    bigrams: int
     blocks: int
     output: int
     """The last norm and, where it is not tied, the output layer."""
 
     @property
     def total(self) -> int:
+        return self.dense + self.bigrams
+
+    @property
+    def dense(self) -> int:
+        """All but the bigrams, of which a token reads one row."""
         return self.embeddings + self.blocks + self.output
 
 
@@ -36,7 +42,8 @@ def count_parameters(config: ModelConfig) -> Parameters:
     block = sum(projection_sizes(config)) + 2 * norm
     block += (REACH + 1) * sum(config.convolution_widths)
     block += (2 * config.head_dim if config.qk_norm else 0) + (2 if config.value_residual else 0) + _biases(config)
-    return Parameters(embeddings, config.n_layers * block, norm + (0 if config.tied else V * D))
+    output = norm + (0 if config.tied else V * D)
+    return Parameters(embeddings, config.bigrams * D, config.n_layers * block, output)
 
 
 def forward_flops(config: ModelConfig, T: int | None = None) -> float:

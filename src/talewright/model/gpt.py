@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from talewright.config import ModelConfig
 from talewright.model.attention import blocked_attention, fused_attention
+from talewright.model.bigrams import BigramEmbedding
 from talewright.model.convolution import ShortConvolution, make_convolution
 from talewright.model.dropout import dropout
 from talewright.model.kv_cache import KVCache, LayerCache
@@ -152,6 +153,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.bigrams = BigramEmbedding(config) if config.bigrams else None
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.context_length, config.d_model) if learned else None
         self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.n_layers)])
@@ -176,16 +178,18 @@ class GPT(nn.Module):
         """What the output layer reads, (B, T, D). `metadata` is that of `tokens` and the cache unless given; `run` runs
         a block: training may compile it.
         """
-        x, metadata = self.first_input(tokens, metadata or self.metadata(tokens, cache))
+        x, metadata = self.first_input(tokens, metadata or self.metadata(tokens, cache), cache)
         for i, block in enumerate(self.blocks):
             x = run(block, x, metadata, cache.layers[i] if cache else None)
         if cache is not None:
             cache.advance(tokens.shape[1])
         return self.norm(x)
 
-    def first_input(self, tokens: Tensor, metadata: AttentionMetadata) -> tuple[Tensor, AttentionMetadata]:
+    def first_input(
+        self, tokens: Tensor, metadata: AttentionMetadata, cache: KVCache | None = None
+    ) -> tuple[Tensor, AttentionMetadata]:
         """What the first block reads, (B, T, D), and the metadata for all blocks."""
-        x = self.embed(tokens, metadata)
+        x = self.embed(tokens, metadata, cache)
         if self.config.value_residual:
             metadata = metadata._replace(first_values=cast(Block, self.blocks[0]).values(x))
         return x, metadata
@@ -208,11 +212,13 @@ class GPT(nn.Module):
         rotation = self.table[:, metadata.positions]  # (2, T, d), or (2, B, T, d)
         return metadata._replace(rotation=rotation if rotation.dim() == 3 else rotation[:, :, None])
 
-    def embed(self, tokens: Tensor, metadata: AttentionMetadata) -> Tensor:
+    def embed(self, tokens: Tensor, metadata: AttentionMetadata, cache: KVCache | None = None) -> Tensor:
         """The residual stream as the first block reads it: (B, T, D)."""
         x = self.embedding(tokens)
         if self.config.embedding_scaled:
             x = x * self.config.d_model**0.5
+        if self.bigrams is not None:
+            x = x + self.bigrams(tokens, metadata, cache.layers[-1] if cache else None)
         if self.positions is not None:
             x = x + self.positions(metadata.positions)
         elif self.config.positions == "sinusoidal":
@@ -229,7 +235,9 @@ class GPT(nn.Module):
         std = self.config.init_std
         residual_std = std / (2 * self.config.n_layers) ** 0.5
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
+            if name == "bigrams.weight":
+                nn.init.zeros_(parameter)
+            elif parameter.dim() == 2:
                 residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
                 nn.init.normal_(parameter, 0.0, residual_std if residual else std)
             elif name.endswith(".bias"):

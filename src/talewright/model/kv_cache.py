@@ -14,7 +14,7 @@ from talewright.config.model import REACH
 
 class LayerCache:
     """One layer's keys and values, (B, n_kv_heads, S, head_dim) each, S being the capacity; and the inputs of its short
-    convolutions, (B, 1, S, W) each.
+    convolutions, (B, 1, S, W) each. That of a bigram embedding holds ids alone, (B, 1, S, 1).
     """
 
     def __init__(self, *storage: Tensor) -> None:
@@ -49,11 +49,11 @@ class LayerCache:
         """
         return self._store(0, k, positions, stop), self._store(1, v, positions, stop)
 
-    def extend(self, site: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
-        """Store the inputs x (B, T, W) of a short convolution at `positions`; return them after those of the REACH
+    def extend(self, number: int, x: Tensor, positions: Tensor, stop: int) -> Tensor:
+        """Store inputs x (B, T, W) in the storage of that number at `positions`; return them after those of the REACH
         positions before, zeros where there are none: (B, REACH + T, W).
         """
-        stored, T = self._store(2 + site, x[:, None], positions, stop)[:, 0], x.shape[1]
+        stored, T = self._store(number, x[:, None], positions, stop)[:, 0], x.shape[1]
         if positions.dim() == 1:
             before = min(REACH, stop - T)
             return F.pad(stored[:, stop - T - before :], (0, 0, REACH - before, 0))
@@ -85,7 +85,8 @@ class LayerCache:
 
 
 class KVCache:
-    """Every layer's keys and values for a batch of rows, which may hold different numbers of tokens.
+    """Every layer's keys and values for a batch of rows, which may hold different numbers of tokens. A bigram embedding
+    keeps ids in one further layer, at the end.
 
     Rows of unequal prompts are padded on the right: what padding wrote lies beyond the row's `lengths`, is never
     attended to, and is overwritten by the row's next tokens.
@@ -103,6 +104,8 @@ class KVCache:
         sizes = [(config.kv_heads, config.head_dim)] * 2 + [(1, width) for width in config.convolution_widths]
         shapes = [(batch, heads, capacity, width) for heads, width in sizes]
         layers = [LayerCache(*map(like.new_zeros, shapes)) for _ in range(config.n_layers)]
+        if config.bigrams:  # float32 holds ids up to 2^24 exactly
+            layers.append(LayerCache(like.new_zeros(batch, 1, capacity, 1, dtype=torch.float32)))
         return cls(layers, torch.zeros(batch, dtype=torch.long, device=like.device))
 
     @property

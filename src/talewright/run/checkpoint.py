@@ -32,6 +32,7 @@ TRAINED = "trained."
 """Prefix of the weights being trained, when the run's model is their moving average."""
 ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
 MUON_STATE = ("momentum_buffer",)
+ADAGRAD_STATE = ("sum",)
 
 
 class UnsavedError(UserError):
@@ -151,8 +152,10 @@ def load_training(
         {name.removeprefix(TRAINED): tensor for name, tensor in trained.items()}, strict=bool(trained)
     )
     names = {parameter: name for name, parameter in model.named_parameters()}
-    shapes, keys_of = {"step": torch.zeros(())}, _state_keys(optimizer)
-    check_fit(path, tensors, {f"{key}.{names[p]}": shapes.get(key, p) for p, keys in keys_of.items() for key in keys})
+    keys_of = _state_keys(optimizer)
+    shapes = {"step": lambda p: torch.zeros(()), "sum": lambda p: p[:, :1]}
+    expected = {(key, p): shapes[key](p) if key in shapes else p for p, keys in keys_of.items() for key in keys}
+    check_fit(path, tensors, {f"{key}.{names[p]}": tensor for (key, p), tensor in expected.items()})
     for p, keys in keys_of.items():
         # copied, so that they do not keep the file mapped: Windows deletes no such file
         optimizer.state[p] = {key: tensors[f"{key}.{names[p]}"].to(p.device, copy=True) for key in keys}
@@ -185,7 +188,7 @@ def _fits(value: Any, default: float | None) -> bool:
 def _state_keys(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, tuple[str, ...]]:
     """The names of the tensors that the optimizer keeps for each parameter."""
     return {
-        parameter: MUON_STATE if "momentum" in group else ADAMW_STATE
+        parameter: MUON_STATE if "momentum" in group else ADAMW_STATE if "betas" in group else ADAGRAD_STATE
         for group in optimizer.param_groups
         for parameter in group["params"]
     }

@@ -147,7 +147,7 @@ def plan_sizes(
     flops_per_second = None
     for size in sizes or LADDERS[goal.ladder]:
         recipe = _with_budget(ladder_recipe(size, goal), goal)
-        if plans and count_parameters(recipe.model).total > PARAMETERS_PER_BYTE * goal.text.bytes:
+        if plans and count_parameters(recipe.model).dense > PARAMETERS_PER_BYTE * goal.text.bytes:
             break
         measured = (speed or training_speed)(recipe, flops_per_second)
         flops_per_second = measured.tokens_per_second * training_flops(recipe.model, recipe.sequence_length)
@@ -174,7 +174,7 @@ def ladder_recipe(size: str, goal: Goal) -> Recipe:
 def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Plan:
     """Train this size for that time at that speed: settings from the rules, expected result from the law."""
     recipe = ladder_recipe(size, goal)
-    model, length, parameters = recipe.model, recipe.sequence_length, count_parameters(recipe.model).total
+    model, length, parameters = recipe.model, recipe.sequence_length, count_parameters(recipe.model).dense
     seconds = max(1.0, goal.seconds - speed.compile_seconds)
     affordable = seconds * speed.tokens_per_second
     most_epochs = _most_epochs(recipe, goal)
@@ -313,7 +313,7 @@ def _most_epochs(recipe: Recipe, goal: Goal) -> float:
     """Passes that the text is good for: more where it has more bytes than the model has parameters to learn it by
     heart with.
     """
-    bytes_per_parameter = goal.text.bytes / count_parameters(recipe.model).total
+    bytes_per_parameter = goal.text.bytes / count_parameters(recipe.model).dense
     return min(MOST_EPOCHS, EPOCHS * math.sqrt(max(1.0, bytes_per_parameter)))
 
 

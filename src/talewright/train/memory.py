@@ -111,9 +111,10 @@ def device_memory(device: torch.device, processes: int = 1) -> int | None:
 
 def state_bytes(recipe: Recipe) -> int:
     """Bytes of the float32 weights, their moving average if any, and the optimizer's state: AdamW keeps two values for
-    each weight, Muon one.
+    each weight, Muon one, AdaGrad one for each row.
     """
-    return 4 * ((4 if recipe.train.average else 3) * count_parameters(recipe.model).total - _moved(recipe))
+    table = 2 * count_parameters(recipe.model).bigrams - recipe.model.bigrams
+    return 4 * ((4 if recipe.train.average else 3) * count_parameters(recipe.model).total - _moved(recipe) - table)
 
 
 def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None = None, device: str = "cpu") -> int:

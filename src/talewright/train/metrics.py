@@ -68,11 +68,12 @@ class MetricsLogger:
         self.split = split = batches.split
         self.pace = PaceMonitor(budget, self.recipe.schedule.warmup_steps, self._usual_steps(budget, compiled))
         rewind(self.run, state.step if resumed else -1, state.skipped)
-        parameters, train = count_parameters(self.recipe.model).total, self.recipe.train
-        config = {**recipe_to_dict(self.recipe), "parameters": parameters}
+        parameters, train = count_parameters(self.recipe.model), self.recipe.train
+        config = {**recipe_to_dict(self.recipe), "parameters": parameters.total}
+        bigrams = f" and {parameters.bigrams / 1e6:.2f}M of bigrams" if parameters.bigrams else ""
         self.log = RunLog(self.run, Trackers(train.loggers, self.run, config, state.step))
         logger.info(
-            f"{self.recipe.name} · {parameters / 1e6:.2f}M parameters · "
+            f"{self.recipe.name} · {parameters.dense / 1e6:.2f}M parameters{bigrams} · "
             f"{split.n_tokens / 1e6:.2f}M tokens in the training set, "
             f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
             f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
@@ -85,7 +86,7 @@ class MetricsLogger:
         self.log.write(
             "run",
             recipe=recipe_to_dict(self.recipe),
-            parameters=parameters,
+            parameters=parameters.total,
             precision=self.precision,
             peak_flops=self.peak_flops,
             versions=versions(),

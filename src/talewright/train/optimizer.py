@@ -1,4 +1,6 @@
-"""The optimizer: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), or AdamW with Muon for the blocks' matrices."""
+"""The optimizer: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with Muon for the blocks' matrices and AdaGrad for
+a table of bigrams, where the recipe says so.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from torch import Tensor
 from talewright.config import OptimizerConfig
 from talewright.machine import Precision
 from talewright.model.gpt import GPT, Block
+from talewright.train.adagrad import RowAdagrad
 from talewright.train.muon import Muon
 
 
@@ -20,11 +23,13 @@ def make_optimizer(
     """The recipe's optimizer. Weight decay applies to matrices and embeddings, not to vectors (norms and biases).
 
     With `muon`, Muon updates the matrices of the blocks, and AdamW the embeddings, the output layer and all vectors.
+    AdaGrad updates a bigram embedding, without weight decay.
     `precision` is that of Muon's matrix products, except that fp16, whose range is too small for them, becomes fp32.
     Each parameter group has its peak learning rate as `initial_lr`, like those of torch's schedulers.
     """
     matrices = projections(model) if config.kind == "muon" else {}
-    others = [p for p in model.parameters() if p.requires_grad and p not in matrices]
+    tables = set[Tensor]() if model.bigrams is None else {model.bigrams.weight}
+    others = [p for p in model.parameters() if p.requires_grad and p not in matrices and p not in tables]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in others if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
@@ -36,6 +41,8 @@ def make_optimizer(
         peak = config.matrix_learning_rate or learning_rate
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         optimizers.append(Muon(matrices, peak, config.weight_decay, config.momentum, dtype))
+    if tables:
+        optimizers.append(RowAdagrad(tables, learning_rate))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

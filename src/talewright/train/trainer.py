@@ -61,6 +61,8 @@ class Trainer:
         self.average = WeightAverage(self.model, recipe.train.average) if recipe.train.average else None
         self.evaluated_model = self.average.model if self.average else self.model
         """What is evaluated, generates samples and becomes the run's model: the weights, or their average."""
+        if self.model.bigrams is not None:  # a GPU would wait for the number of rows; processes send whole gradients
+            self.model.bigrams.sparse = fabric.device.type == "cpu" and fabric.world_size == 1
         self.compiled = should_compile(recipe, fabric.device, self.budget)
         self.wrapped_model, _ = fabric.setup(Objective(self.model, self.compiled), self.optimizer)
         self.evaluated_model.to(fabric.device)
@@ -165,7 +167,7 @@ class Trainer:
         """Remove fp16's scale from the gradient, and shorten it to the recipe's norm. Returns its norm before that."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if group.get("clipped", True)]
         return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip or math.inf)
 
     def _step(self, made: Tensor) -> None:

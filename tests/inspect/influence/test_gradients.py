@@ -63,7 +63,9 @@ def layernorm_model(**changes: Any) -> GPT:
     return lively_model(ModelConfig(**{**values, **changes}), 3).double()
 
 
-@pytest.mark.parametrize("changes", [{}, {"tied": False}, {"value_residual": True}, {"short_convolution": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"tied": False}, {"value_residual": True}, {"short_convolution": True}, {"bigrams": 30}]
+)
 def test_inner_products_equal_those_of_projected_whole_gradients(changes: dict[str, Any]) -> None:
     model = layernorm_model(**changes)
     tokens, targets = batch(model, [12, 5, 9, 1])

@@ -45,6 +45,7 @@ class GPT2Adapter(Adapter):
         "qk_norm": False,
         "value_residual": False,
         "short_convolution": False,
+        "bigrams": 0,
     }
     fields: ClassVar[Fields] = {
         "context_length": ("n_positions", None),

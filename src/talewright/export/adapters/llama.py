@@ -35,6 +35,7 @@ class LlamaAdapter(Adapter):
         "qk_norm": False,
         "value_residual": False,
         "short_convolution": False,
+        "bigrams": 0,
     }
     fields: ClassVar[Fields] = {
         "context_length": ("max_position_embeddings", None),

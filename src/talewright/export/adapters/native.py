@@ -11,7 +11,7 @@ from talewright.export.adapters.base import Adapter
 from talewright.export.adapters.config_json import MOST, ConfigJson
 from talewright.export.adapters.tensor_map import TensorMap
 
-OUTER = ("embedding", "positions", "norm", "head")
+OUTER = ("embedding", "bigrams", "positions", "norm", "head")
 IN_BLOCK = (
     *("norm1", "attention", "attention.qkv", "attention.out", "attention.q_norm", "attention.k_norm"),
     *("norm2", "mlp.up", "mlp.down", "convolution1", "convolution2", "mlp.convolution"),

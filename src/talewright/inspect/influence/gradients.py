@@ -38,7 +38,8 @@ class KroneckerProjection(NamedTuple):
 def matrices(model: GPT) -> dict[str, Tensor]:
     """The weight matrices whose gradients count, by name: those of the blocks, the token embedding, the output layer.
 
-    All but norms, biases, learned positions and convolutions, which are a hundredth of the parameters or less.
+    All but norms, biases, learned positions and convolutions, which are a hundredth of the parameters or less, and
+    bigrams, whose gradients are those of the embedding, divided among pairs.
     """
     found = {
         f"{name}.weight": module.weight
