@@ -153,29 +153,6 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
     return change
 
 
-def hashed_bigrams(rows: int = 1 << 14) -> Callable[[Recipe], None]:
-    """A vector for each pair of neighboring tokens, many pairs to a row, added to the embedding and trained like it
-    (modded-nanogpt's record 62; Huang et al. 2025, arXiv:2501.16975).
-    """
-
-    def change(recipe: Recipe) -> None:
-        init, embed = gpt.GPT.__init__, gpt.GPT.embed
-
-        def build(self: Any, config: Any) -> None:
-            init(self, config)
-            self.bigrams = nn.Embedding(rows, config.d_model)
-            nn.init.zeros_(self.bigrams.weight)
-
-        def embed_pairs(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
-            before = F.pad(tokens, (1, 0))[:, :-1]
-            pairs = (before * 36313 ^ tokens * 27191) % rows  # primes near those of modded-nanogpt
-            return embed(self, tokens, metadata) + self.bigrams(pairs)
-
-        gpt.GPT.__init__, gpt.GPT.embed = build, embed_pairs
-
-    return change
-
-
 def sampled_softmax(frequent: int = 1024, drawn: int = 256, until: float = 0.85) -> Callable[[Recipe], None]:
     """Until 85 % of the steps, a softmax over the most frequent tokens, those of the batch and some drawn ones, with
     the logarithm of how probable it was that each is among them subtracted (Bengio & Senecal 2008; Jean et al. 2015).
@@ -358,7 +335,6 @@ def late_dropout(rate: float = 0.1, begin: float = 0.5) -> Callable[[Recipe], No
 IDEAS = {
     "base": Idea("the recipe as it is"),
     "key-shift": Idea("a quarter of each key from the position before", change=key_shift),
-    "residual-bigram": Idea("with values mixed", {"model.value_residual": "true"}, bigram_table()),
     "convolution": Idea("short convolutions", {"model.short_convolution": "true"}),
     "residual-convolution": Idea(
         "with values mixed", {"model.short_convolution": "true", "model.value_residual": "true"}
@@ -377,9 +353,10 @@ IDEAS = {
     "value-residual": Idea("values mixed with the first layer's", {"model.value_residual": "true"}),
     "residual-scalars": Idea("the embedding added before each block", change=residual_scalars),
     "attention-gate": Idea("a gate for each head", change=attention_gate),
-    "bigram-table": Idea("a vector for each frequent pair of tokens", change=bigram_table()),
-    "hashed-bigrams": Idea("a vector for each hash of a pair of tokens, 16,384 rows", change=hashed_bigrams()),
-    "hashed-bigrams-64k": Idea("65,536 rows", change=hashed_bigrams(1 << 16)),
+    "bigram-table": Idea("a vector for each frequent pair of tokens", {"model.bigrams": "0"}, bigram_table()),
+    "bigrams-0": Idea("no vectors for pairs of tokens", {"model.bigrams": "0"}),
+    "bigrams-32k": Idea("a table of vectors for hashed pairs of tokens", {"model.bigrams": "32768"}),
+    "bigrams-64k": Idea("twice the rows", {"model.bigrams": "65536"}),
     "ema-nesterov": Idea("gradients further along the average change", change=ema_nesterov()),
     "hyperball": Idea("projections keep their norm and turn by an angle", change=hyperball()),
     "hyperball-slow": Idea("by a smaller angle", change=hyperball(0.012)),

@@ -66,7 +66,7 @@ def read_point(run: Path) -> Point:
     if begun is None or not scores or not trained:
         raise UserError(f"{run} is not a finished run: its log lacks the start, a step or an evaluation")
     data = begun["data"]
-    parameters = count_parameters(load_recipe(run / "recipe.yaml").model).total
+    parameters = count_parameters(load_recipe(run / "recipe.yaml").model).dense
     seen = effective_bytes(trained[-1]["tokens"] * data["bytes"] / data["tokens"], data["bytes"])
     return Point(str(run), parameters, seen, scores[-1]["bits_per_byte"])
 
