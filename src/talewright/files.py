@@ -93,18 +93,27 @@ def error_reason(error: Exception) -> str:
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
-def write_text_atomic(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all, synced to the disk. Of several processes, the last one wins."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write; it replaces `path` if the block succeeds, and vanishes if it fails.
+
+    Of several processes, the last one wins.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield part
         rename(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    finally:
+        with contextlib.suppress(OSError):  # of a file that is not there, a read-only disk says that it is read-only
+            part.unlink()
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a UTF-8 text file whole or not at all, synced to the disk. Of several processes, the last one wins."""
+    with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def rename(source: Path, target: Path) -> None:

@@ -133,6 +133,11 @@ def save_pickled(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
+def as_gguf(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "model.safetensors").rename(folder / "model.gguf")
+
+
 def cut_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -153,6 +158,8 @@ def remove_tokenizer(folder: Path) -> None:
 WEIGHT = "transformer.h.1.attn.c_proj.weight"
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "is not a model: it has no config.json"),
+    "a run": (lambda folder: (folder / "config.json").rename(folder / "recipe.yaml"), "is a run already"),
+    "gguf": (as_gguf, "has no config.json, only a GGUF file: import takes the model as transformers saves it"),
     "torn config": (lambda folder: (folder / "config.json").write_text('{"n_'), "config.json cannot be read as JSON"),
     "a list": (lambda folder: (folder / "config.json").write_text("[]"), "its JSON is not an object"),
     "unknown": (
@@ -185,6 +192,13 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "tokenizer": (add_token, "has 301 ids, but the model's vocabulary has 300"),
     "no tokenizer": (remove_tokenizer, "has no tokenizer, neither tokenizer.json nor vocab.json with merges.txt"),
 }
+
+
+def test_a_gguf_file_is_refused_with_the_format_that_is_read(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(UserError, match=r"model\.gguf is not read: import takes the model as transformers saves it"):
+        import_model(str(path), tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -21,6 +21,7 @@ from talewright.inspect.sequences import display_token
 from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 from talewright.look import chart_script
 from talewright.tokenizer import make_tokenizer
+from tests.disk import fill, mounted
 
 VOID = {"meta", "input", "br", "img", "link"}
 
@@ -149,6 +150,39 @@ def test_a_part_alone(run, capsys):
     page = Page(run / "seen" / "report.html")
     assert "curves" in page.ids
     assert "attention" not in page.ids
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["--text", "A cat", "--only", "curves"],
+            "--text is for predictions, attention; name one of them after --only",
+        ),
+        (["--text", "A cat", "--only", "weights", "timeline"], "--text is for predictions, attention"),
+        (["--neurons", "0.1", "--only", "predictions"], "--neurons is for neurons"),
+        (["--data", "bundled", "--only", "curves"], "--data is for predictions, attention, weights, neurons, timeline"),
+    ],
+)
+def test_an_option_that_no_part_reads_is_refused(run, capsys, words, says):
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", str(run), *words])
+    assert left.value.code == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not (run / "report.html").exists()
+
+
+def test_pictures_and_figures_that_do_not_fit_the_disk_leave_the_earlier_ones(run, tmp_path):
+    options = InspectionOptions(parts=("curves", "attention"))
+    with mounted(tmp_path / "disk", "size=4m") as disk:
+        kept = inspect_run(run, options, disk / "seen").parent
+        before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+        assert len(before) > 4
+        fill(disk)
+        for parts in (("curves",), ("attention",)):
+            with pytest.raises((UserError, OSError), match="No space left"):
+                inspect_run(run, InspectionOptions(parts=parts), kept)
+        assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
 def test_the_curves_alone_need_only_the_log(run, trained, tmp_path, capsys, monkeypatch):

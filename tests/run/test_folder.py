@@ -155,6 +155,26 @@ def test_a_checkpoint_that_vanishes_while_it_is_read_is_looked_up_again(
         RunFolder(run).load_model("6")
 
 
+def test_a_run_without_its_tokenizer_says_where_another_copy_is(run: Path) -> None:
+    (run / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"no other tokenizer fits this model\. Copy it from another copy of the run"):
+        _ = RunFolder(run).tokenizer
+
+
+def test_a_data_json_that_was_cut_is_not_taken_for_other_stories(run: Path) -> None:
+    opened = RunFolder(run)
+    corpus = corpus_of(opened.tokenizer)
+    opened.check_same_stories(corpus)
+    path = run / "data.json"
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(
+        UserError, match=r"data\.json is damaged, so whether the stories are the same cannot be checked"
+    ):
+        opened.check_same_stories(corpus)
+    path.unlink()
+    opened.check_same_stories(corpus)
+
+
 def test_an_imported_run_is_opened_though_it_has_no_data_and_no_log(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model, tokenizer = GPT(SHAPE), Tokenizer.load(EARLIER / "tokenizer")

@@ -115,6 +115,32 @@ def test_one_that_was_about_to_be_replaced_stands_again(run: Path) -> None:
     assert sorted(path.name for path in folder.parent.glob(".*")) == []
 
 
+def test_a_best_or_last_that_is_missing_is_said_when_another_replaces_it(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(run / "checkpoints" / "step-2")
+    assert whole_checkpoint(run, "best").name == "step-5"
+    assert whole_checkpoint(run, "last").name == "step-5"
+    assert caplog.messages == [f"{run}/checkpoints/step-2 is missing. Using step-5 instead"]
+    caplog.clear()
+    shutil.rmtree(run / "checkpoints" / "step-5")
+    assert recover(run) == run / "checkpoints" / "step-4"
+    assert caplog.messages == [
+        f"{run}/checkpoints/step-5, the last checkpoint, is missing. It is now step-4",
+        f"{run}/checkpoints/step-2, the best checkpoint, is missing. It is now step-4",
+    ]
+    assert (whole_checkpoint(run, "best").name, len(caplog.messages)) == ("step-4", 2)
+
+
+def test_a_copy_with_another_name_is_no_checkpoint(run: Path) -> None:
+    folder = run / "checkpoints" / "step-5"
+    folder.rename(folder.with_name("step-05"))
+    shutil.copytree(run / "checkpoints" / "step-4", folder.with_name("step-4 copy"))
+    assert steps(run) == [2, 4]
+    assert whole_checkpoint(run, "last").name == "step-4"
+    assert recover(run) == run / "checkpoints" / "step-4"
+
+
 @pytest.mark.parametrize("named", ["step-99\n", "", "\0\xff", "step-²\n"])
 def test_best_that_names_nothing_that_is_there_is_put_right(run: Path, named: str) -> None:
     (run / "checkpoints" / "best").write_bytes(named.encode("latin-1"))

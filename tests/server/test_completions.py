@@ -94,6 +94,16 @@ def test_a_completion_is_the_text_generated_alone(client, engine):
     assert answer.object == "text_completion"
 
 
+@pytest.mark.parametrize("off", [0, -1])
+def test_a_top_k_that_vllm_takes_for_off_draws_from_all_tokens(client, engine, off):
+    values: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "seed": 5}
+    options: dict[str, Any] = {"model": "tales", "prompt": "Once", "max_tokens": 20, **values}
+    answer = client.completions.create(**options, extra_body={"top_k": off})
+    assert answer.choices[0].text == alone(engine, "Once", max_new_tokens=20, **values)
+    with pytest.raises(openai.BadRequestError, match="top_k is -2"):
+        client.completions.create(**options, extra_body={"top_k": -2})
+
+
 def test_a_stream_and_the_whole_are_the_same(client):
     options: dict[str, Any] = {"model": "tales", "prompt": ["Once", "A dog"], "n": 2, "seed": 3, "max_tokens": 30}
     whole = client.completions.create(**options)

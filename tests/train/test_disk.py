@@ -192,6 +192,16 @@ def test_a_run_that_would_not_fit_the_disk_is_refused_before_it_begins(command, 
         main([*command, str(disk / "run"), "--model.d-model", "8", "--model.d-ff", "16"])
 
 
+def test_curves_that_cannot_be_written_do_not_fail_a_run_that_is_trained(command, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plots").write_text("a file where the folder should be")
+    main([*command, "run"])
+    shown = capsys.readouterr()
+    assert "the curves cannot be drawn: cannot write" in shown.err
+    assert "best validation loss" in shown.err
+    assert shown.out.strip() == "run"
+
+
 def test_a_folder_that_is_read_only_is_refused_before_anything_is_trained(command, tmp_path, capsys):
     with mounted(tmp_path / "disk", "ro") as disk:
         assert "Read-only file system; name another by --out" in refused([*command, str(disk / "run")], capsys)

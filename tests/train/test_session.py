@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,32 @@ def test_a_damaged_last_checkpoint_leaves_its_steps_to_train(copied):
         api.resume(copied, {"train.max_steps": "3"})
     api.resume(copied, {"train.max_steps": "3"})
     assert RunFolder(copied).steps[-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names"),
+    [
+        ("seed: 3", "seed: 4", "seed is 3, not 4"),
+        ("n_heads: 2", "n_heads: 1", "model.n_heads is 2, not 1"),
+        ("kind: adamw", "kind: muon", "optimizer.kind is adamw, not muon"),
+    ],
+)
+def test_a_recipe_that_was_edited_after_the_run_began_is_refused_by_name(copied, before, after, names):
+    path = copied / "recipe.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{names}\. Put them back in {re.escape(str(path))}, or train into another"):
+        api.resume(copied)
+    path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.02"), encoding="utf-8")
+    assert api.resume(copied).steps[-1] == 12  # what may change on the command line may be edited
+
+
+def test_a_run_whose_checkpoints_are_gone_says_that_it_trains_its_steps_again(copied, caplog):
+    shutil.rmtree(copied / "checkpoints")
+    api.resume(copied)
+    assert f"{copied} has no checkpoint: the 4 steps in its log are trained again" in caplog.text
+    assert [event["step"] for event in read_log(copied / "log.jsonl") if event["event"] == "step"] == [*range(1, 13)]
 
 
 def test_an_imported_run_is_left_alone_and_init_from_is_named(copied, tmp_path, capsys):

@@ -16,7 +16,8 @@ def import_(
     json: Json = False,
 ) -> None:
     """Make a run folder from a model that another program trained: GPT-2, GPT-Neo, Llama or Qwen3 as transformers saves
-    them, a model of nanoGPT as safetensors, a .bin of llama2.c, or a model that `export` wrote.
+    them, a model of nanoGPT as safetensors, a .bin of llama2.c, or what `export` wrote with
+    --to hf, hf-remote or llama2c.
 
     The run can generate, be evaluated and exported, and be trained further with `talewright train --init-from RUN`.
 

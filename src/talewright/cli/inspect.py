@@ -17,6 +17,8 @@ from talewright.errors import UserError
 if TYPE_CHECKING:
     from talewright.inspect.influence.query import InfluenceInspection, StoryInfluence
 
+PARTS_WITH_TEXT = ("predictions", "attention")
+
 
 def inspect(
     run: OptionalRun = INCLUDED,
@@ -52,6 +54,10 @@ def inspect(
     from talewright.inspect.influence.query import find_influence
     from talewright.inspect.session import PARTS, InspectionOptions, inspect_circuits, inspect_run
 
+    _refuse_without_part("--text", text, only, PARTS_WITH_TEXT)
+    _refuse_without_part("--neurons", neurons, only, ("neurons",))
+    if not circuits:
+        _refuse_without_part("--data", data, only, PARTS[1:])
     found, reported = None, bool(only) or circuits or influence is None
     if influence is not None:
         if not reported:
@@ -115,6 +121,12 @@ def _stories_table(
 
 def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
+
+
+def _refuse_without_part(option: str, value: str | None, only: Sequence[str], parts: Sequence[str]) -> None:
+    """Raise UserError if an option is given, and none of the parts that it is for."""
+    if value and only and not set(only) & set(parts):
+        raise UserError(f"{option} is for {', '.join(parts)}; name one of them after --only, or leave {option} out")
 
 
 def _refuse_without_report(options: Mapping[str, str | None]) -> None:

@@ -181,8 +181,8 @@ def show_result(folder: Path) -> None:
     run, advice, curves = RunFolder(folder), [], None
     try:
         curves = draw_curves(folder)
-    except OSError as error:  # such as a full disk: the run itself is saved
-        logger.info("the curves cannot be drawn: %s", error.strerror)
+    except UserError as error:  # such as a full disk: the run itself is saved
+        logger.info("the curves cannot be drawn: %s", error)
     try:
         logger.info("scoring an n-gram model of the same stories ...")
         summary = summarize_training(run)

@@ -46,4 +46,5 @@ def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
             with atomic_folder(target) as partial:
                 yield partial
     except OSError as error:
-        raise UserError(f"{error.filename or folder} cannot be written: {error_reason(error)}") from None
+        name = error.filename2 or error.filename or folder  # of a copy, where it was written to
+        raise UserError(f"{name} cannot be written: {error_reason(error)}") from None

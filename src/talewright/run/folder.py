@@ -85,7 +85,13 @@ class RunFolder:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.load(self.path / "tokenizer")
+        folder = self.path / "tokenizer"
+        if not (folder / "tokenizer.json").is_file():
+            raise UserError(
+                f"{folder} has no tokenizer.json, and no other tokenizer fits this model. Copy it from another copy of "
+                "the run, or from a folder that it was exported to"
+            )
+        return Tokenizer.load(folder)
 
     @property
     def steps(self) -> list[int]:
@@ -176,6 +182,11 @@ class RunFolder:
                 f"they were, or {otherwise}"
             )
         metadata = self.metadata
+        if (self.path / METADATA).exists() and not metadata:
+            raise UserError(
+                f"{self.path / METADATA} is damaged, so whether the stories are the same cannot be checked. Put it "
+                "back; or if you know that they are, delete it"
+            )
         if (self.path / METADATA).exists() and metadata.get("fingerprint") != corpus.fingerprint:
             raise UserError(
                 f"{self.path} began with other stories than {corpus.folder} holds: "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from talewright.errors import UserError
-from talewright.files import json_text
+from talewright.files import json_text, write_text_atomic
 from talewright.run.log import LogFollower, read_log
 
 STEP = ("step", "tokens", "seconds", "loss", "learning_rate", "gradient_norm", "tokens_per_second")
@@ -106,9 +106,9 @@ def write_history(history: History, folder: Path) -> None:
     columns = {"training": history.training, "evaluations": history.evaluations}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "training_history.json").write_text(json_text(columns), encoding="utf-8", newline="\n")
+        write_text_atomic(folder / "training_history.json", json_text(columns))
         texts = json_text(history.samples, ensure_ascii=False, indent=1)
-        (folder / "generated_texts_complete.json").write_text(texts, encoding="utf-8", newline="\n")
+        write_text_atomic(folder / "generated_texts_complete.json", texts)
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror}") from None
 

@@ -39,8 +39,9 @@ def apply_retention(run: Path, state: TrainState, newest: int) -> None:
 
 def steps(run: Path) -> list[int]:
     """Steps that have a checkpoint folder, oldest first."""
-    names = [path.name.removeprefix("step-") for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    names = [path.name for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
+    found = [(step, name) for name in names if (step := _step_of(name.removeprefix("step-"))) is not None]
+    return sorted(step for step, name in found if name == f"step-{step}")  # a copy may be called step-04
 
 
 def find_checkpoint(run: Path, which: str = "best") -> Path:
@@ -57,13 +58,16 @@ def find_checkpoint(run: Path, which: str = "best") -> Path:
 
 
 def whole_checkpoint(run: Path, which: str) -> Path:
-    """Like `find_checkpoint`, with undamaged weights: the newest whole checkpoint replaces a damaged best or last.
+    """Like `find_checkpoint`, with undamaged weights: the newest whole checkpoint replaces a damaged or missing best or
+    last.
 
     A replacement is logged as a warning. Raises UserError if no checkpoint is whole, or the named step is damaged.
     """
     wanted = find_checkpoint(run, which)
     fault = check(wanted, (WEIGHTS,))
     if fault is None:
+        if (missing := _missing_step(run, which)) is not None:
+            logger.warning("%s is missing. Using %s instead", checkpoint_folder(run, missing), wanted.name)
         return wanted
     if not wanted.is_dir():  # a training run has just deleted it
         return whole_checkpoint(run, which)
@@ -102,6 +106,10 @@ def recover(run: Path) -> Path | None:
         logger.warning("Resuming from %s, the newest whole checkpoint", newest.name)
     best = next(step for step in (read_state(newest).best_step, _pointed_step(run, "best"), whole[-1]) if step in whole)
     for name, step in (("last", whole[-1]), ("best", best)):
+        if (missing := _missing_step(run, name)) is not None and missing not in damaged:
+            logger.warning(
+                "%s, the %s checkpoint, is missing. It is now step-%d", checkpoint_folder(run, missing), name, step
+            )
         if _pointed_step(run, name) != step:
             point(run, name, step)
     return newest
@@ -114,6 +122,13 @@ def _pointed_step(run: Path, which: str) -> int | None:
     except (OSError, ValueError):
         return None
     return _step_of(name)
+
+
+def _missing_step(run: Path, which: str) -> int | None:
+    """The step that `best` or `last` names, if its folder is not there."""
+    step = _pointed_step(run, which) if which in ("best", "last") else None
+    gone = step is not None and not checkpoint_folder(run, step).is_dir()
+    return step if gone and _pointed_step(run, which) == step else None  # otherwise a training run has moved on
 
 
 def _step_of(text: str) -> int | None:

@@ -112,6 +112,8 @@ class CompletionRequest(BaseModel):
         """The settings that are given; those of every other command where they are not."""
         names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if given.get("top_k") in (0, -1):  # as in vLLM: all tokens
+            del given["top_k"]
         given.setdefault("seed", secrets.randbits(62))  # without a seed, another text each time
         given["max_new_tokens"] = self.max_tokens or min(most_tokens, Sampling().max_new_tokens)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from talewright.data import Batches, Corpus
 from talewright.machine import keep_heap
 from talewright.run.checkpoint import TrainState
 from talewright.run.folder import INITIAL
+from talewright.run.history import read_history
 from talewright.run.retention import recover
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext
@@ -20,6 +22,8 @@ from talewright.train.progress import TrainingProgress
 from talewright.train.results import StepResult
 from talewright.train.signals import Stopped, StopSignal
 from talewright.train.trainer import Trainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def _newest_checkpoint(run: Path, distributed: DistributedContext) -> Path | Non
 
     def newest() -> str | None:
         folder = recover(run)
+        if folder is None and (steps := read_history(run).steps):
+            logger.warning("%s has no checkpoint: the %s steps in its log are trained again", run, f"{steps:,}")
         return folder and str(folder)
 
     checkpoint = distributed.decide(newest)

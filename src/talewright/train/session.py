@@ -20,7 +20,8 @@ from talewright.errors import UserError
 from talewright.files import LockedError, shell_word
 from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
-from talewright.run.new_folder import TakenError, discard_begun, is_unused
+from talewright.run.log import read_log
+from talewright.run.new_folder import RECIPE, TakenError, discard_begun, is_unused
 from talewright.run.retention import newest_state
 from talewright.run.trackers import check_trackers
 from talewright.train.distillation import Teacher, open_teacher
@@ -97,6 +98,8 @@ def resume_run(
             f"talewright train --init-from {shell_word(str(path))} --data FILE"
         )
     recipe = run.recipe
+    if (began := _logged_recipe(path)) is not None:
+        refuse_changes(path, began, own, FIXED, MOVABLE, f"Put them back in {path / RECIPE}")
     refuse_changes(path, own, with_absolute_paths(recipe) if overrides else recipe, FIXED, MOVABLE)
     check_trackers(recipe.train.loggers)
     prepared = attempt(lambda: open_corpus(recipe))
@@ -120,6 +123,15 @@ def resume_run(
         if finished and outcome.main_process:
             logger.info("%s", finished)
         return outcome
+
+
+def _logged_recipe(path: Path) -> Recipe | None:
+    """The recipe that a run began with, by its log; None if that has none which this version can read."""
+    recipe = next((event.get("recipe") for event in read_log(path / "log.jsonl") if event.get("event") == "run"), None)
+    try:
+        return recipe_from_dict(recipe) if isinstance(recipe, dict) else None
+    except UserError:
+        return None
 
 
 def _nothing_left(run: RunFolder, batches: Batches) -> str | None:
@@ -162,9 +174,16 @@ def budgets_of_same_command(path: Path, recipe: str | None, overrides: Mapping[s
 
 
 def refuse_changes(
-    path: Path, own: Recipe, wanted: Recipe, prefixes: tuple[str, ...], allowed: Collection[str]
+    path: Path,
+    own: Recipe,
+    wanted: Recipe,
+    prefixes: tuple[str, ...],
+    allowed: Collection[str],
+    advice: str = "Leave them out",
 ) -> None:
-    """Raise UserError if a setting whose name has one of the prefixes, and that is not allowed to change, does."""
+    """Raise UserError, with the advice, if a setting whose name has one of the prefixes, and that is not allowed to
+    change, does.
+    """
     before, after = _settings(own), _settings(wanted)
     changed = [
         f"{name} is {_shown(before[name])}, not {_shown(after[name])}"
@@ -173,8 +192,8 @@ def refuse_changes(
     ]
     if changed:
         raise UserError(
-            f"{path} keeps the settings that it began with: {'; '.join(changed)}. Leave them out, or train into "
-            "another folder"
+            f"{path} keeps the settings that it began with: {'; '.join(changed)}. {advice}, or train into another "
+            "folder"
         )
 
 

@@ -14,6 +14,7 @@ from talewright.export.adapters import Tensors
 from talewright.export.hub import TIMEOUT, reach_hub, short_reason
 from talewright.export.importers.pickled import PICKLED, PICKLED_RISK, conversion
 from talewright.files import expand_home
+from talewright.run.new_folder import RECIPE
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PATTERNS = ["*.json", "*.safetensors", "merges.txt"]
@@ -23,12 +24,19 @@ MERGE = (
 LFS = b"version https://git-lfs"
 """How a file begins that Git LFS leaves in place of a large one."""
 
+NO_GGUF = (
+    "import takes the model as transformers saves it, in a folder with config.json and model.safetensors (an export of "
+    "a run: --to hf)"
+)
+
 
 def find_source(source: str) -> Path:
     """The folder of a model: a local folder, or that of a name on the hub, downloaded if it is not here yet."""
     folder = expand_home(source)
     if folder.is_file() and folder.suffix in PICKLED:
         raise UserError(f"{source} is not read: {conversion(folder)}")
+    if folder.suffix == ".gguf" and folder.is_file():
+        raise UserError(f"{source} is not read: {NO_GGUF}")
     if folder.is_file():
         raise UserError(f"{source} is a file; name the folder that contains it and its config.json")
     if folder.is_dir():
@@ -45,6 +53,10 @@ def read_config_json(folder: Path) -> dict[str, Any]:
             raise UserError(f"{folder} is an adapter of another model (it has adapter_config.json): {MERGE}")
         if pickled := sorted(each for each in folder.iterdir() if each.suffix in PICKLED):  # as nanoGPT leaves it
             raise UserError(f"{folder} has no config.json, only {pickled[0].name}: {conversion(pickled[0])}")
+        if any(folder.glob("*.gguf")):
+            raise UserError(f"{folder} has no config.json, only a GGUF file: {NO_GGUF}")
+        if (folder / RECIPE).is_file():
+            raise UserError(f"{folder} is a run already; every command takes it as it is")
         names = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) or "nothing"
         raise UserError(f"{folder} is not a model: it has no config.json, but {names}")
     values = _read_json(path)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from talewright.errors import UserError
-from talewright.files import error_reason
+from talewright.files import atomic_file, error_reason
 from talewright.inspect.figures.specifications import axis, bars, categories, rounded, shares_map, tooltip
 from talewright.inspect.figures.style import (
     BLUE,
@@ -72,7 +72,9 @@ def _heatmaps(plt: Any, patterns: np.ndarray, tokens: Sequence[str], folder: Pat
         axes.draw_artist(image)
         axes.draw_artist(title)
         path = folder / f"attn_layer{layer}_head{head}.png"
-        Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").save(path, compress_level=4)
+        picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+        with atomic_file(path) as part:
+            picture.save(part, format="png", compress_level=4)
         yield path
     plt.close(figure)
 

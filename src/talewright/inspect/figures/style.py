@@ -14,7 +14,7 @@ from typing import Any
 
 from talewright import look
 from talewright.errors import UserError
-from talewright.files import error_reason
+from talewright.files import atomic_file, error_reason
 from talewright.inspect.figures.texts import find_fonts, quiet_glyphs, write_powers_plainly
 
 COLOR_NAMES = ("ink", "faint", "line", "blue", "orange", "green", "purple", "grey", "sky", "gold", "card")
@@ -124,7 +124,8 @@ def save_figure(figure: Any, path: Path, dpi: int = 120) -> Path:
         if layout := figure.get_layout_engine():  # once: with an engine, savefig draws twice
             layout.execute(figure)
             figure.set_layout_engine(None)
-        figure.savefig(path, dpi=dpi, pil_kwargs={"compress_level": 4})
+        with atomic_file(path) as part:
+            figure.savefig(part, dpi=dpi, format="png", pil_kwargs={"compress_level": 4})
     except OSError as error:
         raise UserError(f"cannot write {path}: {error_reason(error)}") from None
     finally:
