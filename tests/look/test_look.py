@@ -8,7 +8,19 @@ import re
 
 import pytest
 
-from talewright.look import DARK, LIGHT, SERIES, chart, chart_script, legend_columns, page_style
+from talewright.look import (
+    DARK,
+    LIGHT,
+    LOSS_TITLES,
+    SERIES,
+    Line,
+    chart,
+    chart_script,
+    legend_columns,
+    line_chart,
+    page_style,
+)
+from tests.export.browser import chromium
 
 
 def luminance(color: str) -> float:
@@ -70,3 +82,21 @@ def test_the_style_has_both_modes() -> None:
     assert LIGHT["ink"] in style
     assert DARK["ink"] in style
     assert "prefers-color-scheme: dark" in style
+
+
+def test_a_legend_of_several_rows_is_not_cut_off_also_after_the_window_changes() -> None:
+    lines = [Line(name=name, color="blue") for name in ("each training batch", "training, smoothed", "validation")]
+    figure = chart(line_chart(lines, "loss", LOSS_TITLES), "losses")
+    top = "legend => legend.getBoundingClientRect().top - legend.ownerSVGElement.getBoundingClientRect().top"
+    rows = "legend => legend.getBoundingClientRect().height"
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 360, "height": 600})
+        tab.set_content(f"<style>{page_style()}</style>{figure}<script>{chart_script()}</script>")
+        legend, height = tab.locator("svg .role-legend"), 0.0
+        for width in (360, 1280, 360):
+            tab.set_viewport_size({"width": width, "height": 600})
+            legend.wait_for(state="attached")
+            tab.wait_for_timeout(500)
+            assert legend.evaluate(top) >= 0
+            assert legend.evaluate(rows) != height
+            height = legend.evaluate(rows)
