@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,8 +79,8 @@ def _hover_layer(lines: Sequence[Line], titles: Mapping[str, str]) -> dict[str, 
     point = "(datum.datum || datum)"  # `nearest` wraps it
     parts = [f"{{title: {point}.line}}"]
     for field, title in titles.items():
-        value = f"{point}[{json.dumps(field)}]"
-        parts.append(f"isValid({value}) ? {{{json.dumps(title)}: format({value}, ',.4~r')}} : {{}}")
+        value = f"{point}[{field!r}]"  # no quotes that JSON escapes: the studio's templates lose backslashes
+        parts.append(f"isValid({value}) ? {{{title!r}: format({value}, ',.4~r')}} : {{}}")
     tooltip = {"expr": f"merge({', '.join(parts)})"}
     return {
         "mark": {"type": "point", "filled": True, "size": 70, "clip": True, "tooltip": tooltip},
