@@ -70,6 +70,11 @@ def test_a_value_that_is_not_a_number_is_refused() -> None:
         chart({"data": {"values": [{"x": float("nan")}]}}, "")
 
 
+def test_a_chart_of_lines_has_no_backslash_which_a_template_of_the_studio_would_lose() -> None:
+    lines = [Line(name=name, color="blue", points=[{"step": 1, "loss": 2.0}]) for name in ("one", "other")]
+    assert "\\" not in chart(line_chart(lines, "loss", LOSS_TITLES), "losses")
+
+
 def test_the_script_ends_no_script_element_and_loads_nothing() -> None:
     script = chart_script()
     assert "</script" not in script

@@ -96,8 +96,8 @@ def _interval(figures: dict[str, Any]) -> str:
 def _chart(
     rows: list[dict[str, Any]], encoding: dict[str, Any], series: str, value: str, level: float | None = None
 ) -> dict[str, Any]:
-    """Lines with points over a logarithmic axis of steps, with tooltips and a legend that shows one alone. Rows with the
-    same "series" have one color; `level` is drawn as a dotted line.
+    """Lines with points over a logarithmic axis of steps, with tooltips and a legend that shows one alone. Rows with
+    the same "series" have one color; `level` is drawn as a dotted line.
     """
     names = {"step": "step", "time": "training time", "head": "head", "series": series, "value": value}
     names["interval"] = "95% interval"
