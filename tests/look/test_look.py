@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from talewright.inspect.report.page import view_style
 from talewright.look import (
     DARK,
     LIGHT,
@@ -105,3 +106,10 @@ def test_a_legend_of_several_rows_is_not_cut_off_also_after_the_window_changes()
             assert legend.evaluate(top) >= 0
             assert legend.evaluate(rows) != height
             height = legend.evaluate(rows)
+
+
+def test_the_reports_views_take_every_color_from_the_page_they_are_on() -> None:
+    """In the studio, they are within an element, where a rule for the root does nothing."""
+    assert ":root" not in view_style()
+    used = set(re.findall(r"var\((--[\w-]+)\)", view_style()))
+    assert used <= set(re.findall(r"(--[\w-]+):", page_style() + view_style()))
