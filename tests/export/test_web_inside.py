@@ -80,6 +80,13 @@ def test_it_shows_what_the_model_computes(view, site):
     assert numbers == [f"{100 * p:.0f} %" if p >= 0.01 else "<1 %" for p in own.topk(10).values]
 
 
+def test_without_a_prompt_it_begins_with_the_first_example(page, site):
+    view, example = InsideView(page).open(), page.tab.locator("#prompts button").first.inner_text()
+    assert view.tab.input_value("#inside-text") == example
+    assert view.tokens() == 1 + len(site[1].tokenizer.encode(example)) > 1
+    assert view.tab.input_value("#prompt") == ""
+
+
 def test_steps_sample_the_story_that_the_engine_generates_with_the_seed(page, engine):
     page.set(seed=11, new_tokens=20)
     page.tab.fill("#prompt", PROMPT)

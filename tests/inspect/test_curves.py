@@ -57,7 +57,7 @@ def test_evaluations_are_drawn_at_their_steps(tmp_path):
         "Speed",
     ]
     assert panels[0].chart is not None
-    rows = panels[0].chart["data"]["values"]
+    rows = panels[0].chart["datasets"]["lines"]
     evaluated = [(row["step"], row["loss"], row["bits_per_byte"]) for row in rows if row["line"] == "validation"]
     assert evaluated == [(1, 5.0, 2.0), (2, 5.0, 2.0), (3, 5.0, 2.0)]
     batches = [(row["step"], row["loss"]) for row in rows if row["line"] == "each training batch"]
@@ -141,7 +141,7 @@ def test_accuracy_is_drawn_in_percent(tmp_path):
         assert axes.get_ylabel().endswith("%")
         plt.close(figure)
     assert panel.chart is not None
-    assert [row["token_accuracy"] for row in panel.chart["data"]["values"]] == [0.0, 6.0]
+    assert [row["token_accuracy"] for row in panel.chart["datasets"]["lines"]] == [0.0, 6.0]
 
 
 def test_runs_are_compared_in_bits_per_byte_not_in_nats_of_their_own_tokens(tmp_path):

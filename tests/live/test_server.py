@@ -95,11 +95,8 @@ def test_the_page_follows_a_run_from_before_its_start_to_its_end(run, port, open
         assert now["tiles"]["best"] == "6.000"
         assert now["headline"] == "Validation loss: 8.00 (untrained) to 6.00 at step 4"
         assert now["samples"] == [{"name": "Step 4", "prompt": "Once", "text": " upon\na\ufffd time"}]
-        assert [p for p in now["points"] if p["series"] == "validation"] == [
-            {"series": "validation", "step": 0, "loss": 8.0},
-            {"series": "validation", "step": 4, "loss": 6.0},
-        ]
-        wait_for(lambda: progress(port())["baselines"] == [{"name": "bigram model", "loss": 4.5}])
+        assert now["losses"]["validation"] == [[0, 8.0], [4, 6.0]]
+        wait_for(lambda: progress(port())["losses"]["baselines"] == [{"name": "bigram model", "loss": 4.5}])
         status.finish()
         last = progress(port())
         assert (last["state"], last["message"], last["tiles"]["left"]) == ("finished", "Finished at step 4.", "-")
@@ -123,7 +120,7 @@ def test_a_resumed_run_starts_with_what_it_had_and_drops_what_it_rewinds(run, po
         log(run, *map(step, range(1, 4)), {"event": "resume", "step": 3}, step(4, 2.0))
         now = progress(port())
         assert (now["state"], now["tiles"]["step"]) == ("running", "4 of 10")
-        assert now["points"][-1] == {"series": "training, smoothed", "step": 4, "loss": 2.0}
+        assert now["losses"]["training"][-1] == [4, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +185,7 @@ def test_baselines_that_cannot_be_computed_are_left_out(run, port):
     with live_page(run, fail):
         log(run, step(1))
         for _ in range(3):
-            assert progress(port())["baselines"] == []
+            assert progress(port())["losses"]["baselines"] == []
 
 
 def test_only_pages_of_this_machine_may_ask_and_only_for_these(run, port):
@@ -261,7 +258,7 @@ def test_a_browser_shows_the_run_and_goes_on_when_the_training_is_gone(run, port
                 tab.mouse.move(box["x"] + 200 + i, box["y"] + 200)
                 tab.wait_for_timeout(200)
             assert "nats per token" in tab.inner_text("#vg-tooltip-element.visible")
-            tab.check("#log")
+            tab.get_by_label("Logarithmic loss axis").check()
             status.finish()
             tab.wait_for_selector("#status[data-state=finished]")
         tab.wait_for_timeout(2500)

@@ -8,7 +8,20 @@ import re
 
 import pytest
 
-from talewright.look import DARK, LIGHT, SERIES, chart, chart_script, legend_columns, page_style
+from talewright.inspect.report.page import view_style
+from talewright.look import (
+    DARK,
+    LIGHT,
+    LOSS_TITLES,
+    SERIES,
+    Line,
+    chart,
+    chart_script,
+    legend_columns,
+    line_chart,
+    page_style,
+)
+from tests.export.browser import chromium
 
 
 def luminance(color: str) -> float:
@@ -58,6 +71,11 @@ def test_a_value_that_is_not_a_number_is_refused() -> None:
         chart({"data": {"values": [{"x": float("nan")}]}}, "")
 
 
+def test_a_chart_of_lines_has_no_backslash_which_a_template_of_the_studio_would_lose() -> None:
+    lines = [Line(name=name, color="blue", points=[{"step": 1, "loss": 2.0}]) for name in ("one", "other")]
+    assert "\\" not in chart(line_chart(lines, "loss", LOSS_TITLES), "losses")
+
+
 def test_the_script_ends_no_script_element_and_loads_nothing() -> None:
     script = chart_script()
     assert "</script" not in script
@@ -70,3 +88,28 @@ def test_the_style_has_both_modes() -> None:
     assert LIGHT["ink"] in style
     assert DARK["ink"] in style
     assert "prefers-color-scheme: dark" in style
+
+
+def test_a_legend_of_several_rows_is_not_cut_off_also_after_the_window_changes() -> None:
+    lines = [Line(name=name, color="blue") for name in ("each training batch", "training, smoothed", "validation")]
+    figure = chart(line_chart(lines, "loss", LOSS_TITLES), "losses")
+    top = "legend => legend.getBoundingClientRect().top - legend.ownerSVGElement.getBoundingClientRect().top"
+    rows = "legend => legend.getBoundingClientRect().height"
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 360, "height": 600})
+        tab.set_content(f"<style>{page_style()}</style>{figure}<script>{chart_script()}</script>")
+        legend, height = tab.locator("svg .role-legend"), 0.0
+        for width in (360, 1280, 360):
+            tab.set_viewport_size({"width": width, "height": 600})
+            legend.wait_for(state="attached")
+            tab.wait_for_timeout(500)
+            assert legend.evaluate(top) >= 0
+            assert legend.evaluate(rows) != height
+            height = legend.evaluate(rows)
+
+
+def test_the_reports_views_take_every_color_from_the_page_they_are_on() -> None:
+    """In the studio, they are within an element, where a rule for the root does nothing."""
+    assert ":root" not in view_style()
+    used = set(re.findall(r"var\((--[\w-]+)\)", view_style()))
+    assert used - {"--columns"} <= set(re.findall(r"(--[\w-]+):", page_style() + view_style()))  # the HTML sets these

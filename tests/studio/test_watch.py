@@ -61,12 +61,11 @@ def test_the_tiles_hold_the_runs_figures(tmp_path):
 
 
 def test_a_long_log_is_sent_as_means_of_several_steps(tmp_path):
-    from talewright.studio.loss_chart import MAX_POINTS, TRAINING, VALIDATION, loss_rows
+    from talewright.look.losses import MOST
+    from talewright.studio.watch_tab import _losses
 
-    write_log(tmp_path, 3 * MAX_POINTS - 1)
-    history = read_history(tmp_path)
-    rows = loss_rows(history)
-    assert len(rows[TRAINING]) == MAX_POINTS
-    assert rows[TRAINING][0] == [3, pytest.approx(5 * (1 + 1 / 2 + 1 / 3) / 3, abs=1e-3)]
-    assert rows[TRAINING][-1][0] == history.steps
-    assert rows[VALIDATION] == [[history.steps, 2.5]]
+    write_log(tmp_path, 2 * MOST)
+    losses = _losses(read_history(tmp_path))
+    assert len(losses["training"]) == MOST
+    assert losses["training"][0] == (2, pytest.approx(5 * (1 + 1 / 2) / 2, abs=1e-5))
+    assert losses["validation"] == [(2 * MOST, 2.5)]

@@ -10,7 +10,6 @@ import numpy as np
 
 from talewright import look
 from talewright.errors import UserError
-from talewright.inspect.figures.charts import Line, line_chart
 from talewright.inspect.figures.style import FAINT, GREY, ORANGE, SERIES, Panel, save_png
 from talewright.inspect.figures.texts import legend_label
 from talewright.inspect.headlines import HEADLINES, Series, comparison_headline, loss_headline, series
@@ -26,8 +25,7 @@ CURVES = {
     "tokens_per_second": "tokens per second",
 }
 """The curves beside the loss, and their labels."""
-LOSS_TITLES = {"step": "optimizer step", "loss": "loss, nats per token", "perplexity": "perplexity"}
-BITS = "bits per byte"
+LOSS_TITLES = look.LOSS_TITLES | {"perplexity": "perplexity", "bits_per_byte": "bits per byte"}
 NOISY = ("gradient_norm", "tokens_per_second")
 MAX_POINTS = 600
 """Points of a line: more do not show at a panel's width."""
@@ -131,21 +129,21 @@ def _loss_curves(histories: Sequence[History]) -> Callable[[Any], None]:
 
 def _loss_chart(histories: Sequence[History]) -> dict[str, Any] | None:
     """What `_loss_curves` draws, for a page."""
-    lines: list[Line] = []
+    lines: list[look.Line] = []
     for number, history in enumerate(histories[: len(look.SERIES)]):
         color, name = look.SERIES[number], "" if len(histories) == 1 else f"{history.name}, "
         steps, losses = series(history, "loss")
         if len(histories) == 1:
-            lines.append(Line(name="each training batch", points=_losses(steps, losses), color="grey", faint=True))
-        lines.append(Line(name=f"{name}training, smoothed", points=_losses(steps, smooth(losses)), color=color))
+            lines.append(look.Line(name="each training batch", points=_losses(steps, losses), color="grey", faint=True))
+        lines.append(look.Line(name=f"{name}training, smoothed", points=_losses(steps, smooth(losses)), color=color))
         names: tuple[str, ...] = ("step", "loss", "perplexity", "bits_per_byte")
         rows = zip(*(history.evaluations[name] for name in names), strict=True)
         evaluated: list[Mapping[str, float | None]] = [
             dict(zip(names, row, strict=True)) for row in rows if row[1] is not None
         ]
         color, dashes = ("orange", (1, 0)) if len(histories) == 1 else (color, (6, 4))
-        lines.append(Line(name=f"{name}validation", points=evaluated, color=color, dashes=dashes, marked=True))
-    return _chart_of(lines, "loss", LOSS_TITLES | {"bits_per_byte": BITS})
+        lines.append(look.Line(name=f"{name}validation", points=evaluated, color=color, dashes=dashes, marked=True))
+    return _chart_of(lines, "loss", LOSS_TITLES)
 
 
 def _losses(steps: list[int], values: list[float]) -> list[dict[str, float | None]]:
@@ -189,14 +187,14 @@ def _curves(histories: Sequence[History], key: str, label: str) -> Callable[[Any
 
 def _chart(histories: Sequence[History], key: str, label: str) -> dict[str, Any] | None:
     """What `_curves` draws, for a page."""
-    lines: list[Line] = []
+    lines: list[look.Line] = []
     for number, history in enumerate(histories[: len(look.SERIES)]):
         steps, values = _values(history, key)
         if key in NOISY and len(histories) == 1:
-            lines.append(Line(name="each step", points=_points(key, steps, values), color="grey", faint=True))
+            lines.append(look.Line(name="each step", points=_points(key, steps, values), color="grey", faint=True))
         name = history.name if len(histories) > 1 else "smoothed" if key in NOISY else label
         points = _points(key, steps, smooth(values) if key in NOISY else values)
-        lines.append(Line(name=name, points=points, color=look.SERIES[number], marked=key == "token_accuracy"))
+        lines.append(look.Line(name=name, points=points, color=look.SERIES[number], marked=key == "token_accuracy"))
     return _chart_of(lines, key, {"step": "optimizer step", key: label})
 
 
@@ -204,9 +202,9 @@ def _points(key: str, steps: list[int], values: list[float]) -> list[dict[str, f
     return [{"step": step, key: value} for step, value in zip(*_thinned(steps, values), strict=True)]
 
 
-def _chart_of(lines: Sequence[Line], key: str, titles: dict[str, str]) -> dict[str, Any] | None:
+def _chart_of(lines: Sequence[look.Line], key: str, titles: dict[str, str]) -> dict[str, Any] | None:
     drawn = [line for line in lines if line.points]
-    return line_chart(drawn, key, titles) if any(not line.faint for line in drawn) else None
+    return look.line_chart(drawn, key, titles) if any(not line.faint for line in drawn) else None
 
 
 def _raw_line(axes: Any, steps: list[int], values: list[float], **options: Any) -> None:

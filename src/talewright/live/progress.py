@@ -11,13 +11,12 @@ from typing import Any, TypeGuard
 
 from talewright.config import Recipe, load_recipe
 from talewright.errors import UserError
-from talewright.live.losses import MOST, LossLine
+from talewright.look.losses import MOST, LossLine
 from talewright.run.history import clearly_above
 from talewright.run.log import LogFollower
 from talewright.train.progress import clock
 from talewright.train.schedule import Budget
 
-TRAINING, VALIDATION = "training, smoothed", "validation"
 SAMPLES = 4
 """Samples side by side: the first, some in the middle and the newest."""
 LONGEST_SAMPLE = 700
@@ -86,7 +85,7 @@ class RunProgress:
             "step": f"{self.steps:,}" + (f" of {budget.max_steps:,}" if budget.max_steps else ""),
             "left": "-" if left is None else clock(left),
             "speed": f"{self.speed:,.0f}" if self.speed else "-",
-            "loss": f"{self.losses.smoothed()[-1][1]:.3f}" if self.steps else "-",
+            "loss": f"{self.losses.means()[-1][1]:.3f}" if self.steps else "-",
             "best": f"{best['loss']:.3f}" if best else "-",
             "bits": f"{bits:.3f}" if _is_number(bits) else "-",
         }
@@ -126,19 +125,11 @@ class RunProgress:
         start = "untrained" if first["step"] == 0 else f"step {first['step']:,}"
         return f"Validation loss: {first['loss']:.2f} ({start}) to {last['loss']:.2f} at step {last['step']:,}"
 
-    def points(self) -> list[dict[str, Any]]:
-        """The rows of the loss chart: the smoothed training losses, and the validation losses."""
+    def points(self) -> dict[str, list[tuple[int, float]]]:
+        """Pairs of step and loss for the chart: of training, and of validation."""
         stride = -(-len(self.evaluations) // MOST) or 1
-        shown = self.evaluations[::-stride][::-1]
-        lines = {
-            TRAINING: self.losses.smoothed(),
-            VALIDATION: [(event["step"], event["loss"]) for event in shown],
-        }
-        return [
-            {"series": series, "step": step, "loss": round(loss, 5)}
-            for series, line in lines.items()
-            for step, loss in line
-        ]
+        validation = [(event["step"], round(event["loss"], 5)) for event in self.evaluations[::-stride][::-1]]
+        return {"training": self.losses.means(), "validation": validation}
 
     def chosen_samples(self) -> list[dict[str, Any]]:
         """The first sample, some in the middle, more of them early, and the newest: step, prompt and the rest."""

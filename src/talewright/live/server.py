@@ -77,6 +77,7 @@ class LivePage:
             state = self._state()
             self._start_baselines(state)
             progress = self._progress
+            baselines = [{"name": name, "loss": loss} for name, loss in (self._baselines or {}).items()]
             answer = {
                 "name": self.run.resolve().name,
                 "state": state,
@@ -84,8 +85,7 @@ class LivePage:
                 "headline": progress.headline(),
                 "fraction": progress.fraction(),
                 "tiles": progress.tiles(running=state == "running"),
-                "points": progress.points(),
-                "baselines": [{"name": name, "loss": loss} for name, loss in (self._baselines or {}).items()],
+                "losses": {**progress.points(), "baselines": baselines},
                 "samples": progress.chosen_samples(),
             }
             self.asked, self.answered = time.monotonic(), state

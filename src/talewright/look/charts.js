@@ -13,10 +13,16 @@
   const draw = async (figure) => {
     const now = mode(), text = figure.dataset.chart, specification = named(JSON.parse(text), chartPalettes[now]);
     const { view } = await vegaEmbed(figure.firstElementChild, specification, { mode: "vega-lite", actions: false, renderer: "svg", config: chartThemes[now] });
+    view.addSignalListener("width", () => view.runAsync()); // a legend then may need more rows, and the chart less height
+    await view.runAsync();
     views.set(figure, view);
     if (figure.dataset.chart !== text) await draw(figure);
   };
-  window.redrawChart = draw;
+  // Draws it by another specification.
+  window.redrawChart = (figure, specification) => {
+    figure.dataset.chart = JSON.stringify(specification);
+    return draw(figure);
+  };
   // Other rows for the named data sets of a chart; it keeps its zoom and what its legend hides.
   window.updateChart = (figure, datasets) => {
     const specification = JSON.parse(figure.dataset.chart), view = views.get(figure);

@@ -34,9 +34,8 @@ def chart(specification: Mapping[str, Any], label: str, height: int = 260) -> st
     specification: in Vega-Lite, without a schema, width, height and configuration. label: what the chart shows, in a
     sentence, for those who cannot see it.
     """
-    whole = {"width": "container", "height": height, "autosize": {"type": "fit", "contains": "padding"}} | dict(
-        specification
-    )
+    fit = {"type": "fit", "contains": "padding", "resize": True}
+    whole = {"width": "container", "height": height, "autosize": fit, **specification}
     text = json.dumps(whole, separators=(",", ":"), allow_nan=False)
     return (
         f'<figure class="chart" data-chart="{html.escape(text)}" aria-label="{html.escape(label)}"><div></div></figure>'
@@ -77,6 +76,7 @@ def theme(colors: Mapping[str, str]) -> dict[str, Any]:
         "background": "transparent",
         "font": FONT,
         "axis": axis,
+        "axisXQuantitative": {"tickCount": {"expr": "ceil(width / 90)"}},
         "legend": legend | {"orient": "top", "labelLimit": LABEL_LIMIT, "symbolStrokeWidth": 2},
         "title": {"fontSize": 14, "color": colors["ink"], "anchor": "start"},
         "text": {"fontSize": 12, "color": colors["ink"]},

@@ -43,8 +43,11 @@ SERIES = ("blue", "orange", "green", "purple", "gold", "sky", "grey", "ink")
 
 
 def page_style() -> str:
-    """The style sheet of every page: the colors as CSS variables, then base.css."""
-    light, dark = (" ".join(f"--{name}: {color};" for name, color in colors.items()) for colors in (LIGHT, DARK))
+    """The style sheet of every page: the colors as CSS variables, and how strongly words are shaded; then base.css."""
+    light, dark = (
+        " ".join(f"--{name}: {value};" for name, value in {**colors, "tint": tint}.items())
+        for colors, tint in ((LIGHT, "55%"), (DARK, "40%"))
+    )
     base = (resources.files("talewright.look") / "base.css").read_text(encoding="utf-8")
     return (
         f":root {{ color-scheme: light dark; {light} }}\n"

@@ -12,11 +12,11 @@ from typing import Any
 import gradio as gr
 
 from talewright.config import TrainConfig
-from talewright.look import chart
+from talewright.look import chart, loss_script, loss_view
+from talewright.look.losses import LossLine
 from talewright.run.history import EVALUATION, History, HistoryFollower
 from talewright.studio import rendering
-from talewright.studio.loss_chart import loss_chart, loss_rows
-from talewright.studio.shared import CHARTS, DRAW, QUIET, Studio, error_sentence, html, read_asset
+from talewright.studio.shared import CHARTS, DRAW, QUIET, Studio, error_sentence, html
 from talewright.train.progress import clock
 
 INTERVAL = 3.0
@@ -33,6 +33,11 @@ OTHERS = {
     "tokens_per_second": "tokens per second",
 }
 """The metrics beside the loss, which are drawn small."""
+LOSSES = f"""{loss_script()}
+const show = lossView(element.querySelector(".losses"));
+watch("value", () => show(props.value ?? {{}}));
+show(props.value ?? {{}});"""
+"""The script of the loss chart."""
 
 
 class WatchTab:
@@ -45,8 +50,7 @@ class WatchTab:
         self.run = gr.Dropdown(names, value=names[0], label="Run", filterable=False, elem_id="watched")
         self.status = html(rendering.status(""), elem_id="watch-status")
         self.tiles = html("", elem_id="watch-tiles")
-        template = read_asset("watch.html").replace("@chart", loss_chart())
-        self.losses = html({}, html_template=template, js_on_load=read_asset("watch.js"), head=CHARTS, elem_id="curves")
+        self.losses = html({}, html_template=loss_view(), js_on_load=LOSSES, head=CHARTS, elem_id="curves")
         with gr.Accordion("More curves", open=False, elem_id="more-curves"):
             self.others = html("", js_on_load=DRAW, head=CHARTS)
         html("<h2>Samples from training</h2>")
@@ -78,7 +82,15 @@ class WatchTab:
         alive, train = time.time() - written < ALIVE, run.recipe.train
         state = (name, size, history.steps, len(history.evaluations["step"]), len(history.samples))
         status, tiles = rendering.status(_state(history, train, alive)), _tiles(history, train, alive)
-        return [state, status, tiles, loss_rows(history), _other_curves(history), _samples(history)]
+        return [state, status, tiles, _losses(history), _other_curves(history), _samples(history)]
+
+
+def _losses(history: History) -> dict[str, list[tuple[int, float]]]:
+    """Pairs of step and loss for the chart: of training, and of validation."""
+    training = LossLine()
+    for step, loss in _known(history.training, "loss"):
+        training.add(step, loss)
+    return {"training": training.means(), "validation": _known(history.evaluations, "loss")}
 
 
 def _other_curves(history: History) -> str:
@@ -96,7 +108,7 @@ def _other_curves(history: History) -> str:
             "data": {"values": rows},
             "mark": {"type": "line", "color": "@blue"},
             "encoding": {
-                "x": {"field": "step", "type": "quantitative", "title": "optimizer step", "axis": {"tickCount": 5}},
+                "x": {"field": "step", "type": "quantitative", "title": "optimizer step"},
                 "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}},
                 "tooltip": tooltip,
             },

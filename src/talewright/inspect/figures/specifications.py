@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from talewright import look
+
 Row = Mapping[str, Any]
 Encoding = dict[str, Any]
 
-ZOOM = {"name": "zoom", "select": {"type": "interval", "zoom": "wheel![event.ctrlKey]"}, "bind": "scales"}
+ZOOM = {"name": "zoom", "select": look.ZOOM, "bind": "scales"}
 """A parameter: drag to move, pinch or hold Ctrl and scroll to zoom, double-click to reset."""
-
-
 SEVERAL_HEIGHT = 340
 """Pixels of a chart whose legend has several lines."""
 

@@ -96,8 +96,8 @@ def _interval(figures: dict[str, Any]) -> str:
 def _chart(
     rows: list[dict[str, Any]], encoding: dict[str, Any], series: str, value: str, level: float | None = None
 ) -> dict[str, Any]:
-    """Lines with points over a logarithmic axis of steps, with tooltips and a legend that toggles. Rows with the same
-    "series" have one color; `level` is drawn as a dotted line.
+    """Lines with points over a logarithmic axis of steps, with tooltips and a legend that shows one alone. Rows with
+    the same "series" have one color; `level` is drawn as a dotted line.
     """
     names = {"step": "step", "time": "training time", "head": "head", "series": series, "value": value}
     names["interval"] = "95% interval"
@@ -113,10 +113,8 @@ def _chart(
         for name, title in names.items()
         if name in rows[0]
     ]
-    shown = [{"series": name} for name in dict.fromkeys(row["series"] for row in rows)]
-    toggle = {"type": "point", "fields": ["series"], "toggle": "true"}
     lines = {
-        "params": [{"name": "shown", "select": toggle, "bind": "legend", "value": shown}],
+        "params": [{"name": "shown", "select": {"type": "point", "fields": ["series"]}, "bind": "legend"}],
         "transform": [{"filter": {"param": "shown"}}],
         "mark": {"type": "line", "point": {"size": 45}},
         "encoding": {"x": _step_axis(rows), **encoding, "tooltip": tooltip},

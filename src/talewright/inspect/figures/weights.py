@@ -163,7 +163,7 @@ def spectra_panel(matrices: Sequence[MatrixStats]) -> Panel:
         axes.set(yscale="log", xlabel="singular values from the largest on, %", ylabel="value")
         _legend_above(axes)
 
-    place = axis("percent", "singular value, from the largest (0 %) to the smallest")
+    place = axis("percent", "singular values, the largest first, %")
     rows = [
         {"name": m.name, "percent": round(100 * i / max(1, len(m.singular_values) - 1), 1), "value": rounded(value)}
         for m in shown

@@ -1,6 +1,6 @@
 // Asks the training for its progress every two seconds, and shows what has changed.
 (() => {
-  const get = (id) => document.getElementById(id), figure = document.querySelector("figure.chart");
+  const get = (id) => document.getElementById(id), showLosses = lossView(document.querySelector(".losses"));
   let before = "";
 
   const sample = ({ name, prompt, text }) => {
@@ -22,8 +22,7 @@
     get("used").value = progress.fraction;
     for (const [id, text] of Object.entries(progress.tiles)) get(id).textContent = text;
     document.title = progress.state === "running" ? `${Math.floor(100 * progress.fraction)} % · ${progress.name}` : `${progress.state} · ${progress.name}`;
-    get("losses").hidden = progress.points.length === 0;
-    updateChart(figure, { losses: progress.points, baselines: progress.baselines });
+    showLosses(progress.losses);
     get("samples").replaceChildren(...progress.samples.map(sample));
     get("no-samples").hidden = progress.samples.length > 0;
   };
@@ -42,11 +41,5 @@
     setTimeout(poll, 2000);
   };
 
-  get("log").addEventListener("change", () => {
-    const specification = JSON.parse(figure.dataset.chart);
-    specification.encoding.y.scale = get("log").checked ? { type: "log", nice: false } : { type: "linear", zero: false };
-    figure.dataset.chart = JSON.stringify(specification);
-    redrawChart(figure);
-  });
   poll();
 })();

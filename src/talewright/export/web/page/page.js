@@ -291,7 +291,7 @@ async function open(tab) {
   if (tab.id === "tab-write") return inside?.close();
   const { Inside } = await import("./inside.js");
   inside ??= new Inside(about, (task) => worker.postMessage(task));
-  inside.open(current?.prompt ?? element("prompt").value, current !== null, current?.seed ?? settings()?.seed ?? 0);
+  inside.open(current?.prompt ?? (element("prompt").value.trim() || about.prompts[0]), current !== null, current?.seed ?? settings()?.seed ?? 0);
 }
 
 for (const [i, tab] of tabs.entries()) {

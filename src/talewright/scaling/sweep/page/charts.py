@@ -140,7 +140,7 @@ def points_chart(rows: Sequence[PointResult]) -> tuple[dict[str, Any], int]:
         "type": "nominal",
         "title": None,
         "sort": names,
-        "axis": {"labelLimit": {"expr": "windowSize()[0] < 700 ? 110 : 340"}, "grid": True},
+        "axis": {"labelLimit": {"expr": "min(340, 0.45 * windowSize()[0])"}, "grid": True},
     }
     marks: list[dict[str, Any]] = [
         {"data": {"values": runs}, "mark": {"type": "point", "filled": True, "size": 55, "color": "@blue"}},
@@ -151,7 +151,7 @@ def points_chart(rows: Sequence[PointResult]) -> tuple[dict[str, Any], int]:
 
 def _against_cost(rows: Sequence[dict[str, Any]], cost: Cost) -> dict[str, Any]:
     """Bits per byte against a cost; the page's script replaces it with another."""
-    axis = {"format": "~s", "grid": False, "tickCount": {"expr": "ceil(width / 90)"}}
+    axis = {"format": "~s", "grid": False}
     x = {"field": cost.name, "type": "quantitative", "title": cost.title, "axis": axis}
     y = {"field": "bits", "type": "quantitative", "title": "bits per byte", "scale": {"zero": False}}
     return {"x": x | {"scale": {"zero": False}}, "y": y, "color": _color(rows)}

@@ -19,8 +19,7 @@
     const figure = section.querySelector("figure.chart"), original = JSON.parse(figure.dataset.chart);
     const first = section.querySelector("input:checked").value;
     section.addEventListener("change", ({ target }) => {
-      figure.dataset.chart = JSON.stringify(withCost(original, first, target.value, target.parentElement.textContent.trim()));
-      redrawChart(figure);
+      redrawChart(figure, withCost(original, first, target.value, target.parentElement.textContent.trim()));
     });
   });
 })();

@@ -1,17 +1,14 @@
-"""Curves as Vega-Lite specifications for `look.chart`: the data of a panel, to hover, zoom and toggle."""
+"""A chart of lines over the optimizer step, to hover, zoom and read one line at a time."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from talewright.look import legend_columns
+from talewright.look.charts import HOVER, ZOOM, legend_columns
 
-ZOOM = "Drag to move, pinch or hold Ctrl and scroll to zoom, double-click to reset."
-"""How a reader zooms in a chart of `line_chart`: for the page that shows it."""
-X_AXIS = {"grid": False, "tickCount": 6}
+LOSS_TITLES = {"step": "optimizer step", "loss": "loss, nats per token"}
 DIGITS = 5
 """Significant digits of the values: more do not show."""
 
@@ -21,7 +18,7 @@ class Line:
     """A line of a chart."""
 
     name: str
-    points: Sequence[Mapping[str, float | None]]
+    points: Sequence[Mapping[str, float | None]] = ()
     """Each with a "step", the value drawn, and what else its tooltip shows: the fields that it has."""
     color: str
     """A name of look's palette."""
@@ -33,7 +30,8 @@ class Line:
 
 
 def line_chart(lines: Sequence[Line], y: str, titles: Mapping[str, str]) -> dict[str, Any]:
-    """Lines over the optimizer step: a tooltip at the nearest point, zoom, and for several a legend that toggles.
+    """Lines over the optimizer step: a tooltip at the nearest point, zoom, and for several a legend that shows one
+    alone. Its data set is called "lines".
 
     y: the field drawn. titles: by field, its label, in the order of the tooltip.
     """
@@ -42,19 +40,18 @@ def line_chart(lines: Sequence[Line], y: str, titles: Mapping[str, str]) -> dict
     color = _by_line(names, [f"@{line.color}" for line in lines])
     legend = {"symbolType": "stroke", "symbolOpacity": 1, "columns": legend_columns(names)}
     color["legend"] = legend if several else None
+    x_axis = {"grid": False, "format": ",d"}
     encoding = {
-        "x": {"field": "step", "type": "quantitative", "title": titles["step"], "axis": X_AXIS},
+        "x": {"field": "step", "type": "quantitative", "title": titles["step"], "axis": x_axis},
         "y": {"field": y, "type": "quantitative", "title": titles[y], "scale": {"zero": False}},
         "color": color,
     }
     layers = [*_line_layers(lines), *_marked_layer(lines), _hover_layer(lines, titles)]
     if several:
-        toggle = {"type": "point", "fields": ["line"], "toggle": "true"}
-        all_shown = [{"line": name} for name in names]
-        layers[0]["params"].append({"name": "shown", "select": toggle, "bind": "legend", "value": all_shown})
+        layers[0]["params"].append({"name": "shown", "select": {"type": "point", "fields": ["line"]}, "bind": "legend"})
         for layer in layers:
-            layer["transform"] = [*layer.get("transform", []), {"filter": {"param": "shown"}}]
-    return {"data": {"values": rows}, "encoding": encoding, "layer": layers}
+            layer["transform"].append({"filter": {"param": "shown"}})
+    return {"datasets": {"lines": rows}, "data": {"name": "lines"}, "encoding": encoding, "layer": layers}
 
 
 def _line_layers(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -63,37 +60,38 @@ def _line_layers(lines: Sequence[Line]) -> list[dict[str, Any]]:
     for faint, mark in ((True, {"strokeWidth": 1, "opacity": 0.45}), (False, {"strokeWidth": 2, "opacity": 1})):
         names = [line.name for line in lines if line.faint == faint]
         if names:
-            chosen = {"filter": {"field": "line", "oneOf": names}}
-            layers.append({"mark": {"type": "line", "clip": True, **mark}, "transform": [chosen]})
+            layers.append({"mark": {"type": "line", "clip": True, **mark}, "transform": [_only(names)]})
     dashes = _by_line([line.name for line in lines], [list(line.dashes) for line in lines])
     layers[-1]["encoding"] = {"strokeDash": dashes | ({} if len(lines) > 1 else {"legend": None})}
-    zoom = {"type": "interval", "zoom": "wheel![event.ctrlKey]"}
-    layers[0]["params"] = [{"name": "zoom", "select": zoom, "bind": "scales"}]
+    layers[0]["params"] = [{"name": "zoom", "select": ZOOM, "bind": "scales"}]
     return layers
 
 
 def _marked_layer(lines: Sequence[Line]) -> list[dict[str, Any]]:
     marked = [line.name for line in lines if line.marked]
     mark = {"type": "point", "filled": True, "size": 30, "opacity": 1, "clip": True}
-    return [{"mark": mark, "transform": [{"filter": {"field": "line", "oneOf": marked}}]}] if marked else []
+    return [{"mark": mark, "transform": [_only(marked)]}] if marked else []
 
 
 def _hover_layer(lines: Sequence[Line], titles: Mapping[str, str]) -> dict[str, Any]:
     """The point nearest to the pointer, with its tooltip; the other points are there, but not seen."""
     clear = [line.name for line in lines if not line.faint]
-    nearest = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
     point = "(datum.datum || datum)"  # `nearest` wraps it
     parts = [f"{{title: {point}.line}}"]
     for field, title in titles.items():
-        value = f"{point}[{json.dumps(field)}]"
-        parts.append(f"isValid({value}) ? {{{json.dumps(title)}: format({value}, ',.4~r')}} : {{}}")
+        value = f"{point}[{field!r}]"  # no quotes that JSON escapes: the studio's templates lose backslashes
+        parts.append(f"isValid({value}) ? {{{title!r}: format({value}, ',.4~r')}} : {{}}")
     tooltip = {"expr": f"merge({', '.join(parts)})"}
     return {
         "mark": {"type": "point", "filled": True, "size": 70, "clip": True, "tooltip": tooltip},
         "encoding": {"opacity": {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0}},
-        "params": [{"name": "hover", "select": nearest}],
-        "transform": [{"filter": {"field": "line", "oneOf": clear}}],
+        "params": [{"name": "hover", "select": HOVER}],
+        "transform": [_only(clear)],
     }
+
+
+def _only(names: Sequence[str]) -> dict[str, Any]:
+    return {"filter": {"field": "line", "oneOf": list(names)}}
 
 
 def _by_line(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
