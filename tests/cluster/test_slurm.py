@@ -41,7 +41,8 @@ def test_a_job_whose_time_is_up_is_saved_queued_again_and_finished(slurm, place)
     last = place.losses("slurm")[-1][0]
     assert 10 <= last < 60
     wait_until(lambda: slurm.state(job)["JobState"] == "PENDING", 60, "the job waits")
-    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # by itself, it waits for two minutes
+    # by itself it waits for two minutes, until nothing of the first start is left on its nodes
+    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now+10")
     wait_until(lambda: slurm.state(job)["JobState"] in ("COMPLETED", "FAILED"), SECONDS, "the job is finished")
     assert slurm.state(job)["JobState"] == "COMPLETED", output.read_text()
     assert "2 processes on 2 nodes, started by SLURM" in output.read_text()
