@@ -43,6 +43,8 @@ def test_the_whole_path_on_windows(windows: None, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)[0]["text"].startswith("Lily had")
     main(["evaluate", "run", "--json"])
     assert json.loads(capsys.readouterr().out)["bits_per_byte"] > 0
+    main(["inspect", "run"])
+    assert (Path("run") / "report.html").stat().st_size > 10_000
     assert not [path for path in Path().rglob("*") if path.suffix in (".lock", ".part", ".partial", ".replaced")]
 
 

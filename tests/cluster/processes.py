@@ -19,6 +19,8 @@ from talewright.run.log import read_log
 from tests.train.conftest import write_stories
 
 ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 300.0
+"""How long a process may take to start and to train: on an idle machine 10 to 20 s, on a busy one far longer."""
 RECIPE = """
 model: {n_layers: 1, n_heads: 2, d_model: 32, d_ff: 64, vocab_size: 300, context_length: 32}
 data: {splits: [80, 20]}
@@ -69,7 +71,7 @@ class Workplace:
         """Train in one process, to the end."""
         command = [sys.executable, "-m", "talewright", "train", *self.options(run, *more)]
         process = self.start(command, run)
-        assert process.wait(120) == 0, process.said()
+        assert process.wait(SECONDS) == 0, process.said()
 
     def losses(self, run: str) -> list[tuple[int, float]]:
         """Step and loss of all steps and evaluations."""
@@ -77,8 +79,8 @@ class Workplace:
         events = list(read_log(path)) if path.exists() else []
         return [(event["step"], event["loss"]) for event in events if event["event"] in ("step", "evaluation")]
 
-    def wait_for_step(self, run: str, step: int, seconds: float = 120) -> None:
-        wait_until(lambda: any(n >= step for n, _ in self.losses(run)), seconds, f"{run} is at step {step}")
+    def wait_for_step(self, run: str, step: int) -> None:
+        wait_until(lambda: any(n >= step for n, _ in self.losses(run)), SECONDS, f"{run} is at step {step}")
 
 
 class Process:

@@ -10,13 +10,12 @@ import time
 import pytest
 
 from tests.cluster.links import INTERFACE, Link, what_links_lack
-from tests.cluster.processes import Process, Workplace, free_ports
+from tests.cluster.processes import SECONDS, Process, Workplace, free_ports
 
 LACK = what_links_lack()
 LOST = "lost the connection to another process"
-SECONDS = 240  # each process imports for 5 to 10 s, on a busy machine longer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 needs_links = pytest.mark.skipif(LACK is not None, reason=LACK or "")
 
 

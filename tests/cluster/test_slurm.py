@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster.processes import ROOT, Workplace, wait_until
+from tests.cluster.processes import ROOT, SECONDS, Workplace, wait_until
 from tests.cluster.slurm import Slurm, what_slurm_lacks
 
 LACK = what_slurm_lacks()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(LACK is not None, reason=LACK or ""),
 ]
 STEPS = ["--train.micro-batch", "32", "--train.accumulation", "8"]  # a step long enough to be interrupted
@@ -41,8 +41,9 @@ def test_a_job_whose_time_is_up_is_saved_queued_again_and_finished(slurm, place)
     last = place.losses("slurm")[-1][0]
     assert 10 <= last < 60
     wait_until(lambda: slurm.state(job)["JobState"] == "PENDING", 60, "the job waits")
-    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # by itself, it waits for two minutes
-    wait_until(lambda: slurm.state(job)["JobState"] in ("COMPLETED", "FAILED"), 120, "the job is finished")
+    # by itself it waits for two minutes, until nothing of the first start is left on its nodes
+    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now+10")
+    wait_until(lambda: slurm.state(job)["JobState"] in ("COMPLETED", "FAILED"), SECONDS, "the job is finished")
     assert slurm.state(job)["JobState"] == "COMPLETED", output.read_text()
     assert "2 processes on 2 nodes, started by SLURM" in output.read_text()
     expected, losses = place.losses("slow-alone"), place.losses("slurm")
@@ -52,7 +53,7 @@ def test_a_job_whose_time_is_up_is_saved_queued_again_and_finished(slurm, place)
 
 def test_a_mistake_fails_the_job_and_is_not_queued_again(slurm, place):
     job = submit(slurm, place, "wrong", "--model.n-heads", "5")
-    wait_until(lambda: slurm.state(job)["JobState"] == "FAILED", 120, "the job failed")
+    wait_until(lambda: slurm.state(job)["JobState"] == "FAILED", SECONDS, "the job failed")
     assert (slurm.state(job)["ExitCode"], slurm.state(job)["Restarts"]) == ("2:0", "0")
     said = (place.folder / "wrong.out").read_text()
     assert said.count("model.n_heads is 5") == 2, said  # each node finds it by itself, before they meet

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from talewright.errors import UserError
 from talewright.run.checkpoint import TrainState, read_state, save_checkpoint
 from talewright.run.log import RunLog, read_log
 from talewright.train.distributed import DistributedContext
+from talewright.train.metrics import MetricsLogger
 from talewright.train.trainer import Trainer
 from tests.train.conftest import train_small
 
@@ -96,6 +99,22 @@ def test_a_stopped_run_resumes_with_its_scale(small, small_corpus, tmp_path, fp1
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     for name in ("step", "skipped", "loss_scale", "loss_scale_steps"):
         assert getattr(parts.state, name) == getattr(whole.state, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_stopped_before_its_first_update_begins_anew(
+    small, small_corpus, tmp_path, monkeypatch, fp16, kind
+):
+    """There is no checkpoint yet: the batches that overflowed are read again, with the scale of the beginning."""
+    fp16(HUGE)
+    whole = train_small(recipe_of(small, kind), small_corpus, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsLogger, "log_overflow", lambda *given: os.kill(os.getpid(), signal.SIGUSR1))
+        stopped = train_small(recipe_of(small, kind), small_corpus, tmp_path / "parts")
+    assert (stopped.signal, stopped.state.step, stopped.state.skipped) == (signal.SIGUSR1, 0, 1)
+    parts = train_small(recipe_of(small, kind), small_corpus, tmp_path / "parts", resume=True)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert parts.state.loss_scale == whole.state.loss_scale
 
 
 def test_a_run_goes_on_in_another_precision(small, small_corpus, tmp_path):
