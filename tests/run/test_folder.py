@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 import talewright
-from talewright.config import ModelConfig, OptimizerConfig, Recipe, TrainConfig, recipe_to_yaml
+from talewright.config import ModelConfig, OptimizerConfig, Recipe, TrainConfig, recipe_to_dict, recipe_to_yaml
 from talewright.errors import UserError
 from talewright.export.importers import write_run
 from talewright.model.gpt import GPT
@@ -232,6 +233,27 @@ def test_a_state_of_a_newer_version_is_refused_by_its_unknown_names(run: Path) -
     model = GPT(SHAPE)
     with pytest.raises(UserError, match=r"state\.json holds phase, unknown to this version: a newer version wrote it"):
         load_training(path.parent, model, make_optimizer(model, OptimizerConfig(), 1e-3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_heads": 4}, "model.n_heads was 2, and is 4. Put it back"),
+        ({"positions": "sinusoidal", "norm_eps": 1e-6}, "model.norm_eps was 1e-05, and is 1e-06; model.positions was"),
+        ({"dropout": 0.1}, None),
+    ],
+)
+def test_a_model_edited_after_the_run_began_is_refused(run: Path, changes: dict[str, Any], message: str | None) -> None:
+    """Heads change what weights mean, not their shapes."""
+    event = {"event": "run", "recipe": recipe_to_dict(RunFolder(run).recipe)}
+    (run / "log.jsonl").write_text(json.dumps(event) + "\n", encoding="utf-8")
+    edited = dataclasses.replace(RECIPE, model=dataclasses.replace(SHAPE, **changes))
+    (run / "recipe.yaml").write_text(recipe_to_yaml(edited), encoding="utf-8")
+    if message is None:
+        RunFolder(run).load_model()
+    else:
+        with pytest.raises(UserError, match=re.escape(message)):
+            RunFolder(run).load_model()
 
 
 def test_a_new_run_needs_a_folder_without_one(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talewright.config import Recipe, load_recipe, recipe_to_yaml
+from talewright.config import ModelConfig, Recipe, load_recipe, recipe_from_dict, recipe_to_yaml
 from talewright.data import Corpus, open_corpus, tokenize_source
 from talewright.data.sources import from_anywhere
 from talewright.errors import UserError
@@ -40,6 +40,7 @@ from talewright.run.checkpoint import WEIGHTS, load_weights
 from talewright.run.draft import NgramDraft, read_draft, write_draft
 from talewright.run.history import History, read_history
 from talewright.run.included import INCLUDED, is_included, results_path, run_path
+from talewright.run.log import read_log
 from talewright.run.new_folder import INITIAL, METADATA, RECIPE, new_run_path
 from talewright.tokenizer import Tokenizer
 from talewright.version import __version__
@@ -106,6 +107,16 @@ class RunFolder:
         """The folder of a whole checkpoint. Raises UserError if there is none."""
         return retention.whole_checkpoint(self.path, which)
 
+    @cached_property
+    def logged_recipe(self) -> Recipe | None:
+        """The recipe that the run began with, by its log; None if that has none which this version can read."""
+        events = read_log(self.path / "log.jsonl")
+        recipe = next((event.get("recipe") for event in events if event.get("event") == "run"), None)
+        try:
+            return recipe_from_dict(recipe) if isinstance(recipe, dict) else None
+        except UserError:
+            return None
+
     def load_model(self, which: str = "best", device: torch.device | None = None) -> tuple[GPT, Path]:
         """The model at a checkpoint, in evaluation mode, by default on this machine's best device; and the checkpoint's
         folder.
@@ -117,7 +128,12 @@ class RunFolder:
         return _moved(model, device), checkpoint
 
     def read_weights(self, model: GPT, which: str = "best") -> Path:
-        """Read a checkpoint's weights into a model, and return its folder. Raises UserError if they do not fit it."""
+        """Read a checkpoint's weights into a model, and return its folder. Raises UserError if they do not fit it, or
+        if the model in the recipe was edited: settings such as `n_heads` change what weights mean, not their shapes.
+        """
+        began = self.logged_recipe
+        if began is not None and (changed := _changed(began.model, self.recipe.model)):
+            raise UserError(f"{self.path / RECIPE} was edited after the run began: {changed}. Put it back")
         checkpoint = self.checkpoint(which)
         try:
             load_weights(checkpoint, model)
@@ -313,3 +329,11 @@ def _write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"cannot write the run folder {path}: {error.strerror}; name another by --out") from None
+
+
+def _changed(before: ModelConfig, after: ModelConfig) -> str:
+    """The settings that differ, in words; empty if none does. Those that matter in training alone may differ."""
+    names = (field.name for field in dataclasses.fields(ModelConfig))
+    fields = [name for name in names if name not in ("dropout", "dropout_sites", "init_std")]
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in fields]
+    return "; ".join(f"model.{name} was {old}, and is {new}" for name, old, new in pairs if old != new)

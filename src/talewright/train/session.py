@@ -20,7 +20,6 @@ from talewright.errors import UserError
 from talewright.files import LockedError, shell_word
 from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
-from talewright.run.log import read_log
 from talewright.run.new_folder import RECIPE, TakenError, discard_begun, is_unused
 from talewright.run.retention import newest_state
 from talewright.run.trackers import check_trackers
@@ -98,7 +97,7 @@ def resume_run(
             f"talewright train --init-from {shell_word(str(path))} --data FILE"
         )
     recipe = run.recipe
-    if (began := _logged_recipe(path)) is not None:
+    if (began := run.logged_recipe) is not None:
         refuse_changes(path, began, own, FIXED, MOVABLE, f"Put them back in {path / RECIPE}")
     refuse_changes(path, own, with_absolute_paths(recipe) if overrides else recipe, FIXED, MOVABLE)
     check_trackers(recipe.train.loggers)
@@ -123,15 +122,6 @@ def resume_run(
         if finished and outcome.main_process:
             logger.info("%s", finished)
         return outcome
-
-
-def _logged_recipe(path: Path) -> Recipe | None:
-    """The recipe that a run began with, by its log; None if that has none which this version can read."""
-    recipe = next((event.get("recipe") for event in read_log(path / "log.jsonl") if event.get("event") == "run"), None)
-    try:
-        return recipe_from_dict(recipe) if isinstance(recipe, dict) else None
-    except UserError:
-        return None
 
 
 def _nothing_left(run: RunFolder, batches: Batches) -> str | None:
