@@ -61,8 +61,8 @@ def smear(recipe: Recipe) -> None:
         self.smear_gate = nn.Parameter(torch.zeros(1, 12))
         self.smear_scale = nn.Parameter(torch.zeros(1))
 
-    def embed_smeared(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
-        x = embed(self, tokens, metadata)
+    def embed_smeared(self: Any, tokens: Tensor, metadata: Any, cache: Any = None) -> Tensor:
+        x = embed(self, tokens, metadata, cache)
         gate = self.smear_scale * torch.sigmoid(x[..., :12] @ self.smear_gate.T)
         return x + gate * previous(x)
 
@@ -121,8 +121,8 @@ def bigram_table(least: int = 4, rate: float = 1.0) -> Callable[[Recipe], None]:
             self.moments = torch.zeros(len(self.keys) + 1)
             self.used = []
 
-        def embed_pairs(self: Any, tokens: Tensor, metadata: Any) -> Tensor:
-            x = embed(self, tokens, metadata)
+        def embed_pairs(self: Any, tokens: Tensor, metadata: Any, cache: Any = None) -> Tensor:
+            x = embed(self, tokens, metadata, cache)
             pairs = F.pad(tokens, (1, 0))[:, :-1] * self.config.vocab_size + tokens
             if self.rows.device != tokens.device:
                 with torch.inference_mode(False):  # they are also changed outside
