@@ -188,8 +188,10 @@ def draw(points: Mapping[str, Sequence[Point]], law: Law, file: Path) -> None:
     for (label, some), style in zip(points.items(), "oDs", strict=True):
         axes.plot([flops(*p[1:3]) for p in some], [p.bits_per_byte for p in some], style, label=label)
     for number, point in enumerate(points[PUBLISHED]):
-        place, offset = (flops(*point[1:3]), point.bits_per_byte), (6, 4 if number else -12)
-        axes.annotate(point.run, place, offset, textcoords="offset points", fontsize=8)
+        place, offset, side = (flops(*point[1:3]), point.bits_per_byte), (6, 4), "left"
+        if number == 0:  # below the curve
+            offset, side = (-6, -12), "right"
+        axes.annotate(point.run, place, offset, textcoords="offset points", fontsize=8, ha=side)
     budgets, sizes = np.geomspace(1e13, 1e18, 60), np.geomspace(2e5, 2e8, 200)
     best = [min(law(size, budget / 6 / size * BYTES_PER_TOKEN) for size in sizes) for budget in budgets]
     axes.plot(budgets, best, label="the law, best size, no repetition")
