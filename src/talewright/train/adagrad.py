@@ -1,4 +1,4 @@
-"""AdaGrad by rows (Duchi et al. 2011; one step size for each row, as modded-nanogpt's record 62 has it): for a table of
+"""AdaGrad (Duchi et al. 2011), with one step size for each row as in modded-nanogpt's pull request 366: for a table of
 which a batch reads few rows.
 """
 
