@@ -90,9 +90,6 @@ def error_reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-# --- files ---------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield the path of a file to write; it replaces `path` if the block succeeds, and vanishes if it fails.
@@ -169,9 +166,6 @@ def read_json(path: Path) -> Any:
 def sha256_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- folders -------------------------------------------------------------------------------------------------------
 
 
 def folder_size(folder: Path) -> int:
@@ -264,9 +258,6 @@ def _open_and_sync(path: Path, flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-# --- locks ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

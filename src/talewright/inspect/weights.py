@@ -50,8 +50,8 @@ class MatrixStats:
 
 
 def matrices(model: GPT) -> Iterator[tuple[str, int | None, str, Tensor]]:
-    """Name, layer, kind and values of every matrix. Fused ones are split: queries, keys and values, and SwiGLU's gate
-    and up projection.
+    """Name, layer, kind and values of every matrix, but for convolutions and bigrams, which begin at 0. Fused ones are
+    split: queries, keys and values, and SwiGLU's gate and up projection.
     """
     config, d = model.config, model.config.head_dim
     yield "embedding", None, "embedding", model.embedding.weight.detach()
