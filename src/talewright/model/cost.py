@@ -78,9 +78,11 @@ def activation_bytes(config: ModelConfig, T: int, e: int, block: int | None = BL
     D, H, F = config.d_model, config.n_heads, config.d_ff
     drops = {site: config.dropout > 0 and site in config.dropout_sites for site in ("attention", "residual", "mlp")}
     norms = 4 * D + 8 if config.norm == "layernorm" else 8 * D + 4  # with mean and deviation, or the root alone
-    total = 8.0 + 4 * D * (config.dropout > 0 and "embedding" in config.dropout_sites) + norms
+    ids = 16.0 if config.bigrams else 8.0
+    total = ids + 4 * D * (config.dropout > 0 and "embedding" in config.dropout_sites) + norms
     if config.value_residual:
-        normalized = 0 if config.norm_placement == "post" else e * D + (4 * D if config.norm == "rmsnorm" else 0)
+        copied = e * D if e < 4 else 0  # the product's input, where it is not the stream itself
+        normalized = copied if config.norm_placement == "post" else e * D + (4 * D if config.norm == "rmsnorm" else 0)
         total += e * config.kv_heads * config.head_dim + normalized
     for layer in range(config.n_layers):
         attention = 5 * e * D + 4 * H
@@ -88,7 +90,8 @@ def activation_bytes(config: ModelConfig, T: int, e: int, block: int | None = BL
             squares = H * _keys_held(T, config.layer_window(layer), block)
             attention = 5 * e * D + e * squares * (3 if drops["attention"] else 1)
         if config.qk_norm:
-            attention += 8 * config.head_dim * (H + config.kv_heads) + (4 * D if e == 4 else 0)
+            attention += (8 * config.head_dim + 4) * (H + config.kv_heads)
+            attention += 4 * config.kv_heads * config.head_dim if e == 4 else 0
         if config.value_residual and not (config.qk_norm and e == 4):  # the product, which its parts else replace
             attention += e * (H + 2 * config.kv_heads) * config.head_dim
         if config.short_convolution:  # their inputs, with the positions before; norms and posts give float32
