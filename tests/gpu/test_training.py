@@ -170,6 +170,36 @@ def test_attention_runs_in_a_fused_kernel(small: Small, cuda: torch.device, kind
         assert losses(train(trainer, 2))
 
 
+RECORDED: dict[str, dict[str, Any]] = {
+    "with dropout": {"dropout": 0.1},
+    "as story": {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "qk_norm": True},
+    "as storyx": {"value_residual": True, "short_convolution": True, "bigrams": 1024},
+}
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_recorded_gradient_equals_an_eager_one(
+    small: Small, cuda: torch.device, kind: str, precision: str, record_property: Record
+) -> None:
+    """Also where the last window of an epoch, with padding, is computed without the graph."""
+    found = []
+    for recorded in (False, True):
+        recipe = small(
+            data={"source": "bundled:20", "layout": "aligned"},
+            model=RECORDED[kind],
+            optimizer={"kind": "muon"},
+            train={"precision": precision},
+        )
+        trainer = make_trainer(recipe)
+        trainer._may_record &= recorded
+        found.append(losses(train(trainer, 12)))
+        assert (trainer._graph is not None) == recorded
+    difference = max(abs(a - b) for a, b in zip(*found, strict=True))
+    record_property("largest difference", difference)
+    assert difference < (1e-3 if precision == "fp32" else 0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [{}, {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu"}])
 def test_compiled_steps_equal_eager_ones(

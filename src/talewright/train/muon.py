@@ -60,30 +60,38 @@ class Muon(torch.optim.Optimizer):
             for (shape, pairs), orthogonal in zip(by_shape.items(), self._orthogonalize(stacks), strict=True):
                 scale = group["lr"] * 0.2 * max(shape) ** 0.5  # a root mean square of 0.2, like AdamW's updates
                 updates = orthogonal if skipped is None else orthogonal.masked_fill(skipped, 0)
-                for (weight, _), update in zip(pairs, updates, strict=True):
-                    weight.add_(update, alpha=-scale)
+                weights = [weight for weight, _ in pairs]
+                updates = updates.to(weights[0].dtype, memory_format=torch.contiguous_format)
+                torch._foreach_add_(weights, list(updates), alpha=-scale)
 
     def _update_momentum(
         self, group: dict[str, Any], skipped: Tensor | None
     ) -> dict[torch.Size, list[tuple[Tensor, Tensor]]]:
         """Update the momentum and decay the weights. Returns, by shape, projections and what to orthogonalize."""
-        decay = 1 - group["lr"] * group["weight_decay"]
+        decay: float | Tensor = 1 - group["lr"] * group["weight_decay"]
         by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            state = self.state[p]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(p)
-            momentum = state["momentum_buffer"]
-            gradient = p.grad if skipped is None else torch.where(skipped, momentum, p.grad)  # 0 * NaN would be NaN
-            momentum.lerp_(gradient, 1 - group["momentum"])
-            update = gradient.lerp(momentum, group["momentum"])  # Nesterov
-            p.mul_(decay if skipped is None else torch.where(skipped, 1.0, decay))
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return by_shape
+        momenta = [self._momentum(p) for p in parameters]
+        gradients = [cast(Tensor, p.grad) for p in parameters]
+        if skipped is not None:  # 0 * NaN would be NaN
+            gradients = [torch.where(skipped, old, new) for old, new in zip(momenta, gradients, strict=True)]
+            decay = torch.where(skipped, 1.0, decay)
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov
+        torch._foreach_mul_(parameters, decay)
+        for p, update in zip(parameters, updates, strict=True):
             sizes = list(self.split_sizes[p])
             for weight, part in zip(p.split(sizes), update.split(sizes), strict=True):
                 by_shape[part.shape].append((weight, part))
         return by_shape
+
+    def _momentum(self, p: Tensor) -> Tensor:
+        state = self.state[p]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        return cast(Tensor, state["momentum_buffer"])
 
     def _orthogonalize(self, stacks: Iterator[Tensor]) -> Iterator[Tensor]:
         """The orthogonal matrices nearest to those of each stack (N, rows, columns)."""

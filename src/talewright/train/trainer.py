@@ -20,6 +20,7 @@ from talewright.model.gpt import GPT
 from talewright.model.loss import IGNORED, RealTargets
 from talewright.run.checkpoint import TrainState, load_training, load_weights
 from talewright.train.compilation import should_compile
+from talewright.train.cuda_graph import GradientGraph, python_is_the_limit, record_gradient
 from talewright.train.distillation import Teacher, TeacherOutput
 from talewright.train.distributed import DistributedContext, per_rank_batch
 from talewright.train.objective import Objective
@@ -74,6 +75,9 @@ class Trainer:
             self.state = load_training(checkpoint, self.model, self.optimizer, self.average and self.average.model)
             self._restore_loss_scale()
         self._queue, self._seconds, self._unreported = StepQueue(fabric.device), self.state.seconds, 0.0
+        alone = fabric.world_size == 1 and teacher is None
+        self._may_record = fabric.device.type == "cuda" and alone and python_is_the_limit(recipe, self.micro_batch)
+        self._graph: GradientGraph | None = None
 
     @property
     def step(self) -> int:
@@ -132,6 +136,7 @@ class Trainer:
 
         Returns that loss, (1,), with a teacher followed by the loss without its part, (2,).
         """
+        self._record_once()
         first += self.fabric.global_rank * self.micro_batch * self.accumulation
         total = torch.zeros(2 if self.teacher else 1, device=self.fabric.device)
         count = torch.full((), float(tokens), device=self.fabric.device)
@@ -139,12 +144,27 @@ class Trainer:
             start = first + i * self.micro_batch
             inputs, targets, real = self._micro_batch(start)
             torch.manual_seed(derived_seed(self.recipe.seed, start))  # dropout, too, is a function of (seed, step)
+            if self._graph is not None and isinstance(real, slice):
+                total += self._graph.replay(inputs, targets, count)
+                continue
             with self.fabric.no_backward_sync(self.wrapped_model, enabled=i < self.accumulation - 1):
-                losses = self.wrapped_model(inputs, targets, real, self._teacher_output(inputs))
-                losses = torch.atleast_1d(losses) / count
-                self.fabric.backward(losses[0] * self.fabric.world_size)  # gradients are averaged over processes
-            total += losses.detach()
+                total += self._add_gradient(inputs, targets, count, real)
         return cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum"))
+
+    def _add_gradient(self, inputs: Tensor, targets: Tensor, count: Tensor, real: RealTargets = slice(None)) -> Tensor:
+        """Add a micro-batch's part of the gradient to that of the parameters; returns its part of the losses."""
+        losses = self.wrapped_model(inputs, targets, real, self._teacher_output(inputs))
+        losses = torch.atleast_1d(losses) / count
+        self.fabric.backward(losses[0] * self.fabric.world_size)  # gradients are averaged over processes
+        return losses.detach()
+
+    def _record_once(self) -> None:
+        """Record a micro-batch's gradient as a CUDA graph, before the first one."""
+        if self._may_record:
+            self._may_record = False
+            shape = self.micro_batch, self.recipe.sequence_length
+            parameters = [p for p in self.model.parameters() if p.requires_grad]
+            self._graph = record_gradient(self._add_gradient, shape, self.fabric.device, parameters)
 
     def _micro_batch(self, start: int) -> tuple[Tensor, Tensor, RealTargets]:
         """Inputs, targets, and which targets are real. The copy to a CUDA device goes on while the host does."""
@@ -179,7 +199,7 @@ class Trainer:
             self.optimizer.step()
         elif made:  # torch's fused AdamW reads found_inf only on CPU and CUDA devices
             self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=self._graph is None)  # a graph adds to the tensors that it knows
         if self.scaler is not None:
             self.scaler.update()
 
