@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -105,6 +106,13 @@ def test_a_long_prompt_stops_nobody(monkeypatch):
     while not long.tokens:
         batch.step()
     assert 18 < len(first.tokens) < 30  # 150 tokens in slices of 8
+
+
+def test_a_batch_on_a_gpu_may_take_half_of_what_is_free(monkeypatch):
+    for free, expected in ((10 * 2**30, 5 * 2**30), (2**30, batching.BATCH_BYTES), (None, batching.BATCH_BYTES)):
+        monkeypatch.setattr(batching, "device_memory", lambda device, free=free: free)
+        assert batching.batch_memory(torch.device("cuda")) == expected
+        assert batching.batch_memory(torch.device("cpu")) == batching.BATCH_BYTES
 
 
 def test_no_more_join_than_fit_into_memory(monkeypatch):

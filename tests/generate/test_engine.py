@@ -190,7 +190,7 @@ def test_a_batch_takes_no_more_memory_than_it_may(shape, prompt, new_tokens, gro
         context_length=2048,
     )
     request = Request(prompt=[0] * prompt, sampling=Sampling(max_new_tokens=new_tokens))
-    rows = max(n for n in range(1, MAX_ROWS + 2) if n == 1 or _fits([request] * n, config))
+    rows = max(n for n in range(1, MAX_ROWS + 2) if n == 1 or _fits([request] * n, config, BATCH_BYTES))
     room = min(2048, prompt + new_tokens)
     cache = KVCache.empty(config, 1, room, like=torch.empty(0))
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)

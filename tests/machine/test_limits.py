@@ -178,3 +178,18 @@ def test_a_system_that_says_nothing_is_no_error(no_proc: None, monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert limits.memory_available() is None
     assert limits.peak_memory() == 0
+
+
+def test_the_free_memory_of_a_gpu_includes_what_torch_holds_unused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    assert limits.device_memory(torch.device("cuda")) == 1200
+
+
+@pytest.mark.parametrize(("machine", "available"), [(None, 700), (500, 500), (900, 700), (0, 0)])
+def test_an_apple_gpu_shares_the_machines_memory(machine, available, monkeypatch):
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 800)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 100)
+    monkeypatch.setattr(limits, "memory_available", lambda processes=1: machine)
+    assert limits.device_memory(torch.device("mps")) == available

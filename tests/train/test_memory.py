@@ -19,7 +19,7 @@ from talewright.evaluate import likelihood
 from talewright.model.attention import blocked_attention
 from talewright.model.cost import BLOCK, count_parameters
 from talewright.train import memory
-from talewright.train.memory import MemoryNeed, device_memory, training_bytes
+from talewright.train.memory import MemoryNeed, training_bytes
 
 MINI = load_recipe("mini-2m")
 CUDA, CPU, MPS = torch.device("cuda", 0), torch.device("cpu"), torch.device("mps")
@@ -93,21 +93,6 @@ def test_muon_needs_memory_for_its_updates():
     blocks = count_parameters(wide.model).blocks
     state = memory.state_bytes(adam) - memory.state_bytes(wide)
     assert training_bytes(wide, "fp32") + state - training_bytes(adam, "fp32") > 3 * blocks
-
-
-def test_the_free_memory_of_a_gpu_includes_what_torch_holds_unused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
-    assert device_memory(CUDA) == 1200
-
-
-@pytest.mark.parametrize(("machine", "available"), [(None, 700), (500, 500), (900, 700), (0, 0)])
-def test_an_apple_gpu_shares_the_machines_memory(machine, available, monkeypatch):
-    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 800)
-    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 100)
-    monkeypatch.setattr(memory, "memory_available", lambda processes=1: machine)
-    assert device_memory(MPS) == available
 
 
 def test_the_estimate_knows_how_many_tokens_an_evaluation_reads_and_the_blocks_of_attention() -> None:

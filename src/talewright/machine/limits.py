@@ -28,6 +28,18 @@ def memory_available(processes: int = 1) -> int | None:
     return max(0, min(found)) if found else None
 
 
+def device_memory(device: torch.device, processes: int = 1) -> int | None:
+    """Bytes of memory that so many processes may still allocate on a device; None if the system does not say."""
+    if device.type == "cuda":  # what torch holds unused is free for it, too
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type == "mps":  # it shares the machine's memory
+        own = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        machine = memory_available()
+        return own if machine is None else min(own, machine)
+    return memory_available(processes)
+
+
 def peak_memory() -> int:
     """Most bytes held so far: on the GPU if there is one, otherwise by this process."""
     if torch.cuda.is_available():

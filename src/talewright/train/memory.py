@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 
 from talewright.config import ModelConfig, Recipe
-from talewright.machine.limits import memory_available
+from talewright.machine.limits import device_memory
 from talewright.model.cost import BLOCK, activation_bytes, count_parameters, projection_sizes
 from talewright.model.loss import COLUMNS_AT_ONCE, LOGITS_AT_ONCE, ROWS_AT_ONCE, SLICE, SLICE_ON_GPU
+from talewright.train.cuda_graph import python_is_the_limit
 from talewright.train.distillation import Teacher
 from talewright.train.distributed import DistributedContext, per_rank_batch
 
@@ -97,18 +98,6 @@ class MemoryNeed:
         return None
 
 
-def device_memory(device: torch.device, processes: int = 1) -> int | None:
-    """Bytes of memory that so many processes may still allocate on a device; None if the system does not say."""
-    if device.type == "cuda":  # what torch holds unused is free for it, too
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    if device.type == "mps":  # it shares the machine's memory
-        own = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-        machine = memory_available()
-        return own if machine is None else min(own, machine)
-    return memory_available(processes)
-
-
 def state_bytes(recipe: Recipe) -> int:
     """Bytes of the float32 weights, their moving average if any, and the optimizer's state: AdamW keeps two values for
     each weight, Muon one, AdaGrad one for each row.
@@ -122,13 +111,14 @@ def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None =
 
     Weights and optimizer state are always there, in float32. Added to them is the largest of three peaks: after the
     loss of a micro-batch (activations, the slices of the loss, and the gradients of earlier micro-batches), during an
-    update (all gradients), and during an evaluation. A teacher of that shape adds its weights and its outputs.
+    update (all gradients), and during an evaluation. A CUDA graph keeps the memory of the first, and the others come on
+    top. A teacher of that shape adds its weights and its outputs.
     """
     config, train = recipe.model, recipe.train
     P, V, D = count_parameters(config).total, config.vocab_size, config.d_model
     e = 4 if precision == "fp32" else 2
     rows = train.micro_batch * recipe.sequence_length
-    logit, slice_size = (3 * e, SLICE) if device == "cpu" else (4 + 2 * e, SLICE_ON_GPU)
+    logit, slice_size = (3 * e, SLICE) if device == "cpu" else (2 * e, SLICE_ON_GPU)
     loss = logit * min(rows, slice_size // V) * V + (4 + 2 * e) * V * D + 2 * e * rows * D
     if device == "cpu":
         holes = HOLES + PASSING * (config.positions == "rotary") + AMONG_GRADIENTS * (train.accumulation > 1)
@@ -151,7 +141,10 @@ def training_bytes(recipe: Recipe, precision: str, teacher: ModelConfig | None =
         before = rows * ((16 + 6 * e) * E + 3 * e * teacher.d_ff)
         loss += slices + e * V * E + 4 * rows * E
     update = 4 * P + max(8 * V * D, MUON_BYTES * _moved(recipe))
-    most = max(kept + loss + gradients + passing, before + gradients, update, scoring)
+    if device == "cuda" and teacher is None and python_is_the_limit(recipe, train.micro_batch):
+        most = kept + loss + passing + 4 * P + max(update - 4 * P, scoring)
+    else:
+        most = max(kept + loss + gradients + passing, before + gradients, update, scoring)
     return round(rounding * (held + most) + pad)
 
 
