@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from talewright.config import ModelConfig
-from talewright.generate import batching
+from talewright.generate import batch_memory, batching
 from talewright.generate.batching import ContinuousBatch, Request, generate_all
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.sampling import Sampling
@@ -109,16 +109,17 @@ def test_a_long_prompt_stops_nobody(monkeypatch):
 
 
 def test_a_batch_on_a_gpu_may_take_half_of_what_is_free(monkeypatch):
-    for free, expected in ((10 * 2**30, 5 * 2**30), (2**30, batching.BATCH_BYTES), (None, batching.BATCH_BYTES)):
-        monkeypatch.setattr(batching, "device_memory", lambda device, free=free: free)
-        assert batching.batch_memory(torch.device("cuda")) == expected
-        assert batching.batch_memory(torch.device("cpu")) == batching.BATCH_BYTES
+    least = batch_memory.BATCH_BYTES
+    for free, expected in ((10 * 2**30, 5 * 2**30), (2**30, least), (None, least)):
+        monkeypatch.setattr(batch_memory, "device_memory", lambda device, free=free: free)
+        assert batch_memory.batch_memory(torch.device("cuda")) == expected
+        assert batch_memory.batch_memory(torch.device("cpu")) == least
 
 
 def test_no_more_join_than_fit_into_memory(monkeypatch):
     model = model_of(small(context_length=64, vocab_size=VOCAB + 1))
-    bytes_ = batching.row_bytes(model.config, 2, 12)
-    monkeypatch.setattr(batching, "BATCH_BYTES", 3 * bytes_)
+    bytes_ = batch_memory.row_bytes(model.config, 2, 12)
+    monkeypatch.setattr(batch_memory, "BATCH_BYTES", 3 * bytes_)
     batch = ContinuousBatch(Decoder(model, VOCAB), [NO_END])
     requests = [Request(prompt=[NO_END, 1], sampling=Sampling(max_new_tokens=10), index=i) for i in range(8)]
     batch.add(*requests)

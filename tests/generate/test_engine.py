@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from talewright.config import ModelConfig
 from talewright.errors import UserError
 from talewright.generate import batching
-from talewright.generate.batching import BATCH_BYTES, MAX_ROWS, Request, _fits
+from talewright.generate.batch_memory import BATCH_BYTES
+from talewright.generate.batching import MAX_ROWS, Request, _fits
 from talewright.generate.engine import Engine
 from talewright.generate.sampling import Sampling
 from talewright.model.gpt import GPT

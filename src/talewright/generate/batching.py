@@ -17,25 +17,22 @@ from torch import Tensor
 
 from talewright.config import ModelConfig
 from talewright.errors import UserError
+from talewright.generate.batch_memory import SLICE_ALONE, batch_memory, row_bytes
 from talewright.generate.fast_decode import Decoder
 from talewright.generate.logprobs import TokenLogprob, token_logprob
 from talewright.generate.samplers import UNIFORMS, choose, uniforms
 from talewright.generate.sampling import GREEDY, Sampling
 from talewright.generate.speculation import DRAFTED, Draft
 from talewright.machine.busy import adapt_to_load
-from talewright.machine.limits import device_memory
 from talewright.model.gpt import GPT
 from talewright.model.kv_cache import KVCache
 
 MAX_ROWS = 128
 """Texts generated together. At `mini-2m`'s shape, one core generates 10% more tokens/s with 128 than with 64."""
-BATCH_BYTES = 1 << 30
-"""Memory that one batch may take, the forward pass over prompts included; on a GPU, half of what is free if that is
-more."""
 BLOCK = 64
 """The cache grows by this many tokens."""
-SLICE, SLICE_ALONE = 128, 4096
-"""Tokens of prompts that are read in one step: beside texts that are being generated, which wait for it, and alone."""
+SLICE = 128
+"""Tokens of prompts that are read in one step beside texts that are being generated, which wait for it."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -335,22 +332,8 @@ def _similar(prompt: Sequence[int], other: Sequence[int]) -> bool:
     return longer <= 2 * shorter + 16
 
 
-def batch_memory(device: torch.device) -> int:
-    """Bytes that a batch may take there. While a cache grows, the smaller one is still held."""
-    return max(BATCH_BYTES, (device_memory(device) or 0) // 2) if device.type == "cuda" else BATCH_BYTES
-
-
 def _fits(requests: Sequence[Request], config: ModelConfig, memory: int) -> bool:
     """Whether the requests may be in the batch together, at the lengths that they may reach."""
     kept = max(request.longest(config.context_length) for request in requests)
     prompt = max(len(request.prompt) for request in requests)
     return len(requests) <= min(MAX_ROWS, memory // row_bytes(config, prompt, kept))
-
-
-def row_bytes(config: ModelConfig, prompt: int, kept: int) -> int:
-    """Bytes that a row takes at most: its cache of `kept` tokens, its prompt's, activations and logits."""
-    width = 2 * config.kv_heads * config.head_dim + sum(config.convolution_widths)
-    cache = config.n_layers * width * (kept + prompt)
-    reading = min(SLICE_ALONE, max(prompt, config.context_length // 2 if kept == config.context_length else 0))
-    activations = reading * (8 * config.d_model + 3 * config.d_ff)
-    return 4 * (cache + activations + 4 * config.vocab_size)  # logits, and what sampling makes of them
