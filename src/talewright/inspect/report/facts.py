@@ -37,9 +37,10 @@ def facts(inspected: InspectedModel) -> list[Fact]:
     history, found = inspected.history, []
     if inspected.model is not None:
         config = inspected.model.config
-        total = count_parameters(config).total
+        counts = count_parameters(config)
+        size = f"{counts.total:,}" + (f" ({counts.bigrams:,} of bigrams)" if counts.bigrams else "")
         shape = f"{config.n_layers} layers × {config.n_heads} heads, width {config.d_model}"
-        found += [Fact(label="parameters", text=f"{total:,}", value=total), Fact(label="shape", text=shape)]
+        found += [Fact(label="parameters", text=size, value=counts.total), Fact(label="shape", text=shape)]
     if inspected.step is not None:
         of = f" of {history.steps:,}" if history.steps > inspected.step else ""
         found.append(Fact(label="step", text=f"{inspected.step:,}{of}", value=inspected.step))
