@@ -248,7 +248,7 @@ def test_a_browser_shows_the_run_and_goes_on_when_the_training_is_gone(run, port
             log(run, *map(step, range(1, 5)), evaluation(4, 6.0))
             log(run, {"step": 4, "prompt": "Once", "text": "Once <b>upon</b>"}, name="samples.jsonl")
             tab.wait_for_selector("#losses svg >> text=bigram model")
-            assert tab.inner_text("#step") == "4 of 10"
+            assert tab.inner_text("[data-figure=step]") == "4 of 10"
             assert tab.inner_text("#samples p") == "Once <b>upon</b>"
             shown = tab.locator("#losses svg").inner_html()
             log(run, *map(step, range(5, 10)))
@@ -263,7 +263,7 @@ def test_a_browser_shows_the_run_and_goes_on_when_the_training_is_gone(run, port
             tab.wait_for_selector("#status[data-state=finished]")
         tab.wait_for_timeout(2500)
         assert tab.is_hidden("#lost")  # that a finished training answers no more is no news
-        assert tab.inner_text("#step") == "9 of 10"
+        assert tab.inner_text("[data-figure=step]") == "9 of 10"
     assert errors == []
     assert {url for url in requests if not url.startswith(("http://127.0.0.1:", "data:"))} == set()
 

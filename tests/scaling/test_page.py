@@ -16,6 +16,7 @@ from talewright.scaling.sweep.page.parallel import dimension, dimensions
 from talewright.scaling.sweep.pictures import frontier
 from talewright.scaling.sweep.reading import read_sweep
 from talewright.scaling.sweep.results import Trial, curve_of, measure, rows_of
+from talewright.scaling.sweep.verdict import cells
 from tests.export.browser import chromium
 from tests.scaling.conftest import RECIPE
 
@@ -194,6 +195,22 @@ def test_the_page_loads_nothing_and_draws_every_chart_at_every_cost(folder):
         figures.nth(3).locator("svg >> text=minutes of training").wait_for()
         assert errors == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_where_the_page_is_narrow_the_table_is_whole_and_each_value_has_its_title(folder, width):
+    trials = trials_of(folder)
+    (folder / "page.html").write_text(page_of(folder, trials), encoding="utf-8")
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": width, "height": 800})
+        tab.goto((folder / "page.html").as_uri())
+        assert tab.evaluate("(each => each.scrollWidth <= each.clientWidth)(document.querySelector('.scroll'))")
+        shown = tab.evaluate(
+            """[...document.querySelectorAll("tr:nth-child(2) td")]
+                 .map(cell => [JSON.parse(getComputedStyle(cell, "::before").content), cell.innerText])"""
+        )
+        titles, _, second = cells(rows_of(trials))[:3]
+        assert dict(shown) == dict(zip(titles[1:], second[1:], strict=True))
 
 
 def frontier_line(tab: Any, figure: Any) -> list[float]:

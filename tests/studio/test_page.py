@@ -10,6 +10,7 @@ import pytest
 from talewright.server import scheduler
 from tests.studio.browser import (
     TABS,
+    drawn,
     ended_stream,
     endless_stream,
     paused_stream,
@@ -84,6 +85,28 @@ def test_the_page_does_not_move_from_tab_to_tab(users, width):
     assert len(boxes) == 1
     [(left, wide)] = boxes
     assert left == pytest.approx((width - wide) / 2, abs=1)
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_no_empty_band_is_above_what_a_tab_shows(users, width):
+    """An empty status line, or a hint that is not needed any more, takes no room."""
+    page = users(viewport={"width": width, "height": 900})
+
+    def space_above(shown: str) -> float:
+        shown_box = page.locator(shown).locator("visible=true").first.bounding_box()
+        tabs = page.get_by_role("tablist").first.bounding_box()
+        return shown_box["y"] - tabs["y"] - tabs["height"]
+
+    for name in ("Inside", "Steer"):
+        tab(page, name)
+        page.get_by_text("Generate a story first").locator("visible=true").wait_for()
+        assert space_above(".story.empty") < 45
+    tab(page, "Generate")
+    tell(page)
+    drawn(page, "Steer")
+    assert space_above("[role=tabpanel] h2") < 45
+    drawn(page, "Inside")
+    assert space_above("#inside h2") < 45 + 50  # a line says who read the story
 
 
 def test_past_stories_can_be_shown_saved_and_copied(page):

@@ -25,6 +25,15 @@ ENOUGH = 0.1
 """Fraction of the budget that must be seen passing, about two evaluations, to know a run's pace."""
 SMOOTHING = 0.9
 """Weight of the earlier steps in the moving average of tokens per second."""
+TILES = {
+    "step": "Step",
+    "left": "Time left",
+    "speed": "Tokens per second",
+    "loss": "Training loss",
+    "best": "Best validation loss",
+    "bits": "Its bits per byte",
+}
+"""The titles of a run's figures."""
 
 
 class RunProgress:
@@ -77,7 +86,9 @@ class RunProgress:
         return self.step.get("step", 0)
 
     def tiles(self, running: bool = True) -> dict[str, str]:
-        """The figures at the top of the page, as text; "-" where they are not known."""
+        """The figures of TILES, as text; "-" where they are not known."""
+        if not running:
+            self._first_read = None  # a run that is resumed has its own pace
         budget, left = self._budget(), self.seconds_left() if running else None
         best = min((e for e in self.evaluations if e["step"]), key=lambda e: e["loss"], default=None)
         bits = best and best.get("bits_per_byte")
@@ -158,6 +169,15 @@ def spread(count: int, most: int) -> Sequence[int]:
     """
     last = count - 1
     return sorted({round(last * (i / (most - 1)) ** 2) for i in range(most)}) if count else []
+
+
+def tiles_html(figures: Mapping[str, str]) -> str:
+    """The figures, each with its title; "-" for those that are not given."""
+    tiles = [
+        f'<div><dt>{title}</dt><dd data-figure="{name}">{figures.get(name, "-")}</dd></div>'
+        for name, title in TILES.items()
+    ]
+    return f'<dl class="tiles">{"".join(tiles)}</dl>'
 
 
 def _shown(sample: Mapping[str, Any]) -> dict[str, Any]:

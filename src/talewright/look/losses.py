@@ -38,7 +38,7 @@ def _loss_chart() -> dict[str, Any]:
     name = {"x": {"value": "width"}, "color": {"value": "@faint"}, "text": {"field": "name"}}
     text = {"type": "text", "align": "right", "baseline": "bottom", "dy": -3, "clip": True}
     specification["datasets"]["baselines"] = []
-    for mark, encoding in (({"type": "rule", "strokeDash": [5, 4], "clip": True}, level), (text, name)):
+    for mark, encoding in (({"type": "rule", "strokeDash": [5, 4], "clip": True, "aria": False}, level), (text, name)):
         specification["layer"].append({"data": {"name": "baselines"}, "mark": mark, "encoding": encoding})
     return specification
 

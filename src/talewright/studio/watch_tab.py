@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
 from html import escape
 from pathlib import Path
@@ -11,13 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from talewright.config import TrainConfig
+from talewright.live.progress import RunProgress, tiles_html
 from talewright.look import chart, loss_script, loss_view
-from talewright.look.losses import LossLine
 from talewright.run.history import EVALUATION, History, HistoryFollower
 from talewright.studio import rendering
 from talewright.studio.shared import CHARTS, DRAW, QUIET, Studio, error_sentence, html
-from talewright.train.progress import clock
 
 INTERVAL = 3.0
 """Seconds between two checks of the log."""
@@ -45,7 +41,7 @@ class WatchTab:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._followed: dict[str, HistoryFollower] = {}
+        self._followed: dict[str, tuple[HistoryFollower, RunProgress]] = {}
         names = studio.registry.names
         self.run = gr.Dropdown(names, value=names[0], label="Run", filterable=False, elem_id="watched")
         self.status = html(rendering.status(""), elem_id="watch-status")
@@ -77,20 +73,14 @@ class WatchTab:
         gone.
         """
         run = self.studio.registry.run(name)
-        history = self._followed.setdefault(name, HistoryFollower(run.path)).read()
+        follower, progress = self._followed.setdefault(name, (HistoryFollower(run.path), RunProgress(run.path)))
+        history = follower.read()
+        progress.read()
         size, written = _stat(run.path / "log.jsonl")
-        alive, train = time.time() - written < ALIVE, run.recipe.train
+        alive = time.time() - written < ALIVE
         state = (name, size, history.steps, len(history.evaluations["step"]), len(history.samples))
-        status, tiles = rendering.status(_state(history, train, alive)), _tiles(history, train, alive)
-        return [state, status, tiles, _losses(history), _other_curves(history), _samples(history)]
-
-
-def _losses(history: History) -> dict[str, list[tuple[int, float]]]:
-    """Pairs of step and loss for the chart: of training, and of validation."""
-    training = LossLine()
-    for step, loss in _known(history.training, "loss"):
-        training.add(step, loss)
-    return {"training": training.means(), "validation": _known(history.evaluations, "loss")}
+        status, tiles = rendering.status(_state(history, progress, alive)), tiles_html(progress.tiles(alive))
+        return [state, status, tiles, progress.points(), _other_curves(history), _samples(history)]
 
 
 def _other_curves(history: History) -> str:
@@ -118,33 +108,9 @@ def _other_curves(history: History) -> str:
     return f'<div class="charts">{"".join(figures)}</div>' if figures else '<p class="hint">Nothing to draw yet.</p>'
 
 
-def _tiles(history: History, train: TrainConfig, alive: bool) -> str:
-    """The figures of the run, each with its name."""
-    steps = f"{history.steps:,}" + (f" of {train.max_steps:,}" if train.max_steps else "")
-    known = _known(history.evaluations, "loss")
-    facts = {"step": steps if history.steps else "", "tokens per second": _speed(history)}
-    left = _seconds_left(history, train) if alive else None
-    facts["time left"] = "" if left is None else clock(left)
-    losses = [loss for loss in history.training["loss"] if loss is not None]
-    facts["training loss"] = f"{losses[-1]:.3f}" if losses else ""
-    if known:
-        step, loss = min(known, key=lambda pair: pair[1])
-        facts["best validation loss"] = f"{loss:.3f} at step {step:,}"
-        facts["bits per byte there"] = f"{dict(_known(history.evaluations, 'bits_per_byte')).get(step, math.nan):.3f}"
-    facts["tokens read"] = f"{history.training['tokens'][-1] or 0:,}" if history.steps else ""
-    tiles = [f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in facts.items() if words not in ("", "nan")]
-    return f'<dl class="tiles">{"".join(tiles)}</dl>' if tiles else ""
-
-
 def _known(columns: dict[str, list[Any]], key: str) -> list[tuple[int, float]]:
     """The steps with that figure, each with its value."""
     return [(s, v) for s, v in zip(columns["step"], columns[key], strict=True) if v is not None]
-
-
-def _speed(history: History) -> str:
-    """The median of the newest steps."""
-    values = [value for value in history.training["tokens_per_second"][-50:] if value is not None]
-    return f"{statistics.median(values):,.0f}" if values else ""
 
 
 def _stat(path: Path) -> tuple[int, float]:
@@ -156,33 +122,24 @@ def _stat(path: Path) -> tuple[int, float]:
     return stat.st_size, stat.st_mtime
 
 
-def _state(history: History, train: TrainConfig, alive: bool) -> str:
-    if not history.steps:
+def _state(history: History, progress: RunProgress, alive: bool) -> str:
+    if not progress.steps:
         return f"{history.name} has logged no step yet; its curves will appear as soon as it trains."
     losses = [loss for loss in history.training["loss"] if loss is not None]
     validation = [loss for loss in history.evaluations["loss"] if loss is not None]
     last = [f"{losses[-1]:.2f}"] if losses else []
     last += [f"{validation[-1]:.2f} on validation"] if validation else []
-    state = f"{history.name} is at step {history.steps:,}" + (f" of {train.max_steps:,}" if train.max_steps else "")
-    state += f", {_time_left(history, train)}" if alive else ", and is not being trained now"
-    return state.removesuffix(", ") + (f". Its last loss was {', '.join(last)}." if last else ".")
+    state = f"{history.name} is at step {progress.tiles(alive)['step']}"
+    state += _time_left(progress) if alive else ", and is not being trained now"
+    return state + (f". Its last loss was {', '.join(last)}." if last else ".")
 
 
-def _time_left(history: History, train: TrainConfig) -> str:
-    """The time that the rest of the budget takes at the speed so far; empty if the log does not say."""
-    left = _seconds_left(history, train)
+def _time_left(progress: RunProgress) -> str:
+    """The time that the rest of the budget takes; empty if the log does not say."""
+    left = progress.seconds_left()
     if left is None:
         return ""
-    return f"with {f'about {left / 60:,.0f}' if left >= 120 else 'less than two'} minutes left"
-
-
-def _seconds_left(history: History, train: TrainConfig) -> float | None:
-    if not history.steps:
-        return None
-    tokens, seconds = (history.training[name][-1] or 0 for name in ("tokens", "seconds"))
-    budgets = ((history.steps, train.max_steps), (tokens, train.max_tokens), (seconds / 60, train.max_minutes))
-    used = max((done / budget for done, budget in budgets if budget), default=0)
-    return max(0, seconds * (1 - used) / used) if used else None
+    return f", with {f'about {left / 60:,.0f}' if left >= 120 else 'less than two'} minutes left"
 
 
 def _samples(history: History) -> str:

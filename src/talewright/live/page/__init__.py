@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from string import Template
 
+from talewright.live.progress import tiles_html
 from talewright.look import chart_script, loss_script, loss_view, page_style
 
 
@@ -14,6 +15,7 @@ def page() -> str:
     parts = {name: (files / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
     return Template(parts["page.html"]).substitute(
         style=page_style() + parts["page.css"],
+        tiles=tiles_html({}),
         losses=loss_view(),
         charts=chart_script(),
         script=loss_script() + parts["page.js"],

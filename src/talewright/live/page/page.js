@@ -20,7 +20,7 @@
     get("status").dataset.state = progress.state;
     get("headline").textContent = progress.headline;
     get("used").value = progress.fraction;
-    for (const [id, text] of Object.entries(progress.tiles)) get(id).textContent = text;
+    for (const tile of document.querySelectorAll("[data-figure]")) tile.textContent = progress.tiles[tile.dataset.figure];
     document.title = progress.state === "running" ? `${Math.floor(100 * progress.fraction)} % · ${progress.name}` : `${progress.state} · ${progress.name}`;
     showLosses(progress.losses);
     get("samples").replaceChildren(...progress.samples.map(sample));
