@@ -38,7 +38,7 @@ def sweep(
     from talewright.scaling.sweep.page import write_page
     from talewright.scaling.sweep.pictures import draw_results
     from talewright.scaling.sweep.reading import has_time_budget, read_sweep
-    from talewright.scaling.sweep.results import rows_of, write_table
+    from talewright.scaling.sweep.results import rows_of, scored_differently, write_table
     from talewright.scaling.sweep.verdict import LEGEND, table, verdict
 
     try:
@@ -76,6 +76,11 @@ def sweep(
             logger.info("%s failed: %s; its output is %s", trial.label, trial.reason, output_of(trial.run))
         elif trial.state == "running":
             logger.info("%s has no result yet: another worker trains it, or a signal stopped it", trial.label)
+    if scored_differently(trials):
+        logger.warning(
+            "An earlier version scored some trials on the first validation stories, this one scores stories evenly "
+            "spread over all: they cannot be compared. --out NAME begins the sweep anew"
+        )
     for path in (folder / "results.csv", *pages):
         logger.info("wrote %s", path)
     width = terminal_width()

@@ -63,7 +63,7 @@ def fit(
     metrics = MetricsLogger(recipe, distributed, run, progress)
     hooks = Hooks(trainer, corpus, run, callbacks, metrics)
     with StopSignal(interruptible=fabric.world_size == 1) as stop, progress if fabric.is_global_zero else nullcontext():
-        metrics.start(state, batches, budget, trainer.compiled, resumed=checkpoint is not None)
+        metrics.start(state, batches, hooks.evaluated, budget, trainer.compiled, resumed=checkpoint is not None)
         signal = None
         with closing(metrics):
             try:

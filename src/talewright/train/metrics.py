@@ -21,6 +21,7 @@ from talewright.train.speed import usual_speed
 
 if TYPE_CHECKING:
     from talewright.data import Batches
+    from talewright.run.evaluated import EvaluatedStories
     from talewright.train.distributed import DistributedContext
     from talewright.train.progress import TrainingProgress
     from talewright.train.results import StepResult
@@ -61,7 +62,15 @@ class MetricsLogger:
         self.overfitting = OverfittingMonitor()
         self.losses: list[float] = []  # finite validation losses
 
-    def start(self, state: TrainState, batches: Batches, budget: Budget, compiled: bool, resumed: bool) -> None:
+    def start(
+        self,
+        state: TrainState,
+        batches: Batches,
+        evaluated: EvaluatedStories,
+        budget: Budget,
+        compiled: bool,
+        resumed: bool,
+    ) -> None:
         """Open the log, without what it holds after `state`, and show what is trained on what."""
         if not self.enabled:
             return
@@ -76,6 +85,7 @@ class MetricsLogger:
             f"{self.recipe.name} · {parameters.dense / 1e6:.2f}M parameters{bigrams} · "
             f"{split.n_tokens / 1e6:.2f}M tokens in the training set, "
             f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
+            f"evaluated on {evaluated} · "
             f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
         )
         if resumed:
@@ -93,6 +103,7 @@ class MetricsLogger:
             device=self.device_name,
             compiled=compiled,
             data={"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes},
+            evaluated={"stories": len(evaluated.tokens), "of": evaluated.of},
         )
 
     def log_step(self, result: StepResult, budget: Budget) -> None:
