@@ -77,17 +77,10 @@ class MetricsLogger:
         self.split = split = batches.split
         self.pace = PaceMonitor(budget, self.recipe.schedule.warmup_steps, self._usual_steps(budget, compiled))
         rewind(self.run, state.step if resumed else -1, state.skipped)
-        parameters, train = count_parameters(self.recipe.model), self.recipe.train
-        config = {**recipe_to_dict(self.recipe), "parameters": parameters.total}
-        bigrams = f" and {parameters.bigrams / 1e6:.2f}M of bigrams" if parameters.bigrams else ""
-        self.log = RunLog(self.run, Trackers(train.loggers, self.run, config, state.step))
-        logger.info(
-            f"{self.recipe.name} · {parameters.dense / 1e6:.2f}M parameters{bigrams} · "
-            f"{split.n_tokens / 1e6:.2f}M tokens in the training set, "
-            f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
-            f"evaluated on {evaluated} · "
-            f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
-        )
+        parameters = count_parameters(self.recipe.model).total
+        config = {**recipe_to_dict(self.recipe), "parameters": parameters}
+        self.log = RunLog(self.run, Trackers(self.recipe.train.loggers, self.run, config, state.step))
+        logger.info(self._headline(batches, evaluated, compiled))
         if resumed:
             self.log.write("resume", step=state.step)
             self.losses = [loss for loss in read_history(self.run).evaluations["loss"] if loss is not None]
@@ -96,7 +89,7 @@ class MetricsLogger:
         self.log.write(
             "run",
             recipe=recipe_to_dict(self.recipe),
-            parameters=parameters.total,
+            parameters=parameters,
             precision=self.precision,
             peak_flops=self.peak_flops,
             versions=versions(),
@@ -104,6 +97,18 @@ class MetricsLogger:
             compiled=compiled,
             data={"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes},
             evaluated={"stories": len(evaluated.tokens), "of": evaluated.of},
+        )
+
+    def _headline(self, batches: Batches, evaluated: EvaluatedStories, compiled: bool) -> str:
+        """What is trained and evaluated on what."""
+        parameters, train = count_parameters(self.recipe.model), self.recipe.train
+        bigrams = f" and {parameters.bigrams / 1e6:.2f}M of bigrams" if parameters.bigrams else ""
+        return (
+            f"{self.recipe.name} · {parameters.dense / 1e6:.2f}M parameters{bigrams} · "
+            f"{batches.split.n_tokens / 1e6:.2f}M tokens in the training set, "
+            f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
+            f"evaluated on {evaluated} · "
+            f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
         )
 
     def log_step(self, result: StepResult, budget: Budget) -> None:
