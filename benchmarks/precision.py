@@ -11,6 +11,7 @@ from alternate import table
 
 import talewright
 from talewright.data import open_corpus
+from talewright.data.corpus import evenly_spread
 from talewright.evaluate.likelihood import score_stories
 from talewright.generate.quantization import BYTES, at_precision
 
@@ -22,7 +23,8 @@ def main() -> None:
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     run = talewright.load(chosen.run)
-    stories, sizes = open_corpus(run.recipe).split("valid").first_stories(chosen.stories)
+    valid = open_corpus(run.recipe).split("valid")
+    stories, sizes = valid.stories(evenly_spread(chosen.stories, valid.n_stories))
     rows: dict[str, dict[str, float | str]] = {}
     for precision in BYTES:
         model = run.model if precision == "fp32" else at_precision(run.model, precision)

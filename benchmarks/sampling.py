@@ -66,8 +66,9 @@ def main() -> None:
         samples = context.engine.generate([""] * options.stories, sampling)
         texts[name_of(sampling)] = [sample.text for sample in samples]
         finished[name_of(sampling)] = sum(sample.finished for sample in samples) / len(samples)
-    texts["real stories"] = context.texts[count : 2 * count]
-    print_table(figures_of(context, texts, context.texts[:count]), finished)
+    real = context.some_texts(2 * count)
+    texts["real stories"] = real[1::2]
+    print_table(figures_of(context, texts, real[::2]), finished)
 
 
 def name_of(sampling: Sampling) -> str:

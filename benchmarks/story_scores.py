@@ -20,6 +20,7 @@ import numpy as np
 from talewright import __version__, api
 from talewright.config import DataConfig
 from talewright.data import read_stories
+from talewright.data.corpus import evenly_spread
 from talewright.evaluate.baselines.kneser_ney import KneserNey, count_ngrams
 from talewright.evaluate.context import GenerationOptions
 from talewright.evaluate.generation.classifier import RealStyle
@@ -44,14 +45,15 @@ def main() -> None:
     options = parser.parse_args()
     train, valid = (list(read_stories(DataConfig(source=str(path)))) for path in (options.train, options.valid))
     valid = valid[: options.limit]
-    kinds = kinds_of_no_model(train, valid, options.stories)
+    some = [valid[i] for i in evenly_spread(2 * options.stories, len(valid))]
+    kinds = kinds_of_no_model(train, some[1::2], options.stories)
     for named in options.run:
         name, _, folder = named.partition("=")
         kinds[name] = generated_by(api.load(folder), options.stories)
     if options.untrained:
         kinds["untrained"] = generated_by(api.load(options.untrained), options.stories, untrained=True)
     facts = held_out_facts(options.valid.name, valid)
-    real, vocabulary = RealStyle(valid[: options.stories]), frozenset(word for text in train for word in words_of(text))
+    real, vocabulary = RealStyle(some[::2]), frozenset(word for text in train for word in words_of(text))
     search, start = OverlapSearch([text for texts in kinds.values() for text in texts]), 0
     search.read(map(words_of, train))
     for name, texts in kinds.items():
@@ -62,14 +64,14 @@ def main() -> None:
         print(options.out / name, flush=True)
 
 
-def kinds_of_no_model(train: list[str], valid: list[str], count: int) -> dict[str, list[str]]:
+def kinds_of_no_model(train: list[str], held_out: list[str], count: int) -> dict[str, list[str]]:
     """Stories by the name of their kind."""
     rng = random.Random(0)
     return {
         "training stories": rng.sample(train, count),
         "bundled grammar": list(read_stories(DataConfig(source="bundled", limit=count))),
         "5-gram": five_gram_stories(train, count),
-        "shuffled words": [shuffled(text, rng) for text in valid[count : 2 * count]],
+        "shuffled words": [shuffled(text, rng) for text in held_out],
     }
 
 

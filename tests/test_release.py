@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,3 +72,14 @@ def test_a_python_is_found_by_what_uv_prints(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(release, "UV", (sys.executable, "-c", printing))
     assert find_python("3.11") == "3.11"
     assert find_python("3.99") is None
+
+
+def test_an_extra_that_no_versions_satisfy_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_(command: list[str], **_: object) -> SimpleNamespace:
+        tried.append(command[command.index("--extra") + 1])
+        return SimpleNamespace(returncode=int(tried[-1] == "studio"), stderr="error: no\n  wheels\n")
+
+    tried: list[str] = []
+    monkeypatch.setattr(release.subprocess, "run", compile_)
+    assert release.unresolved("3.13", "highest") == ["[studio] with Python 3.13, highest: error: no wheels"]
+    assert {"all", "dev", "fuzz", "studio"} <= set(tried)

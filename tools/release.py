@@ -5,7 +5,7 @@
 The wheel is installed beside the lowest versions that pyproject.toml allows and beside the newest, in a new environment
 for each Python that is found. There it must print its version, write a story with the included model, train for three
 steps and draw the curves. Only wheels are installed: a version of a dependency that has none for a Python is not tried
-with it. Results: build/release.md.
+with it. For each extra, versions that fit together must exist, by the metadata alone. Results: build/release.md.
 
 uv's settings apply: on Linux without an NVIDIA GPU, a UV_INDEX with the CPU builds of torch saves some GB per cell.
 """
@@ -25,6 +25,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -69,6 +70,7 @@ def main() -> None:
     seconds = import_seconds()
     if seconds > IMPORT_LIMIT:
         problems.append(f"import talewright takes {seconds:.2f} s; the limit is {IMPORT_LIMIT}")
+    problems += [f for p in options.pythons for r in options.resolutions for f in unresolved(p, r)]
     for problem in problems:
         print(f"release: {problem}", file=sys.stderr)
     size = f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB. `import talewright`: {seconds:.2f} CPU seconds."
@@ -134,6 +136,18 @@ def import_seconds() -> float:
     return statistics.median(once("import talewright") - once("pass") for _ in range(5))
 
 
+def unresolved(python: str, resolution: str) -> list[str]:
+    """The extras that no versions satisfy on this Python, each with the reason. Nothing is installed."""
+    found = []
+    for extra in project()["optional-dependencies"]:
+        command = [*UV, "pip", "compile", "-q", str(ROOT / "pyproject.toml"), "--extra", extra]
+        command += ["--python-version", python, "--resolution", resolution]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            found.append(f"[{extra}] with Python {python}, {resolution}: {' '.join(done.stderr.split())}")
+    return found
+
+
 def try_wheel(wheel: Path, python: str, resolution: str) -> Cell:
     """Install the wheel into a new environment and use it."""
     interpreter = find_python(python)
@@ -171,7 +185,12 @@ def find_python(version: str) -> str | None:
 
 def requirements() -> list[str]:
     """What pyproject.toml requires. They are installed by name, since `lowest-direct` lowers only what is named."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    return project()["dependencies"]
+
+
+def project() -> dict[str, Any]:
+    """The table `project` of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def names(wanted: Iterable[str]) -> list[str]:

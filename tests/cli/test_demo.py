@@ -52,7 +52,7 @@ def test_a_demo_scores_generates_and_says_what_to_do_next(capsys: pytest.Capture
     assert len(out.split("How it learned")[0].split()) > 40  # its story
     assert {"untrained", "trained"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
     assert all(f"\n{prompt}" in out for prompt in ("Once upon a time", "One day, a small dog found"))
-    assert "scoring 100 held-out stories" in err
+    assert "validation stories, before and after training" in err
     assert 'generate runs/demo-1 --prompt "One day, a dragon"' in err
     assert "train --data stories.txt --minutes 20" in err
     assert Path("runs/demo-1/plots/training_curves.png").exists()

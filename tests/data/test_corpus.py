@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talewright.data import Batches, Corpus, layout
+from talewright.data.corpus import evenly_spread
 from talewright.data.layout import token_dtype
 from talewright.errors import UserError
 from talewright.tokenizer import Tokenizer
@@ -249,3 +250,24 @@ def test_a_split_without_stories_is_refused_with_the_ways_to_some(make: Callable
         "and at least two are needed. --format and --separator change how a file is read; --valid FILE names "
         "validation stories"
     )
+
+
+@given(count=st.integers(1, 300), number=st.integers(1, 400))
+def test_a_sample_takes_one_from_each_equal_part_and_is_whole_if_it_can_be(count: int, number: int):
+    chosen = list(evenly_spread(number, count))
+    assert chosen == sorted(set(chosen))
+    assert list(evenly_spread(None, count)) == list(range(count))
+    if number >= count:
+        assert chosen == list(range(count))
+    else:
+        assert all(i * count // number <= index <= (i + 1) * count // number for i, index in enumerate(chosen))
+        assert len(chosen) == number
+
+
+def test_the_first_half_of_a_split_is_half_of_a_sample(small: Corpus):
+    split = small.split("train")
+    stories, sizes = split.stories(evenly_spread(20, split.n_stories))
+    whole = texts(small, "train")
+    found = [whole.index(small.tokenizer.decode(story)) for story in stories]
+    assert sum(index < split.n_stories / 2 for index in found) == 10
+    assert sizes.tolist() == [len(whole[index].encode()) for index in found]

@@ -13,9 +13,11 @@ import pytest
 from talewright import api
 from talewright.cli import main
 from talewright.data import open_corpus
+from talewright.evaluate import context
 from talewright.evaluate.baselines import kneser_ney
 from talewright.evaluate.context import EvaluationContext
 from talewright.evaluate.evaluator import TASKS, selected_tasks
+from talewright.evaluate.generation import quality
 from talewright.generate import batching
 from talewright.run import RunFolder
 from tests.train.conftest import small, small_values, write_stories  # noqa: F401, fixtures
@@ -86,6 +88,23 @@ def test_stories_are_read_and_ngrams_counted_once_for_all_tasks(small, tmp_path,
     assert tasks["generation"]["invented"] is not None
     assert tasks["memorization"]["splits"]["training_stories"] > 0
     assert counted == {"count_ngrams": 1, "corpus": 1, "training_words": 1}
+
+
+def test_real_stories_beside_generated_ones_come_from_everywhere_among_the_held_out_ones(run, monkeypatch):
+    compared: dict[str, list[str]] = {}
+
+    def record(module: Any, name: str) -> None:
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda texts: compared.setdefault(name, list(texts)) and original(texts))
+
+    record(quality, "RealStyle")
+    record(context, "OverlapSearch")
+    main(["evaluate", str(run), "--told", "4", "--only", "generation,memorization"])
+    split, tokenizer = RunFolder(run).corpus().split("valid"), RunFolder(run).tokenizer
+    texts, count = [tokenizer.decode(split.story(i)) for i in range(split.n_stories)], split.n_stories
+    eighths = [(2 * i + 1) * count // 16 for i in range(8)]
+    assert [texts.index(text) for text in compared["RealStyle"]] == eighths[::2]
+    assert [texts.index(text) for text in compared["OverlapSearch"][4:]] == [k * count // 8 for k in (1, 3, 5, 7)]
 
 
 def test_one_task_is_evaluated_again_and_the_others_are_kept_while_they_are_valid(run):

@@ -37,10 +37,18 @@ def cache(run, monkeypatch):
     monkeypatch.setenv("TALEWRIGHT_CACHE", str(run.parent / "cache"))
 
 
-def test_its_numbers_are_those_of_an_evaluation(run):
+def validation_texts(run: Path) -> tuple[list[str], int]:
+    split, tokenizer = RunFolder(run).corpus().split("valid"), RunFolder(run).tokenizer
+    return [tokenizer.decode(split.story(i)) for i in range(split.n_stories)], split.n_stories
+
+
+def test_its_numbers_are_those_of_an_evaluation_of_stories_from_everywhere(run, tmp_path):
     summary = summarize_training(RunFolder(run))
     assert summary is not None
-    scores = evaluate_run(RunFolder(run), EvaluationOptions(tasks=["likelihood"], limit=10))
+    texts, count = validation_texts(run)
+    (tmp_path / "ten.txt").write_text("\n<|endoftext|>\n".join(texts[(2 * i + 1) * count // 20] for i in range(10)))
+    options = EvaluationOptions(tasks=["likelihood"], data=str(tmp_path / "ten.txt"))
+    scores = evaluate_run(RunFolder(run), options)
     likelihood = scores["tasks"]["likelihood"]
     expected = {
         "untrained": likelihood["untrained"],
@@ -50,13 +58,19 @@ def test_its_numbers_are_those_of_an_evaluation(run):
     assert summary.scores.keys() == expected.keys()
     for name, figures in expected.items():
         assert summary.scores[name] == pytest.approx((figures["loss"], figures["bits_per_byte"]), rel=1e-5)
-    assert (summary.stories, summary.counted_share) == (10, 1.0)
+    assert (summary.evaluated, summary.counted_share) == (f"10 of {count} validation stories, evenly spread", 1.0)
     assert scores["run"]["checkpoint"] == f"step-{summary.best_step}"
 
 
 def made(trained: float, last: float, ngram: float, untrained: float = 8.0, epochs: float = 1.0) -> TrainingSummary:
     scores = {"untrained": (untrained, untrained), "5-gram": (ngram, ngram), "trained": (trained, trained)}
-    counts = {"best_step": 120, "steps": 427, "stories": 28, "counted": 63000, "counted_share": 1.0}
+    counts = {
+        "best_step": 120,
+        "steps": 427,
+        "evaluated": "all 28 validation stories",
+        "counted": 63000,
+        "counted_share": 1.0,
+    }
     return TrainingSummary(scores=scores, last_loss=last, epochs=epochs, **counts)  # type: ignore[arg-type]
 
 

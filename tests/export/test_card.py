@@ -37,7 +37,8 @@ def trained(make_source, tmp_path):
     source = make_source()
     (source.run / "plots").mkdir(parents=True)
     (source.run / "plots" / "training_curves.png").write_bytes(b"curve")
-    events: list[dict[str, Any]] = [{"event": "run", "data": {"stories": 1234, "tokens": 9, "bytes": 5_600_000}}]
+    start = {"data": {"stories": 1234, "tokens": 9, "bytes": 5_600_000}, "evaluated": {"stories": 43, "of": 5000}}
+    events: list[dict[str, Any]] = [{"event": "run", **start}]
     events += [{"event": "step", "step": step, "tokens": 100 * step, "seconds": 60.0 * step} for step in (1, 2)]
     figures = {"perplexity": 9.5, "bits_per_byte": 1.25, "token_accuracy": 0.421}
     events += [{"event": "evaluation", "step": step, "loss": 3.0 - step, **figures} for step in (1, 2)]
@@ -61,7 +62,10 @@ def test_the_card_has_what_the_run_logged_and_no_path_of_this_machine(trained, t
     assert "openai-community/gpt2" not in card
     assert (folder / "training_curves.png").read_bytes() == b"curve"
     expected = ["1,234 stories for training", "`mine.txt`", "5.6 MB", "1 steps, 100 tokens, 1.0 minutes"]
-    expected += ["| 2.000 | 9.50 | 1.250 | 42.1% |"]
+    expected += [
+        "| 2.000 | 9.50 | 1.250 | 42.1% |",
+        "Scores on 43 of 5,000 validation stories, evenly spread, at step 1:",
+    ]
     expected += [
         "talewright evaluate run --checkpoint 1",
         'pipeline("text-generation", model="ada/tales")',
@@ -73,6 +77,27 @@ def test_the_card_has_what_the_run_logged_and_no_path_of_this_machine(trained, t
     assert str(tmp_path) not in card
     recipe = yaml.safe_load(card.split("```yaml")[1].split("```")[0])
     assert recipe["model"]["d_model"] == 16
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "number", "said"),
+    [
+        ({"stories": 5000, "of": 5000}, None, "Scores on all 5,000 validation stories, at"),
+        ({"stories": 1, "of": 1}, 20, "Scores on the only validation story, at"),
+        (None, 500, "Scores on the first 500 validation stories, at"),
+        (None, None, "Scores on the validation stories, at"),
+    ],
+)
+def test_the_card_says_which_stories_were_scored_also_of_an_earlier_version(trained, tmp_path, evaluated, number, said):
+    log = trained.run / "log.jsonl"
+    start, *events = log.read_text().splitlines()
+    values = {key: value for key, value in json.loads(start).items() if key != "evaluated"}
+    start = json.dumps(values | ({"evaluated": evaluated} if evaluated else {}))
+    log.write_text("\n".join([start, *events]) + "\n")
+    train = dataclasses.replace(trained.recipe.train, evaluate_stories=number)
+    source = dataclasses.replace(trained, recipe=dataclasses.replace(trained.recipe, train=train))
+    write_card(tmp_path, source, RECORD, TARGETS["hf"], "ada/tales")
+    assert said in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.parametrize("to", ["hf", "hf-remote"])

@@ -7,19 +7,25 @@ import html
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from talewright.cli import main
 from talewright.config import TokenizerConfig
 from talewright.errors import UserError
+from talewright.inspect import session
 from talewright.inspect.report.page import SECTIONS
 from talewright.inspect.sequences import display_token
 from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
 from talewright.look import chart_script
+from talewright.run import RunFolder
 from talewright.tokenizer import make_tokenizer
 from tests.disk import fill, mounted
 
@@ -304,3 +310,25 @@ def test_a_mistake_is_one_message_and_exit_code_2(words, message, run, capsys, m
         main(["inspect", *words])
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_first_stories_of_an_inspection_are_a_fair_sample_of_all(run, monkeypatch):
+    given: list[list[int]] = []
+
+    def inspector(inspected: Any, stories: list[np.ndarray], text: str | None) -> None:
+        given.append([int(story[0]) for story in stories])
+        raise UserError("enough")
+
+    def stories(indices: Sequence[int]) -> tuple[list[np.ndarray], None]:
+        return [np.array([index]) for index in indices], None
+
+    corpus = SimpleNamespace(split=lambda name: SimpleNamespace(n_stories=1000, stories=stories))
+    monkeypatch.setattr(RunFolder, "corpus", lambda run: corpus)
+    monkeypatch.setattr(session, "Inspector", inspector)
+    monkeypatch.setattr(session, "STORIES", 200)
+    for _ in range(2):
+        with pytest.raises(UserError, match="enough"):
+            inspect_run(run)
+    assert given[0] == given[1]  # the same again
+    assert sorted(given[0]) == [2 + 5 * i for i in range(200)]
+    assert 20 < sum(index < 500 for index in given[0][:64]) < 44

@@ -17,7 +17,7 @@ from talewright.errors import UserError
 from talewright.evaluate.baselines import kneser_ney
 from talewright.inspect import opening
 from talewright.inspect.heads import find_names, measure_heads
-from talewright.inspect.session import inspect_run
+from talewright.inspect.session import InspectionOptions, _stories, inspect_run
 from talewright.inspect.timeline import (
     Timeline,
     inspect_timeline,
@@ -67,7 +67,7 @@ def without_full(run: Path, kept: str = "step-24") -> Path:
 
 
 def stories_of(run: Path) -> list[np.ndarray]:
-    return RunFolder(run).corpus().split("valid").first_stories()[0]
+    return _stories(RunFolder(run), InspectionOptions(), [])
 
 
 def measured(run: Path, notes: list[str] | None = None) -> Timeline | None:

@@ -149,3 +149,21 @@ def test_what_cannot_be_opened_is_reported_in_one_sentence(stub, tmp_path):
     Path("out/base.yaml").touch()
     with pytest.raises(UserError, match="the runs in out belong to another storage"):
         open_study(sweep, Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "number", "said"), [(1, 20, True), (1, None, False), (0, 20, False), (4, 20, False)]
+)
+def test_trials_that_an_earlier_version_scored_on_other_stories_are_named(stub, caplog, earlier, number, said):
+    from talewright.cli import main
+
+    main(["sweep", "sweep.yaml", "--out", "out"])
+    logs = [log for log in sorted(Path("out/runs").glob("*/log.jsonl")) if '"evaluation"' in log.read_text()]
+    assert len(logs) == 4
+    for index, log in enumerate(logs):
+        start = {"event": "run", "recipe": {"train": {"evaluate_stories": number}}}
+        newer = {} if index < earlier else {"evaluated": {"stories": 20, "of": 100}}
+        log.write_text(json.dumps(start | newer) + "\n" + log.read_text())
+    caplog.clear()
+    main(["sweep", "sweep.yaml", "--out", "out"])
+    assert any("they cannot be compared" in message for message in caplog.messages) == said

@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import json
 import math
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from talewright.config import TrainConfig
-from talewright.evaluate.likelihood import score_stories
+from talewright.config import Recipe, TrainConfig
+from talewright.data import Corpus
+from talewright.evaluate.likelihood import Likelihood, score_stories
+from talewright.model.gpt import GPT
 from talewright.run.checkpoint import TrainState
 from talewright.run.log import read_log
 from talewright.train.distributed import launch
@@ -104,6 +110,49 @@ def test_slow_evaluations_leave_the_schedule_and_the_minutes_alone(small, small_
     evaluations = [event for event in events[1] if event["event"] == "evaluation"]
     assert len(evaluations) == EVALUATIONS + 1
     assert all(event["seconds"] <= 0.5 for event in evaluations)
+
+
+def scored_stories(recipe: Recipe, corpus: Corpus, run: Path, resume: bool = False) -> list[list[int]]:
+    """Train into `run`. For each evaluation, the numbers of the validation stories that were scored."""
+    whole, found = [story.tolist() for story in corpus.split("valid").stories()[0]], []
+
+    def evaluate(model: GPT, stories: list[np.ndarray], sizes: np.ndarray, separator: list[int]) -> Likelihood:
+        found.append([whole.index(story.tolist()) for story in stories])
+        assert sizes.tolist() == [len(corpus.tokenizer.decode(story).encode()) for story in stories]
+        return score_stories(model, stories, sizes, separator)
+
+    run.mkdir(exist_ok=True)
+    batches, callbacks = batches_of(recipe, corpus), Callbacks(evaluate, lambda *_: "")
+    fit(recipe, launch(recipe), corpus, batches, run, callbacks, resume=resume)
+    return found
+
+
+def test_each_evaluation_scores_the_same_stories_from_everywhere_also_after_a_resume(small, small_corpus, tmp_path):
+    count = small_corpus.split("valid").n_stories
+    assert count > 8
+    few = {"evaluate_stories": 4}
+    found = scored_stories(small(train=few | {"max_steps": 8}), small_corpus, tmp_path / "run")
+    found += scored_stories(small(train=few), small_corpus, tmp_path / "run", resume=True)
+    assert found == [[count // 8, 3 * count // 8, 5 * count // 8, 7 * count // 8]] * 4  # steps 0, 4, 8 and 12
+    start = next(read_log(tmp_path / "run" / "log.jsonl"))
+    assert start["evaluated"] == {"stories": 4, "of": count}
+    for number in (None, count, count + 1):
+        recipe = small(train={"evaluate_stories": number, "max_steps": 1})
+        assert scored_stories(recipe, small_corpus, tmp_path / f"{number}")[0] == list(range(count))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_run_of_version_0_1_goes_on_with_its_first_stories_unless_it_begins_anew(small, small_corpus, tmp_path, lost):
+    run, few = tmp_path / "run", {"evaluate_stories": 4}
+    scored_stories(small(train=few | {"max_steps": 8}), small_corpus, run)
+    start, *events = (run / "log.jsonl").read_text().splitlines(keepends=True)
+    older = {key: value for key, value in json.loads(start).items() if key != "evaluated"}
+    (run / "log.jsonl").write_text("".join([json.dumps(older) + "\n", *events]))
+    if lost:
+        shutil.rmtree(run / "checkpoints")
+    found = scored_stories(small(train=few), small_corpus, run, resume=True)
+    assert ([0, 1, 2, 3] not in found) if lost else found == [[0, 1, 2, 3]]
+    assert ("evaluated" in next(read_log(run / "log.jsonl"))) == lost
 
 
 def observe(pairs: list[tuple[float, float]]) -> list[int]:

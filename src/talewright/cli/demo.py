@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PROMPT = "Once upon a time"
 """What the samples begin with that show how the model learns."""
 SCORED = 100
-"""Number of validation stories that are scored before and after."""
+"""Number of validation stories that are scored."""
 LEARNED = 0.25
 """A model that has not come down to this fraction of the untrained model's bits per byte writes no sense: some hundred
 steps on the bundled stories."""
@@ -72,7 +72,6 @@ def demo(minutes: float | None = None, out: str | None = None, again: bool = Fal
     _train(recipe, folder, resume=earlier is not None)
     run = api.load(folder)
     _show_samples(run)
-    logger.info("\nscoring %d held-out stories, before and after training ...", SCORED)
     scores = _scores(run)
     show(score_table(scores))
     if scores["trained"].bits_per_byte > LEARNED * scores["untrained"].bits_per_byte:
@@ -145,13 +144,15 @@ def _show_samples(run: Run, moments: int = 4) -> None:
 
 
 def _scores(run: Run) -> dict[str, Likelihood]:
-    """How well the model before and after training predicts the first validation stories."""
+    """How well the model before and after training predicts the validation stories that training evaluated."""
     from talewright.evaluate.likelihood import score_stories
     from talewright.machine import autocast
+    from talewright.run.evaluated import evaluated_stories
 
-    stories, sizes = run.stories()
+    evaluated = evaluated_stories(run, run.corpus())
+    logger.info("\nscoring %s, before and after training ...", evaluated)
     with autocast(run.recipe.train.precision, run.device):
         return {
-            name: score_stories(model, stories[:SCORED], sizes[:SCORED], run.tokenizer.separator)
+            name: score_stories(model, evaluated.tokens, evaluated.sizes, run.tokenizer.separator)
             for name, model in (("untrained", run.initial_model(run.device)), ("trained", run.model))
         }

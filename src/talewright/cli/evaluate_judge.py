@@ -66,13 +66,9 @@ def evaluate_judge(
             raise UserError(f"--{name} is {value}; it must be 1 or more")
     if not 0 < timeout <= DAY:
         raise UserError(f"--timeout is {timeout}; it is in seconds and must be above 0, and at most {DAY:,}")
-    if (price_in is None) != (price_out is None):
-        raise UserError("give --price-in and --price-out together")
-    for name, price in (("price-in", price_in), ("price-out", price_out)):
-        if price is not None and not 0 <= price < math.inf:
-            raise UserError(f"--{name} is {price}; it must be 0 or more, and finite")
     if human and prompts is not None:
         raise UserError("--human grades whole held-out stories, but --prompts has only prompts; give one of them")
+    prices = _prices(price_in, price_out)
     from talewright.evaluate.judge.endpoint import Endpoint
     from talewright.evaluate.judge.judge import JudgeOptions, judge_run, judge_table
 
@@ -88,9 +84,21 @@ def evaluate_judge(
         seed=seed,
         concurrency=concurrency,
         max_requests=max_requests,
-        prices=None if price_in is None or price_out is None else (price_in, price_out),
+        prices=prices,
         estimate_only=estimate,
     )
     endpoint = Endpoint(url=url, model=model, key=os.environ.get(key_variable), timeout=timeout)
     result = judge_run(Path(run), endpoint, options)
     show(to_json(result) if json else judge_table(result))
+
+
+def _prices(price_in: float | None, price_out: float | None) -> tuple[float, float] | None:
+    """Both prices, or None. Raises UserError if one is missing, or is no price."""
+    for name, price in (("price-in", price_in), ("price-out", price_out)):
+        if price is not None and not 0 <= price < math.inf:
+            raise UserError(f"--{name} is {price}; it must be 0 or more, and finite")
+    if price_in is not None and price_out is not None:
+        return price_in, price_out
+    if price_in is not None or price_out is not None:
+        raise UserError("give --price-in and --price-out together")
+    return None

@@ -73,22 +73,31 @@ def train(
             return _resume_same_command(resume, None if init_from else recipe, overrides, force, open)
     if resume:
         _refuse_beside_resume(resume, {"--init-from": init_from, "--recipe": recipe, "--out": out})
-    chosen = None
-    if ladder is not None and minutes is None:
-        raise UserError("--ladder chooses among recipes with --minutes; with --recipe, name one, such as storyx-3m")
     if minutes is not None:
-        chosen = _chosen_recipe(
-            minutes, ladder or "story", overrides, {"--recipe": recipe, "--resume": resume, "--init-from": init_from}
-        )
-    elif not resume and not init_from:
-        chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
+        _refuse_beside_minutes(minutes, {"--recipe": recipe, "--resume": resume, "--init-from": init_from})
+    elif ladder is not None:
+        raise UserError("--ladder chooses among recipes with --minutes; with --recipe, name one, such as storyx-3m")
+    if resume:
+        return _train(None, Path(resume), overrides, force, open)
+    if minutes is not None:
+        chosen = _chosen_recipe(minutes, ladder or "story", overrides)
+    elif init_from:
+        from talewright.train.session import recipe_from_run
 
-    from talewright.run.new_folder import new_run_path
-    from talewright.train.session import recipe_from_run
-
-    if init_from:
         chosen = recipe_from_run(init_from, recipe, overrides)
-    _train(chosen, Path(str(resume)) if chosen is None else new_run_path(chosen, out), overrides, force, open)
+    else:
+        chosen = _named_recipe(recipe, overrides)  # a wrong setting is reported before torch is loaded
+    from talewright.run.new_folder import new_run_path
+
+    _train(chosen, new_run_path(chosen, out), overrides, force, open)
+
+
+def _refuse_beside_minutes(minutes: float, others: Mapping[str, str | None]) -> None:
+    """Raise UserError if an option that chooses a recipe in another way is given."""
+    for name, value in others.items():
+        if value is not None:
+            budget = "--max-minutes" if name != "--resume" else "--train.max-minutes"
+            raise UserError(f"give --minutes or {name}, not both. {budget} {minutes:g} is the budget with {name}")
 
 
 def _refuse_beside_resume(run: str, others: Mapping[str, str | None]) -> None:
@@ -147,12 +156,8 @@ def _live_page(folder: Path) -> AbstractContextManager[TrainingStatus]:
     return live_page(folder, quick_baselines)
 
 
-def _chosen_recipe(minutes: float, ladder: str, overrides: Overrides, others: Mapping[str, str | None]) -> Recipe:
+def _chosen_recipe(minutes: float, ladder: str, overrides: Overrides) -> Recipe:
     """The recipe that the plan for this time, machine and text chooses; says in one line what it is."""
-    for name, value in others.items():
-        if value is not None:
-            budget = "--max-minutes" if name != "--resume" else "--train.max-minutes"
-            raise UserError(f"give --minutes or {name}, not both. {budget} {minutes:g} is the budget with {name}")
     load_recipe("story-1m", overrides)  # a wrong setting is reported before torch is loaded
     from talewright.scaling.plan import choose, summary
 

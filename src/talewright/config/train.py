@@ -41,7 +41,7 @@ class TrainConfig(Section, prefix="train."):
     """Optimizer steps between evaluations. Unset: 20 evaluations, evenly spread over the budget. The untrained model
     and the last step are always evaluated."""
     evaluate_stories: Count | None = None
-    """Number of validation stories, from the first on, that each evaluation scores. Unset: all."""
+    """Number of validation stories, evenly spread over all, that each evaluation scores. Unset: all."""
     checkpoint_every: Count | None = None
     """Optimizer steps between checkpoints. Unset: at each evaluation, and after ten minutes of training without one.
     The best evaluation and the last step always have one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ from talewright.files import read_json, reject_outside_links, sha256_file
 from talewright.tokenizer import Tokenizer
 
 _PREPARE_AGAIN = "; remove the folder and prepare it again"
+
+
+def evenly_spread(number: int | None, count: int) -> Sequence[int]:
+    """`number` indices below `count`, each from the middle of an equal part: a fair sample of stories whose order may
+    matter. All, in order, if there are no more, or if `number` is None.
+    """
+    if number is None or number >= count:
+        return range(count)
+    return [(2 * i + 1) * count // (2 * number) for i in range(number)]
 
 
 def is_corpus(folder: Path) -> bool:
@@ -188,10 +198,10 @@ class Split:
         self.check_ids(ids)
         return ids
 
-    def first_stories(self, number: int | None = None) -> tuple[list[np.ndarray], np.ndarray]:
-        """Token ids of the first `number` stories (all: None), without end of text, and their UTF-8 sizes, (n,)."""
-        number = self.n_stories if number is None else min(number, self.n_stories)
-        return [self.story(i) for i in range(number)], self.story_bytes[:number]
+    def stories(self, indices: Sequence[int] | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Token ids of some stories (all: None), without end of text, and their UTF-8 sizes, (n,)."""
+        indices = range(self.n_stories) if indices is None else indices
+        return [self.story(index) for index in indices], self.story_bytes[indices]
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Start and stop of a story in the stream, with the separator after it."""

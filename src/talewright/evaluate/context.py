@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from talewright.data import Corpus, Split
+from talewright.data.corpus import evenly_spread
 from talewright.data.sources import last_name
 from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
@@ -81,7 +82,7 @@ class EvaluationContext:
         self.substituted = run.included and options.data is None
         data = SUBSTITUTE if self.substituted else options.data
         if data is None:
-            stories, sizes = self.corpus.split("valid").first_stories()
+            stories, sizes = self.corpus.split("valid").stories()
         else:
             stories, sizes = run.stories(data, options.reading)
         self.stories, self.story_bytes = stories[: options.limit], sizes[: options.limit]
@@ -107,6 +108,10 @@ class EvaluationContext:
     def texts(self) -> list[str]:
         """The held-out stories as text."""
         return self.tokenizer.decode_batch(self.stories)
+
+    def some_texts(self, number: int) -> list[str]:
+        """Held-out stories as text, evenly spread over all."""
+        return [self.texts[i] for i in evenly_spread(number, len(self.texts))]
 
     @cached_property
     def language(self) -> Language:
@@ -135,7 +140,7 @@ class EvaluationContext:
     def training_overlap(self) -> TrainingOverlap:
         """What the training stories share with others. Raises UnavailableError if they are not available."""
         samples = [story.text for story in self.samples]
-        search, splits = OverlapSearch(samples + self.texts[: len(samples)]), SplitOverlap(self.texts)
+        search, splits = OverlapSearch(samples + self.some_texts(len(samples))), SplitOverlap(self.texts)
         vocabulary: set[str] = set()
 
         def observed() -> Iterator[Sequence[str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from talewright.data.corpus import evenly_spread
 from talewright.errors import UserError
 from talewright.evaluate import UnavailableError
 from talewright.evaluate.baselines.compressors import compressed_bits_per_byte
@@ -46,7 +47,7 @@ from talewright.files import read_json
 from talewright.machine import autocast, gpu_memory_errors, keep_heap
 from talewright.model.cost import count_parameters
 from talewright.run import RunFolder
-from talewright.run.log import read_log
+from talewright.run.evaluated import evaluated_stories, start_of
 from talewright.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ logger = logging.getLogger(__name__)
 Figures = dict[str, Any]
 
 UNTRAINED_STORIES = 500
-"""Held-out stories that the untrained model is scored on. All of them would take as long as the trained model, and
-give the same loss to a thousandth."""
+"""Held-out stories, evenly spread, that the untrained model is scored on. All of them would take as long as the trained
+model, and give the same loss to a thousandth."""
 
 
 def evaluate_runs(folders: Sequence[Path], options: EvaluationOptions) -> list[Figures]:
@@ -110,7 +111,7 @@ def _run_facts(run: RunFolder, checkpoint: Path) -> Figures:
     """What was trained, on what machine, and for how long."""
     state = read_json(checkpoint / "state.json") or {}
     manifest = read_json(checkpoint / "manifest.json") or {}
-    start = next((event for event in read_log(run.path / "log.jsonl") if event.get("event") == "run"), {})
+    start = start_of(run.path)
     return {
         "folder": run.name,
         "checkpoint": checkpoint.name,
@@ -133,14 +134,15 @@ def evaluate_likelihood(context: EvaluationContext) -> Figures:
         trained = score_tokens(context.model, stories, separator)
         check_finite(trained.losses, context.run.path)
         context.log("likelihood of the untrained model")
-        untrained = score_tokens(context.untrained, stories[:UNTRAINED_STORIES], separator)
+        some = evenly_spread(UNTRAINED_STORIES, len(stories))
+        untrained = score_tokens(context.untrained, [stories[i] for i in some], separator)
     units = _text_units(context)
     return {
         **_likelihood_figures(trained, sizes, units),
         "intervals": intervals(trained, sizes, units),
         "by_position": by_position(trained),
         "by_length": by_length(trained, sizes),
-        "untrained": _likelihood_figures(untrained, sizes[:UNTRAINED_STORIES], units),
+        "untrained": _likelihood_figures(untrained, sizes[some], TextUnits(units.name, units.counts[some])),
         "baselines": _likelihood_baselines(context, units),
     }
 
@@ -167,9 +169,7 @@ def _likelihood_baselines(context: EvaluationContext, units: TextUnits) -> Figur
 
 
 def _likelihood_figures(scores: TokenScores, sizes: np.ndarray, units: TextUnits) -> Figures:
-    """Of the first stories, as many as were scored."""
-    likelihood = summarize(scores, sizes)
-    count = int(units.counts[: likelihood.stories].sum())
+    likelihood, count = summarize(scores, sizes), int(units.counts.sum())
     bits = likelihood.loss * likelihood.tokens / math.log(2)
     return {**asdict(likelihood), f"{units.name}s": count, f"bits_per_{units.name}": bits / max(1, count)}
 
@@ -234,7 +234,7 @@ def selected_tasks(only: str | None) -> list[str]:
 
 def validation_loss(run: RunFolder) -> float:
     """The loss of the best checkpoint on the validation stories that training evaluates."""
-    stories, sizes = run.corpus().split("valid").first_stories(run.recipe.train.evaluate_stories)
+    stories, sizes, *_ = evaluated_stories(run, run.corpus())
     keep_heap()
     model, _ = run.load_model()
     with autocast(run.recipe.train.precision, model.output_weight.device):

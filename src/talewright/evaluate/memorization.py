@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from talewright.data.corpus import evenly_spread
 from talewright.evaluate.context import EvaluationContext
 from talewright.evaluate.ngrams import rouge_precision, words_of
 from talewright.evaluate.split_overlap import N
 from talewright.evaluate.text_overlap import OverlapSearch
 
 CONTINUED = 50
-"""Training stories, and as many held-out ones, that the model continues."""
+"""Training stories, and as many held-out ones, that the model continues, evenly spread over all."""
 PROMPT_SHARE = 0.4
 """Share of a story's tokens that is the prompt."""
 
@@ -65,9 +66,8 @@ def _continuation_figures(context: EvaluationContext) -> dict[str, float]:
     and for held-out ones.
     """
     train = context.train
-    every = max(1, train.n_stories // CONTINUED)
-    known = [train.story(i) for i in range(0, train.n_stories, every)][:CONTINUED]
-    stories = known + context.stories[:CONTINUED]
+    known, _ = train.stories(evenly_spread(CONTINUED, train.n_stories))
+    stories = known + [context.stories[i] for i in evenly_spread(CONTINUED, len(context.stories))]
     cuts = [max(1, int(PROMPT_SHARE * len(story))) for story in stories]
     prompts = context.tokenizer.decode_batch(story[:cut] for story, cut in zip(stories, cuts, strict=True))
     rests = context.tokenizer.decode_batch(story[cut:] for story, cut in zip(stories, cuts, strict=True))

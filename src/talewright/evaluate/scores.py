@@ -2,7 +2,7 @@
 
 `scores.json` holds those on the run's validation stories, `scores-NAME.json` those on the stories of `--data NAME`. An
 evaluation of other weights, or with other options, replaces no earlier one: that becomes `scores.earlier-1.json`.
-Version 2 differs only in the names of keys, and is read as well.
+Version 2 is read as well: its keys have other names, and its samples of held-out stories are the first ones.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from textwrap import fill
 from talewright.evaluate.baselines.kneser_ney import ORDERS, train_ngram_models
 from talewright.evaluate.likelihood import summarize
 from talewright.run import RunFolder
+from talewright.run.evaluated import evaluated_stories
 from talewright.run.history import clearly_above
 
 NGRAM, MAX_TOKENS = "5-gram", 1_000_000
-"""The n-gram model, and the training tokens that it counts, from the first story on: they take some seconds."""
+"""The n-gram model, and the training tokens that it counts: they take some seconds."""
 MANY_EPOCHS = 3.0
 """After this many passes over a text that is too short, further ones mostly memorize (docs/LOG.md)."""
 
@@ -31,8 +32,8 @@ class TrainingSummary:
     """Optimizer steps made."""
     last_loss: float
     """At the last evaluation."""
-    stories: int
-    """Validation stories."""
+    evaluated: str
+    """The validation stories, as in "43 of 5,000 validation stories, evenly spread"."""
     counted: int
     """Training tokens that the n-gram model counted."""
     counted_share: float
@@ -59,9 +60,8 @@ class TrainingSummary:
         table = [f"{'':12}{'loss':>8}{'bits per byte':>15}"]
         table += [f"{name:12}{loss:8.3f}{bits:15.3f}" for name, (loss, bits) in self.scores.items()]
         table[-1] += f"   best: step {self.best_step:,} of {self.steps:,}"
-        stories = f"{self.stories:,} validation stories" if self.stories > 1 else "1 validation story"
         some = "" if self.counted_share > 0.999 else f", {self.counted_share:.0%} of all"
-        measured = f"On the first {stories}; the {NGRAM} model counted {self.counted:,} training tokens{some}."
+        measured = f"On {self.evaluated}; the {NGRAM} model counted {self.counted:,} training tokens{some}."
         return "\n".join([*table, "", *(fill(text, 79) for text in (measured, *self.conclusions()))])
 
     def conclusions(self) -> list[str]:
@@ -95,10 +95,9 @@ def summarize_training(run: RunFolder) -> TrainingSummary | None:
         return None
     best = min(trained, key=lambda step: trained[step][0])
     corpus = run.corpus()
-    stories, sizes = corpus.split("valid").first_stories(run.recipe.train.evaluate_stories)
-    train = corpus.split("train")
+    evaluated, train = evaluated_stories(run, corpus), corpus.split("train")
     models, counted = train_ngram_models(train, corpus.tokenizer, MAX_TOKENS, {NGRAM: ORDERS[NGRAM]})
-    ngram = summarize(models[NGRAM].score(stories), sizes)
+    ngram = summarize(models[NGRAM].score(evaluated.tokens), evaluated.sizes)
     return TrainingSummary(
         scores={
             **({"untrained": scores[0]} if 0 in scores else {}),
@@ -108,7 +107,7 @@ def summarize_training(run: RunFolder) -> TrainingSummary | None:
         best_step=best,
         steps=run.history().steps,
         last_loss=trained[max(trained)][0],
-        stories=len(stories),
+        evaluated=str(evaluated),
         counted=counted,
         counted_share=counted / train.n_tokens,
         epochs=(run.history().tokens_at(run.history().steps) or 0) / train.n_tokens,

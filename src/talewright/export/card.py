@@ -23,6 +23,7 @@ from talewright.files import read_json, shell_word
 from talewright.generate.sampling import Sampling
 from talewright.markdown import as_block, as_code, as_line, as_text
 from talewright.model.cost import count_parameters
+from talewright.run.evaluated import evaluated_text, start_of
 from talewright.run.log import read_log
 
 MAX_SAMPLES = 3
@@ -189,8 +190,8 @@ def _recipe_yaml(recipe: Recipe) -> str:
 
 def _training(source: ExportSource, folder: Path) -> str:
     """What the run's log says about the data, the training and the scores, with the training curves."""
-    recipe, events = source.recipe, list(read_log(source.run / "log.jsonl"))
-    data = next((event["data"] for event in events if event.get("event") == "run" and "data" in event), None)
+    recipe, start = source.recipe, start_of(source.run)
+    data = start.get("data")
     paragraphs = [f"Data: {as_code(_public(recipe.data.source))}."]
     if data is not None:
         size = f"{data['tokens']:,} tokens, {data['bytes'] / 1e6:,.1f} MB of text"
@@ -207,7 +208,7 @@ def _training(source: ExportSource, folder: Path) -> str:
         )
     scores = [event for event in past if event.get("event") == "evaluation" and "not_finite" not in event]
     if scores:
-        paragraphs.append(_scores(scores[-1], source))
+        paragraphs.append(_scores(scores[-1], start, source))
     curves = source.run / "plots" / "training_curves.png"
     if curves.is_file():
         shutil.copyfile(curves, folder / curves.name)
@@ -215,9 +216,8 @@ def _training(source: ExportSource, folder: Path) -> str:
     return "\n\n".join(paragraphs)
 
 
-def _scores(scores: dict[str, Any], source: ExportSource) -> str:
-    limit = source.recipe.train.evaluate_stories
-    stories = "the validation stories" if limit is None else f"the first {limit:,} validation stories"
+def _scores(scores: dict[str, Any], start: dict[str, Any], source: ExportSource) -> str:
+    stories = evaluated_text(start, source.recipe.train.evaluate_stories)
     return (
         f"Scores on {stories}, at step {scores['step']:,}:\n\n| loss | perplexity | bits per byte | token accuracy |\n"
         f"|---|---|---|---|\n| {scores['loss']:.3f} | {scores['perplexity']:.2f} | {scores['bits_per_byte']:.3f} | "

@@ -14,6 +14,7 @@ import torch
 
 from talewright.config import DataConfig
 from talewright.data import tokenize_source
+from talewright.data.corpus import evenly_spread
 from talewright.errors import UserError
 from talewright.inspect.circuits.graph import check_pre_norm
 from talewright.inspect.circuits.search import RESULT, CircuitInspection, find_circuits, write_circuits
@@ -44,7 +45,8 @@ logger = logging.getLogger(__name__)
 PARTS = ("curves", "predictions", "attention", "weights", "neurons", "timeline")
 TIMELINE = "timeline.json"
 STORIES = 3000
-"""Number of validation stories to read; each figure takes as many of them as it needs."""
+"""Number of stories to read. Each figure takes as many of the first as it needs, so they are evenly spread, and
+shuffled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,15 +185,23 @@ def _open_other(run: RunFolder, options: InspectionOptions, notes: list[str], de
 
 
 def _stories(run: RunFolder, options: InspectionOptions, notes: list[str]) -> list[np.ndarray]:
-    """The stories of `options.data`, or the run's validation stories, or bundled ones if these are not available."""
+    """Stories of `options.data`, or the run's validation stories, or bundled ones if these are not available: shuffled,
+    so that the first ones are a fair sample.
+    """
     if options.data is not None:
         config = DataConfig(source=options.data, limit=STORIES, **options.reading)
-        return tokenize_source(config, run.tokenizer)[0]
+        return _shuffled(tokenize_source(config, run.tokenizer)[0])
     try:
-        return run.corpus().split("valid").first_stories(STORIES)[0]
+        split = run.corpus().split("valid")
+        return _shuffled(split.stories(evenly_spread(STORIES, split.n_stories))[0])
     except UserError as error:
         notes.append(f"The run's validation stories are not available ({error}): bundled stories are used instead.")
-        return tokenize_source(DataConfig(source="bundled", limit=500), run.tokenizer)[0]
+        return tokenize_source(DataConfig(source="bundled", limit=500), run.tokenizer)[0]  # drawn at random
+
+
+def _shuffled(stories: list[np.ndarray]) -> list[np.ndarray]:
+    """The same order at each call."""
+    return [stories[i] for i in np.random.default_rng(0).permutation(len(stories))]
 
 
 def _inspect_curves(inspected: InspectedModel, other: InspectedModel | None, plots: Path) -> list[Panel] | None:

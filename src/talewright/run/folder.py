@@ -220,7 +220,7 @@ class RunFolder:
         """
         if data is not None:
             return tokenize_source(self.recipe.data.of_source(data, reading or {}), self.tokenizer)
-        return self.corpus().split("valid").first_stories()
+        return self.corpus().split("valid").stories()
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Replace the recipe, for a resumed run with a new budget."""

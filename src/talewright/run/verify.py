@@ -30,8 +30,8 @@ class Finding(NamedTuple):
 
 
 def verify(path: Path, score: Callable[[RunFolder], float]) -> Iterator[Finding]:
-    """Run one check after another. `score` returns the loss of the best checkpoint on the first
-    `train.evaluate_stories` validation stories. Raises UserError if the folder is not a run, or has no checkpoint.
+    """Run one check after another. `score` returns the loss of the best checkpoint on the stories
+    that training evaluated. Raises UserError if the folder is not a run, or has no checkpoint.
     """
     run = RunFolder(path)
     path = run.path

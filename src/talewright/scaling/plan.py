@@ -174,19 +174,15 @@ def ladder_recipe(size: str, goal: Goal) -> Recipe:
 def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Plan:
     """Train this size for that time at that speed: settings from the rules, expected result from the law."""
     recipe = ladder_recipe(size, goal)
-    model, length, parameters = recipe.model, recipe.sequence_length, count_parameters(recipe.model).dense
+    length, parameters = recipe.sequence_length, count_parameters(recipe.model).dense
     seconds = max(1.0, goal.seconds - speed.compile_seconds)
-    affordable = seconds * speed.tokens_per_second
-    most_epochs = _most_epochs(recipe, goal)
+    affordable, most_epochs = seconds * speed.tokens_per_second, _most_epochs(recipe, goal)
     enough = most_epochs * _text_tokens(recipe, goal)
     tokens = max(1, int(min(affordable, enough)))
-    flops = tokens * training_flops(model, length)
-    windows = max(1, round(best_batch(flops) / length))
-    micro_batch = min(windows, recipe.train.micro_batch)
-    accumulation = max(1, round(windows / micro_batch))
+    flops = tokens * training_flops(recipe.model, length)
+    micro_batch, accumulation = _batch(recipe, flops)
     steps = max(1, tokens // (micro_batch * accumulation * length))
     matrix_rate = float(f"{best_learning_rate(flops):.2g}")
-    used = tokens / affordable * seconds + speed.compile_seconds
     settings = {
         **_vocabulary(recipe.name, goal),
         "train.max_minutes": f"{goal.seconds / 60:g}",
@@ -201,23 +197,35 @@ def plan_size(size: str, goal: Goal, speed: Speed, law: Law | None = None) -> Pl
     if enough < math.inf:
         settings["train.max_epochs"] = f"{most_epochs:.2g}"
     epochs = tokens / _text_tokens(recipe, goal)
-    story_bytes = effective_size(min(goal.text.bytes, tokens * _bytes_per_token(recipe)), epochs)
     return Plan(
         size=size,
         recipe_name=recipe.name,
         parameters=parameters,
-        vocab_size=model.vocab_size,
+        vocab_size=recipe.model.vocab_size,
         tokens_per_second=speed.tokens_per_second,
         tokens=tokens,
         epochs=epochs,
-        seconds=used,
+        seconds=tokens / affordable * seconds + speed.compile_seconds,
         flops=flops,
         steps=steps,
-        bits_per_byte=(STORYX if goal.ladder == "storyx" else 1)
-        * (law or fitted_law())(parameters, story_bytes, model.vocab_size),
-        expected=_expected(parameters, model.vocab_size, goal),
+        bits_per_byte=_bits_per_byte(recipe, goal, tokens, epochs, law or fitted_law()),
+        expected=_expected(parameters, recipe.model.vocab_size, goal),
         settings=settings,
     )
+
+
+def _batch(recipe: Recipe, flops: float) -> tuple[int, int]:
+    """Windows of a micro-batch, and micro-batches of a step, for a training of that many FLOPs."""
+    windows = max(1, round(best_batch(flops) / recipe.sequence_length))
+    micro_batch = min(windows, recipe.train.micro_batch)
+    return micro_batch, max(1, round(windows / micro_batch))
+
+
+def _bits_per_byte(recipe: Recipe, goal: Goal, tokens: int, epochs: float, law: Law) -> float:
+    """What the law expects of a training on that many tokens."""
+    story_bytes = effective_size(min(goal.text.bytes, tokens * _bytes_per_token(recipe)), epochs)
+    expected = law(count_parameters(recipe.model).dense, story_bytes, recipe.model.vocab_size)
+    return (STORYX if goal.ladder == "storyx" else 1) * expected
 
 
 def summary(plan: Plan, goal: Goal) -> str:

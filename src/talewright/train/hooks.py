@@ -15,6 +15,7 @@ from talewright.data import Corpus
 from talewright.errors import UserError, listed
 from talewright.model.gpt import GPT
 from talewright.run.checkpoint import UnsavedError, save_checkpoint
+from talewright.run.evaluated import choose_stories, scores_first, start_of
 from talewright.run.lock import refuse_if_moved
 from talewright.run.retention import apply_retention, find_checkpoint, steps
 from talewright.run.timeline import rewind_timeline, timeline_steps
@@ -54,7 +55,9 @@ class Hooks:
         self.trainer, self.run, self.callbacks, self.metrics = trainer, run, callbacks, metrics
         self.state, self.train = trainer.state, trainer.recipe.train
         self.tokenizer = corpus.tokenizer
-        self.stories, self.sizes = corpus.split("valid").first_stories(self.train.evaluate_stories)
+        # a resumed run scores the stories that it has scored before
+        first = self.state.step > 0 and trainer.distributed.decide(lambda: scores_first(start_of(run)))
+        self.evaluated = choose_stories(corpus.split("valid"), self.train.evaluate_stories, first)
         self.saved = (self.state.step, self.state.evaluated)  # of the last checkpoint
         self.identity = run.stat() if metrics.enabled else None  # only the main process writes it
         self.saved_seconds = self.state.seconds
@@ -114,7 +117,7 @@ class Hooks:
             return self.callbacks.evaluate(trainer.evaluated_model, stories, sizes, self.tokenizer.separator)
 
         with trainer.fabric.autocast():
-            return score_in_parts(evaluate, self.stories, self.sizes, trainer.distributed)
+            return score_in_parts(evaluate, self.evaluated.tokens, self.evaluated.sizes, trainer.distributed)
 
     def sample(self, prompt: str) -> str:
         seed = derived_seed(self.trainer.recipe.seed, self.state.step)

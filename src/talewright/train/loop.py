@@ -59,33 +59,38 @@ def fit(
     fabric, progress = distributed.fabric, progress or TrainingProgress()
     checkpoint = _newest_checkpoint(run, distributed) if resume else None
     trainer = Trainer(recipe, distributed, batches, teacher, run / INITIAL, checkpoint)
-    state, budget = trainer.state, trainer.budget
     metrics = MetricsLogger(recipe, distributed, run, progress)
     hooks = Hooks(trainer, corpus, run, callbacks, metrics)
     with StopSignal(interruptible=fabric.world_size == 1) as stop, progress if fabric.is_global_zero else nullcontext():
-        metrics.start(state, batches, budget, trainer.compiled, resumed=checkpoint is not None)
-        signal = None
+        metrics.start(trainer.state, batches, hooks.evaluated, trainer.budget, trainer.compiled, checkpoint is not None)
         with closing(metrics):
-            try:
-                hooks.evaluate(stop)  # the untrained model, or a checkpoint that a signal left without evaluation
-                metrics.log_activity("compiling ..." if trainer.compiled else "training ...")
-                while not (budget.spent(state.step, state.seconds) or hooks.out_of_patience() or signal):
-                    results = trainer.update(stop.interruptible(fabric.world_size == 1), stop.number)
-                    if hooks.due():
-                        results += trainer.finish()
-                    signal = _log(results, trainer, metrics, hooks)
-                    if hooks.due():
-                        hooks.save_timeline_point()
-                        hooks.evaluate(stop)
-                        if signal is None:
-                            hooks.save_checkpoint()
-            except Stopped as stopped:
-                signal = stopped.number
+            signal = _train(trainer, metrics, hooks, stop)
             _log(trainer.finish(), trainer, metrics, hooks)
             if hooks.out_of_patience():
-                metrics.log_patience(state)
+                metrics.log_patience(trainer.state)
             hooks.save_checkpoint(final=True)
-    return Outcome(state, signal, fabric.is_global_zero)
+    return Outcome(trainer.state, signal, fabric.is_global_zero)
+
+
+def _train(trainer: Trainer, metrics: MetricsLogger, hooks: Hooks, stop: StopSignal) -> int | None:
+    """Update until a budget or the patience is spent, or a stop signal comes, which is returned."""
+    state, alone, signal = trainer.state, trainer.fabric.world_size == 1, None
+    try:
+        hooks.evaluate(stop)  # the untrained model, or a checkpoint that a signal left without evaluation
+        metrics.log_activity("compiling ..." if trainer.compiled else "training ...")
+        while not (trainer.budget.spent(state.step, state.seconds) or hooks.out_of_patience() or signal):
+            results = trainer.update(stop.interruptible(alone), stop.number)
+            if hooks.due():
+                results += trainer.finish()
+            signal = _log(results, trainer, metrics, hooks)
+            if hooks.due():
+                hooks.save_timeline_point()
+                hooks.evaluate(stop)
+                if signal is None:
+                    hooks.save_checkpoint()
+    except Stopped as stopped:
+        return stopped.number
+    return signal
 
 
 def _log(results: list[StepResult], trainer: Trainer, metrics: MetricsLogger, hooks: Hooks) -> int | None:

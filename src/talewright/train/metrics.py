@@ -21,6 +21,7 @@ from talewright.train.speed import usual_speed
 
 if TYPE_CHECKING:
     from talewright.data import Batches
+    from talewright.run.evaluated import EvaluatedStories
     from talewright.train.distributed import DistributedContext
     from talewright.train.progress import TrainingProgress
     from talewright.train.results import StepResult
@@ -61,23 +62,25 @@ class MetricsLogger:
         self.overfitting = OverfittingMonitor()
         self.losses: list[float] = []  # finite validation losses
 
-    def start(self, state: TrainState, batches: Batches, budget: Budget, compiled: bool, resumed: bool) -> None:
+    def start(
+        self,
+        state: TrainState,
+        batches: Batches,
+        evaluated: EvaluatedStories,
+        budget: Budget,
+        compiled: bool,
+        resumed: bool,
+    ) -> None:
         """Open the log, without what it holds after `state`, and show what is trained on what."""
         if not self.enabled:
             return
         self.split = split = batches.split
         self.pace = PaceMonitor(budget, self.recipe.schedule.warmup_steps, self._usual_steps(budget, compiled))
         rewind(self.run, state.step if resumed else -1, state.skipped)
-        parameters, train = count_parameters(self.recipe.model), self.recipe.train
-        config = {**recipe_to_dict(self.recipe), "parameters": parameters.total}
-        bigrams = f" and {parameters.bigrams / 1e6:.2f}M of bigrams" if parameters.bigrams else ""
-        self.log = RunLog(self.run, Trackers(train.loggers, self.run, config, state.step))
-        logger.info(
-            f"{self.recipe.name} · {parameters.dense / 1e6:.2f}M parameters{bigrams} · "
-            f"{split.n_tokens / 1e6:.2f}M tokens in the training set, "
-            f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
-            f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
-        )
+        parameters = count_parameters(self.recipe.model).total
+        config = {**recipe_to_dict(self.recipe), "parameters": parameters}
+        self.log = RunLog(self.run, Trackers(self.recipe.train.loggers, self.run, config, state.step))
+        logger.info(self._headline(batches, evaluated, compiled))
         if resumed:
             self.log.write("resume", step=state.step)
             self.losses = [loss for loss in read_history(self.run).evaluations["loss"] if loss is not None]
@@ -86,13 +89,26 @@ class MetricsLogger:
         self.log.write(
             "run",
             recipe=recipe_to_dict(self.recipe),
-            parameters=parameters.total,
+            parameters=parameters,
             precision=self.precision,
             peak_flops=self.peak_flops,
             versions=versions(),
             device=self.device_name,
             compiled=compiled,
             data={"stories": split.n_stories, "tokens": split.n_tokens, "bytes": split.n_bytes},
+            evaluated={"stories": len(evaluated.tokens), "of": evaluated.of},
+        )
+
+    def _headline(self, batches: Batches, evaluated: EvaluatedStories, compiled: bool) -> str:
+        """What is trained and evaluated on what."""
+        parameters, train = count_parameters(self.recipe.model), self.recipe.train
+        bigrams = f" and {parameters.bigrams / 1e6:.2f}M of bigrams" if parameters.bigrams else ""
+        return (
+            f"{self.recipe.name} · {parameters.dense / 1e6:.2f}M parameters{bigrams} · "
+            f"{batches.split.n_tokens / 1e6:.2f}M tokens in the training set, "
+            f"{_steps(batches.samples_per_epoch / (train.micro_batch * train.accumulation))} per epoch · "
+            f"evaluated on {evaluated} · "
+            f"{self.device_name}, {self.precision}{', compiled' if compiled else ''} · {self.run}"
         )
 
     def log_step(self, result: StepResult, budget: Budget) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talewright.evaluate.baselines import kneser_ney
-from talewright.evaluate.baselines.kneser_ney import KneserNey, count_ngrams, ngram_scorer
+from talewright.evaluate.baselines.kneser_ney import KneserNey, count_ngrams, ngram_scorer, train_ngram_models
 from talewright.evaluate.multiple_choice.scoring import EncodedChoice
 
 V, EOS = 7, 2
+
+
+def test_of_a_long_text_the_stories_that_are_counted_come_from_everywhere():
+    """A text whose first and second half are of different tokens, as two files may be."""
+    halves = arrays([[0, 1]] * 50 + [[3, 4]] * 50)
+
+    def stories(indices: Sequence[int]) -> tuple[list[np.ndarray], None]:
+        return [halves[i] for i in indices], None
+
+    train: Any = SimpleNamespace(n_stories=100, n_tokens=300, stories=stories)
+    tokenizer: Any = SimpleNamespace(eos_id=EOS, vocab_size=V)
+    models, counted = train_ngram_models(train, tokenizer, max_tokens=60, orders={"unigram": 1})
+    shares = models["unigram"].distribution([])
+    assert counted == 60
+    assert shares[0] == pytest.approx(shares[3])
+    assert train_ngram_models(train, tokenizer, max_tokens=300)[1] == 300
 
 
 def stories_of_ids(smallest: int = 1) -> st.SearchStrategy[list[list[int]]]:

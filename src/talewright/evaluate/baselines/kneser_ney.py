@@ -8,12 +8,14 @@ vocabulary, so every token has a probability in every context.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from talewright.data import Split
+from talewright.data.corpus import evenly_spread
 from talewright.evaluate.likelihood import TokenScores
 from talewright.evaluate.multiple_choice.scoring import EncodedChoice, Scorer
 from talewright.evaluate.ngrams import MISSING, IdSequences, find, look_up, number_ngrams
@@ -21,7 +23,7 @@ from talewright.tokenizer import Tokenizer
 
 ORDERS = {"unigram": 1, "bigram": 2, "5-gram": 5}
 MAX_TOKENS = 20_000_000
-"""Training tokens that are counted, from the first story on: counting takes some 200 bytes for each."""
+"""Training tokens that are counted: counting takes some 200 bytes for each."""
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 """Used if the counts are too few to estimate discounts, as in KenLM (Heafield et al. 2013)."""
 
@@ -136,14 +138,12 @@ def train_ngram_models(
 ) -> tuple[dict[str, KneserNey], int]:
     """N-gram models of the training stories, by their names in `orders`, and the number of tokens counted.
 
-    Stories are counted from the first one on, until there are `max_tokens`.
+    Of more than `max_tokens`, about as many are counted, in stories evenly spread over all: one of several files is no
+    fair sample of them.
     """
-    stories, tokens = [], 0
-    for i in range(train.n_stories):
-        stories.append(train.story(i))
-        tokens += len(stories[-1]) + 1
-        if tokens >= max_tokens:
-            break
+    number = math.ceil(train.n_stories * max_tokens / train.n_tokens)
+    stories, _ = train.stories(evenly_spread(number, train.n_stories))
+    tokens = sum(len(story) + 1 for story in stories)
     levels = count_ngrams(stories, tokenizer.eos_id, tokenizer.vocab_size, max(orders.values()))
     return {name: KneserNey(levels, order, tokenizer.eos_id) for name, order in orders.items()}, tokens
 

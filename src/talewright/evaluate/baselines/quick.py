@@ -7,10 +7,11 @@ from pathlib import Path
 from talewright.evaluate.baselines.kneser_ney import ORDERS, train_ngram_models
 from talewright.evaluate.likelihood import summarize
 from talewright.run import RunFolder
+from talewright.run.evaluated import evaluated_stories
 
 QUICK = ("unigram", "bigram")
 MAX_TOKENS = 500_000
-"""Training tokens that are counted, from the first story on."""
+"""Training tokens that are counted."""
 
 
 def quick_baselines(run: Path) -> dict[str, float]:
@@ -20,7 +21,7 @@ def quick_baselines(run: Path) -> dict[str, float]:
     """
     folder = RunFolder(run)
     corpus = folder.corpus()
-    stories, sizes = corpus.split("valid").first_stories(folder.recipe.train.evaluate_stories)
+    stories, sizes, *_ = evaluated_stories(folder, corpus)
     orders = {name: ORDERS[name] for name in QUICK}
     models, _ = train_ngram_models(corpus.split("train"), corpus.tokenizer, MAX_TOKENS, orders)
     return {f"{name} model": summarize(model.score(stories), sizes).loss for name, model in models.items()}

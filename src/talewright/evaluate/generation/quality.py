@@ -44,19 +44,20 @@ def _english_figures(texts: Sequence[str], words: int, invented: dict[str, Any] 
 
 def evaluate_generation(context: EvaluationContext) -> dict[str, Any]:
     """The figures of stories that the model generates, and those of as many real ones."""
-    samples, texts = context.samples, context.texts
-    count = min(len(samples), len(texts) // 2)
+    samples = context.samples
+    count = min(len(samples), len(context.texts) // 2)
     if count == 0:
         raise UnavailableError("at least two held-out stories are needed, to compare generated stories with")
     try:
         vocabulary = context.vocabulary
     except UnavailableError:
         vocabulary = None
-    real = RealStyle(texts[:count])
+    texts = context.some_texts(2 * count)
+    real = RealStyle(texts[::2])
     return {
         "finished": sum(story.finished for story in samples) / len(samples),
         **quality_figures([story.text for story in samples], real, vocabulary),
-        "real": quality_figures(texts[count : 2 * count], real, vocabulary),
+        "real": quality_figures(texts[1::2], real, vocabulary),
         "examples": [story.text for story in samples[:3]],
     }
 

@@ -17,6 +17,7 @@ from talewright.errors import UserError
 from talewright.evaluate.seeds import Difference, difference
 from talewright.files import write_text_atomic
 from talewright.model.cost import count_parameters, training_flops
+from talewright.run.evaluated import scores_first, start_of
 from talewright.run.history import read_history
 from talewright.scaling.sweep.names import output_of, trial_label
 
@@ -127,6 +128,12 @@ def measure(run: Path) -> dict[str, float]:
 def result_of(trial: Trial) -> dict[str, Any]:
     """`measure` of a complete trial's run, which its attributes hold, except in a study of earlier versions."""
     return trial.attributes if "bits_per_byte" in trial.attributes else measure(trial.run)
+
+
+def scored_differently(trials: Sequence[Trial]) -> bool:
+    """Whether some trials were scored on the first validation stories, by an earlier version, and some on others."""
+    starts = [start for trial in trials if trial.state == "complete" and (start := start_of(trial.run))]
+    return len({scores_first(start) for start in starts if start["recipe"]["train"]["evaluate_stories"]}) == 2
 
 
 def rows_of(trials: Sequence[Trial]) -> list[PointResult]:
