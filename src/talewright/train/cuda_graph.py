@@ -48,7 +48,9 @@ class GradientGraph:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.losses = compute(self.inputs, self.targets, self.count)
-        torch._foreach_zero_([p.grad for p in parameters if p.grad is not None])
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.zero_()
 
     def replay(self, inputs: Tensor, targets: Tensor, count: Tensor) -> Tensor:
         """What `compute` would return: a tensor that the next call overwrites."""

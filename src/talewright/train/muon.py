@@ -14,6 +14,8 @@ from torch import distributed as dist
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: steep at 0, so that five steps bring small singular values near 1
 STEPS = 5
+foreach: Any = torch
+"""torch's functions of lists of tensors, which are not declared: on a GPU one kernel for a whole list."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -62,7 +64,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonal if skipped is None else orthogonal.masked_fill(skipped, 0)
                 weights = [weight for weight, _ in pairs]
                 updates = updates.to(weights[0].dtype, memory_format=torch.contiguous_format)
-                torch._foreach_add_(weights, list(updates), alpha=-scale)
+                foreach._foreach_add_(weights, list(updates), alpha=-scale)
 
     def _update_momentum(
         self, group: dict[str, Any], skipped: Tensor | None
@@ -78,9 +80,9 @@ class Muon(torch.optim.Optimizer):
         if skipped is not None:  # 0 * NaN would be NaN
             gradients = [torch.where(skipped, old, new) for old, new in zip(momenta, gradients, strict=True)]
             decay = torch.where(skipped, 1.0, decay)
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov
-        torch._foreach_mul_(parameters, decay)
+        foreach._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        updates = foreach._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov
+        foreach._foreach_mul_(parameters, decay)
         for p, update in zip(parameters, updates, strict=True):
             sizes = list(self.split_sizes[p])
             for weight, part in zip(p.split(sizes), update.split(sizes), strict=True):
