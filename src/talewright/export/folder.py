@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import atomic_folder, error_reason, wait_for_lock
+from talewright.files import atomic_folder, error_reason
+from talewright.locks import wait_for_lock
 from talewright.run.new_folder import check_readable
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from talewright.errors import UserError
-from talewright.files import lock_file
+from talewright.locks import lock_file
 from talewright.model.cost import count_parameters
 from talewright.run.folder import RECIPE, RunFolder
 from talewright.run.retention import steps

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from talewright.errors import UserError
-from talewright.files import refuse_if_locked, shell_word
+from talewright.files import shell_word
+from talewright.locks import refuse_if_locked
 
 
 def refuse_if_moved(run: Path, identity: os.stat_result, log: IO[bytes]) -> None:
