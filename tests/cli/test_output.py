@@ -43,6 +43,16 @@ def test_messages_that_cannot_be_written_change_no_other_exit_code(redirection: 
     assert run(["nonsense"], redirection, tmp_path, True).returncode == 2
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_what_libraries_print_comes_into_no_file_where_streams_are_closed(closed: str, tmp_path: Path) -> None:
+    """A file that is opened would have the number of a closed stream."""
+    opens = "import os; from talewright.cli.words import flushed_output\nwith flushed_output():"
+    opens += " os.open('log', os.O_WRONLY | os.O_CREAT); os.write(1, b'noise'); os.write(2, b'noise')"
+    command = f'"{sys.executable}" -c "{opens}" {closed}'
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, timeout=100).returncode == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
 def test_a_reader_that_left_is_no_error(tmp_path: Path) -> None:
     done = run(["runs", "--json"], "| true", tmp_path, True)
     assert "Traceback" not in done.stderr
