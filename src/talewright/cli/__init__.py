@@ -7,6 +7,7 @@ Heavy imports are inside the functions, so that `--help` answers at once.
 
 import signal
 import sys
+from codecs import lookup
 from contextlib import nullcontext
 from functools import partial
 from inspect import signature  # not `import inspect`: the command module of that name takes its place
@@ -47,11 +48,19 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt as stopped:
         if is_main_process():
-            print("talewright: stopped", file=sys.stderr)
+            print_message("talewright: stopped")
         sys.exit(128 + getattr(stopped, "number", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()
         sys.exit(0)
+    except UnicodeEncodeError as error:  # of a name that a recipe holds, say, as that of a file
+        if lookup(sys.getfilesystemencoding()).name == "utf-8":
+            raise
+        print_message(
+            f"talewright: {error.object} has characters that this terminal's encoding, {error.encoding}, lacks; set it "
+            "to UTF-8"
+        )
+        sys.exit(2)
     except OSError as error:  # of a disk or a file, where no command says more
         if reports_errors():
             print_message(f"talewright: {error_reason(error)}{f': {error.filename}' if error.filename else ''}")

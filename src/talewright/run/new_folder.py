@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import count
 from pathlib import Path
@@ -54,8 +55,8 @@ def _names_in_the_way(path: Path) -> list[str]:
 def check_readable(path: Path) -> None:
     """Raise UserError if safetensors, which reads weights by their path, could not read any there."""
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
+        os.fsencode(path).decode()  # the bytes of the name, whatever the terminal's encoding makes of them
+    except UnicodeError:
         raise UserError(
             f"the name {path} is not UTF-8, and no weights could be read there; give the folder a name in UTF-8"
         ) from None
