@@ -169,14 +169,13 @@ def test_a_run_without_its_tokenizer_says_where_another_copy_is(run: Path) -> No
 
 def test_a_damaged_draft_is_left_out_with_a_warning(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = api.load(run, device="cpu").generate("a").text
-    assert not caplog.records
+    assert "draft" not in caplog.text
     (run / DRAFT).write_bytes(b"torn")
     opened = api.load(run, device="cpu")
     assert [opened.generate("a").text for _ in range(2)] == [whole, whole]
-    assert [record.message for record in caplog.records if "draft" in record.message] == [
-        f"{run / DRAFT} cannot be read: Error while deserializing header: header too small. "
-        "Delete it; it only makes generation faster"
-    ]
+    (warning,) = [record.message for record in caplog.records if "draft" in record.message]
+    assert warning.startswith(f"{run / DRAFT} cannot be read: ")
+    assert warning.endswith("Delete it; it only makes generation faster")
 
 
 def test_a_data_json_that_was_cut_is_not_taken_for_other_stories(run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from talewright.config import DataConfig
 from talewright.data import tokenize_source
 from talewright.errors import UserError
+from talewright.files import existing_parent
 from talewright.inspect.circuits.graph import check_pre_norm
 from talewright.inspect.circuits.search import RESULT, CircuitInspection, find_circuits, write_circuits
 from talewright.inspect.curves import curve_panels, save_curves
@@ -98,7 +100,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     other = None if options.against is None else _open_other(run, options, notes, device)
     inspection = Inspection(model=inspected, other=other, notes=notes)
     inspection.influence, inspection.circuits = options.influence, options.circuits
-    target = Path(out or run.results)
+    target = _writable(Path(out or run.results))
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:
@@ -128,6 +130,7 @@ def inspect_circuits(
     Raises UserError for a run without a checkpoint, or a post-norm model.
     """
     run, options = RunFolder(folder), options or InspectionOptions()
+    target = _writable(Path(out or run.results))
     device = choose_device(options.device)
     keep_heap()
     inspected = open_model(run, options.checkpoint, [], device)
@@ -138,8 +141,15 @@ def inspect_circuits(
         heads, _ = Inspector(inspected, _stories(run, options, [])).heads()
         roles = {Part(head.layer, head.head): head.role for head in heads}
         found = find_circuits(inspected.model, run.tokenizer, roles, inspected.step)
-    write_circuits(found, Path(out or run.results) / RESULT)
+    write_circuits(found, target / RESULT)
     return found
+
+
+def _writable(folder: Path) -> Path:
+    """The folder. Raises UserError, before anything is measured, if it may not be written."""
+    if not os.access(existing_parent(folder), os.W_OK):
+        raise UserError(f"{folder} cannot be written; name another folder with --out")
+    return folder
 
 
 def open_model(run: RunFolder, which: str, notes: list[str], device: torch.device) -> InspectedModel:
