@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from talewright.config import DataConfig
 from talewright.data import tokenize_source
 from talewright.errors import UserError
-from talewright.files import existing_parent
 from talewright.inspect.circuits.graph import check_pre_norm
 from talewright.inspect.circuits.search import RESULT, CircuitInspection, find_circuits, write_circuits
 from talewright.inspect.curves import curve_panels, save_curves
@@ -39,7 +37,7 @@ from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
 from talewright.run.history import write_history
-from talewright.run.included import run_path
+from talewright.run.included import run_path, writable_results
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     other = None if options.against is None else _open_other(run, options, notes, device)
     inspection = Inspection(model=inspected, other=other, notes=notes)
     inspection.influence, inspection.circuits = options.influence, options.circuits
-    target = _writable(Path(out or run.results))
+    target = writable_results(run.path, out)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:
@@ -130,7 +128,7 @@ def inspect_circuits(
     Raises UserError for a run without a checkpoint, or a post-norm model.
     """
     run, options = RunFolder(folder), options or InspectionOptions()
-    target = _writable(Path(out or run.results))
+    target = writable_results(run.path, out)
     device = choose_device(options.device)
     keep_heap()
     inspected = open_model(run, options.checkpoint, [], device)
@@ -143,13 +141,6 @@ def inspect_circuits(
         found = find_circuits(inspected.model, run.tokenizer, roles, inspected.step)
     write_circuits(found, target / RESULT)
     return found
-
-
-def _writable(folder: Path) -> Path:
-    """The folder. Raises UserError, before anything is measured, if it may not be written."""
-    if not os.access(existing_parent(folder), os.W_OK):
-        raise UserError(f"{folder} cannot be written; name another folder with --out")
-    return folder
 
 
 def open_model(run: RunFolder, which: str, notes: list[str], device: torch.device) -> InspectedModel:
