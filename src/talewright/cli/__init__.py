@@ -18,7 +18,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 from talewright.cli.commands import COMMANDS, find_command, function_of, replace_old_name, second_words
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.dashes import join_dashed_values
-from talewright.cli.help import description, overview, with_plain_hints, words_help, wrapped_output
+from talewright.cli.help import description, overview, widen_terminal, with_plain_hints, words_help, wrapped_output
 from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
 from talewright.cli.refusals import refuse_empty_words, refuse_settings_without_section
 from talewright.cli.words import flushed_output, print_message, replace_unknown_characters
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     Ctrl-C, 143 for SIGTERM), and with 1 if another process of the training is lost.
     """
     replace_unknown_characters()
+    widen_terminal()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with flushed_output(), StopSignal(interruptible=True), show_messages():
