@@ -22,6 +22,7 @@ import talewright
 from talewright import api
 from talewright.config import ModelConfig, OptimizerConfig, Recipe, TrainConfig, recipe_to_dict, recipe_to_yaml
 from talewright.errors import UserError
+from talewright.export.folder import check_free
 from talewright.export.importers import write_run
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
@@ -314,6 +315,13 @@ def test_a_run_where_no_weights_could_be_read_is_refused_before_training() -> No
     reads_ascii = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     code = "import sys; from talewright.run.new_folder import *; check_readable(Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, "Märchen"], env=reads_ascii, check=True)
+
+
+def test_a_link_that_leads_to_itself_is_no_folder_to_write(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for refuses in (lambda path: new_run_path(RECIPE, path), lambda path: check_free(path, overwrite=False)):
+        with pytest.raises(UserError, match="is a link that leads to itself; name another folder"):
+            refuses(tmp_path / "loop")
 
 
 def test_a_run_begins_from_one_that_trains_and_deletes_checkpoints(run, tmp_path, monkeypatch):

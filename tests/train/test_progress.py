@@ -49,6 +49,7 @@ def test_progress_that_cannot_be_written_does_not_end_the_training(gone, monkeyp
         if not Path("/dev/full").exists():
             pytest.skip("this system has no /dev/full")
         os.dup2(os.open("/dev/full", os.O_WRONLY), writing)
+    reached_the_end = False
     with suppress(OSError), os.fdopen(writing, "w") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
         with TrainingProgress() as progress:

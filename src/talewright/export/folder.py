@@ -19,6 +19,7 @@ RECORD = "talewright.json"
 
 def check_free(folder: Path, overwrite: bool) -> None:
     """Raise UserError if the folder contains something that may not be replaced."""
+    check_readable(folder)
     if folder.is_file():
         raise UserError(f"{folder} is a file; name a folder to write")
     if Path.cwd().is_relative_to(folder.resolve()):  # it is the working folder of a process
