@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from talewright import cli
+
 COMMANDS = [["--help"], ["--version"], ["runs", "--json"], ["data", "prepare", "--data", "bundled:40"]]
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
@@ -57,3 +59,17 @@ def test_a_reader_that_left_is_no_error(tmp_path: Path) -> None:
     done = run(["runs", "--json"], "| true", tmp_path, True)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_working_folder_that_was_deleted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as left:
+        cli.main(["evaluate", "harness", "questions"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == (
+        "talewright: the folder that this command runs in was deleted; change into another\n"
+    )

@@ -11,6 +11,7 @@ from codecs import lookup
 from contextlib import nullcontext
 from functools import partial
 from inspect import signature  # not `import inspect`: the command module of that name takes its place
+from pathlib import Path
 
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
@@ -80,6 +81,7 @@ def _run_command(words: list[str]) -> None:
 
         print(completion_script(" ".join(words[1:])), end="")
         return
+    _refuse_deleted_folder()
     words, replaced = replace_old_name(words)
     if replaced:
         print_message(f"talewright: {replaced}")
@@ -90,6 +92,14 @@ def _run_command(words: list[str]) -> None:
         print(words_help(name))
     else:
         raise UserError(f"{name} needs a command: {' or '.join(second_words(name))}")
+
+
+def _refuse_deleted_folder() -> None:
+    """Raise UserError if the working folder was deleted: there, importing torch ends the program with words of MKL."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the folder that this command runs in was deleted; change into another") from None
 
 
 def _asks_for_help(words: list[str]) -> bool:
