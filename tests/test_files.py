@@ -49,6 +49,11 @@ def test_processes_that_write_one_file_at_once_leave_one_of_their_versions(tmp_p
     assert [each.name for each in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_a_name_that_is_not_utf_8_can_be_part_of_a_text(tmp_path: Path) -> None:
+    write_text_atomic(tmp_path / "report.html", "the run \udce9")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "the run ?"
+
+
 def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     write_text_atomic(path, json.dumps("earlier"))

@@ -97,8 +97,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all, synced to the disk. Of several processes, the last one wins."""
-    with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+    """Write a UTF-8 text file whole or not at all, synced to the disk. Of several processes, the last one wins.
+
+    What stands in a file's name for bytes that are not UTF-8 becomes "?".
+    """
+    with atomic_file(path) as part, part.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(0)
     except UnicodeEncodeError as error:  # of a name that a recipe holds, say, as that of a file
-        if lookup(sys.getfilesystemencoding()).name == "utf-8":
+        if lookup(error.encoding).name == "utf-8":
             raise
         print_message(
             f"talewright: {error.object} has characters that this terminal's encoding, {error.encoding}, lacks; set it "
