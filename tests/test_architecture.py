@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "talewright"
 ORDER = [
     ["errors"],
     ["version", "cpus", "markdown", "look"],
-    ["files"],
+    ["files", "locks"],
     ["config"],
     ["machine"],
     ["model", "tokenizer"],

@@ -8,9 +8,7 @@ import math
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -18,7 +16,6 @@ from hypothesis import strategies as st
 
 from talewright.errors import UserError
 from talewright.files import (
-    LockedError,
     atomic_folder,
     cache_dir,
     existing_parent,
@@ -27,10 +24,8 @@ from talewright.files import (
     portable_name,
     publish_folder,
     read_json,
-    refuse_if_locked,
     rename,
     shell_word,
-    wait_for_lock,
     write_json,
     write_text_atomic,
 )
@@ -52,6 +47,11 @@ def test_processes_that_write_one_file_at_once_leave_one_of_their_versions(tmp_p
     assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
     assert read_json(path) in ([name] * 500 for name in ("a", "b", "c"))
     assert [each.name for each in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_name_that_is_not_utf_8_can_be_part_of_a_text(tmp_path: Path) -> None:
+    write_text_atomic(tmp_path / "report.html", "the run \udce9")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "the run ?"
 
 
 def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
@@ -129,41 +129,6 @@ def test_another_error_of_a_rename_is_raised_at_once(tmp_path: Path, monkeypatch
         rename(tmp_path / "absent", tmp_path / "file")
 
 
-def test_a_lock_on_windows_names_its_holder_and_ends_with_it(windows: None, tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    with refuse_if_locked(path, "process 1", str):
-        with pytest.raises(LockedError, match="process 1"), refuse_if_locked(path, "process 2", str):
-            raise AssertionError("it is held")
-        assert path.read_text() == "process 1"
-    with refuse_if_locked(path, "process 3", str):
-        assert path.read_text() == "process 3"
-
-
-@pytest.mark.parametrize("system", ["windows", "linux"])
-def test_a_lock_is_waited_for_and_deleted(system: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if system == "windows":
-        request.getfixturevalue("windows")
-    events: list[str] = []
-    waiting = threading.Event()
-
-    def wait() -> None:
-        events.append("waits")
-        waiting.set()
-
-    def second() -> None:
-        with wait_for_lock(tmp_path / "target", wait):
-            events.append("second")
-
-    thread = threading.Thread(target=second)
-    with wait_for_lock(tmp_path / "target", wait):
-        thread.start()
-        assert waiting.wait(30)
-        events.append("first")
-    thread.join(30)
-    assert events == ["waits", "first", "second"]
-    assert not list(tmp_path.iterdir())
-
-
 @given(
     name=st.text(max_size=12) | st.sampled_from(["con", "NUL", "com1.txt", "Lpt9 .x", "a:b", "..", "a. .", "<b>|?*"])
 )
@@ -208,15 +173,6 @@ def test_a_path_is_quoted_for_the_shell_of_the_system(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "platform", "win32")
     assert shell_word(r"C:\my runs\a") == r'"C:\my runs\a"'
     assert shell_word(r"runs\a") == r"runs\a"
-
-
-def test_a_file_system_without_locks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flock(file: object, operation: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
-    with refuse_if_locked(tmp_path / ".lock", "process 1", str):
-        assert (tmp_path / ".lock").read_text() == "process 1"
 
 
 def test_on_windows_a_folder_is_synced_and_takes_the_place_of_an_empty_one(

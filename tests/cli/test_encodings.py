@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,3 +120,13 @@ def run(words: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch) -> tup
         stream.flush()
     out, err = (each.getvalue().decode(encoding) for each in written)
     return code, out, err
+
+
+def test_a_name_that_the_terminals_encoding_lacks_is_one_sentence(tmp_path: Path) -> None:
+    """As a recipe may hold one. What is typed arrives as bytes, and is no such name."""
+    code = "from talewright.cli import main; main(['evaluate', 'harness', 'Zo\\xeb'])"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"has characters that this terminal's encoding, ascii, lacks; set it to UTF-8" in done.stderr
+    assert done.stderr.count(b"\n") == 1

@@ -121,6 +121,13 @@ def test_an_unknown_word_is_one_message_with_the_nearest_name(
     assert capsys.readouterr().err == f"talewright: {message}\n"
 
 
+def test_the_help_ends_in_a_terminal_of_one_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    assert "--minutes" in help_of(["train", "--help"], capsys)
+
+
 def test_no_word_of_the_command_line_is_styled_where_no_terminal_shows_it() -> None:
     assert "\x1b" not in overview()
     assert not set(OLD_NAMES) & set(TOP_LEVEL)

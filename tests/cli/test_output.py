@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from talewright import cli
+
 COMMANDS = [["--help"], ["--version"], ["runs", "--json"], ["data", "prepare", "--data", "bundled:40"]]
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
@@ -43,7 +45,31 @@ def test_messages_that_cannot_be_written_change_no_other_exit_code(redirection: 
     assert run(["nonsense"], redirection, tmp_path, True).returncode == 2
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_what_libraries_print_comes_into_no_file_where_streams_are_closed(closed: str, tmp_path: Path) -> None:
+    """A file that is opened would have the number of a closed stream."""
+    opens = "import os; from talewright.cli.words import flushed_output\nwith flushed_output():"
+    opens += " os.open('log', os.O_WRONLY | os.O_CREAT); os.write(1, b'noise'); os.write(2, b'noise')"
+    command = f'"{sys.executable}" -c "{opens}" {closed}'
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, timeout=100).returncode == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
 def test_a_reader_that_left_is_no_error(tmp_path: Path) -> None:
     done = run(["runs", "--json"], "| true", tmp_path, True)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_working_folder_that_was_deleted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as left:
+        cli.main(["evaluate", "harness", "questions"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == (
+        "talewright: the folder that this command runs in was deleted; change into another\n"
+    )

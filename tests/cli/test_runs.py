@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -69,6 +70,25 @@ def test_a_damaged_run_is_listed_with_the_reason_and_hides_no_other(capsys: pyte
     assert "model.n_layers is x" in shown
     assert "runs/empty is not a run folder: it has no recipe.yaml" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_log_that_may_not_be_read_and_a_folder_that_may_not_be_entered_hide_no_other_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("open", "closed", "entered"):
+        write_run(Path("runs") / name, [step(2), evaluation(2, 3.0)])
+    exists, open_file = Path.exists, Path.open
+
+    def refuse(path: Path, closed: str) -> None:
+        if closed in path.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", lambda path: refuse(path, "entered") or exists(path))
+    monkeypatch.setattr(Path, "open", lambda path, *a, **k: refuse(path, "closed") or open_file(path, *a, **k))
+    found = {run.path: run.problem for run in list_runs([Path("runs")])}
+    assert found.pop("runs/open") is None
+    assert found.keys() == {"runs/closed"}
+    assert "Permission denied" in str(found["runs/closed"])
 
 
 def test_runs_are_sorted_by_age_and_those_of_sweeps_are_found() -> None:

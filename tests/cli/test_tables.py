@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +64,17 @@ def test_the_page_says_where_the_model_can_go() -> None:
     assert lines["quickstart"].startswith("# exports to: hf, ")
     assert "llama2c" in lines["quickstart"]
     assert "llama2c" not in lines["story-1m"]  # it normalizes queries and keys
+
+
+def test_a_list_whose_reader_left_is_a_broken_pipe_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak, "known_peak", lambda device, precision: 5e11)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with suppress(OSError), os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_recipes([load_recipe("quickstart")])
+        with pytest.raises(BrokenPipeError):
+            stream.flush()
 
 
 def test_recipes_that_take_over_a_month_are_hidden_and_counted(

@@ -138,6 +138,11 @@ def as_gguf(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model.gguf")
 
 
+def as_onnx(folder: Path) -> None:
+    (folder / "onnx").mkdir()
+    (folder / "model.safetensors").rename(folder / "onnx" / "model.onnx")
+
+
 def cut_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -160,6 +165,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "is not a model: it has no config.json"),
     "a run": (lambda folder: (folder / "config.json").rename(folder / "recipe.yaml"), "is a run already"),
     "gguf": (as_gguf, "has no config.json, only a GGUF file: import takes the model as transformers saves it"),
+    "onnx": (as_onnx, "has no weights, only a graph for ONNX: import takes the model as transformers saves it"),
     "torn config": (lambda folder: (folder / "config.json").write_text('{"n_'), "config.json cannot be read as JSON"),
     "a list": (lambda folder: (folder / "config.json").write_text("[]"), "its JSON is not an object"),
     "unknown": (

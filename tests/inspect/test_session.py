@@ -23,7 +23,7 @@ from talewright.errors import UserError
 from talewright.inspect import session
 from talewright.inspect.report.page import SECTIONS
 from talewright.inspect.sequences import display_token
-from talewright.inspect.session import PARTS, InspectionOptions, inspect_run
+from talewright.inspect.session import PARTS, InspectionOptions, inspect_circuits, inspect_run
 from talewright.look import chart_script
 from talewright.run import RunFolder
 from talewright.tokenizer import make_tokenizer
@@ -189,6 +189,14 @@ def test_pictures_and_figures_that_do_not_fit_the_disk_leave_the_earlier_ones(ru
             with pytest.raises((UserError, OSError), match="No space left"):
                 inspect_run(run, InspectionOptions(parts=parts), kept)
         assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("talewright.inspect.session.Inspector", None)  # a call would raise
+    with mounted(tmp_path / "disk", "ro") as disk:
+        for inspect in (inspect_run, inspect_circuits):
+            with pytest.raises(UserError, match=r"disk/new cannot be written; name another folder with --out"):
+                inspect(run, InspectionOptions(parts=("predictions",)), disk / "new")
 
 
 def test_the_curves_alone_need_only_the_log(run, trained, tmp_path, capsys, monkeypatch):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +19,16 @@ import pytest
 import torch
 
 import talewright
+from talewright import api
 from talewright.config import ModelConfig, OptimizerConfig, Recipe, TrainConfig, recipe_to_dict, recipe_to_yaml
 from talewright.errors import UserError
+from talewright.export.folder import check_free
 from talewright.export.importers import write_run
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run import folder as folder_module
 from talewright.run.checkpoint import TrainState, load_training, save_checkpoint
+from talewright.run.draft import DRAFT
 from talewright.run.folder import create_run
 from talewright.run.new_folder import TakenError, new_run_path
 from talewright.run.retention import apply_retention
@@ -162,6 +168,17 @@ def test_a_run_without_its_tokenizer_says_where_another_copy_is(run: Path) -> No
         _ = RunFolder(run).tokenizer
 
 
+def test_a_damaged_draft_is_left_out_with_a_warning(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = api.load(run, device="cpu").generate("a").text
+    assert "draft" not in caplog.text
+    (run / DRAFT).write_bytes(b"torn")
+    opened = api.load(run, device="cpu")
+    assert [opened.generate("a").text for _ in range(2)] == [whole, whole]
+    (warning,) = [record.message for record in caplog.records if "draft" in record.message]
+    assert warning.startswith(f"{run / DRAFT} cannot be read: ")
+    assert warning.endswith("Delete it; it only makes generation faster")
+
+
 def test_a_data_json_that_was_cut_is_not_taken_for_other_stories(run: Path) -> None:
     opened = RunFolder(run)
     corpus = corpus_of(opened.tokenizer)
@@ -295,6 +312,16 @@ def test_a_run_that_was_killed_while_it_began_may_begin_again(
 def test_a_run_where_no_weights_could_be_read_is_refused_before_training() -> None:
     with pytest.raises(UserError, match=r"is not UTF-8, and no weights could be read there"):
         new_run_path(RECIPE, "tales-\udcff")
+    reads_ascii = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = "import sys; from talewright.run.new_folder import *; check_readable(Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, "Märchen"], env=reads_ascii, check=True)
+
+
+def test_a_link_that_leads_to_itself_is_no_folder_to_write(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for refuses in (lambda path: new_run_path(RECIPE, path), lambda path: check_free(path, overwrite=False)):
+        with pytest.raises(UserError, match="is a link that leads to itself; name another folder"):
+            refuses(tmp_path / "loop")
 
 
 def test_a_run_begins_from_one_that_trains_and_deletes_checkpoints(run, tmp_path, monkeypatch):

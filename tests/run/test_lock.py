@@ -51,3 +51,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     message = r"cannot write the run folder .*; name another by --out"
     with pytest.raises(UserError, match=message), lock_run(tmp_path / "file" / "run"):
         raise AssertionError("it cannot be made")
+    (tmp_path / "recipe.yaml").write_text("")
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match="make it writable, or resume a copy of it"), lock_run(tmp_path):
+        raise AssertionError("it cannot be held")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -148,3 +149,24 @@ def test_best_that_names_nothing_that_is_there_is_put_right(run: Path, named: st
     recover(run)
     assert find_checkpoint(run, "best").name == "step-2"
     assert check(find_checkpoint(run, "best")) is None
+
+
+def test_a_checkpoint_that_may_not_be_read_keeps_its_name(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be whole: set aside, it would be lost to a run that begins again."""
+    spoil(run / "checkpoints" / "step-5", FILES[0], "cut")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"may not be read, so whether it is damaged is unknown\. Make it readable"):
+        recover(run)
+    assert steps(run) == [2, 4, 5]
+
+
+def test_a_folder_of_checkpoints_that_may_not_be_read_is_not_an_empty_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    for opens in (steps, find_checkpoint, recover):
+        with pytest.raises(UserError, match=r"checkpoints cannot be (read|repaired): Permission denied"):
+            opens(run)

@@ -67,7 +67,7 @@ def altered(path: Path) -> None:
 
 def test_a_run_that_is_as_it_was(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found, _ = verified(capsys)
-    looked_at = ["tokenizer", "checkpoints/step-4", "checkpoints/step-8", "checkpoints/best", "checkpoints/last"]
+    looked_at = ["tokenizer", "draft", *(f"checkpoints/{name}" for name in ("step-4", "step-8", "best", "last"))]
     assert found == dict.fromkeys([*looked_at, "stories", "evaluation"])
     main(["doctor", "verify", "run"])
     evaluation = (
@@ -83,6 +83,11 @@ def test_an_altered_checkpoint_is_named(here: Path, capsys: pytest.CaptureFixtur
     assert found.pop("checkpoints/step-4") == "optimizer.safetensors was altered"
     assert set(found.values()) == {None}
     assert "run has changed: checkpoints/step-4" in said
+
+
+def test_a_damaged_draft_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "run/draft.safetensors").write_bytes(b"torn")
+    assert "draft.safetensors cannot be read" in str(verified(capsys)[0]["draft"])
 
 
 def test_altered_shards_and_an_altered_source_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

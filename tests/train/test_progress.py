@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -36,6 +39,25 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then():
     assert out.getvalue().splitlines() == [
         "step 1  10 %  loss 2.500  validation 2.700  lr 1.0e-03  norm 0.50  38,100 tok/s"
     ]
+
+
+@pytest.mark.parametrize("gone", ["reader", "room"])
+def test_progress_that_cannot_be_written_does_not_end_the_training(gone, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    if gone == "room":
+        if not Path("/dev/full").exists():
+            pytest.skip("this system has no /dev/full")
+        os.dup2(os.open("/dev/full", os.O_WRONLY), writing)
+    reached_the_end = False
+    with suppress(OSError), os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with TrainingProgress() as progress:
+            logging.getLogger("talewright.train.metrics").info("step 0 loss 8.3")
+            progress.update(1, 10, 0.1, 3.0, **FIGURES)
+            progress.show_evaluations([8.3], "Once upon a time")
+            reached_the_end = True
+    assert reached_the_end
 
 
 def test_in_a_notebook_one_output_holds_the_messages_once_and_the_newest_step(monkeypatch):

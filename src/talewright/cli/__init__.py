@@ -7,9 +7,11 @@ Heavy imports are inside the functions, so that `--help` answers at once.
 
 import signal
 import sys
+from codecs import lookup
 from contextlib import nullcontext
 from functools import partial
 from inspect import signature  # not `import inspect`: the command module of that name takes its place
+from pathlib import Path
 
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
@@ -17,7 +19,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, HelptextFromCommentsOff
 from talewright.cli.commands import COMMANDS, find_command, function_of, replace_old_name, second_words
 from talewright.cli.common import parse_overrides, show_messages
 from talewright.cli.dashes import join_dashed_values
-from talewright.cli.help import description, overview, with_plain_hints, words_help, wrapped_output
+from talewright.cli.help import description, overview, widen_terminal, with_plain_hints, words_help, wrapped_output
 from talewright.cli.patterns import hint_on_expanded_patterns, refuse_expanded_patterns
 from talewright.cli.refusals import refuse_empty_words, refuse_settings_without_section
 from talewright.cli.words import flushed_output, print_message, replace_unknown_characters
@@ -33,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     Ctrl-C, 143 for SIGTERM), and with 1 if another process of the training is lost.
     """
     replace_unknown_characters()
+    widen_terminal()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with flushed_output(), StopSignal(interruptible=True), show_messages():
@@ -47,11 +50,19 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt as stopped:
         if is_main_process():
-            print("talewright: stopped", file=sys.stderr)
+            print_message("talewright: stopped")
         sys.exit(128 + getattr(stopped, "number", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()
         sys.exit(0)
+    except UnicodeEncodeError as error:  # of a name that a recipe holds, say, as that of a file
+        if lookup(error.encoding).name == "utf-8":
+            raise
+        print_message(
+            f"talewright: {error.object} has characters that this terminal's encoding, {error.encoding}, lacks; set it "
+            "to UTF-8"
+        )
+        sys.exit(2)
     except OSError as error:  # of a disk or a file, where no command says more
         if reports_errors():
             print_message(f"talewright: {error_reason(error)}{f': {error.filename}' if error.filename else ''}")
@@ -70,6 +81,7 @@ def _run_command(words: list[str]) -> None:
 
         print(completion_script(" ".join(words[1:])), end="")
         return
+    _refuse_deleted_folder()
     words, replaced = replace_old_name(words)
     if replaced:
         print_message(f"talewright: {replaced}")
@@ -80,6 +92,14 @@ def _run_command(words: list[str]) -> None:
         print(words_help(name))
     else:
         raise UserError(f"{name} needs a command: {' or '.join(second_words(name))}")
+
+
+def _refuse_deleted_folder() -> None:
+    """Raise UserError if the working folder was deleted: there, importing torch ends the program with words of MKL."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the folder that this command runs in was deleted; change into another") from None
 
 
 def _asks_for_help(words: list[str]) -> bool:

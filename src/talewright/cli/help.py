@@ -19,6 +19,7 @@ from tyro.conf import arg
 from talewright.cli.arguments import POSITIONAL
 from talewright.cli.commands import COMMANDS, GROUPS, second_words
 
+LEAST_COLUMNS = 20
 BOLD, DIM = "\x1b[1m", "\x1b[2m"
 INTRODUCTION = "Train small GPTs that write stories, from scratch, on your own machine."
 SETTINGS = """Any setting of the recipe can be given too, as in --model.n-layers 6. `talewright recipes NAME --explain`
@@ -89,6 +90,12 @@ def _styled(text: str, style: str) -> str:
     """The text in a style, in a terminal that shows it."""
     plain = not sys.stdout.isatty() or sys.platform == "win32" or "NO_COLOR" in os.environ
     return text if plain or os.environ.get("TERM") == "dumb" else f"{style}{text}\x1b[0m"
+
+
+def widen_terminal() -> None:
+    """Let a terminal of a few columns count as a wider one: at a width of 1, tyro's help never ends."""
+    if shutil.get_terminal_size().columns < LEAST_COLUMNS:
+        os.environ["COLUMNS"] = str(LEAST_COLUMNS)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """What the commands `recipes` and `demo` print."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from talewright.cli.common import program
+from talewright.cli.words import print_message
 from talewright.config import HUB_TINYSTORIES, Recipe, recipe_to_dict, recipe_to_yaml
 from talewright.model.cost import count_parameters, training_flops
 
@@ -86,7 +88,10 @@ def print_recipes(recipes: Sequence[Recipe], every: bool = False) -> None:
     shown = [recipe for recipe in recipes if every or (seconds_here(recipe, peak) or 0) <= MONTH]
     for recipe in sorted(shown, key=lambda recipe: count_parameters(recipe.model).total):
         table.add_row(*_row(recipe, peak))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.write(captured.get())  # rich itself would end the program, as failed, if the reader has left
     notes = [
         f"size: parameters. time here: estimated from the matrix products of {device_name(device)} in {precision}, "
         f"at {100 * PEAK_FRACTION:.0f} % of {_two_digits(peak / 1e9):,.0f} GFLOP/s."
@@ -95,7 +100,7 @@ def print_recipes(recipes: Sequence[Recipe], every: bool = False) -> None:
         notes.append(f"{len(recipes) - len(shown)} more would take over a month here; --all shows them.")
     notes.append(f"Not sure which? `{program()} train --data stories.txt --minutes 20` chooses one for this machine.")
     for note in notes:
-        Console(stderr=True, highlight=False).print(note, markup=False)
+        print_message(note)
 
 
 def seconds_here(recipe: Recipe, peak: float) -> float | None:

@@ -68,9 +68,11 @@ def flushed_output() -> Iterator[None]:
     """Within: standard output is written to its end, and may be closed. Raises UserError if it cannot be written, as on
     a full disk.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell, as `>&-` does
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8", newline="\n"))  # noqa: SIM115 - as long as the program
+    # What the shell closed, as `>&-` does, is opened in the order of the numbers, so that each gets its own again: the
+    # next file that a command opened would have it, and with it what libraries print.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8", newline="\n"))  # noqa: SIM115 - as long as the program
     try:
         try:
             yield

@@ -54,7 +54,8 @@ def read_yaml(path: Path, what: str = "file") -> Any:
     except YamlError as error:
         raise UserError(f"{path} is not YAML: {error}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or an impossible file name
-        raise UserError(f"{path!s:.80} cannot be read: {error}") from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UserError(f"{path!s:.80} cannot be read: {reason}") from None
 
 
 def write_yaml(values: Any) -> str:

@@ -28,9 +28,9 @@ from talewright.files import (
     rename,
     sha256_file,
     shell_word,
-    wait_for_lock,
     write_json,
 )
+from talewright.locks import wait_for_lock
 from talewright.run.included import results_path, run_path
 
 logger = logging.getLogger(__name__)

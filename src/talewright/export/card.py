@@ -75,7 +75,7 @@ def write_card(folder: Path, source: ExportSource, record: dict[str, Any], targe
         record=record,
         yaml=as_block(_recipe_yaml(source.recipe), "yaml"),
     )
-    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    (folder / "README.md").write_text(card, encoding="utf-8", errors="replace", newline="\n")
 
 
 def front_matter(source: ExportSource, target: ExportTarget) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from talewright.errors import UserError
-from talewright.files import atomic_folder, error_reason, wait_for_lock
+from talewright.files import atomic_folder, error_reason
+from talewright.locks import wait_for_lock
 from talewright.run.new_folder import check_readable
 
 logger = logging.getLogger(__name__)
@@ -18,6 +19,7 @@ RECORD = "talewright.json"
 
 def check_free(folder: Path, overwrite: bool) -> None:
     """Raise UserError if the folder contains something that may not be replaced."""
+    check_readable(folder)
     if folder.is_file():
         raise UserError(f"{folder} is a file; name a folder to write")
     if Path.cwd().is_relative_to(folder.resolve()):  # it is the working folder of a process

@@ -38,7 +38,7 @@ from talewright.machine import choose_device, gpu_memory_errors, keep_heap
 from talewright.run import RunFolder
 from talewright.run.checkpoint import check
 from talewright.run.history import write_history
-from talewright.run.included import run_path
+from talewright.run.included import run_path, writable_results
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def inspect_run(folder: str | Path, options: InspectionOptions | None = None, ou
     other = None if options.against is None else _open_other(run, options, notes, device)
     inspection = Inspection(model=inspected, other=other, notes=notes)
     inspection.influence, inspection.circuits = options.influence, options.circuits
-    target = Path(out or run.results)
+    target = writable_results(run.path, out)
     if "curves" in options.parts:
         inspection.curves = _inspect_curves(inspected, other, target / "plots")
     if inspected.model is not None:
@@ -130,6 +130,7 @@ def inspect_circuits(
     Raises UserError for a run without a checkpoint, or a post-norm model.
     """
     run, options = RunFolder(folder), options or InspectionOptions()
+    target = writable_results(run.path, out)
     device = choose_device(options.device)
     keep_heap()
     inspected = open_model(run, options.checkpoint, [], device)
@@ -140,7 +141,7 @@ def inspect_circuits(
         heads, _ = Inspector(inspected, _stories(run, options, [])).heads()
         roles = {Part(head.layer, head.head): head.role for head in heads}
         found = find_circuits(inspected.model, run.tokenizer, roles, inspected.step)
-    write_circuits(found, Path(out or run.results) / RESULT)
+    write_circuits(found, target / RESULT)
     return found
 
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from talewright.files import read_json, wait_for_lock, write_json
+from talewright.files import read_json, write_json
+from talewright.locks import wait_for_lock
 from talewright.machine.device import default_device, device_name, synchronize
 from talewright.machine.precision import Precision, torch_dtype
 from talewright.machine.speeds import optional_cache_file, processor_name

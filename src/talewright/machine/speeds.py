@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from talewright.errors import UserError
-from talewright.files import cache_dir, read_json, wait_for_lock, write_json
+from talewright.files import cache_dir, read_json, write_json
+from talewright.locks import wait_for_lock
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from talewright.data import Split
 from talewright.errors import UserError
+from talewright.files import error_reason
 
 DRAFT = "draft.safetensors"
 N = 3
@@ -72,7 +73,9 @@ def read_draft(folder: Path, vocab_size: int) -> NgramDraft | None:
         if contexts.shape != following.shape or contexts.ndim != 1 or not np.isin(following, range(vocab_size)).all():
             raise ValueError("it is of another tokenizer")
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Delete it; it only makes generation faster") from None
+        raise UserError(
+            f"{path} cannot be read: {error_reason(error)}. Delete it; it only makes generation faster"
+        ) from None
     return NgramDraft(contexts, following, vocab_size)
 
 

@@ -14,6 +14,7 @@ One set of rules holds for runs that are damaged or still training:
 - A checkpoint is checked against its manifest before use. For `best` and `last`, the newest whole checkpoint replaces a
   damaged one, with a logged warning. A step that is damaged or missing raises UserError.
 - A checkpoint that a training run deletes while it is read is looked up again.
+- A damaged draft is left out, with a logged warning.
 - A torn or damaged line of a log is skipped. Readers change nothing; only a resumed run repairs the folder.
 - A recipe that this version cannot read raises UserError, which names the settings. Removed settings that were not used
   are ignored.
@@ -22,6 +23,7 @@ One set of rules holds for runs that are damaged or still training:
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     import torch
 
     from talewright.model.gpt import GPT
+
+logger = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -175,8 +179,14 @@ class RunFolder:
         return read_history(self.path)
 
     def draft(self) -> NgramDraft | None:
-        """What proposes tokens in speculative decoding; None for a run that has no table."""
-        return read_draft(self.path, self.tokenizer.vocab_size)
+        """What proposes tokens in speculative decoding; None for a run that has no table, or a damaged one, which is
+        logged as a warning: the text is the same without it.
+        """
+        try:
+            return read_draft(self.path, self.tokenizer.vocab_size)
+        except UserError as error:
+            logger.warning("%s", error)
+            return None
 
     def corpus(self) -> Corpus:
         """The prepared stories that it was trained on. Raises UserError if they are unavailable, or have changed."""

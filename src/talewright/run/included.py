@@ -7,7 +7,11 @@ what commands write about it goes into a folder in the working directory.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from talewright.errors import UserError
+from talewright.files import existing_parent
 
 INCLUDED = "included"
 """The name of the run."""
@@ -30,3 +34,13 @@ def is_included(run: Path) -> bool:
 def results_path(run: Path) -> Path:
     """Where to write what a command finds about a run: its own folder; for the included model, one that lies here."""
     return RESULTS if is_included(run) else run
+
+
+def writable_results(run: Path, out: str | Path | None) -> Path:
+    """The folder `out`, or that of `results_path`. Raises UserError, before anything is measured, if it may not be
+    written.
+    """
+    folder = results_path(run) if out is None else Path(out)
+    if not os.access(existing_parent(folder), os.W_OK):
+        raise UserError(f"{folder} cannot be written; name another folder with --out")
+    return folder

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from talewright.errors import UserError
-from talewright.files import lock_file
+from talewright.files import error_reason
+from talewright.locks import lock_file
 from talewright.model.cost import count_parameters
 from talewright.run.folder import RECIPE, RunFolder
 from talewright.run.retention import steps
@@ -51,9 +52,14 @@ def summarize(path: Path) -> RunSummary:
     log = path / "log.jsonl"
     changed = next(file.stat().st_mtime for file in (log, path / RECIPE, path) if file.exists())
     try:
-        recipe = RunFolder(path).recipe
-    except UserError as error:
-        return RunSummary(path=str(path), changed=changed, state="damaged", problem=str(error))
+        return _summary(path, log, changed)
+    except (UserError, OSError) as error:
+        problem = str(error) if isinstance(error, UserError) else f"{error_reason(error)}: {error.filename}"
+        return RunSummary(path=str(path), changed=changed, state="damaged", problem=problem)
+
+
+def _summary(path: Path, log: Path, changed: float) -> RunSummary:
+    recipe = RunFolder(path).recipe
     step, best, last_evaluated = _read_log(log)
     state: State = "finished" if step and last_evaluated == step else "stopped"
     if not log.exists() and (checkpoints := steps(path)):
@@ -78,7 +84,10 @@ def _run_paths(folder: Path) -> list[Path]:
 
 
 def _looks_like_run(path: Path) -> bool:
-    return any((path / name).exists() for name in (RECIPE, "log.jsonl", "checkpoints"))
+    try:
+        return any((path / name).exists() for name in (RECIPE, "log.jsonl", "checkpoints"))
+    except PermissionError:  # of a folder that may not be read: whether it is a run is unknown
+        return False
 
 
 def _read_log(log: Path) -> tuple[int, dict[str, Any], int]:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from talewright.errors import UserError
-from talewright.files import refuse_if_locked, shell_word
+from talewright.files import shell_word
+from talewright.locks import refuse_if_locked
+from talewright.run.new_folder import RECIPE
 
 
 def refuse_if_moved(run: Path, identity: os.stat_result, log: IO[bytes]) -> None:
@@ -46,7 +48,9 @@ def lock_run(run: Path) -> Iterator[None]:
         run.mkdir(parents=True, exist_ok=True)
         lock.__enter__()
     except OSError as error:
-        raise UserError(f"cannot write the run folder {run}: {error.strerror}; name another by --out") from None
+        begun = (run / RECIPE).is_file()
+        what = "make it writable, or resume a copy of it" if begun else "name another by --out"
+        raise UserError(f"cannot write the run folder {run}: {error.strerror}; {what}") from None
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from itertools import count
 from pathlib import Path
@@ -52,13 +54,20 @@ def _names_in_the_way(path: Path) -> list[str]:
 
 
 def check_readable(path: Path) -> None:
-    """Raise UserError if safetensors, which reads weights by their path, could not read any there."""
+    """Raise UserError if safetensors, which reads weights by their path, could not read any there, or if the path is a
+    link that leads to itself.
+    """
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
+        os.fsencode(path).decode()  # the bytes of the name, whatever the terminal's encoding makes of them
+    except UnicodeError:
         raise UserError(
             f"the name {path} is not UTF-8, and no weights could be read there; give the folder a name in UTF-8"
         ) from None
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{path} is a link that leads to itself; name another folder") from None
 
 
 def is_unused(path: Path) -> bool:

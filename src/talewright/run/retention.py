@@ -7,6 +7,7 @@ complete when it was written; a disk can damage it later, so it is checked befor
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -38,8 +39,16 @@ def apply_retention(run: Path, state: TrainState, newest: int) -> None:
 
 
 def steps(run: Path) -> list[int]:
-    """Steps that have a checkpoint folder, oldest first."""
-    names = [path.name for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
+    """Steps that have a checkpoint folder, oldest first. Raises UserError if their folder may not be read: a run that
+    seems to have none would begin again.
+    """
+    folder = run / "checkpoints"
+    try:
+        names = [path.name for path in folder.iterdir() if path.name.startswith("step-") and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error_reason(error)}") from None
     found = [(step, name) for name in names if (step := _step_of(name.removeprefix("step-"))) is not None]
     return sorted(step for step, name in found if name == f"step-{step}")  # a copy may be called step-04
 
@@ -137,11 +146,13 @@ def _step_of(text: str) -> int | None:
 
 
 def _set_aside_if_damaged(run: Path, step: int) -> bool:
-    """Rename a damaged checkpoint. Returns whether it was damaged."""
+    """Rename a damaged checkpoint. Returns whether it was damaged. Raises UserError if a file of it may not be read."""
     folder = checkpoint_folder(run, step)
     fault = check(folder, FILES)
     if fault is None:
         return False
+    if locked := next((path for path in folder.iterdir() if not os.access(path, os.R_OK)), None):
+        raise UserError(f"{locked} may not be read, so whether it is damaged is unknown. Make it readable")
     aside = folder.with_name(f"damaged-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     rename(folder, aside)

@@ -10,6 +10,7 @@ from talewright.data import open_corpus
 from talewright.errors import UserError
 from talewright.files import error_reason
 from talewright.run.checkpoint import check, checkpoint_folder
+from talewright.run.draft import DRAFT, read_draft
 from talewright.run.folder import RunFolder
 from talewright.run.log import read_log
 from talewright.run.timeline import light_fault, timeline_file, timeline_steps
@@ -37,6 +38,8 @@ def verify(path: Path, score: Callable[[RunFolder], float]) -> Iterator[Finding]
     path = run.path
     run.find_checkpoint("last")
     yield _check("tokenizer", lambda: f"{run.tokenizer.vocab_size:,} tokens")
+    if (path / DRAFT).exists():
+        yield _check("draft", lambda: _draft(run))
     for step in run.steps:
         fault = check(checkpoint_folder(path, step))
         if fault and not checkpoint_folder(path, step).is_dir():
@@ -65,6 +68,11 @@ def _pointer(run: RunFolder, name: str) -> str:
     if pointed not in [f"step-{step}" for step in run.steps]:
         raise UserError(f"it names {pointed[:40]!r}, which does not exist")
     return pointed
+
+
+def _draft(run: RunFolder) -> str:
+    read_draft(run.path, run.tokenizer.vocab_size)
+    return "of this tokenizer"
 
 
 def _timeline(path: Path) -> str:

@@ -18,7 +18,7 @@ from tokenizers.models import BPE
 
 from talewright.config import EOT
 from talewright.errors import UserError
-from talewright.files import write_text_atomic
+from talewright.files import error_reason, write_text_atomic
 from talewright.tokenizer.ends import begin_and_ends
 from talewright.tokenizer.fallback import bytes_of_piece, fallback_token
 from talewright.tokenizer.parts import GPT2_SPLITTING, adds_space, check_parts, is_bytewise, splitting
@@ -236,7 +236,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+        raise UserError(f"{path} cannot be read: {error_reason(error)}") from None
 
 
 def merges_of_json(data: Any) -> Merges:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -79,12 +80,22 @@ class NotebookLines(LiveLines):
         return captured.get()
 
 
+class QuietConsole(Console):
+    """Standard error, which a reader may leave, as `| head` does: then it is silent. Rich itself ends the program."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class TrainingProgress(logging.Handler):
     """Shows the steps and, while entered, Talewright's log messages, above the live lines."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(logging.INFO)
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or QuietConsole()
         self.live = self.console.is_terminal or self.console.is_jupyter
         self.progress = (NotebookLines if self.console.is_jupyter else LiveLines)(
             TextColumn("{task.description}"),
@@ -147,13 +158,11 @@ class TrainingProgress(logging.Handler):
             self.progress.kept += (visible(text),)
             self.progress.refresh()
         else:
-            self.console.print(escape(visible(text)), soft_wrap=not self.live)
+            with suppress(OSError):  # neither a closed terminal nor a full disk ends the run
+                self.console.print(escape(visible(text)), soft_wrap=not self.live)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self.print(record.getMessage())
-        except OSError:  # a closed terminal does not end the run
-            self.handleError(record)
+        self.print(record.getMessage())
 
     def update(
         self, step: int, max_steps: int | None, fraction: float, seconds_left: float | None, **figures: Any

@@ -17,7 +17,8 @@ from talewright.config import BUDGETS, Recipe, flat, load_recipe, recipe_from_di
 from talewright.data import Batches, Corpus, open_corpus
 from talewright.data.summary import summary_line
 from talewright.errors import UserError
-from talewright.files import LockedError, shell_word
+from talewright.files import shell_word
+from talewright.locks import LockedError
 from talewright.run.folder import RunFolder, create_run, with_absolute_paths
 from talewright.run.lock import lock_run
 from talewright.run.new_folder import RECIPE, TakenError, discard_begun, is_unused

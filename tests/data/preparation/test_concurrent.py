@@ -18,7 +18,7 @@ from tests.data.cases import BPE, files_of, tales, write_txt
 HOLD = """
 import sys, time
 from pathlib import Path
-from talewright.files import wait_for_lock
+from talewright.locks import wait_for_lock
 with wait_for_lock(Path(sys.argv[1]), lambda: None):
     print("held", flush=True)
     time.sleep(300)

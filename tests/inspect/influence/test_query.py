@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,15 @@ import torch.nn.functional as F
 
 from talewright.cli import main
 from talewright.inspect.influence import query as query_module
-from talewright.inspect.influence.index import FOLDER, INDEX, METADATA, build_index, inverse_roots, load_index
+from talewright.inspect.influence.index import (
+    FOLDER,
+    INDEX,
+    METADATA,
+    build_index,
+    inverse_roots,
+    load_index,
+    save_index,
+)
 from talewright.inspect.influence.projections import saved_moments
 from talewright.inspect.influence.query import InfluenceSearch, find_influence, seen_stories
 from talewright.inspect.sequences import batches, make_sequence
@@ -90,6 +100,13 @@ def test_the_index_is_computed_again_for_another_model_or_corpus(run: Path, chan
     metadata.write_text(json.dumps({**key, change: "other"}))
     find_influence(run, "Tom had a ball.")
     assert json.loads(metadata.read_text()) == key
+
+
+def test_an_index_that_cannot_be_kept_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    index: Any = SimpleNamespace(numbers=torch.zeros(1), gradients=torch.zeros(1, 1), projections={})
+    save_index(tmp_path / "file" / FOLDER, index, {})
+    assert "cannot be written: Not a directory. The next call computes it again" in caplog.text
 
 
 def test_a_damaged_index_is_computed_again(run: Path) -> None:

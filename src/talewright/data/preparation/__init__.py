@@ -16,7 +16,8 @@ from talewright.data.preparation.builder import CorpusBuilder
 from talewright.data.preparation.disk_space import disk_errors
 from talewright.data.preparation.request import PreparationRequest, cache_folder, first_difference, is_prepared
 from talewright.errors import UserError
-from talewright.files import read_json, wait_for_lock
+from talewright.files import read_json
+from talewright.locks import wait_for_lock
 
 logger = logging.getLogger(__name__)
 

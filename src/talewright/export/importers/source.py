@@ -24,7 +24,7 @@ MERGE = (
 LFS = b"version https://git-lfs"
 """How a file begins that Git LFS leaves in place of a large one."""
 
-NO_GGUF = (
+AS_SAVED = (
     "import takes the model as transformers saves it, in a folder with config.json and model.safetensors (an export of "
     "a run: --to hf)"
 )
@@ -36,10 +36,14 @@ def find_source(source: str) -> Path:
     if folder.is_file() and folder.suffix in PICKLED:
         raise UserError(f"{source} is not read: {conversion(folder)}")
     if folder.suffix == ".gguf" and folder.is_file():
-        raise UserError(f"{source} is not read: {NO_GGUF}")
+        raise UserError(f"{source} is not read: {AS_SAVED}")
     if folder.is_file():
         raise UserError(f"{source} is a file; name the folder that contains it and its config.json")
     if folder.is_dir():
+        if (folder / "onnx").is_dir() and not any(
+            each.suffix in (".safetensors", *PICKLED) for each in folder.iterdir()
+        ):
+            raise UserError(f"{folder} has no weights, only a graph for ONNX: {AS_SAVED}")
         return folder
     if source.count("/") > 1 or source.startswith((".", "/", "~")) or {*"\\:"} & {*source}:
         raise UserError(f"there is no folder {source}")
@@ -54,7 +58,7 @@ def read_config_json(folder: Path) -> dict[str, Any]:
         if pickled := sorted(each for each in folder.iterdir() if each.suffix in PICKLED):  # as nanoGPT leaves it
             raise UserError(f"{folder} has no config.json, only {pickled[0].name}: {conversion(pickled[0])}")
         if any(folder.glob("*.gguf")):
-            raise UserError(f"{folder} has no config.json, only a GGUF file: {NO_GGUF}")
+            raise UserError(f"{folder} has no config.json, only a GGUF file: {AS_SAVED}")
         if (folder / RECIPE).is_file():
             raise UserError(f"{folder} is a run already; every command takes it as it is")
         names = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) or "nothing"

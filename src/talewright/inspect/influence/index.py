@@ -7,6 +7,7 @@ computed again when it is of others.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from talewright.errors import UserError
 from talewright.files import atomic_folder, error_reason, read_json, write_json
 from talewright.inspect.influence.gradients import GradientProjector, KroneckerProjection, matrices
 from talewright.inspect.influence.projections import SecondMoment, measured_moments, random_projections
 from talewright.inspect.sequences import batches
 from talewright.model.gpt import GPT
 
+logger = logging.getLogger(__name__)
 FOLDER, INDEX, METADATA = "influence", "index.safetensors", "index.json"
 VERSION = 1
 DIMENSIONS = 8192
@@ -130,7 +131,7 @@ def inverse_roots(gradients: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def save_index(folder: Path, index: InfluenceIndex, key: Mapping[str, Any]) -> None:
-    """Write the index and its key, all or nothing. Raises UserError if the folder cannot be written."""
+    """Write the index and its key, all or nothing. A folder that cannot be written is logged as a warning."""
     tensors = {"numbers": index.numbers, "gradients": index.gradients}
     for name, (out, into) in index.projections.items():
         tensors |= {f"out.{name}": out, f"into.{name}": into, f"whitening.{name}": index.whitening[name]}
@@ -139,7 +140,7 @@ def save_index(folder: Path, index: InfluenceIndex, key: Mapping[str, Any]) -> N
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial / INDEX)
             write_json(partial / METADATA, dict(key))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write the index of influence {folder}: {error_reason(error)}") from None
+        logger.warning("%s cannot be written: %s. The next call computes it again", folder, error_reason(error))
 
 
 def load_index(folder: Path, key: Mapping[str, Any], model: GPT) -> InfluenceIndex | None:

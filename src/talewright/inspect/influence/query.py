@@ -36,6 +36,7 @@ from talewright.machine import choose_device, choose_precision, gpu_memory_error
 from talewright.model.gpt import GPT
 from talewright.run import RunFolder
 from talewright.run.checkpoint import WEIGHTS, read_state
+from talewright.run.included import writable_results
 from talewright.tokenizer import Tokenizer
 
 RESULT = "influence.json"
@@ -100,11 +101,11 @@ def find_influence(
     Raises UserError if the run has no checkpoint, or its training stories are not available.
     """
     run, chosen = RunFolder(folder), choose_device(device)
+    target = writable_results(run.path, out) / RESULT
     keep_heap()
     model, path = run.load_model(checkpoint, chosen)
     with gpu_memory_errors(chosen):
         found = InfluenceSearch(run, model, path).find(query)
-    target = Path(out or run.results) / RESULT
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_json(target, found.to_json())

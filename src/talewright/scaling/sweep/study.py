@@ -15,7 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from talewright.config import load_recipe, recipe_to_yaml
 from talewright.errors import UserError
-from talewright.files import read_json, wait_for_lock, write_text_atomic
+from talewright.files import read_json, write_text_atomic
+from talewright.locks import wait_for_lock
 from talewright.scaling.sweep.names import run_name
 from talewright.scaling.sweep.reading import Range, Sweep, grid
 from talewright.scaling.sweep.results import Trial

@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 from talewright.config import load_recipe
 from talewright.cpus import usable_cpus
 from talewright.errors import UserError
-from talewright.files import lock_file, wait_for_lock
+from talewright.locks import lock_file, wait_for_lock
 from talewright.run.log import read_log
 from talewright.scaling.sweep.names import output_of
 from talewright.scaling.sweep.progress import SweepProgress, TrialProgress
