@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -26,11 +27,11 @@ class Stories:
     """Training stories, as a split has them."""
 
     def __init__(self, stories: list[np.ndarray]) -> None:
-        self.stories, self.n_stories = stories, len(stories)
+        self.all, self.n_stories = stories, len(stories)
         self.n_tokens = sum(len(story) + 1 for story in stories)
 
-    def story(self, index: int) -> np.ndarray:
-        return self.stories[index]
+    def stories(self, indices: Sequence[int]) -> tuple[list[np.ndarray], None]:
+        return [self.all[index] for index in indices], None
 
 
 @settings(max_examples=8)
@@ -45,7 +46,7 @@ def test_both_models_are_scored_on_the_same_tokens_and_bytes(cut: int, seed: int
     stats = prediction_stats(model, sequences)
     found = compare_with_ngrams(stats, sequences, train, tokenizer)  # pyright: ignore[reportArgumentType]
     assert found is not None
-    counted = count_ngrams(train.stories, tokenizer.eos_id, tokenizer.vocab_size, 5)
+    counted = count_ngrams(train.all, tokenizer.eos_id, tokenizer.vocab_size, 5)
     ngrams = KneserNey(counted, 5, tokenizer.eos_id)
     nats, size = 0.0, 0
     for sequence in sequences:

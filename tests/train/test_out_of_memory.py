@@ -14,7 +14,8 @@ import torch
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
-from talewright.train import memory, out_of_memory
+from talewright.machine import limits
+from talewright.train import out_of_memory
 from talewright.train.memory import MemoryNeed
 from talewright.train.out_of_memory import explain_out_of_memory
 from tests.train.conftest import write_stories
@@ -35,9 +36,9 @@ ERRORS = [
 
 def message(error: Exception, run: Any, available: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
     def train() -> None:
-        monkeypatch.setattr(memory, "memory_available", lambda processes=1: available)
+        monkeypatch.setattr(limits, "memory_available", lambda processes=1: available)
         with explain_out_of_memory(MINI, distributed_on_cpu(), run, None):
-            monkeypatch.setattr(memory, "memory_available", lambda processes=1: 0)  # what was free before counts
+            monkeypatch.setattr(limits, "memory_available", lambda processes=1: 0)  # what was free before counts
             raise error
 
     with pytest.raises(UserError) as explained:

@@ -13,7 +13,7 @@ import torch
 
 from talewright.config import load_recipe
 from talewright.errors import UserError
-from talewright.train import memory
+from talewright.machine import limits
 from talewright.train.memory import MemoryNeed
 from talewright.train.preflight import check_disk, check_memory, preflight, run_bytes
 from tests.train.conftest import train_small
@@ -70,7 +70,7 @@ def distributed_on_cpu() -> Any:
 
 
 def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(memory, "memory_available", lambda processes=1: 2**20)
+    monkeypatch.setattr(limits, "memory_available", lambda processes=1: 2**20)
     with pytest.raises(UserError, match=r"shorter context. --force trains anyway$"):
         preflight(MINI, distributed_on_cpu(), None)
     preflight(MINI, distributed_on_cpu(), None, force=True)
@@ -80,6 +80,6 @@ def test_force_trains_what_is_estimated_not_to_fit(tmp_path, monkeypatch, caplog
 
 @pytest.mark.parametrize(("available", "refused"), [(None, False), (0, True), (2**50, False)])
 def test_unknown_memory_is_not_refused_and_none_is(available, refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "memory_available", lambda processes=1: available)
+    monkeypatch.setattr(limits, "memory_available", lambda processes=1: available)
     with pytest.raises(UserError) if refused else nullcontext():
         preflight(MINI, distributed_on_cpu(), None)

@@ -163,7 +163,7 @@ def test_names_of_no_file_are_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         "a\0b": "is not a valid file name",
         "lost.txt": "lost.txt is a broken link to nowhere",
         "circle": "circle is a broken link",
-        "~nobody/x": "no such file or folder: ~nobody/x",
+        "~nobody-here/x": "no such file or folder: ~nobody-here/x",
     }
     for name, message in messages.items():
         with pytest.raises(UserError, match=message):
